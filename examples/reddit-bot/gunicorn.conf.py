@@ -1,0 +1,61 @@
+"""Four workers, each with a pool of its own, forked from one loaded application."""
+
+import os
+import shutil
+import sys
+import tempfile
+
+from gunicorn.sock import UnixSocket
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from redditbot.workers import socket_path
+
+wsgi_app = "redditbot.app:application"
+# Addresses by comma: HOST:PORT, unix:/absolute/path, or fd://NUMBER for a socket that was passed in.
+bind = os.environ.get("BIND", "127.0.0.1:8000").split(",")
+workers = int(os.environ.get("WORKERS", 4))
+# More than a pool's 20 connections, so that callers can wait for one while health still answers.
+threads = int(os.environ.get("THREADS", 24))
+worker_class = "gthread"
+preload_app = True
+loglevel = os.environ.get("LOG_LEVEL", "INFO").lower()
+timeout = 30
+# Whoever holds a connection when the application is stopped is not waited for long.
+graceful_timeout = 3
+
+own_run_dir = "RUN_DIR" not in os.environ
+if own_run_dir:
+    os.environ["RUN_DIR"] = tempfile.mkdtemp(prefix="reddit-bot-")
+run_dir = os.environ["RUN_DIR"]
+os.makedirs(run_dir, exist_ok=True)
+pidfile = os.path.join(run_dir, "gunicorn.pid")
+
+
+def when_ready(server):
+    server.log.info("Workers also listen below %s", run_dir)
+
+
+def post_fork(server, worker):
+    from redditbot.session import forget_inherited_connections
+
+    forget_inherited_connections()
+
+
+def post_worker_init(worker):
+    # A new list: the old one is the listeners that all workers share.
+    own = UnixSocket(socket_path(run_dir, worker.pid), worker.cfg, worker.log)
+    worker.sockets = [*worker.sockets, own]
+
+
+def child_exit(server, worker):
+    # Here rather than in the worker, which may have been killed.
+    try:
+        os.unlink(socket_path(run_dir, worker.pid))
+    except FileNotFoundError:
+        pass
+
+
+def on_exit(server):
+    if own_run_dir:
+        shutil.rmtree(run_dir, ignore_errors=True)

@@ -1,0 +1,28 @@
+"""Every worker also answers on a socket of its own.
+
+The workers of one application share a listening socket, so nobody can choose who answers there. The sockets
+`RUN_DIR/worker-PID.sock` are how a load makes one worker hot, and how a test asks each for its truth.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Dict, Iterator
+
+from flask import Blueprint
+
+routes = Blueprint("workers", __name__, url_prefix="/workers")
+
+
+@routes.get("")
+def workers() -> Dict[str, Any]:
+    return {"workers": [{"pid": pid, "socket": str(path)} for pid, path in sorted(sockets())]}
+
+
+def sockets() -> Iterator[Any]:
+    run_dir = os.environ.get("RUN_DIR")
+    for path in Path(run_dir).glob("worker-*.sock") if run_dir else ():
+        yield int(path.stem[len("worker-") :]), path.absolute()
+
+
+def socket_path(run_dir: str, pid: int) -> str:
+    return os.path.join(run_dir, f"worker-{pid}.sock")

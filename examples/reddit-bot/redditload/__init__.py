@@ -1,0 +1,1 @@
+"""A bounded load for the example application, in phases: one for its good days and one for each trouble."""
