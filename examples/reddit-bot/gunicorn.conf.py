@@ -9,10 +9,12 @@ from gunicorn.sock import UnixSocket
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import contextlib
+
 from redditbot.workers import socket_path
 
 wsgi_app = "redditbot.app:application"
-# Addresses by comma: HOST:PORT, unix:/absolute/path, or fd://NUMBER for a socket that was passed in.
+# Addresses by comma: HOST:PORT, unix:/absolute/path, or fd://NUMBER for a socket passed in.
 bind = os.environ.get("BIND", "127.0.0.1:8000").split(",")
 workers = int(os.environ.get("WORKERS", 4))
 # More than a pool's 20 connections, so that callers can wait for one while health still answers.
@@ -50,10 +52,8 @@ def post_worker_init(worker):
 
 def child_exit(server, worker):
     # Here rather than in the worker, which may have been killed.
-    try:
+    with contextlib.suppress(FileNotFoundError):
         os.unlink(socket_path(run_dir, worker.pid))
-    except FileNotFoundError:
-        pass
 
 
 def on_exit(server):

@@ -1,1 +1,1 @@
-"""A bot's back office: posts matched on Reddit, the answers drafted for them, and who they are for."""
+"""A bot's back office: posts matched on Reddit, answers drafted for them, and for whom."""

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from typing import Any, Dict, Tuple
+from typing import Any
 
 # Before anything else is imported: the pool asks at import whether anybody reads its events.
 logging.basicConfig(
@@ -32,11 +32,11 @@ def create_application() -> Flask:
     return application
 
 
-def refused(error: HTTPException) -> Tuple[Dict[str, Any], int]:
+def refused(error: HTTPException) -> tuple[dict[str, Any], int]:
     return {"message": error.description}, error.code or 500
 
 
-def no_connection(error: Exception) -> Tuple[Dict[str, str], int]:
+def no_connection(error: Exception) -> tuple[dict[str, str], int]:
     """The pool had no connection in time, or the database refused or gave up."""
     logger.warning("%s", str(error).splitlines()[0])
     return {"message": "the database is not available right now"}, 503

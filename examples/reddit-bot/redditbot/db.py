@@ -1,12 +1,13 @@
 """Creates the schema and fills it with sample data: `python -m redditbot.db`.
 
-Safe to run many times: tables and indexes that are there stay, and data is only added to an empty database.
+Safe to run many times: what is there stays, and only an empty database is given data.
 """
 
 import argparse
 import random
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta, timezone
-from typing import Any, Collection, Dict, Iterator, List
+from typing import Any
 
 from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.schema import CreateIndex, DropIndex
@@ -23,7 +24,7 @@ from redditbot.models import (
 )
 from redditbot.session import engine
 
-Row = Dict[str, Any]
+Row = dict[str, Any]
 
 CLIENTS = 100
 USERS = 1_200
@@ -34,11 +35,39 @@ EVENTS = 50_000
 DAYS = 30
 
 SUBREDDITS = [
-    *("python", "django", "flask", "postgresql", "sql", "database", "devops", "sysadmin", "docker", "kubernetes"),
-    *("selfhosted", "startups", "saas", "smallbusiness", "marketing", "webdev", "backend", "dataengineering"),
+    *(
+        "python",
+        "django",
+        "flask",
+        "postgresql",
+        "sql",
+        "database",
+        "devops",
+        "sysadmin",
+        "docker",
+        "kubernetes",
+    ),
+    *(
+        "selfhosted",
+        "startups",
+        "saas",
+        "smallbusiness",
+        "marketing",
+        "webdev",
+        "backend",
+        "dataengineering",
+    ),
     *("learnprogramming", "experienceddevs"),
 ]
-TOPICS = ["connection pools", "slow queries", "missing indexes", "backups", "migrations", "caching", "deployments"]
+TOPICS = [
+    "connection pools",
+    "slow queries",
+    "missing indexes",
+    "backups",
+    "migrations",
+    "caching",
+    "deployments",
+]
 TONES = ["friendly", "brief", "technical"]
 # Weights in parts of a thousand. The rarest is what only idx_analytics_event_date finds quickly.
 EVENT_TYPES = {
@@ -89,8 +118,12 @@ def be_brief(connection: Connection) -> None:
     connection.execute(text("SET LOCAL statement_timeout = '30s'"))
 
 
-def missing_indexes(connection: Connection) -> List[str]:
-    present = set(connection.scalars(text("SELECT indexname FROM pg_indexes WHERE schemaname = current_schema()")))
+def missing_indexes(connection: Connection) -> list[str]:
+    present = set(
+        connection.scalars(
+            text("SELECT indexname FROM pg_indexes WHERE schemaname = current_schema()")
+        )
+    )
     return [name for name in INDEXES if name not in present]
 
 
@@ -114,9 +147,13 @@ def clients() -> Iterator[Row]:
 
 def users() -> Iterator[Row]:
     for number in range(USERS):
-        # Neighbours in a list belong to different clients, so that loading each one's client is a query each.
+        # Neighbours in a list have different clients: loading each one's client is a query each.
         client = number % CLIENTS + 1
-        yield {"client_id": client, "email": f"user{number}@client{client}.example", "full_name": f"User {number}"}
+        yield {
+            "client_id": client,
+            "email": f"user{number}@client{client}.example",
+            "full_name": f"User {number}",
+        }
 
 
 def configs() -> Iterator[Row]:
@@ -143,7 +180,7 @@ def posts(chance: random.Random, now: datetime) -> Iterator[Row]:
         }
 
 
-def responses(chance: random.Random, post_rows: List[Row]) -> Iterator[Row]:
+def responses(chance: random.Random, post_rows: list[Row]) -> Iterator[Row]:
     for post_id, post in enumerate(post_rows, start=1):
         for _ in range(RESPONSES_OF_A_POST):
             yield {
@@ -156,7 +193,7 @@ def responses(chance: random.Random, post_rows: List[Row]) -> Iterator[Row]:
 
 
 def events(chance: random.Random, now: datetime) -> Iterator[Row]:
-    types = chance.choices(list(EVENT_TYPES), weights=EVENT_TYPES.values(), k=EVENTS)
+    types = chance.choices(list(EVENT_TYPES), weights=list(EVENT_TYPES.values()), k=EVENTS)
     for event_type in types:
         yield {
             "client_id": chance.randrange(CLIENTS) + 1,

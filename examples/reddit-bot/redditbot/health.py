@@ -5,33 +5,43 @@ import resource
 import threading
 import time
 from datetime import datetime, timedelta, timezone
-from typing import Any, Dict, Tuple
+from typing import Any
 
 from flask import Blueprint
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from redditbot.models import AIResponse, AnalyticsEvent, MatchedPost
-from redditbot.session import SessionLocal, check_database_health, get_connection_pool_stats, pool_is_full
+from redditbot.session import (
+    SessionLocal,
+    check_database_health,
+    get_connection_pool_stats,
+    pool_is_full,
+)
 
 routes = Blueprint("health", __name__, url_prefix="/health")
 started = time.monotonic()
 
 
 @routes.get("")
-def health() -> Dict[str, Any]:
-    return {"status": "healthy", "service": "reddit-bot", "worker_pid": os.getpid(), "uptime_seconds": uptime()}
+def health() -> dict[str, Any]:
+    return {
+        "status": "healthy",
+        "service": "reddit-bot",
+        "worker_pid": os.getpid(),
+        "uptime_seconds": uptime(),
+    }
 
 
 @routes.get("/ready")
-def ready() -> Tuple[Dict[str, Any], int]:
-    """503 only when the database does not answer: a full pool is no reason to take the worker away."""
+def ready() -> tuple[dict[str, Any], int]:
+    """503 only when the database does not answer: a full pool keeps its worker in service."""
     answer = check_database_health()
     return answer, 503 if answer["database"] == "unreachable" else 200
 
 
 @routes.get("/detailed")
-def detailed() -> Dict[str, Any]:
+def detailed() -> dict[str, Any]:
     answer = check_database_health()
     if answer["database"] == "connected":
         answer["recent_activity"] = recent_activity()
@@ -46,19 +56,23 @@ def detailed() -> Dict[str, Any]:
 
 
 @routes.get("/database/pool")
-def database_pool() -> Dict[str, Any]:
+def database_pool() -> dict[str, Any]:
     return {**get_connection_pool_stats(), "worker_pid": os.getpid()}
 
 
-def recent_activity() -> Dict[str, Any]:
+def recent_activity() -> dict[str, Any]:
     """What came in during the last day; empty when the pool filled up meanwhile."""
     if pool_is_full(get_connection_pool_stats()):
         return {}
     yesterday = datetime.now(timezone.utc) - timedelta(days=1)
-    tables = {"posts": MatchedPost, "responses": AIResponse, "events": AnalyticsEvent}
+    times = {
+        "posts": MatchedPost.created_at,
+        "responses": AIResponse.created_at,
+        "events": AnalyticsEvent.created_at,
+    }
     counts = [
-        select(func.count()).where(table.created_at >= yesterday).scalar_subquery().label(name)
-        for name, table in tables.items()
+        select(func.count()).where(created_at >= yesterday).scalar_subquery().label(name)
+        for name, created_at in times.items()
     ]
     try:
         with SessionLocal() as session:

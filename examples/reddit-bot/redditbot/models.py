@@ -1,7 +1,6 @@
 """The tables, and the nine composite indexes their queries need."""
 
 from datetime import datetime
-from typing import List
 
 from sqlalchemy import DateTime, Float, ForeignKey, Index, String, Text, UniqueConstraint, func
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -71,7 +70,7 @@ class MatchedPost(Base):
     reviewed: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
-    responses: Mapped[List["AIResponse"]] = relationship(back_populates="post")
+    responses: Mapped[list["AIResponse"]] = relationship(back_populates="post")
 
 
 class AIResponse(Base):
@@ -110,4 +109,6 @@ class AnalyticsEvent(Base):
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
-INDEXES = {index.name: index for table in Base.metadata.sorted_tables for index in table.indexes}
+INDEXES = {
+    str(index.name): index for table in Base.metadata.sorted_tables for index in table.indexes
+}

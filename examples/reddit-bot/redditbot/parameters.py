@@ -1,7 +1,8 @@
 """Reads the parameters of an address, all of them bounded; a wrong one is answered with 400."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta, timezone
-from typing import Collection, Optional
+from typing import Callable, Optional
 
 from flask import abort, request
 
@@ -14,7 +15,9 @@ def seconds(name: str, default: float, most: float) -> float:
     return number(name, default, 0, most, kind=float)
 
 
-def number(name: str, default: float, least: float, most: float, kind: type) -> float:
+def number(
+    name: str, default: float, least: float, most: float, kind: Callable[[str], float]
+) -> float:
     given = request.args.get(name)
     if given is None:
         return default

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from typing import Any, Dict, List
+from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
@@ -17,7 +17,7 @@ CRITICAL_PERCENT = 90
 
 
 def database_url() -> URL:
-    """DATABASE_URL as it is, options such as `?plugin=…` included; only a driver is chosen where it names none."""
+    """DATABASE_URL as it is, its `?plugin=…` included; only a driver is added where none is named."""
     address = os.environ.get("DATABASE_URL")
     if not address:
         raise RuntimeError("set DATABASE_URL, for example postgresql://localhost/redditbot")
@@ -67,14 +67,14 @@ if logger.isEnabledFor(logging.DEBUG):
     log_pool_events(engine)
 
 
-def get_connection_pool_stats() -> Dict[str, Any]:
+def get_connection_pool_stats() -> dict[str, Any]:
     """This worker's pool. Without a limit there is no capacity, and so no utilization."""
     pool = engine.pool
     assert isinstance(pool, QueuePool)
     size, overflow_limit = pool.size(), pool._max_overflow
     # overflow() starts at -size, and checkedout() can read -1 after dispose().
     checked_in, checked_out = pool.checkedin(), max(0, pool.checkedout())
-    stats: Dict[str, Any] = {
+    stats: dict[str, Any] = {
         "pool_size": size,
         "max_overflow": overflow_limit,
         "checked_in": checked_in,
@@ -97,9 +97,9 @@ def pool_status(percent: float) -> str:
     return "warning" if percent >= WARNING_PERCENT else "healthy"
 
 
-def recommendations(stats: Dict[str, Any]) -> List[str]:
+def recommendations(stats: dict[str, Any]) -> list[str]:
     if stats["status"] == "critical":
-        return ["Pool nearly exhausted: look for sessions that are never closed, then raise max_overflow"]
+        return ["Pool nearly exhausted: look for sessions never closed, then raise max_overflow"]
     if stats["status"] == "warning":
         return ["Pool filling up: shorten what holds connections, or raise max_overflow"]
     if stats["overflow"] > 0:
@@ -107,11 +107,11 @@ def recommendations(stats: Dict[str, Any]) -> List[str]:
     return []
 
 
-def pool_is_full(stats: Dict[str, Any]) -> bool:
+def pool_is_full(stats: dict[str, Any]) -> bool:
     return "capacity" in stats and stats["checked_out"] >= stats["capacity"]
 
 
-def check_database_health() -> Dict[str, Any]:
+def check_database_health() -> dict[str, Any]:
     """Whether the database answers, and how near the pool is to its limit."""
     stats = get_connection_pool_stats()
     answers = None
@@ -122,7 +122,9 @@ def check_database_health() -> Dict[str, Any]:
         status = "unhealthy"
     else:
         status = "degraded" if stats["status"] == "warning" else "healthy"
-    database = {True: "connected", False: "unreachable", None: "not asked: the pool is full"}[answers]
+    database = {True: "connected", False: "unreachable", None: "not asked: the pool is full"}[
+        answers
+    ]
     return {"status": status, "database": database, "pool_stats": stats}
 
 
@@ -138,5 +140,5 @@ def database_answers() -> bool:
 
 
 def forget_inherited_connections() -> None:
-    """In a forked worker: start with an empty pool, leaving the parent's connections to the parent."""
+    """In a forked worker: start with an empty pool, and leave the parent its connections."""
     engine.dispose(close=False)

@@ -2,7 +2,7 @@
 
 import threading
 from contextlib import ExitStack
-from typing import Any, Dict, List
+from typing import Any
 
 from flask import Blueprint, abort
 from sqlalchemy import select, text
@@ -11,13 +11,14 @@ from sqlalchemy.orm import Session
 from redditbot import db
 from redditbot.models import INDEXES, Client
 from redditbot.parameters import seconds, whole_number
-from redditbot.session import SessionLocal, engine
+from redditbot.session import SessionLocal, engine, get_connection_pool_stats
 
 routes = Blueprint("troubles", __name__, url_prefix="/troubles")
 
-# One connection of the default 5 + 15 stays: a worker that can do nothing at all shows less.
-LEAK_LIMIT = 19
-HOLD_LIMIT = 20
+# A pool without a limit is given one here.
+HOLD_LIMIT = get_connection_pool_stats().get("capacity", 20)
+# One connection stays: a worker that can do nothing at all shows less.
+LEAK_LIMIT = max(1, HOLD_LIMIT - 1)
 HOLD_SECONDS = 60
 SLOW_SECONDS = 10
 
@@ -27,7 +28,7 @@ class Kept:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._leaked: List[Session] = []
+        self._leaked: list[Session] = []
         self._leaking = 0
         self._release = threading.Event()
 
@@ -36,7 +37,7 @@ class Kept:
         return self._leaking
 
     def leak(self, count: int) -> None:
-        """Open sessions and never close them. They are counted first, so that the limit holds under threads."""
+        """Open sessions and never close them; counted first, so that threads keep the limit too."""
         with self._lock:
             if self._leaking + count > LEAK_LIMIT:
                 abort(409, f"{self._leaking} connections are leaked, and {LEAK_LIMIT} is the limit")
@@ -52,7 +53,7 @@ class Kept:
                 self._leaked.append(session)
 
     def hold(self, count: int, seconds: float) -> None:
-        """Keep connections for a time, as a request does that calls a slow service with its session open."""
+        """Keep connections for a time, like a request that calls a slow service in its session."""
         release = self._release
         with ExitStack() as stack:
             for _ in range(count):
@@ -87,31 +88,35 @@ def session_in_use() -> Session:
 
 
 @routes.get("")
-def outstanding() -> Dict[str, Any]:
+def outstanding() -> dict[str, Any]:
     with engine.connect() as connection:
-        return {"leaked": kept.leaked, "leak_limit": LEAK_LIMIT, "missing_indexes": db.missing_indexes(connection)}
+        return {
+            "leaked": kept.leaked,
+            "leak_limit": LEAK_LIMIT,
+            "missing_indexes": db.missing_indexes(connection),
+        }
 
 
 @routes.post("/leak")
-def leak() -> Dict[str, int]:
+def leak() -> dict[str, int]:
     kept.leak(whole_number("count", 1, 1, LEAK_LIMIT))
     return {"leaked": kept.leaked}
 
 
 @routes.post("/hold")
-def hold() -> Dict[str, Any]:
+def hold() -> dict[str, Any]:
     count = whole_number("connections", 1, 1, HOLD_LIMIT)
     kept.hold(count, seconds("seconds", 1, HOLD_SECONDS))
     return {"held": count}
 
 
 @routes.post("/release")
-def release() -> Dict[str, int]:
+def release() -> dict[str, int]:
     return {"given_back": kept.give_back()}
 
 
 @routes.post("/slow-query")
-def slow_query() -> Dict[str, float]:
+def slow_query() -> dict[str, float]:
     duration = seconds("seconds", 1.5, SLOW_SECONDS)
     with SessionLocal() as session:
         session.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": duration})
@@ -119,14 +124,14 @@ def slow_query() -> Dict[str, float]:
 
 
 @routes.post("/indexes/<name>/drop")
-def drop_index(name: str) -> Dict[str, str]:
+def drop_index(name: str) -> dict[str, str]:
     with engine.begin() as connection:
         db.drop_index(connection, known(name))
     return {"dropped": name}
 
 
 @routes.post("/indexes/<name>/restore")
-def restore_index(name: str) -> Dict[str, str]:
+def restore_index(name: str) -> dict[str, str]:
     with engine.begin() as connection:
         db.create_index(connection, known(name))
     return {"restored": name}

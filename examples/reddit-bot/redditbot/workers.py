@@ -1,12 +1,14 @@
 """Every worker also answers on a socket of its own.
 
-The workers of one application share a listening socket, so nobody can choose who answers there. The sockets
-`RUN_DIR/worker-PID.sock` are how a load makes one worker hot, and how a test asks each for its truth.
+The workers of one application share a listening socket, so nobody can choose who answers there.
+The sockets `RUN_DIR/worker-PID.sock` are how a load makes one worker hot, and how a test asks each
+for its truth.
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator
+from typing import Any
 
 from flask import Blueprint
 
@@ -14,7 +16,7 @@ routes = Blueprint("workers", __name__, url_prefix="/workers")
 
 
 @routes.get("")
-def workers() -> Dict[str, Any]:
+def workers() -> dict[str, Any]:
     return {"workers": [{"pid": pid, "socket": str(path)} for pid, path in sorted(sockets())]}
 
 

@@ -1,1 +1,1 @@
-"""A bounded load for the example application, in phases: one for its good days and one for each trouble."""
+"""A bounded load for the example application: a phase for its good days, one for each trouble."""

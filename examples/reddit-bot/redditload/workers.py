@@ -1,4 +1,4 @@
-"""Talks to the application's workers, each on its own Unix socket; nothing but loopback is ever contacted."""
+"""Talks to the workers, each on its own Unix socket; only this machine is ever contacted."""
 
 import http.client
 import ipaddress
@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Optional
 from urllib.parse import urlsplit
 
 FAILURES = (OSError, http.client.HTTPException, ValueError)
@@ -41,25 +41,28 @@ class Address:
             return
         parts = urlsplit(address if "//" in address else f"http://{address}")
         if parts.scheme != "http" or not is_loopback(parts.hostname or ""):
-            raise ValueError(f"{address!r} is neither unix:/path nor an http address of this machine's loopback")
-        self.host, self.port = parts.hostname, parts.port or 80
+            raise ValueError(
+                f"{address!r} is neither unix:/path nor an http address of this machine's loopback"
+            )
+        self.host, self.port = parts.hostname or "", parts.port or 80
 
-    def ask(self, method: str, path: str, timeout: float = 60) -> Dict[str, Any]:
-        """One request on a connection of its own: nothing is left open that the application could close meanwhile."""
-        connection = (
-            UnixConnection(self.path, timeout)
-            if self.path
-            else http.client.HTTPConnection(self.host, self.port, timeout=timeout)
-        )
+    def ask(self, method: str, path: str, timeout: float = 60) -> dict[str, Any]:
+        """One request on a connection of its own: none is left that the application could close."""
+        connection = self.connection(timeout)
         try:
             connection.request(method, path, headers={"Connection": "close"})
             response = connection.getresponse()
-            body = json.loads(response.read())
+            body: dict[str, Any] = json.loads(response.read())
         finally:
             connection.close()
         if response.status != 200:
             raise Refused(response.status, body.get("message", ""))
         return body
+
+    def connection(self, timeout: float) -> http.client.HTTPConnection:
+        if self.path:
+            return UnixConnection(self.path, timeout)
+        return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
 
 
 def is_loopback(host: str) -> bool:
@@ -76,14 +79,9 @@ class Worker(Address):
         super().__init__(f"unix:{path}")
         self.pid = pid
 
-    def get(self, path: str) -> None:
-        self.ask("GET", path)
-
-    def post(self, path: str) -> None:
-        self.ask("POST", path)
-
-    def pool(self) -> Dict[str, Any]:
-        return self.ask("GET", "/health/database/pool")
+    def capacity(self) -> int:
+        """The most connections its pool gives out; the usual number where there is no limit."""
+        return int(self.ask("GET", "/health/database/pool", timeout=10).get("capacity", 20))
 
 
 class Application:
@@ -92,12 +90,12 @@ class Application:
     def __init__(self, target: Address) -> None:
         self.target = target
 
-    def workers(self) -> List[Worker]:
+    def workers(self) -> list[Worker]:
         """The workers there are now: they come and go."""
         answer = self.target.ask("GET", "/workers", timeout=10)
         return [Worker(worker["pid"], worker["socket"]) for worker in answer["workers"]]
 
-    def wait_for_workers(self, seconds: float, stop: threading.Event) -> List[Worker]:
+    def wait_for_workers(self, seconds: float, stop: threading.Event) -> list[Worker]:
         """The workers, once the application is up; none when it is not up in time."""
         until = time.monotonic() + seconds
         while not stop.is_set() and time.monotonic() < until:
@@ -111,12 +109,11 @@ class Application:
         return []
 
     def put_right(self) -> None:
-        """Give back what is leaked or held, and restore missing indexes, also after a load that was killed."""
-        workers = self.workers()
-        for worker in workers:
+        """Give back what is leaked or held and restore indexes, also for a load that was killed."""
+        for worker in self.workers():
             try:
-                worker.post("/troubles/release")
+                worker.ask("POST", "/troubles/release", timeout=2)
             except FAILURES:
                 continue  # Gone meanwhile, and with it what it kept.
-        for name in self.target.ask("GET", "/troubles")["missing_indexes"] if workers else ():
+        for name in self.target.ask("GET", "/troubles", timeout=5)["missing_indexes"]:
             self.target.ask("POST", f"/troubles/indexes/{name}/restore")

@@ -1,6 +1,6 @@
 """What the bot looks for, each with the client it looks for."""
 
-from typing import Any, Dict
+from typing import Any
 
 from flask import Blueprint
 from sqlalchemy import select
@@ -13,19 +13,19 @@ routes = Blueprint("configs", __name__, url_prefix="/api/configs")
 
 
 @routes.get("")
-def list_configs() -> Dict[str, Any]:
+def list_configs() -> dict[str, Any]:
     query = select(Config).order_by(Config.id)
     with SessionLocal() as session:
         return {"configs": [described(config) for config in listed(session, query, Config.client)]}
 
 
 @routes.get("/count")
-def count_configs() -> Dict[str, int]:
+def count_configs() -> dict[str, int]:
     with SessionLocal() as session:
         return {"count": counted(session, Config)}
 
 
-def described(config: Config) -> Dict[str, Any]:
+def described(config: Config) -> dict[str, Any]:
     return {
         "id": config.id,
         "subreddit": config.subreddit,

@@ -1,6 +1,6 @@
 """Matched posts with the responses drafted for them."""
 
-from typing import Any, Dict
+from typing import Any
 
 from flask import Blueprint, request
 from sqlalchemy import select
@@ -14,39 +14,47 @@ routes = Blueprint("posts", __name__, url_prefix="/api/posts")
 
 
 @routes.get("")
-def list_posts() -> Dict[str, Any]:
+def list_posts() -> dict[str, Any]:
     query = select(MatchedPost).order_by(MatchedPost.id)
     with SessionLocal() as session:
-        return {"posts": [described(post) for post in listed(session, query, MatchedPost.responses)]}
+        return {
+            "posts": [described(post) for post in listed(session, query, MatchedPost.responses)]
+        }
 
 
 @routes.get("/count")
-def count_posts() -> Dict[str, int]:
+def count_posts() -> dict[str, int]:
     with SessionLocal() as session:
         return {"count": counted(session, MatchedPost)}
 
 
 @routes.get("/of-client")
-def posts_of_client() -> Dict[str, Any]:
-    """A client's newest posts (idx_client_created), or those still to review (idx_client_reviewed)."""
-    query = select(MatchedPost.id, MatchedPost.title).where(MatchedPost.client_id == client_id()).limit(limit())
+def posts_of_client() -> dict[str, Any]:
+    """A client's newest posts (idx_client_created), or by review (idx_client_reviewed)."""
+    query = (
+        select(MatchedPost.id, MatchedPost.title)
+        .where(MatchedPost.client_id == client_id())
+        .limit(limit())
+    )
     reviewed = yes_or_no("reviewed")
     if reviewed is None:
-        query = query.where(MatchedPost.created_at >= days_ago(7)).order_by(MatchedPost.created_at.desc())
+        query = query.where(MatchedPost.created_at >= days_ago(7)).order_by(
+            MatchedPost.created_at.desc()
+        )
     else:
         query = query.where(MatchedPost.reviewed == reviewed)
     return titles(query)
 
 
 @routes.get("/of-subreddit")
-def posts_of_subreddit() -> Dict[str, Any]:
+def posts_of_subreddit() -> dict[str, Any]:
     """A subreddit's newest posts (idx_subreddit_created)."""
     newest = MatchedPost.created_at.desc()
     query = select(MatchedPost.id, MatchedPost.title).order_by(newest).limit(limit())
     return titles(query.where(MatchedPost.subreddit == request.args.get("subreddit", "postgresql")))
 
 
-def titles(query: Any) -> Dict[str, Any]:
+def titles(query: Any) -> dict[str, Any]:
     with SessionLocal() as session:
         return {"posts": [{"id": post.id, "title": post.title} for post in session.execute(query)]}
 
@@ -55,7 +63,7 @@ def limit() -> int:
     return whole_number("limit", 20, 1, 100)
 
 
-def described(post: MatchedPost) -> Dict[str, Any]:
+def described(post: MatchedPost) -> dict[str, Any]:
     return {
         "id": post.id,
         "client_id": post.client_id,

@@ -1,6 +1,6 @@
 """Drafted answers and their quality."""
 
-from typing import Any, Dict
+from typing import Any
 
 from flask import Blueprint
 from sqlalchemy import func, select
@@ -13,7 +13,7 @@ routes = Blueprint("responses", __name__, url_prefix="/api/responses")
 
 
 @routes.get("/best")
-def best_responses() -> Dict[str, Any]:
+def best_responses() -> dict[str, Any]:
     """The answers of the highest score (idx_responses_quality_score)."""
     query = select(AIResponse.id, AIResponse.score).order_by(AIResponse.score.desc())
     with SessionLocal() as session:
@@ -22,7 +22,7 @@ def best_responses() -> Dict[str, Any]:
 
 
 @routes.get("/quality")
-def quality_of_client() -> Dict[str, Any]:
+def quality_of_client() -> dict[str, Any]:
     """How good a client's answers were lately (idx_responses_client_created)."""
     query = select(func.count(), func.avg(AIResponse.score)).where(
         AIResponse.client_id == client_id(), AIResponse.created_at >= days_ago(7)
@@ -33,7 +33,7 @@ def quality_of_client() -> Dict[str, Any]:
 
 
 @routes.get("/of-post")
-def responses_of_post() -> Dict[str, Any]:
+def responses_of_post() -> dict[str, Any]:
     """What was drafted for one post (idx_responses_post_client)."""
     query = select(AIResponse.id, AIResponse.content).where(
         AIResponse.post_id == whole_number("post_id", 1, 1, 2**31 - 1)

@@ -1,6 +1,6 @@
 """Users, each with the client they work for."""
 
-from typing import Any, Dict
+from typing import Any
 
 from flask import Blueprint
 from sqlalchemy import select
@@ -13,19 +13,19 @@ routes = Blueprint("users", __name__, url_prefix="/api/users")
 
 
 @routes.get("")
-def list_users() -> Dict[str, Any]:
+def list_users() -> dict[str, Any]:
     query = select(User).order_by(User.id)
     with SessionLocal() as session:
         return {"users": [described(user) for user in listed(session, query, User.client)]}
 
 
 @routes.get("/count")
-def count_users() -> Dict[str, int]:
+def count_users() -> dict[str, int]:
     with SessionLocal() as session:
         return {"count": counted(session, User)}
 
 
-def described(user: User) -> Dict[str, Any]:
+def described(user: User) -> dict[str, Any]:
     return {
         "id": user.id,
         "email": user.email,
