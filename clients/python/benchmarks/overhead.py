@@ -1,0 +1,165 @@
+"""What watching costs: a plain engine, poolwatch and OpenTelemetry in one run.
+
+    python benchmarks/overhead.py                    # Python's cost alone: SQLite as a null driver
+    python benchmarks/overhead.py postgresql+psycopg:///postgres?host=/tmp/cluster
+
+Rounds are interleaved, and differences are taken within a round, so that a noisy machine disturbs
+all alike. `plain again` is a second engine that nothing watches: its difference is the noise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import socket
+import statistics
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from time import perf_counter, thread_time
+from typing import Callable
+
+import sqlalchemy
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.pool import QueuePool
+
+import poolwatch
+from poolwatch import settings
+from poolwatch.reporter import reporter
+
+PLAIN = "plain"
+Operation = Callable[[Engine, int], float]
+
+
+# Without a server to wait for, CPU time: what else runs on the machine does not show in it.
+clock = thread_time
+
+
+def query(engine: Engine, times: int) -> float:
+    statement = text("select 1")
+    with engine.connect() as connection:
+        started = clock()
+        for _ in range(times):
+            connection.execute(statement).scalar()
+        return clock() - started
+
+
+def checkout(engine: Engine, times: int) -> float:
+    started = clock()
+    for _ in range(times):
+        engine.pool.connect().close()
+    return clock() - started
+
+
+def transaction(engine: Engine, times: int) -> float:
+    statement = text("select 1")
+    started = clock()
+    for _ in range(times):
+        with engine.begin() as connection:
+            connection.execute(statement).scalar()
+    return clock() - started
+
+
+OPERATIONS: tuple[tuple[str, Operation], ...] = (
+    ("query", query),
+    ("checkout and return", checkout),
+    ("begin, query, commit", transaction),
+)
+
+
+def engines(url: str, path: str) -> dict[str, Engine]:
+    def new() -> Engine:
+        return create_engine(url, poolclass=QueuePool)
+
+    made = {PLAIN: new(), "plain again": new(), "poolwatch": new()}
+    poolwatch.watch(made["poolwatch"], pool="bench", socket=path)
+    instrument = opentelemetry()
+    if instrument is not None:
+        made["OpenTelemetry"] = new()
+        instrument(made["OpenTelemetry"])
+    return made
+
+
+def opentelemetry() -> Callable[[Engine], None] | None:
+    """Its SDK as an application runs it, every span recorded, none exported."""
+    try:
+        from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor  # noqa: PLC0415
+        from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    except ImportError:
+        return None
+
+    def instrument(engine: Engine) -> None:
+        SQLAlchemyInstrumentor().instrument(
+            engine=engine,
+            tracer_provider=TracerProvider(),
+            meter_provider=MeterProvider(),
+            skip_dep_check=True,  # it does not yet admit SQLAlchemy 2.1, and works with it
+        )
+
+    return instrument
+
+
+@contextmanager
+def sidecar() -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "poolwatch.sock")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as incoming:
+            incoming.bind(path)
+            threading.Thread(target=drain, args=(incoming,), daemon=True).start()
+            yield path
+
+
+def drain(incoming: socket.socket) -> None:
+    with suppress(OSError):
+        while incoming.recv(1 << 18):
+            pass
+
+
+def measure(made: dict[str, Engine], operation: Operation, rounds: int, times: int) -> None:
+    for engine in made.values():
+        operation(engine, times)
+    seconds: dict[str, list[float]] = {name: [] for name in made}
+    for number in range(rounds):
+        order = list(made) if number % 2 else list(reversed(made))
+        gc.collect()
+        for name in order:
+            seconds[name].append(operation(made[name], times) / times)
+    for name, each in seconds.items():
+        added = statistics.median(a - b for a, b in zip(each, seconds[PLAIN]))
+        ratio = statistics.median(a / b for a, b in zip(each, seconds[PLAIN]))
+        median = statistics.median(each)
+        print(f"| {name} | {median * 1e6:.2f} | {added * 1e6:+.2f} | {ratio:.2f} |")
+
+
+def measure_report(path: str, times: int) -> None:
+    each = reporter(path, settings.app_name(None))
+    started = thread_time()
+    for _ in range(times):
+        each.report()
+    print(f"\none report: {(thread_time() - started) / times * 1e6:.1f} µs of CPU")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("url", nargs="?", default="sqlite://")
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--times", type=int, default=2000)
+    chosen = parser.parse_args()
+    print(f"SQLAlchemy {sqlalchemy.__version__}, {chosen.rounds} rounds of {chosen.times}")
+    global clock
+    if not chosen.url.startswith("sqlite"):
+        clock = perf_counter
+    gc.disable()
+    with sidecar() as path:
+        made = engines(chosen.url, path)
+        for title, operation in OPERATIONS:
+            print(f"\n| {title} | µs | added µs | ratio |\n| --- | --- | --- | --- |")
+            measure(made, operation, chosen.rounds, chosen.times)
+        measure_report(path, 2000)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""`INSTALLED_APPS += ["poolwatch.django"]`: watches the pools of Django 5.1 and later.
+
+Django makes a `psycopg_pool` for each alias with `OPTIONS["pool"]`, in each process, at its
+first connection; so each is watched then.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.db.backends.signals import connection_created
+
+from poolwatch import settings
+from poolwatch.psycopg_pools import watch_psycopg_pool
+
+
+class PoolwatchConfig(AppConfig):  # type: ignore[misc]
+    name = "poolwatch.django"
+    label = "poolwatch"
+    verbose_name = "poolwatch"
+
+    def ready(self) -> None:
+        connection_created.connect(_watch, dispatch_uid="poolwatch")
+
+
+def _watch(connection: Any, **_: Any) -> None:
+    pool = getattr(connection, "pool", None)
+    if pool is not None:
+        name = None if connection.alias == "default" else connection.alias
+        watch_psycopg_pool(pool, settings.pool_name(name))

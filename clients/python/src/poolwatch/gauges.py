@@ -1,0 +1,73 @@
+"""A pool's figures at this moment, read from the pool itself: counting its events drifts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.pool import AssertionPool, Pool, QueuePool, SingletonThreadPool, StaticPool
+
+
+@dataclass
+class Gauges:
+    """`max_overflow` None: no limit. `checked_out` only where the pool counts it."""
+
+    size: int
+    max_overflow: int | None
+    checked_in: int
+    checked_out: int
+
+
+def is_counted(pool: Pool) -> bool:
+    """Whether the pool itself knows how many connections are out."""
+    return isinstance(pool, QueuePool)
+
+
+def gauges(pool: Pool) -> Gauges:
+    if isinstance(pool, QueuePool):
+        return _queue_pool(pool)
+    if isinstance(pool, StaticPool):
+        return Gauges(size=1, max_overflow=None, checked_in=_resting(_static(pool)), checked_out=0)
+    if isinstance(pool, AssertionPool):
+        return Gauges(size=1, max_overflow=0, checked_in=_resting(pool._conn), checked_out=0)
+    if isinstance(pool, SingletonThreadPool):
+        resting = sum(_resting(record) for record in list(pool._all_conns))
+        return Gauges(size=pool.size, max_overflow=None, checked_in=resting, checked_out=0)
+    return Gauges(size=0, max_overflow=None, checked_in=0, checked_out=0)
+
+
+def open_slots(pool: Pool) -> int:
+    now = gauges(pool)
+    return now.checked_in + now.checked_out
+
+
+def _queue_pool(pool: QueuePool) -> Gauges:
+    size, queued = pool._pool.maxsize, _queued(pool)
+    return Gauges(
+        size=size,
+        max_overflow=None if pool._max_overflow < 0 else pool._max_overflow,
+        checked_in=queued,
+        # A pool disposed of while a connection was out reads -1 after its return.
+        checked_out=max(0, size + pool._overflow - queued),
+    )
+
+
+def _queued(pool: QueuePool) -> int:
+    """The queue's length without its lock and without making it.
+
+    A fork while the reporter held the queue's mutex would leave it locked in the child for good;
+    and an asyncio queue made here, on Python 3.9, would belong to the wrong event loop.
+    """
+    queue: Any = pool._pool
+    if hasattr(queue, "mutex"):
+        return len(queue.queue)
+    made = queue.__dict__.get("_queue")
+    return made.qsize() if made is not None else 0
+
+
+def _static(pool: StaticPool) -> Any:
+    return pool.__dict__.get("connection")
+
+
+def _resting(record: Any) -> int:
+    return int(record is not None and record.dbapi_connection is not None and not record.in_use)

@@ -1,0 +1,275 @@
+"""What happened to the pools of one name in this process: counters, histograms, holds."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import exc
+from sqlalchemy.pool import Pool
+
+from poolwatch import findings
+from poolwatch.gauges import Gauges, gauges, is_counted, open_slots
+from poolwatch.histogram import ACQUIRE_BOUNDS, BOUNDS, Histogram
+from poolwatch.source_line import source_line
+from poolwatch.statement_text import is_unlimited_select
+
+if TYPE_CHECKING:
+    from poolwatch.reporter import Reporter
+
+
+# A return folds the histograms beyond this, so that the reporter never has much to fold at once.
+MOST_UNFOLDED = 256
+
+
+class Hold:
+    """A connection in the application's hands."""
+
+    __slots__ = ("lines", "pool", "started", "statements")
+
+    def __init__(self, pool: Pool, started: float) -> None:
+        self.pool = pool
+        self.started = started
+        self.statements: dict[str, list[int]] = {}
+        self.lines: dict[str, str | None] | None = None
+
+
+class Ledger:
+    """Kept by name, not by pool: `dispose()` replaces the pool, and counters must never fall.
+
+    Every method is called from the application's own path, so none lets an exception out.
+    """
+
+    def __init__(self, name: str, reporter: Reporter) -> None:
+        self.name = name
+        self.reporter = reporter
+        self._pools: list[weakref.ref[Pool]] = []
+        self.clear()
+
+    def clear(self) -> None:
+        """Starts from zero, as a new process must."""
+        # Reentrant: the garbage collector may return a leaked connection while the lock is held.
+        self.lock = threading.RLock()
+        self.holds: dict[Any, Hold] = {}
+        self.waiting: list[None] = []
+        self.peak = self.timeouts = self.acquire_errors = self.opened = 0
+        self.invalidated = self.inherited = self.query_errors = 0
+        self.n_plus_one = self.unpaginated = 0
+        self.query, self.commit = Histogram(BOUNDS), Histogram(BOUNDS)
+        self.acquire, self.hold = Histogram(ACQUIRE_BOUNDS), Histogram(BOUNDS)
+        self.findings = findings.Findings()
+
+    # The pool's life.
+
+    def add(self, pool: Pool, instead_of: Pool | None = None) -> None:
+        with self.lock:
+            kept = [known for known in self.pools() if known is not instead_of]
+            self._pools = [weakref.ref(known) for known in (*kept, pool)]
+
+    def pools(self) -> list[Pool]:
+        return [pool for pool in (known() for known in self._pools) if pool is not None]
+
+    def forked(self) -> None:
+        """In the child: what the parent's pools hold open is inherited, and ruinous to use."""
+        held = list(self.holds.values())
+        self.clear()
+        for pool in self.pools():
+            slots = max(open_slots(pool), sum(1 for hold in held if hold.pool is pool))
+            pool.__dict__["_poolwatch_inherited"] = slots
+            pool._poolwatch_new = True  # type: ignore[attr-defined]
+
+    def begin(self, pool: Any) -> None:
+        """The first use of a pool in this process: what it inherited it will now hand out."""
+        with self.lock:
+            pool._poolwatch_new = False
+            self.inherited += pool.__dict__.pop("_poolwatch_inherited", 0)
+        self.reporter.begin()
+
+    def connected(self) -> None:
+        with self.lock:
+            self.opened += 1
+
+    def disconnected(self) -> None:
+        with self.lock:
+            self.invalidated += 1
+
+    # A checkout's life. No lock: what is shared is changed by single calls into C.
+
+    def asked(self, pool: Any) -> float:
+        asked = perf_counter()
+        try:
+            if pool._poolwatch_new:
+                self.begin(pool)
+            self.waiting.append(None)
+        except Exception:
+            pass
+        return asked
+
+    def refused(self, asked: float, error: BaseException) -> None:
+        try:
+            self.waiting.pop()
+            self.acquire.observe(perf_counter() - asked)
+            with self.lock:
+                if isinstance(error, exc.TimeoutError):
+                    self.timeouts += 1
+                elif isinstance(error, Exception):
+                    self.acquire_errors += 1
+        except Exception:
+            pass
+
+    def acquired(self, asked: float, pool: Pool, record: Any) -> None:
+        try:
+            now = perf_counter()
+            self.waiting.pop()
+            self.acquire.observe(now - asked)
+            self.holds.setdefault(record, Hold(pool, now))
+            out = len(self.holds)
+            if out > self.peak:
+                self.peak = out
+        except Exception:
+            pass
+
+    def returned(self, record: Any) -> None:
+        try:
+            hold = self.holds.pop(record, None)
+            if hold is None:
+                return
+            now = perf_counter()
+            self.hold.observe(now - hold.started)
+            if hold.lines is not None:
+                self._judge(hold.statements, hold.lines)
+            if len(self.query.unfolded) >= MOST_UNFOLDED:
+                self.fold()
+            if now > self.reporter.overdue_at:
+                self.reporter.report_without_waiting()
+        except Exception:
+            pass
+
+    def fold(self) -> None:
+        with self.lock:
+            for histogram in (self.query, self.commit, self.acquire, self.hold):
+                histogram.fold()
+
+    def _judge(self, statements: dict[str, list[int]], lines: dict[str, str | None]) -> None:
+        found = list(findings.n_plus_one(statements, lines))
+        with self.lock:
+            self.n_plus_one += bool(found)
+            for finding in found:
+                self.findings.add(finding)
+
+    # A statement's life.
+
+    def executed(self, started: float, cursor: Any, statement: str, context: Any) -> None:
+        try:
+            seconds = perf_counter() - started
+            record = context._dbapi_connection._connection_record
+            hold = self.holds.get(record)
+            if hold is None:
+                if record is None:  # a connection detached from the pool
+                    self.query.observe(seconds)
+                return
+            self.query.observe(seconds)
+            rows = cursor.rowcount
+            seen = hold.statements.get(statement)
+            if seen is not None:
+                seen[0] += 1
+                seen[1] += rows
+                if seen[0] == findings.REPEATED:
+                    self._repeated(hold, statement)
+            elif len(hold.statements) < findings.MOST_STATEMENTS:
+                hold.statements[statement] = [1, rows]
+            if rows >= findings.MANY_ROWS and is_unlimited_select(statement):
+                self._unpaginated(statement, rows)
+        except Exception:
+            # No checkout to count it under: the dialect's own statements at its first connect.
+            pass
+
+    def _repeated(self, hold: Hold, statement: str) -> None:
+        if hold.lines is None:
+            hold.lines = {}
+        hold.lines[statement] = source_line()
+
+    def _unpaginated(self, statement: str, rows: int) -> None:
+        finding = findings.unpaginated(statement, rows, source_line())
+        with self.lock:
+            self.unpaginated += 1
+            self.findings.add(finding)
+
+    def failed(self, started: float, error: BaseException, context: Any) -> None:
+        try:
+            seconds = perf_counter() - started
+            record = context._dbapi_connection._connection_record
+            if record is not None and record not in self.holds:
+                return
+            self.query.observe(seconds)
+            with self.lock:
+                self.query_errors += isinstance(error, Exception)
+        except Exception:
+            pass
+
+    def committed(self, started: float, connection: Any) -> None:
+        try:
+            seconds = perf_counter() - started
+            record = connection._connection_record
+            if record is None or record in self.holds:
+                self.commit.observe(seconds)
+        except Exception:
+            pass
+
+    # Its report.
+
+    def snapshot(self) -> dict[str, Any]:
+        with self.lock:
+            now = self._gauges()
+            peak, self.peak = max(self.peak, now.checked_out), len(self.holds)
+            return {
+                "name": self.name,
+                "size": now.size,
+                "max_overflow": now.max_overflow,
+                "checked_in": now.checked_in,
+                "checked_out": now.checked_out,
+                "pending": len(self.waiting),
+                "peak": peak,
+                "oldest": self._oldest(),
+                "timeouts": self.timeouts,
+                "acquire_errors": self.acquire_errors,
+                "opened": self.opened,
+                "invalidated": self.invalidated,
+                "inherited": self.inherited,
+                "query_errors": self.query_errors,
+                "n_plus_one": self.n_plus_one,
+                "unpaginated": self.unpaginated,
+                "query": self.query.snapshot(),
+                "commit": self.commit.snapshot(),
+                "acquire": self.acquire.snapshot(),
+                "hold": self.hold.snapshot(),
+            }
+
+    def take_findings(self, most: int) -> list[findings.Finding]:
+        with self.lock:
+            return self.findings.take(most)
+
+    def put_back(self, finding: findings.Finding) -> None:
+        with self.lock:
+            self.findings.add(finding)
+
+    def raise_peak(self, peak: int) -> None:
+        with self.lock:
+            self.peak = max(self.peak, peak)
+
+    def _gauges(self) -> Gauges:
+        each = [gauges(pool) for pool in self.pools()]
+        uncounted = sum(1 for hold in list(self.holds.values()) if not is_counted(hold.pool))
+        unlimited = any(pool.max_overflow is None for pool in each)
+        return Gauges(
+            size=sum(pool.size for pool in each),
+            max_overflow=None if unlimited else sum(pool.max_overflow or 0 for pool in each),
+            checked_in=sum(pool.checked_in for pool in each),
+            checked_out=sum(pool.checked_out for pool in each) + uncounted,
+        )
+
+    def _oldest(self) -> float:
+        started = [hold.started for hold in list(self.holds.values())]
+        return round(perf_counter() - min(started), 3) if started else 0.0

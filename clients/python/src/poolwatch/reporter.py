@@ -1,0 +1,227 @@
+"""Sends what the ledgers hold to the sidecar: one datagram a period, from a thread of its own."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import os
+import random
+import secrets
+import socket
+import sys
+import threading
+from time import perf_counter
+from typing import Any, Callable, Protocol
+
+from poolwatch import settings
+from poolwatch.findings import Finding
+from poolwatch.histogram import ACQUIRE_BOUNDS, BOUNDS
+from poolwatch.ledger import Ledger
+
+VERSION = 1
+JITTER = 0.1
+SEND_TIMEOUT = 0.1
+FAREWELL_TIMEOUT = 0.3
+# Periods without a report after which the application's own thread sends: uWSGI without
+# --enable-threads runs no other.
+OVERDUE_PERIODS = 2
+# Together these keep the largest datagram below 64 KiB.
+MOST_POOLS = 32
+MOST_FINDINGS_SENT = 10
+
+logger = logging.getLogger("poolwatch")
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class Source(Protocol):
+    """Anything with the figures of a pool that is not a Ledger's."""
+
+    def snapshot(self) -> dict[str, Any]: ...
+
+
+class Reporter:
+    """One instance of the protocol: a process, reporting to one socket under one app name."""
+
+    def __init__(self, path: str, app: str) -> None:
+        self.path = path
+        self.app = app
+        self.period = settings.period()
+        self.ledgers: dict[str, Ledger] = {}
+        self.sources: dict[str, Source] = {}
+        self._reset()
+
+    def _reset(self) -> None:
+        self.instance = secrets.token_hex(8)
+        self.sequence = 0
+        self.overdue_at = float("inf")
+        # What never changes is encoded once: it is half of a report and most of its cost.
+        self._head = _encode(self._constants())[:-1] + ","
+        self._turn = threading.Lock()
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def _constants(self) -> dict[str, Any]:
+        return {
+            "v": VERSION,
+            "inst": self.instance,
+            "pid": os.getpid(),
+            "period": self.period,
+            "app": self.app,
+            "bounds": BOUNDS,
+            "acquire_bounds": ACQUIRE_BOUNDS,
+        }
+
+    def ledger(self, name: str) -> Ledger | None:
+        """The ledger of that name; None when there are MOST_POOLS already."""
+        with self._turn:
+            if name not in self.ledgers and self._has_room(name):
+                self.ledgers[name] = Ledger(name, self)
+            return self.ledgers.get(name)
+
+    def add_source(self, name: str, source: Source) -> bool:
+        with self._turn:
+            if name in self.ledgers or not self._has_room(name):
+                return False
+            self.sources[name] = source
+        return True
+
+    def _has_room(self, name: str) -> bool:
+        taken = self.ledgers.keys() | self.sources.keys()
+        if len(taken | {name}) <= MOST_POOLS:
+            return True
+        logger.warning("pool %r is not watched: %d pools are already", name, MOST_POOLS)
+        return False
+
+    def begin(self) -> None:
+        """Starts reporting, once in each process."""
+        with self._turn:
+            if self._thread is not None or self._ended.is_set():
+                return
+            self.overdue_at = perf_counter() + OVERDUE_PERIODS * self.period
+            _at_exit(self.farewell)
+            self._thread = threading.Thread(target=self._run, name="poolwatch", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        ended = self._ended
+        pause = self.period * random.random()
+        while not ended.wait(pause):
+            self.report()
+            pause = self.period * random.uniform(1 - JITTER, 1 + JITTER)
+
+    def report(self) -> bool:
+        with self._turn:
+            return not self._ended.is_set() and self._send(SEND_TIMEOUT)
+
+    def report_without_waiting(self) -> None:
+        if self._turn.acquire(blocking=False):
+            try:
+                if not self._ended.is_set():
+                    self._send(timeout=0.0)
+            finally:
+                self._turn.release()
+
+    def farewell(self) -> None:
+        """The last report: its counters stay, its gauges go."""
+        if self._thread is None or not self._turn.acquire(timeout=1.0):
+            return
+        try:
+            if not self._ended.is_set():
+                self._ended.set()
+                self._send(FAREWELL_TIMEOUT, bye=True)
+        finally:
+            self._turn.release()
+
+    def forked(self) -> None:
+        """In the child: another instance, with no thread and nothing counted."""
+        self._reset()
+        self.sources.clear()
+        for ledger in self.ledgers.values():
+            ledger.forked()
+
+    def _send(self, timeout: float, bye: bool = False) -> bool:
+        """Cumulative, so a report that does not arrive costs nothing but its second."""
+        self.overdue_at = perf_counter() + OVERDUE_PERIODS * self.period
+        self.sequence += 1
+        try:
+            taken = self._take_findings()
+            pools = [ledger.snapshot() for ledger in self.ledgers.values()]
+            sent = send(self.path, self._datagram(pools, taken, bye), timeout)
+            if not sent:
+                self._put_back(pools, taken)
+        except Exception:
+            logger.debug("no report", exc_info=True)
+            return False
+        return sent
+
+    def _datagram(
+        self, pools: list[dict[str, Any]], found: list[tuple[Ledger, Finding]], bye: bool
+    ) -> bytes:
+        report = {
+            "seq": self.sequence,
+            "bye": bye,
+            "pools": pools + [source.snapshot() for source in list(self.sources.values())],
+            "findings": [finding.snapshot(ledger.name) for ledger, finding in found],
+        }
+        return (self._head + _encode(report)[1:]).encode()
+
+    def _take_findings(self) -> list[tuple[Ledger, Finding]]:
+        taken: list[tuple[Ledger, Finding]] = []
+        for ledger in self.ledgers.values():
+            taken += [
+                (ledger, one) for one in ledger.take_findings(MOST_FINDINGS_SENT - len(taken))
+            ]
+        return taken
+
+    def _put_back(self, pools: list[dict[str, Any]], found: list[tuple[Ledger, Finding]]) -> None:
+        for ledger, finding in found:
+            ledger.put_back(finding)
+        for ledger, pool in zip(self.ledgers.values(), pools):
+            ledger.raise_peak(pool["peak"])
+
+
+def send(path: str, datagram: bytes, timeout: float) -> bool:
+    """A socket for each datagram and a path for each send.
+
+    A connected one fails for ever after the sidecar's restart, and one kept open may have been
+    closed and its number given to another file by the time it is used (daemons close all).
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outgoing:
+            outgoing.settimeout(timeout)
+            outgoing.sendto(datagram, path)
+    except OSError:
+        return False
+    return True
+
+
+_reporters: dict[tuple[str, str], Reporter] = {}
+_reporters_lock = threading.Lock()
+
+
+def reporter(path: str, app: str) -> Reporter:
+    with _reporters_lock:
+        if (path, app) not in _reporters:
+            _reporters[path, app] = Reporter(path, app)
+        return _reporters[path, app]
+
+
+def _forked() -> None:
+    global _reporters_lock
+    _reporters_lock = threading.Lock()
+    for each in _reporters.values():
+        each.forked()
+
+
+def _at_exit(farewell: Callable[[], None]) -> None:
+    """multiprocessing and celery's billiard end their children with os._exit, past atexit."""
+    atexit.register(farewell)
+    for name in ("multiprocessing.util", "billiard.util"):
+        module = sys.modules.get(name)
+        if module is not None:
+            module.Finalize(None, farewell, exitpriority=0)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

@@ -1,0 +1,35 @@
+"""What the caller did not say: from the environment, else the default."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+DEFAULT_SOCKET = "/run/poolwatch/poolwatch.sock"
+DEFAULT_POOL = "app"
+DEFAULT_PERIOD = 1.0
+LONGEST_NAME = 64
+
+
+def socket_path(argument: str | None) -> str:
+    return argument or os.environ.get("POOLWATCH_SOCKET") or DEFAULT_SOCKET
+
+
+def pool_name(argument: str | None) -> str:
+    return (argument or os.environ.get("POOLWATCH_POOL") or DEFAULT_POOL)[:LONGEST_NAME]
+
+
+def app_name(argument: str | None) -> str:
+    return (argument or os.environ.get("POOLWATCH_APP") or _program())[:LONGEST_NAME]
+
+
+def period() -> float:
+    """Seconds between two reports, from 0.05 to 60."""
+    try:
+        return min(60.0, max(0.05, float(os.environ["POOLWATCH_PERIOD"])))
+    except (KeyError, ValueError):
+        return DEFAULT_PERIOD
+
+
+def _program() -> str:
+    return os.path.basename(sys.argv[0] if getattr(sys, "argv", None) else "") or "python"

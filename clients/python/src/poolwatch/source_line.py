@@ -1,0 +1,80 @@
+"""The application's own line that led to a statement."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator
+from itertools import islice
+from types import FrameType
+
+import sqlalchemy
+
+LONGEST = 120
+MOST_FRAMES = 200
+MOST_FILES = 4096
+
+_MACHINERY = tuple(
+    os.path.dirname(os.path.abspath(str(file))) + os.sep for file in (__file__, sqlalchemy.__file__)
+)
+_STANDARD = tuple(
+    os.path.abspath(sysconfig.get_paths()[kind]) + os.sep for kind in ("stdlib", "platstdlib")
+)
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+_owners: dict[str, str] = {}
+
+
+def source_line() -> str | None:
+    """`file:line` of the innermost frame of the application.
+
+    An application that is itself installed has only installed frames: then the innermost
+    one outside SQLAlchemy.
+    """
+    installed: FrameType | None = None
+    for frame in islice(_frames(sys._getframe(1)), MOST_FRAMES):
+        owner = _owner(frame.f_code.co_filename)
+        if owner == "application":
+            return _shown(frame)
+        if owner == "installed" and installed is None:
+            installed = frame
+    return _shown(installed) if installed else None
+
+
+def _frames(frame: FrameType | None) -> Iterator[FrameType]:
+    """Under asyncio SQLAlchemy runs in a greenlet, and its caller stands in the parent greenlet."""
+    module = sys.modules.get("greenlet")
+    greenlet = module.getcurrent() if module else None
+    while True:
+        while frame is not None:
+            yield frame
+            frame = frame.f_back
+        greenlet = greenlet.parent if greenlet is not None else None
+        if greenlet is None:
+            return
+        frame = greenlet.gr_frame
+
+
+def _owner(file: str) -> str:
+    owner = _owners.get(file)
+    if owner is None:
+        if len(_owners) >= MOST_FILES:
+            _owners.clear()
+        owner = _owners[file] = _judged(file)
+    return owner
+
+
+def _judged(file: str) -> str:
+    path = os.path.abspath(file)
+    if file.startswith("<") or path.startswith(_MACHINERY):
+        return "machinery"
+    if any(folder in path for folder in _INSTALLED):
+        return "installed"
+    return "machinery" if path.startswith(_STANDARD) else "application"
+
+
+def _shown(frame: FrameType) -> str:
+    path = os.path.abspath(frame.f_code.co_filename)
+    here = os.getcwd() + os.sep
+    short = path[len(here) :] if path.startswith(here) else os.sep.join(path.split(os.sep)[-3:])
+    return f"{short[-LONGEST:]}:{frame.f_lineno}"
