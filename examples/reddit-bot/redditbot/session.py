@@ -17,7 +17,7 @@ CRITICAL_PERCENT = 90
 
 
 def database_url() -> URL:
-    """DATABASE_URL as it is, its `?plugin=…` included; only a driver is added where none is named."""
+    """DATABASE_URL as it is, with its `?plugin=…`; a driver is added where none is named."""
     address = os.environ.get("DATABASE_URL")
     if not address:
         raise RuntimeError("set DATABASE_URL, for example postgresql://localhost/redditbot")
