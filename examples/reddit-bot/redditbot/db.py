@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import URL, Connection, create_engine, insert, select, text
+from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateIndex, DropIndex
 
 from redditbot.models import (
@@ -22,7 +23,7 @@ from redditbot.models import (
     MatchedPost,
     User,
 )
-from redditbot.session import engine
+from redditbot.session import database_url
 
 Row = dict[str, Any]
 
@@ -86,6 +87,7 @@ CREATION_LOCK = 7_215_340
 
 def create(without_indexes: Collection[str] = ()) -> None:
     """The whole schema with its data, but for the indexes named, in one transaction."""
+    engine = create_engine(plain_url(), poolclass=NullPool)
     with engine.begin() as connection:
         # Several applications may start at the same time.
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": CREATION_LOCK})
@@ -100,6 +102,15 @@ def create(without_indexes: Collection[str] = ()) -> None:
     # Without statistics the planner guesses, and may scan where it should use an index.
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE " + ", ".join(Base.metadata.tables)))
+
+
+def plain_url() -> URL:
+    """Without plugins and their options: filling a database is no work of the application's pool."""
+    url = database_url()
+    prefixes = tuple(f"{plugin}_" for plugin in url.normalized_query.get("plugin", ()))
+    return url.difference_update_query(
+        [option for option in url.query if option == "plugin" or option.startswith(prefixes)]
+    )
 
 
 def drop_index(connection: Connection, name: str) -> None:

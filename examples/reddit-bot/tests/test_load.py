@@ -54,7 +54,7 @@ def troubles_left(served: Served) -> list[Any]:
 
 
 def test_all_phases_run_and_leave_nothing_behind(served: Served) -> None:
-    process = load(served, "--phase-seconds", "1.5")
+    process = load(served, "--phase-seconds", "1")
     out, err = process.communicate(timeout=40)
     assert process.returncode == 0
     assert [line.split()[0] for line in out.splitlines()] == list(PHASES)

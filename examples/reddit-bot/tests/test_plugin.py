@@ -38,7 +38,7 @@ def reporting(schema: None) -> Iterator[tuple[Served, Listener]]:
         path = f"{folder}/poolwatch.sock"
         listener = Listener(path)
         address = os.environ["DATABASE_URL"] + "&plugin=poolwatch&poolwatch_pool=web"
-        served = Served(address, Path(folder), POOLWATCH_SOCKET=path)
+        served = Served(address, Path(folder), POOLWATCH_SOCKET=path, POOLWATCH_PERIOD="0.2")
         try:
             served.wait_until_up()
             yield served, listener
@@ -46,7 +46,9 @@ def reporting(schema: None) -> Iterator[tuple[Served, Listener]]:
             served.stop()
 
 
-def newest_of(listener: Listener, pids: set[int], seconds: float = 3) -> dict[int, dict[str, Any]]:
+def newest_of(
+    listener: Listener, pids: set[int], seconds: float = 0.8
+) -> dict[int, dict[str, Any]]:
     newest = {report["pid"]: report for report in listener.reports(seconds)}
     return {pid: report["pools"][0] for pid, report in newest.items() if pid in pids}
 
@@ -81,9 +83,9 @@ def test_each_list_is_judged_right(
     served, listener = reporting
     worker = served.workers()[0]
     worker.ask("GET", "/api/posts/of-subreddit")
-    before = newest_of(listener, {worker.pid}, 1.5)[worker.pid]
+    before = newest_of(listener, {worker.pid})[worker.pid]
     for name in ("posts", "users", "configs"):
         worker.ask("GET", path.format(name=name))
-    after = newest_of(listener, {worker.pid}, 1.5)[worker.pid]
+    after = newest_of(listener, {worker.pid})[worker.pid]
     assert after["n_plus_one"] - before["n_plus_one"] == 3 * n_plus_one
     assert after["unpaginated"] - before["unpaginated"] == 3 * unpaginated

@@ -10,6 +10,7 @@ from cluster import Cluster
 from sqlalchemy import create_engine, text
 from test_endpoints import statements
 
+from redditbot import db
 from redditbot.session import engine
 
 INDEXES = {
@@ -83,6 +84,12 @@ def test_an_index_can_be_left_out_and_comes_back(postgres: Cluster) -> None:
     assert set(INDEXES) - set(indexes(address)) == {"idx_analytics_event_date"}
     create(address)
     assert indexes(address) == INDEXES
+
+
+def test_filling_a_database_is_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = "plugin=poolwatch&poolwatch_pool=web&application_name=me"
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://u@/d?host=/tmp&{options}")
+    assert dict(db.plain_url().query) == {"host": "/tmp", "application_name": "me"}
 
 
 def test_the_tables_are_tied_by_foreign_keys(http: Any) -> None:
