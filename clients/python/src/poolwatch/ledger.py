@@ -100,9 +100,9 @@ class Ledger:
     def asked(self, pool: Any) -> float:
         asked = perf_counter()
         try:
+            self.waiting.append(None)
             if pool._poolwatch_new:
                 self.begin(pool)
-            self.waiting.append(None)
         except Exception:
             pass
         return asked

@@ -22,7 +22,8 @@ from poolwatch.ledger import Ledger
 VERSION = 1
 JITTER = 0.1
 SEND_TIMEOUT = 0.1
-FAREWELL_TIMEOUT = 0.3
+# A full queue is tried again by the reporter's own thread, which has nothing else to do.
+ATTEMPTS = 3
 # Periods without a report after which the application's own thread sends: uWSGI without
 # --enable-threads runs no other.
 OVERDUE_PERIODS = 2
@@ -57,7 +58,9 @@ class Reporter:
         self.overdue_at = float("inf")
         # What never changes is encoded once: it is half of a report and most of its cost.
         self._head = _encode(self._constants())[:-1] + ","
+        # Held while sending; the application's threads never wait for it.
         self._turn = threading.Lock()
+        self._registry = threading.Lock()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -74,13 +77,13 @@ class Reporter:
 
     def ledger(self, name: str) -> Ledger | None:
         """The ledger of that name; None when there are MOST_POOLS already."""
-        with self._turn:
+        with self._registry:
             if name not in self.ledgers and self._has_room(name):
                 self.ledgers[name] = Ledger(name, self)
             return self.ledgers.get(name)
 
     def add_source(self, name: str, source: Source) -> bool:
-        with self._turn:
+        with self._registry:
             if name in self.ledgers or not self._has_room(name):
                 return False
             self.sources[name] = source
@@ -95,7 +98,7 @@ class Reporter:
 
     def begin(self) -> None:
         """Starts reporting, once in each process."""
-        with self._turn:
+        with self._registry:
             if self._thread is not None or self._ended.is_set():
                 return
             self.overdue_at = perf_counter() + OVERDUE_PERIODS * self.period
@@ -112,13 +115,13 @@ class Reporter:
 
     def report(self) -> bool:
         with self._turn:
-            return not self._ended.is_set() and self._send(SEND_TIMEOUT)
+            return not self._ended.is_set() and self._send()
 
     def report_without_waiting(self) -> None:
         if self._turn.acquire(blocking=False):
             try:
                 if not self._ended.is_set():
-                    self._send(timeout=0.0)
+                    self._send(timeout=0.0, attempts=1)
             finally:
                 self._turn.release()
 
@@ -129,7 +132,7 @@ class Reporter:
         try:
             if not self._ended.is_set():
                 self._ended.set()
-                self._send(FAREWELL_TIMEOUT, bye=True)
+                self._send(bye=True)
         finally:
             self._turn.release()
 
@@ -140,14 +143,16 @@ class Reporter:
         for ledger in self.ledgers.values():
             ledger.forked()
 
-    def _send(self, timeout: float, bye: bool = False) -> bool:
+    def _send(
+        self, timeout: float = SEND_TIMEOUT, attempts: int = ATTEMPTS, bye: bool = False
+    ) -> bool:
         """Cumulative, so a report that does not arrive costs nothing but its second."""
         self.overdue_at = perf_counter() + OVERDUE_PERIODS * self.period
         self.sequence += 1
         try:
             taken = self._take_findings()
-            pools = [ledger.snapshot() for ledger in self.ledgers.values()]
-            sent = send(self.path, self._datagram(pools, taken, bye), timeout)
+            pools = [ledger.snapshot() for ledger in list(self.ledgers.values())]
+            sent = send(self.path, self._datagram(pools, taken, bye), timeout, attempts)
             if not sent:
                 self._put_back(pools, taken)
         except Exception:
@@ -168,7 +173,7 @@ class Reporter:
 
     def _take_findings(self) -> list[tuple[Ledger, Finding]]:
         taken: list[tuple[Ledger, Finding]] = []
-        for ledger in self.ledgers.values():
+        for ledger in list(self.ledgers.values()):
             taken += [
                 (ledger, one) for one in ledger.take_findings(MOST_FINDINGS_SENT - len(taken))
             ]
@@ -177,11 +182,11 @@ class Reporter:
     def _put_back(self, pools: list[dict[str, Any]], found: list[tuple[Ledger, Finding]]) -> None:
         for ledger, finding in found:
             ledger.put_back(finding)
-        for ledger, pool in zip(self.ledgers.values(), pools):
-            ledger.raise_peak(pool["peak"])
+        for pool in pools:
+            self.ledgers[pool["name"]].raise_peak(pool["peak"])
 
 
-def send(path: str, datagram: bytes, timeout: float) -> bool:
+def send(path: str, datagram: bytes, timeout: float, attempts: int = 1) -> bool:
     """A socket for each datagram and a path for each send.
 
     A connected one fails for ever after the sidecar's restart, and one kept open may have been
@@ -190,8 +195,15 @@ def send(path: str, datagram: bytes, timeout: float) -> bool:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outgoing:
             outgoing.settimeout(timeout)
-            outgoing.sendto(datagram, path)
+            return any(_sent(outgoing, path, datagram) for _ in range(attempts))
     except OSError:
+        return False
+
+
+def _sent(outgoing: socket.socket, path: str, datagram: bytes) -> bool:
+    try:
+        outgoing.sendto(datagram, path)
+    except (socket.timeout, BlockingIOError):
         return False
     return True
 

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 LONGEST = 300
-LONGEST_COLUMN_LIST = 40
+LONGEST_COLUMN_LIST = 20
 # A statement with ten thousand parameters is cut before it is read, so that showing it stays cheap.
 LONGEST_READ = 8_000
 

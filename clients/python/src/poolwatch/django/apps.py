@@ -1,8 +1,4 @@
-"""`INSTALLED_APPS += ["poolwatch.django"]`: watches the pools of Django 5.1 and later.
-
-Django makes a `psycopg_pool` for each alias with `OPTIONS["pool"]`, in each process, at its
-first connection; so each is watched then.
-"""
+"""Each alias with `OPTIONS["pool"]` has a `psycopg_pool` in each process, made at its first use."""
 
 from __future__ import annotations
 

@@ -1,0 +1,40 @@
+"""A WSGI application for gunicorn --preload, with its truth in memory shared by the workers."""
+
+from __future__ import annotations
+
+import os
+
+from sqlalchemy import create_engine, text
+from truth import Truth
+
+truth = Truth(os.environ["TRUTH"])
+
+engine = create_engine(os.environ["DATABASE_URL"], pool_size=2, max_overflow=1)
+if os.environ.get("CONNECT_AT_IMPORT"):
+    engine.connect().close()
+
+
+def application(environ, start_response):
+    number = int(environ["PATH_INFO"].strip("/") or 0)
+    handle(number)
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+
+
+def handle(number: int) -> None:
+    if number % 10 == 0:
+        return fail()
+    queries = 1 + number % 3
+    with engine.begin() as connection:
+        for _ in range(queries):
+            connection.execute(text("select 1"))
+    truth.add(checkouts=1, queries=queries, commits=1)
+    return None
+
+
+def fail() -> None:
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("select 1 / 0"))
+    except Exception:
+        truth.add(checkouts=1, queries=1, errors=1)

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+
+import pytest
+from receiver import count
+from sqlalchemy import create_engine, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+import poolwatch
+
+PROGRAM_OPTIONS = "&plugin=poolwatch&poolwatch_pool=plugged&poolwatch_app=blog&poolwatch_socket="
+
+
+def query(engine):
+    with engine.connect() as connection:
+        return connection.execute(text("select 1")).scalar()
+
+
+async def query_async(engine):
+    async with engine.connect() as connection:
+        await connection.execute(text("select 1"))
+    await engine.dispose()
+
+
+def test_an_engine_is_reported_under_its_name(engine, receiver):
+    query(engine)
+    pool = receiver.pool(query=lambda figure: count(figure) == 1)
+    assert (pool["size"], pool["max_overflow"]) == (2, 1)
+    assert receiver.reports[-1]["app"] == "test"
+    assert receiver.reports[-1]["pid"] == os.getpid()
+
+
+def test_an_async_engine_is_reported_under_its_name(url, async_driver, receiver):
+    engine = create_async_engine(url(async_driver), pool_size=4, max_overflow=2)
+    assert poolwatch.watch(engine, pool="web", socket=receiver.path) is engine
+    asyncio.run(query_async(engine))
+    pool = receiver.pool(query=lambda figure: count(figure) == 1)
+    assert (pool["size"], pool["max_overflow"]) == (4, 2)
+
+
+def test_a_plugin_in_the_url_watches_with_no_code(url, driver, receiver):
+    engine = create_engine(url(driver) + PROGRAM_OPTIONS + receiver.path)
+    query(engine)
+    receiver.pool("plugged", query=lambda figure: count(figure) == 1)
+    assert receiver.reports[-1]["app"] == "blog"
+    engine.dispose()
+
+
+def test_a_plugin_in_the_url_watches_an_async_engine(url, async_driver, receiver):
+    asyncio.run(
+        query_async(create_async_engine(url(async_driver) + PROGRAM_OPTIONS + receiver.path))
+    )
+    receiver.pool("plugged", query=lambda figure: count(figure) == 1)
+
+
+def test_what_is_not_said_comes_from_the_environment(url, receiver, monkeypatch):
+    monkeypatch.setenv("POOLWATCH_SOCKET", receiver.path)
+    monkeypatch.setenv("POOLWATCH_POOL", "from-environment")
+    monkeypatch.setenv("POOLWATCH_APP", "shop")
+    engine = create_engine(url("psycopg2") + "&plugin=poolwatch")
+    query(engine)
+    receiver.pool("from-environment")
+    assert receiver.reports[-1]["app"] == "shop"
+    engine.dispose()
+
+
+def test_a_pool_without_a_name_is_called_app(url, receiver):
+    engine = poolwatch.watch(create_engine(url("psycopg2")), socket=receiver.path)
+    query(engine)
+    receiver.pool("app")
+    engine.dispose()
+
+
+def test_watching_twice_counts_once(engine, receiver, caplog):
+    poolwatch.watch(engine, pool="web", socket=receiver.path)
+    assert not caplog.records
+    poolwatch.watch(engine, pool="other", socket=receiver.path)
+    assert "already watched as pool 'web'" in caplog.text
+    query(engine)
+    pool = receiver.settled()
+    assert count(pool["query"]) == count(pool["acquire"]) == pool["opened"] == 1
+
+
+def test_engines_of_one_name_are_reported_as_one_pool(plain, receiver):
+    first, second = plain(pool_size=2, max_overflow=1), plain(pool_size=3, max_overflow=4)
+    query(first)
+    query(second)
+    receiver.pool(size=5, max_overflow=5, checked_in=2, query=lambda figure: count(figure) == 2)
+
+
+def test_no_thread_runs_before_the_first_use(url, receiver):
+    before = threading.active_count()
+    engine = poolwatch.watch(create_engine(url("psycopg2")), pool="web", socket=receiver.path)
+    assert threading.active_count() == before
+    query(engine)
+    assert threading.active_count() == before + 1
+    engine.dispose()
+
+
+def test_watching_what_is_no_engine_is_logged_and_not_raised(caplog):
+    with caplog.at_level(logging.WARNING, "poolwatch"):
+        assert poolwatch.watch(None) is None
+    assert "None is not watched" in caplog.text
+
+
+def test_a_process_reports_no_more_than_32_pools(url, receiver, caplog):
+    engines = [create_engine(url("psycopg2")) for _ in range(34)]
+    for number, engine in enumerate(engines):
+        poolwatch.watch(engine, pool=f"pool-{number}", socket=receiver.path)
+    query(engines[-1])
+    query(engines[0])
+    assert len(receiver.wait_for(lambda reports: reports[-1:])[0]["pools"]) == 32
+    assert "'pool-33' is not watched" in caplog.text
+    for engine in engines:
+        engine.dispose()
+
+
+@pytest.mark.parametrize("name", ["sqlalchemy.pool.impl.QueuePool"])
+def test_the_pools_own_logger_keeps_its_name(engine, name):
+    assert engine.pool.logger.name == name
+    engine.dispose()
+    assert engine.pool.logger.name == name

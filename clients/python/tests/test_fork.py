@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from receiver import count, instances, total
+from sqlalchemy import create_engine, text
+
+import poolwatch
+from poolwatch.reporter import reporter
+
+FORKS = 200
+
+
+def query(engine, times=1):
+    for _ in range(times):
+        with engine.connect() as connection:
+            connection.execute(text("select 1"))
+
+
+@pytest.fixture
+def engine(url, receiver):
+    made = create_engine(url("psycopg2"), pool_size=5)
+    yield poolwatch.watch(made, pool="web", socket=receiver.path, app="test")
+    made.dispose()
+
+
+def in_child(work):
+    """The child's exit status is 0 only if `work` came to its end."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return pid
+
+
+def succeeded(pid, within=60.0):
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return status == 0
+        time.sleep(0.002)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return False
+
+
+def test_200_forks_under_busy_threads_never_hang_and_count_exactly(engine, receiver):
+    stop = threading.Event()
+    each = reporter(receiver.path, "test")
+
+    def busy():
+        while not stop.is_set():
+            query(engine)
+
+    def child():
+        engine.dispose(close=False)
+        query(engine, 3)
+        each.farewell()
+
+    with ThreadPoolExecutor(4) as threads:
+        working = [threads.submit(busy) for _ in range(4)]
+        ended = [succeeded(in_child(child)) for _ in range(FORKS)]
+        stop.set()
+    assert all(one.exception() is None for one in working)
+    assert all(ended)
+    byes = receiver.wait_for(
+        lambda reports: len(farewells(reports)) == FORKS and farewells(reports)
+    )
+    assert total(byes, "query") == 3 * FORKS
+    assert total(byes, "inherited") == 0
+    assert len({report["pid"] for report in byes}) == FORKS
+
+
+def farewells(reports):
+    return [report for report in instances(reports).values() if report["bye"]]
+
+
+def test_a_child_starts_from_zero_under_a_name_of_its_own(engine, receiver):
+    query(engine, 5)
+    parent = receiver.wait_for(lambda reports: reports[-1:])[0]
+
+    def child():
+        engine.dispose(close=False)
+        query(engine)
+        reporter(receiver.path, "test").farewell()
+
+    assert succeeded(in_child(child))
+    (bye,) = receiver.wait_for(farewells)
+    assert bye["inst"] != parent["inst"]
+    assert bye["pid"] != parent["pid"]
+    assert count(bye["pools"][0]["query"]) == 1
+    assert count(receiver.settled()["query"]) == 5
+
+
+def test_a_child_that_uses_its_parents_connections_is_detected(engine, receiver):
+    with engine.connect(), engine.connect():
+        pass
+
+    def child():
+        query(engine)
+        reporter(receiver.path, "test").farewell()
+
+    assert succeeded(in_child(child))
+    (bye,) = receiver.wait_for(farewells)
+    assert bye["pools"][0]["inherited"] == 2
+
+
+def test_a_child_that_disposes_first_inherits_nothing(engine, receiver):
+    query(engine)
+
+    def child():
+        engine.dispose(close=False)
+        query(engine)
+        reporter(receiver.path, "test").farewell()
+
+    assert succeeded(in_child(child))
+    (bye,) = receiver.wait_for(farewells)
+    assert bye["pools"][0]["inherited"] == 0
+
+
+def test_a_child_that_uses_no_connection_reports_nothing(engine, receiver):
+    query(engine)
+    assert succeeded(in_child(reporter(receiver.path, "test").farewell))
+    receiver.settled()
+    assert {report["pid"] for report in receiver.reports} == {os.getpid()}
+
+
+def work(engine):
+    engine.dispose(close=False)
+    query(engine, 7)
+
+
+def test_a_multiprocessing_child_says_bye(engine, receiver):
+    child = multiprocessing.get_context("fork").Process(target=work, args=(engine,))
+    child.start()
+    child.join()
+    (bye,) = receiver.wait_for(farewells)
+    assert (bye["pid"], count(bye["pools"][0]["query"])) == (child.pid, 7)
+
+
+def test_a_celery_prefork_child_says_bye(engine, receiver):
+    billiard = pytest.importorskip("billiard")
+    child = billiard.Process(target=work, args=(engine,))
+    child.start()
+    child.join()
+    (bye,) = receiver.wait_for(farewells)
+    assert (bye["pid"], count(bye["pools"][0]["query"])) == (child.pid, 7)
+
+
+def test_an_interpreter_says_bye_at_its_exit(url, receiver):
+    program = f"""
+        import poolwatch
+        from sqlalchemy import create_engine, text
+        engine = create_engine({url("psycopg2")!r})
+        poolwatch.watch(engine, pool="web", socket={receiver.path!r})
+        with engine.connect() as connection:
+            connection.execute(text("select 1"))
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
+    (bye,) = receiver.wait_for(farewells)
+    assert count(bye["pools"][0]["query"]) == 1

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import textwrap
+import threading
+
+import pytest
+from receiver import newest
+
+import poolwatch
+
+psycopg_pool = pytest.importorskip("psycopg_pool")
+
+
+@pytest.fixture
+def conninfo(postgres):
+    return f"host={postgres} user=postgres dbname=postgres"
+
+
+@pytest.fixture
+def pool(conninfo, receiver):
+    with psycopg_pool.ConnectionPool(conninfo, min_size=2, max_size=3, timeout=0.3) as made:
+        made.wait()
+        poolwatch.watch_psycopg_pool(made, "django", socket=receiver.path)
+        yield made
+
+
+def test_its_gauges_are_in_the_protocols_words(pool, receiver):
+    receiver.pool(
+        "django", size=2, max_overflow=1, checked_in=2, checked_out=0, pending=0, opened=2
+    )
+    with pool.connection(), pool.connection():
+        receiver.pool("django", checked_in=0, checked_out=2)
+
+
+def test_a_timeout_is_counted(pool, receiver):
+    with pool.connection(), pool.connection(), pool.connection():
+        with pytest.raises(psycopg_pool.PoolTimeout):
+            pool.getconn()
+        receiver.pool("django", timeouts=1, checked_out=3, opened=3)
+
+
+def test_a_caller_that_waits_is_pending(conninfo, receiver):
+    with psycopg_pool.ConnectionPool(conninfo, min_size=1, max_size=1) as pool:
+        poolwatch.watch_psycopg_pool(pool, "django", socket=receiver.path)
+        with pool.connection():
+            waiting = threading.Thread(target=lambda: pool.putconn(pool.getconn()))
+            waiting.start()
+            receiver.pool("django", pending=1)
+        waiting.join()
+        receiver.pool("django", pending=0)
+
+
+def test_a_full_queue_is_an_error_that_may_be_no_timeout(conninfo, receiver):
+    with psycopg_pool.ConnectionPool(conninfo, min_size=1, max_size=1, max_waiting=1) as pool:
+        poolwatch.watch_psycopg_pool(pool, "django", socket=receiver.path)
+        assert "timeouts" not in receiver.pool("django", acquire_errors=0)
+
+
+def test_what_cannot_be_known_is_left_out(pool, receiver):
+    figures = receiver.pool("django")
+    unknown = {"acquire", "hold", "query", "commit", "oldest", "peak", "query_errors", "inherited"}
+    assert not unknown & set(figures)
+
+
+def test_a_connection_returned_broken_is_invalidated(pool, receiver):
+    with pool.connection() as connection:
+        connection.close()
+    receiver.pool("django", invalidated=1, opened=3)
+
+
+def test_counters_do_not_fall_when_the_application_pops_them(pool, receiver):
+    receiver.pool("django", opened=2)
+    pool.pop_stats()
+    assert receiver.settled("django")["opened"] == 2
+
+
+def test_an_async_pool_is_watched(conninfo, receiver):
+    async def use():
+        async with psycopg_pool.AsyncConnectionPool(conninfo, min_size=1, open=False) as pool:
+            poolwatch.watch_psycopg_pool(pool, "django", socket=receiver.path)
+            async with pool.connection():
+                await asyncio.to_thread(receiver.pool, "django", checked_out=1)
+
+    asyncio.run(use())
+
+
+def test_a_pool_that_is_gone_leaves_its_counters(conninfo, receiver):
+    pool = psycopg_pool.ConnectionPool(conninfo, min_size=1, open=True)
+    poolwatch.watch_psycopg_pool(pool, "django", socket=receiver.path)
+    receiver.pool("django", opened=1)
+    pool.close()
+    del pool
+    receiver.pool("django", opened=1, size=None)
+
+
+def test_watching_what_is_no_pool_raises_nothing(receiver):
+    poolwatch.watch_psycopg_pool(None, "nothing", socket=receiver.path)
+
+
+def test_django_is_watched_with_one_line_of_settings(postgres, receiver):
+    pytest.importorskip("django", minversion="5.1")
+    program = f"""
+        from django.conf import settings
+        import django
+        settings.configure(
+            INSTALLED_APPS=["poolwatch.django"],
+            DATABASES={{"default": {{
+                "ENGINE": "django.db.backends.postgresql", "NAME": "postgres", "USER": "postgres",
+                "HOST": {postgres!r}, "OPTIONS": {{"pool": {{"min_size": 1, "max_size": 4}}}},
+            }}}},
+        )
+        django.setup()
+        from django.db import connection
+        with connection.cursor() as cursor:
+            cursor.execute("select 1")
+            input()
+        connection.close()
+        connection.close_pool()
+    """
+    child = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        stdin=subprocess.PIPE,
+        env={
+            "POOLWATCH_SOCKET": receiver.path,
+            "POOLWATCH_PERIOD": "0.1",
+            "POOLWATCH_POOL": "site",
+        },
+    )
+    receiver.pool("site", size=1, max_overflow=3, checked_out=1)
+    child.communicate(b"\n")
+    assert child.returncode == 0
+    receiver.wait_for(lambda reports: reports[-1]["bye"] and newest(reports, "site"))
