@@ -16,7 +16,8 @@ from redditbot.workers import socket_path
 wsgi_app = "redditbot.app:application"
 # Addresses by comma: HOST:PORT, unix:/absolute/path, or fd://NUMBER for a socket passed in.
 bind = os.environ.get("BIND", "127.0.0.1:8000").split(",")
-workers = int(os.environ.get("WORKERS", 4))
+# Set where it was not, because the application also says how many there are to be.
+workers = int(os.environ.setdefault("WORKERS", "4"))
 # More than a pool's 20 connections, so that callers can wait for one while health still answers.
 threads = int(os.environ.get("THREADS", 24))
 worker_class = "gthread"

@@ -105,7 +105,7 @@ def create(without_indexes: Collection[str] = ()) -> None:
 
 
 def plain_url() -> URL:
-    """Without plugins and their options: filling a database is no work of the application's pool."""
+    """Without plugins and their options: filling a database is not the watched pool at work."""
     url = database_url()
     prefixes = tuple(f"{plugin}_" for plugin in url.normalized_query.get("plugin", ()))
     return url.difference_update_query(

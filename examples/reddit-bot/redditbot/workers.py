@@ -17,7 +17,11 @@ routes = Blueprint("workers", __name__, url_prefix="/workers")
 
 @routes.get("")
 def workers() -> dict[str, Any]:
-    return {"workers": [{"pid": pid, "socket": str(path)} for pid, path in sorted(sockets())]}
+    """Those that listen, and how many there are to be: they start one after the other."""
+    return {
+        "configured": int(os.environ.get("WORKERS", 1)),
+        "workers": [{"pid": pid, "socket": str(path)} for pid, path in sorted(sockets())],
+    }
 
 
 def sockets() -> Iterator[Any]:

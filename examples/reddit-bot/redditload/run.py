@@ -1,5 +1,6 @@
 """One phase while it runs: its clock, its threads, and what went wrong."""
 
+import contextlib
 import math
 import threading
 import time
@@ -24,7 +25,6 @@ class Run:
         self._stop = stop
         self._started = time.monotonic()
         self._lock = threading.Lock()
-        self._looked_up = 0.0
         self.failures = 0
         self.last_failure = ""
 
@@ -62,7 +62,6 @@ class Run:
             self._failed(f"{path}: {error}")
         except FAILURES as error:
             self._failed(f"{path}: {error!r}")
-            self._look_up_workers()
         # Nothing is asked again at once by who was just refused.
         self.wait(0.2)
         return None
@@ -73,21 +72,19 @@ class Run:
             self.last_failure = failure
 
     def _look_up_workers(self) -> None:
-        """A worker that died was replaced by another, which is to get its share."""
-        with self._lock:
-            if self.over or time.monotonic() - self._looked_up < 1:
-                return
-            self._looked_up = time.monotonic()
-        try:
-            # Never empty: there would be nobody to ask.
-            self.workers = self.application.workers() or self.workers
-        except (*FAILURES, Refused):
-            pass
+        """A worker that dies is replaced by another, which is to get its share."""
+        while not self.over:
+            self.wait(1)
+            with contextlib.suppress(*FAILURES, Refused):
+                # Never empty: there would be nobody to ask.
+                self.workers = self.application.workers() or self.workers
 
     def drive(self, tasks: Iterable[Task]) -> None:
         """All tasks side by side until the time is over, then everything is put right."""
         # Daemons: a request that hangs does not keep the program from ending.
-        threads = [threading.Thread(target=task, daemon=True) for task in tasks]
+        threads = [
+            threading.Thread(target=task, daemon=True) for task in (self._look_up_workers, *tasks)
+        ]
         for thread in threads:
             thread.start()
         self._stop.wait(self.remaining)

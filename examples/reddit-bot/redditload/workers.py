@@ -92,21 +92,26 @@ class Application:
 
     def workers(self) -> list[Worker]:
         """The workers there are now: they come and go."""
+        return self._workers()[0]
+
+    def _workers(self) -> tuple[list[Worker], bool]:
         answer = self.target.ask("GET", "/workers", timeout=10)
-        return [Worker(worker["pid"], worker["socket"]) for worker in answer["workers"]]
+        workers = [Worker(worker["pid"], worker["socket"]) for worker in answer["workers"]]
+        return workers, len(workers) >= answer["configured"]
 
     def wait_for_workers(self, seconds: float, stop: threading.Event) -> list[Worker]:
-        """The workers, once the application is up; none when it is not up in time."""
+        """The workers, once all are up; those that are when time is over, which may be none."""
+        workers: list[Worker] = []
         until = time.monotonic() + seconds
         while not stop.is_set() and time.monotonic() < until:
             try:
-                workers = self.workers()
+                workers, complete = self._workers()
             except (*FAILURES, Refused):
-                workers = []
-            if workers:
-                return workers
+                workers, complete = [], False
+            if complete:
+                break
             stop.wait(0.2)
-        return []
+        return workers
 
     def put_right(self) -> None:
         """Give back what is leaked or held and restore indexes, also for a load that was killed."""

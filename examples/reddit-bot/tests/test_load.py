@@ -14,6 +14,7 @@ import pytest
 from served import HERE, Served, wait_for
 
 from redditload.phases import PHASES
+from redditload.workers import Worker
 
 
 def load(served: Served, *arguments: str) -> "subprocess.Popen[str]":
@@ -115,11 +116,20 @@ def test_the_load_survives_the_death_of_a_worker(served: Served) -> None:
     process = load(served, "--phases", "healthy", "--phase-seconds", "60")
     assert process.stdout is not None
     process.stdout.readline()
-    victim = served.workers()[2].pid
+    pids = [worker.pid for worker in served.workers()]
+    victim = pids[2]
     os.kill(victim, signal.SIGKILL)
     wait_for(lambda: victim not in [worker.pid for worker in served.workers()], 10)
     wait_for(served.is_up, 10)
+    [replacement] = [worker for worker in served.workers() if worker.pid not in pids]
+    wait_for(lambda: used(replacement), 10)
     stop(process)
+
+
+def used(worker: Worker) -> bool:
+    """Whether a connection was ever taken from its pool."""
+    pool = worker.ask("GET", "/health/database/pool")
+    return bool(pool["checked_in"] or pool["checked_out"])
 
 
 def stop(process: "subprocess.Popen[str]", number: int = signal.SIGTERM) -> None:

@@ -38,7 +38,8 @@ def reporting(schema: None) -> Iterator[tuple[Served, Listener]]:
         path = f"{folder}/poolwatch.sock"
         listener = Listener(path)
         address = os.environ["DATABASE_URL"] + "&plugin=poolwatch&poolwatch_pool=web"
-        served = Served(address, Path(folder), POOLWATCH_SOCKET=path, POOLWATCH_PERIOD="0.2")
+        reporting = {"POOLWATCH_SOCKET": path, "POOLWATCH_PERIOD": "0.2"}
+        served = Served(address, Path(folder), **reporting)
         try:
             served.wait_until_up()
             yield served, listener
