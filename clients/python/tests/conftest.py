@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from typing import Any, Callable
 
-os.environ["POOLWATCH_PERIOD"] = "0.1"
+os.environ["POOLWATCH_PERIOD"] = "0.05"
 
 import pytest
 import sqlalchemy

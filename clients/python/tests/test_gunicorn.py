@@ -60,7 +60,7 @@ def gunicorn(folder, url, receiver, *options, **environment):
         )
     try:
         _wait_until_it_answers(path, server, folder / "log")
-        yield path, truth
+        yield path, truth, server.pid
     finally:
         server.terminate()
         server.wait(timeout=30)
@@ -87,15 +87,18 @@ def test_four_preloaded_workers_count_exactly(url, receiver, tmp_path):
     config.write_text(CONFIG)
     options = ("--workers=4", "--worker-class=gthread", "--threads=4", f"--config={config}")
     environment = {"CONNECT_AT_IMPORT": "1"}
-    with gunicorn(tmp_path, url("psycopg2"), receiver, *options, **environment) as (path, truth):
+    with gunicorn(tmp_path, url("psycopg2"), receiver, *options, **environment) as running:
+        path, truth, master = running
         with ThreadPoolExecutor(16) as clients:
             statuses = list(clients.map(lambda number: ask(path, number), range(600)))
         assert statuses == [200] * 600
         true = truth.read()
-        receiver.wait_for(lambda reports: total(workers(reports), "hold") == true["checkouts"])
-        pids = {report["pid"] for report in workers(receiver.reports)}
+        receiver.wait_for(
+            lambda reports: total(workers(reports, master), "hold") == true["checkouts"]
+        )
+        pids = {report["pid"] for report in workers(receiver.reports, master)}
     assert true["checkouts"] == 600
-    byes = receiver.wait_for(lambda reports: all_gone(reports, pids))
+    byes = receiver.wait_for(lambda reports: all_gone(reports, master, pids))
     assert total(byes, "query") == true["queries"]
     assert total(byes, "commit") == true["commits"]
     assert total(byes, "query_errors") == true["errors"]
@@ -106,18 +109,19 @@ def test_four_preloaded_workers_count_exactly(url, receiver, tmp_path):
 
 def test_a_connection_made_before_the_fork_is_detected(url, receiver, tmp_path):
     environment = {"CONNECT_AT_IMPORT": "1"}
-    with gunicorn(tmp_path, url("psycopg2"), receiver, "--workers=1", **environment) as (path, _):
+    with gunicorn(tmp_path, url("psycopg2"), receiver, "--workers=1", **environment) as running:
+        path, _, master = running
         assert ask(path, 1) == 200
-        receiver.wait_for(lambda reports: total(workers(reports), "inherited") == 1)
+        receiver.wait_for(lambda reports: total(workers(reports, master), "inherited") == 1)
 
 
-def workers(reports):
+def workers(reports, master):
     """All but the master, which connected while it loaded the application."""
-    return [report for report in reports if report["pid"] != reports[0]["pid"]]
+    return [report for report in reports if report["pid"] != master]
 
 
-def all_gone(reports, pids):
-    newest = instances(workers(reports)).values()
+def all_gone(reports, master, pids):
+    newest = instances(workers(reports, master)).values()
     gone = [report for report in newest if report["bye"] and report["pid"] in pids]
     return gone if {report["pid"] for report in gone} == pids else None
 
