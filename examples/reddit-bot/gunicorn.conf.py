@@ -10,6 +10,7 @@ from gunicorn.sock import UnixSocket
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import contextlib
+import glob
 
 from redditbot.workers import socket_path
 
@@ -35,6 +36,11 @@ os.makedirs(run_dir, exist_ok=True)
 pidfile = os.path.join(run_dir, "gunicorn.pid")
 
 
+def on_starting(server):
+    # Left behind when the whole application was killed.
+    remove_sockets()
+
+
 def when_ready(server):
     server.log.info("Workers also listen below %s", run_dir)
 
@@ -51,6 +57,11 @@ def post_worker_init(worker):
     worker.sockets = [*worker.sockets, own]
 
 
+def remove_sockets():
+    for path in glob.glob(socket_path(run_dir, "*")):
+        os.unlink(path)
+
+
 def child_exit(server, worker):
     # Here rather than in the worker, which may have been killed.
     with contextlib.suppress(FileNotFoundError):
@@ -58,5 +69,7 @@ def child_exit(server, worker):
 
 
 def on_exit(server):
+    # Workers that did not leave in time are killed, and nobody is told of their exit.
+    remove_sockets()
     if own_run_dir:
         shutil.rmtree(run_dir, ignore_errors=True)

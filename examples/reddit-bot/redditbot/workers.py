@@ -30,5 +30,5 @@ def sockets() -> Iterator[Any]:
         yield int(path.stem[len("worker-") :]), path.absolute()
 
 
-def socket_path(run_dir: str, pid: int) -> str:
+def socket_path(run_dir: str, pid: object) -> str:
     return os.path.join(run_dir, f"worker-{pid}.sock")

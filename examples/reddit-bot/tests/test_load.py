@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -124,6 +126,18 @@ def test_the_load_survives_the_death_of_a_worker(served: Served) -> None:
     [replacement] = [worker for worker in served.workers() if worker.pid not in pids]
     wait_for(lambda: used(replacement), 10)
     stop(process)
+
+
+def test_sockets_of_a_killed_application_are_not_taken_for_workers(schema: None) -> None:
+    with tempfile.TemporaryDirectory(prefix="rb-", dir="/tmp") as folder:
+        left = Path(folder) / "worker-1.sock"
+        left.touch()
+        application = Served(os.environ["DATABASE_URL"], Path(folder), WORKERS="1")
+        try:
+            wait_for(lambda: not left.exists(), 30, application.log.read_text)
+        finally:
+            application.stop()
+        assert list(Path(folder).glob("worker-*.sock")) == []
 
 
 def used(worker: Worker) -> bool:
