@@ -107,14 +107,14 @@ def test_watching_what_is_no_engine_is_logged_and_not_raised(caplog):
     assert "None is not watched" in caplog.text
 
 
-def test_a_process_reports_no_more_than_32_pools(url, receiver, caplog):
-    engines = [create_engine(url("psycopg2")) for _ in range(34)]
+def test_a_process_reports_no_more_than_16_pools(url, receiver, caplog):
+    engines = [create_engine(url("psycopg2")) for _ in range(18)]
     for number, engine in enumerate(engines):
         poolwatch.watch(engine, pool=f"pool-{number}", socket=receiver.path)
     query(engines[-1])
     query(engines[0])
-    assert len(receiver.wait_for(lambda reports: reports[-1:])[0]["pools"]) == 32
-    assert "'pool-33' is not watched" in caplog.text
+    assert len(receiver.wait_for(lambda reports: reports[-1:])[0]["pools"]) == 16
+    assert "'pool-17' is not watched" in caplog.text
     for engine in engines:
         engine.dispose()
 

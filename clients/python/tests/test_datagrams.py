@@ -97,3 +97,10 @@ def test_after_its_bye_an_instance_is_silent(engine, receiver):
     report = receiver.wait_for(lambda reports: [one for one in reports if one["bye"]])
     assert len(report) == 1
     assert receiver.reports[-1]["bye"]
+
+
+def test_a_name_that_is_not_utf_8_is_sent_readably(receiver):
+    broken = os.fsdecode(b"caf\xe9.py")
+    assert Reporter(receiver.path, broken).report()
+    report = receiver.wait_for(lambda reports: reports[-1:])[0]
+    assert report["app"] == "caf?.py"

@@ -40,6 +40,12 @@ def test_a_long_statement_is_cut():
     assert len(shown("SELECT a FROM " + "t, " * 5000)) == LONGEST
 
 
+def test_the_limit_of_a_long_statement_is_seen():
+    long = "SELECT a FROM t WHERE b IN (" + "1, " * 50_000 + "1)"
+    assert is_unlimited_select(long)
+    assert not is_unlimited_select(long + " LIMIT 10")
+
+
 def test_a_literal_cut_in_half_is_still_hidden():
     assert "secret" not in shown("SELECT '" + "secret" * 5000 + "'")
 

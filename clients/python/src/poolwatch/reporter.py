@@ -27,12 +27,12 @@ ATTEMPTS = 3
 # Periods without a report after which the application's own thread sends: uWSGI without
 # --enable-threads runs no other.
 OVERDUE_PERIODS = 2
-# Together these keep the largest datagram below 64 KiB.
-MOST_POOLS = 32
+# What the protocol allows; together they keep the largest datagram below 64 KiB.
+MOST_POOLS = 16
 MOST_FINDINGS_SENT = 10
 
 logger = logging.getLogger("poolwatch")
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Source(Protocol):
@@ -60,7 +60,8 @@ class Reporter:
         self._head = _encode(self._constants())[:-1] + ","
         # Held while sending; the application's threads never wait for it.
         self._turn = threading.Lock()
-        self._registry = threading.Lock()
+        # Reentrant: a signal handler may use a pool for the first time while another begins.
+        self._registry = threading.RLock()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -169,7 +170,8 @@ class Reporter:
             "pools": pools + [source.snapshot() for source in list(self.sources.values())],
             "findings": [finding.snapshot(ledger.name) for ledger, finding in found],
         }
-        return (self._head + _encode(report)[1:]).encode()
+        # A lone surrogate, as of a file name that is not UTF-8, would make all of it unreadable.
+        return (self._head + _encode(report)[1:]).encode(errors="replace")
 
     def _take_findings(self) -> list[tuple[Ledger, Finding]]:
         taken: list[tuple[Ledger, Finding]] = []
