@@ -1,0 +1,133 @@
+"""Database: does the server behind the pools keep up?"""
+
+from .panel import dashboard, firing, lines, stat, table
+
+USABLE = """(pg_settings_max_connections{@} - pg_settings_superuser_reserved_connections{@}
+    - (pg_settings_reserved_connections{@} or 0 * pg_settings_max_connections{@}))"""
+LABELS = "datname, state, usename, application_name, backend_type, wait_event_type, wait_event"
+USED = 'sum without (' + LABELS + ') (pg_stat_activity_count{@, backend_type=~"client backend|"}) / ' + USABLE
+CPU = "rate(pg_server_cpu_seconds_total{@}[$__rate_interval]) / pg_server_cpu_cores{@}"
+HIT = "rate(pg_stat_database_blks_hit{@database}[$__rate_interval])"
+READ = "rate(pg_stat_database_blks_read{@database}[$__rate_interval])"
+
+
+def rate(name, by="datname"):
+    return f"sum by ({by}) (rate(pg_stat_database_{name}{{@database}}[$__rate_interval]))"
+
+
+def longest(selector, by="datname"):
+    return f"max by ({by}) (pg_stat_activity_max_tx_duration{{@database, {selector}}})"
+
+
+NOW = [
+    stat("Database", "Whether PostgreSQL answers poolwatch.", "min(pg_up{@})", "short", ["DatabaseDown"], width=3,
+         words={0: (2, "down"), 1: (0, "up")}),
+    stat("Running for", "Since PostgreSQL last started.", "min(time() - pg_postmaster_start_time_seconds{@})", "s",
+         ["DatabaseRestarted"], width=3, decimals=0),
+    stat("Connections used", "The share of the connections an ordinary role may open.", f"max({USED})", "percentunit",
+         ["DatabaseConnectionsHigh", "DatabaseConnectionsExhausted"], decimals=0, min=0, max=1),
+    stat("CPU", "The share of the server's cores which PostgreSQL uses.", f"max({CPU})", "percentunit",
+         ["DatabaseCpuAboveScale", "DatabaseCpuHigh"], decimals=0, min=0),
+    stat("Idle in transaction", "The oldest transaction that is open and does nothing.",
+         'max(pg_stat_activity_max_tx_duration{@database, state=~"idle in transaction.*"})', "s", ["IdleInTransaction"]),
+    stat("Waiting for a lock", "Sessions that wait for a lock.",
+         'sum(pg_stat_activity_count{@database, wait_event_type="Lock"}) or vector(0)', "short", width=3, decimals=0),
+    stat("Data", "The size of all databases.", "max(sum without (datname) (pg_database_size_bytes{@}))", "decbytes",
+         ["DatabaseSizeAboveScale"], width=3),
+]
+
+CONNECTIONS = [
+    lines("Connections used", "The share of the connections an ordinary role may open: max_connections without the "
+          "reserved ones.", (USED, "{{instance}} {{server}}"), "percentunit",
+          ["DatabaseConnectionsHigh", "DatabaseConnectionsExhausted"], width=16, height=9, max=1),
+    firing("Database.*|Cache.*|Deadlocks|Idle.*|Long.*|Lock.*|Replication.*|Wal.*|Transaction.*|Dead.*|Checkpoints.*"),
+    lines("Sessions by state", "What the sessions do. Idle in transaction holds locks and helps nobody.",
+          ("sum by (state) (pg_stat_activity_count{@database})", "{{state}}"), "short", stack=True, decimals=0),
+    lines("Sessions by application", "Who holds the connections, by application_name.",
+          ('topk(10, sum by (application_name) (pg_stat_activity_count{@database, application_name!=""}))',
+           "{{application_name}}"), "short", stack=True, decimals=0),
+    lines("What sessions wait for", "Active sessions by what they wait for; nothing means they are on a CPU.",
+          ('sum by (wait_event_type, wait_event) (pg_stat_activity_count{@database, state="active"} > 0)',
+           "{{wait_event_type}} {{wait_event}}"), "short", stack=True, decimals=0),
+]
+
+BLOCKING = [
+    lines("Idle in transaction", "The oldest transaction of each database that is open and does nothing: a session not closed.",
+          (longest('state=~"idle in transaction.*"'), "{{datname}}"), "s", ["IdleInTransaction"]),
+    lines("Waiting for a lock", "The age of the oldest transaction that waits for a lock.",
+          ('''max by (datname) (pg_stat_activity_max_tx_duration{@database, wait_event_type="Lock"})
+              or max by (datname) (0 * pg_stat_database_numbackends{@database})''', "{{datname}}"), "s", ["LockWait"]),
+    lines("Longest transaction", "The age of the oldest transaction at work, dumps and index builds left out.",
+          (longest('state="active", backend_type=~"client backend|", application_name!~"(pg_dump|pg_restore|poolwatch).*"'),
+           "{{datname}}"), "s", ["LongTransaction"]),
+    lines("Locks held", "Locks by mode.", ("sum by (mode) (pg_locks_count{@database})", "{{mode}}"), "short", width=12, decimals=0),
+    lines("Deadlocks in 15 minutes", "Deadlocks the server broke.",
+          ("increase(pg_stat_database_deadlocks{@database}[15m])", "{{datname}}"), "short", ["Deadlocks"], width=12),
+]
+
+BUSY = [
+    lines("CPU", "The share of the server's cores which PostgreSQL uses.", (CPU, "{{instance}} {{server}}"), "percentunit",
+          ["DatabaseCpuAboveScale", "DatabaseCpuHigh"]),
+    lines("Transactions", "Transactions a second. SQLAlchemy ends every read-only session with a rollback.",
+          [(rate("xact_commit"), "{{datname}} commit"), (rate("xact_rollback"), "{{datname}} rollback")], "ops"),
+    lines("Rows", "Rows a second: fetched by queries, inserted, updated and deleted.",
+          [(rate(f"tup_{what}", "instance"), what) for what in ("fetched", "inserted", "updated", "deleted")], "ops"),
+    lines("Blocks found in the cache", "The share of blocks found in shared buffers. A quiet server may read low without harm.",
+          (f"{HIT} / ({HIT} + {READ})", "{{datname}}"), "percentunit", ["CacheHitRatioLow"], max=1),
+    lines("Blocks read", "Blocks a second read from disk or the system's cache.", (rate("blks_read"), "{{datname}}"), "ops"),
+    lines("Temporary files", "Bytes a second written to sort and join what does not fit in work_mem.",
+          (rate("temp_bytes"), "{{datname}}"), "Bps"),
+]
+
+WRITING = [
+    lines("Checkpoints", "Checkpoints an hour: on time, and forced because WAL filled up.",
+          [("3600 * (rate(pg_stat_checkpointer_num_timed_total{@}[$__rate_interval]) "
+            "or rate(pg_stat_bgwriter_checkpoints_timed_total{@}[$__rate_interval]))", "{{instance}} on time"),
+           ("3600 * (rate(pg_stat_checkpointer_num_requested_total{@}[$__rate_interval]) "
+            "or rate(pg_stat_bgwriter_checkpoints_req_total{@}[$__rate_interval]))", "{{instance}} forced")], "short"),
+    lines("WAL on disk", "The size of pg_wal. It grows when a slot or the archiver falls behind.",
+          ("pg_wal_size_bytes{@}", "{{instance}} {{server}}"), "bytes"),
+    lines("WAL archived", "Segments a second archived, and failures.",
+          [("rate(pg_stat_archiver_archived_count{@}[$__rate_interval])", "{{instance}} archived"),
+           ("rate(pg_stat_archiver_failed_count{@}[$__rate_interval])", "{{instance}} failed")], "ops"),
+]
+
+VACUUM = [
+    lines("Dead rows", "The share of dead rows in the ten worst tables of some size.",
+          ('''topk(10, pg_stat_user_tables_n_dead_tup{@database}
+              / (pg_stat_user_tables_n_live_tup{@database} + pg_stat_user_tables_n_dead_tup{@database} > 10000))''',
+           "{{datname}}.{{relname}}"), "percentunit", ["DeadTuplesHigh"], max=1),
+    lines("Transaction ids used", "The share of the two thousand million transaction ids that are in use. Vacuum gives them back.",
+          ("pg_database_wraparound_age_datfrozenxid_seconds{@database} / 2 ^ 31", "{{datname}}"), "percentunit",
+          ["TransactionIdsHalfUsed", "TransactionIdsRunningOut"], max=1),
+    lines("Rows read without an index", "Rows a second read by sequential scans, in the five tables where it is most. "
+          "poolwatch indexes says which index is missing.",
+          ("topk(5, rate(pg_stat_user_tables_seq_tup_read{@database}[$__rate_interval]))", "{{datname}}.{{relname}}"), "ops"),
+]
+
+SPACE = [
+    lines("Databases", "The size of each database.", ("pg_database_size_bytes{@database}", "{{datname}}"), "decbytes"),
+    table("Largest tables", "Tables with their indexes.",
+          '''topk(10, sum by (datname, schemaname, relname) (
+               pg_stat_user_tables_table_size_bytes{@database} + pg_stat_user_tables_index_size_bytes{@database}))''',
+          "decbytes", {"relname": "table", "schemaname": "schema", "datname": "database"}, value="size"),
+    lines("Replicas and slots", "Bytes of WAL which each replica and slot has still to read.",
+          [("pg_stat_replication_pg_wal_lsn_diff{@}", "{{application_name}} {{client_addr}}"),
+           ("pg_replication_slots_pg_wal_lsn_diff{@}", "slot {{slot_name}}")], "bytes"),
+    lines("Replication lag", "How far this server is behind its primary; 0 on a primary.",
+          ("pg_replication_lag_seconds{@}", "{{instance}} {{server}}"), "s", ["ReplicationLag"], width=24, height=6),
+]
+
+DASHBOARD = dashboard(
+    "poolwatch-database", "poolwatch / Database", "Does the server behind the pools keep up?",
+    [
+        ("Is the server in trouble now?", NOW),
+        ("Can it take more connections?", CONNECTIONS),
+        ("Is somebody blocking somebody?", BLOCKING),
+        ("Is it busy?", BUSY),
+        ("Does it keep up with writing?", WRITING),
+        ("Does vacuum keep up, do the indexes serve?", VACUUM),
+        ("How large is it, and are the replicas there?", SPACE),
+    ],
+    ["database"],
+)

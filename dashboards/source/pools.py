@@ -1,0 +1,99 @@
+"""Pools: is one about to run out, and why?"""
+
+from .panel import dashboard, firing, heatmap, lines, quantiles, stat, table
+
+NOW = [
+    stat("Status", "The status of each pool, judged on its busiest worker: healthy below 75 %, critical above 90 %.",
+         '''max by (pool) (db_pool_status{@pool, status="warning"})
+            + 2 * max by (pool) (db_pool_status{@pool, status="critical"})''',
+         "short", legend="{{pool}}", width=6,
+         words={0: (0, "healthy"), 1: (1, "warning"), 2: (2, "critical"), 3: (2, "critical")}),
+    stat("Busiest worker", "The share of its connections which the busiest worker of each pool has checked out.",
+         "max by (pool) (db_pool_busiest_worker_utilization_ratio{@pool})", "percentunit",
+         ["PoolUtilizationWarning", "PoolUtilizationCritical"], "{{pool}}", width=6, decimals=0, min=0, max=1),
+    stat("Callers waiting", "Callers waiting for a connection now, in all pools.",
+         "sum(db_pool_pending{@pool})", "short", ["PoolExhausted"], width=3, decimals=0),
+    stat("Timed out, 5 min", "Callers who got no connection in the last 5 minutes.",
+         "sum(increase(db_pool_acquire_timeouts_total{@pool}[5m]))", "short", ["PoolAcquireTimeouts"], width=3, decimals=0),
+    stat("Wait p95", "The p95 of getting a connection, in the slowest pool.",
+         "max(histogram_quantile(0.95, sum by (le, pool) (rate(db_pool_acquire_duration_seconds_bucket{@pool}[$__rate_interval]))))",
+         "s", ["AcquireLatencyHigh"], width=3),
+    stat("Database", "Whether PostgreSQL answers poolwatch.", "min(pg_up{@})", "short", ["DatabaseDown"], width=3,
+         words={0: (2, "down"), 1: (0, "up")}),
+]
+
+RUN_OUT = [
+    lines("Busiest worker of each pool", "The share of its connections which the busiest worker has checked out. One "
+          "exhausted worker of four reads 32 % in the sum while its callers time out.",
+          ("max by (pool) (db_pool_busiest_worker_utilization_ratio{@pool})", "{{pool}}"), "percentunit",
+          ["PoolUtilizationWarning", "PoolUtilizationCritical"], width=16, height=9, max=1),
+    firing(".+"),
+    lines("Callers waiting", "Callers who want a connection while the pool has none to give.",
+          ("sum by (pool) (db_pool_pending{@pool})", "{{pool}}"), "short", ["PoolExhausted"], decimals=0),
+    lines("Callers who got none", "Callers who waited until the pool's timeout, and those whose connection failed to open.",
+          [("sum by (pool) (rate(db_pool_acquire_timeouts_total{@pool}[$__rate_interval]))", "{{pool}} timed out"),
+           ("sum by (pool) (rate(db_pool_acquire_errors_total{@pool}[$__rate_interval]))", "{{pool}} failed")], "ops"),
+    lines("Highest within a minute", "The highest any worker reached within the last minute: bursts that fall between two scrapes.",
+          ("max by (pool) (db_pool_peak_utilization_ratio{@pool})", "{{pool}}"), "percentunit", ["PoolBursts"], max=1),
+]
+
+ADVICE = [
+    table("What poolwatch advises", "What is wrong by rule and subject. /health/detailed says what to do about each.",
+          '''poolwatch_advice{@} == 1 or on () label_replace(vector(0), "rule", "✓ nothing", "", "")''', "short",
+          {"rule": "rule", "severity": "severity", "subject": "subject", "instance": "instance"}, width=24, height=5,
+          words={"severity": {"critical": "✗ critical", "warning": "! warning", "info": "i info"}}),
+]
+
+HOLD = [
+    lines("Connections", "What the pools hold: taken by the application, and resting. The dashed line is the most they may open.",
+          [("sum(db_pool_checked_out{@pool})", "checked out"), ("sum(db_pool_checked_in{@pool})", "resting"),
+           ("sum(db_pool_capacity{@pool})", "capacity")], "short", stack=True, dashed="capacity", decimals=0),
+    lines("Held for", "How long callers keep a connection, from getting it to returning it.",
+          quantiles("db_pool_hold_duration_seconds", "pool"), "s", ["HoldTimeHigh"]),
+    lines("Held longest now", "The age of the oldest checkout. A line that climbs without end is a connection nobody returns.",
+          ("max by (pool) (db_pool_oldest_checkout_seconds{@pool})", "{{pool}}"), "s", ["PoolConnectionHeldTooLong"]),
+]
+
+WAIT = [
+    lines("Wait for a connection", "How long getting a connection takes, waiting included.",
+          quantiles("db_pool_acquire_duration_seconds", "pool"), "s", ["AcquireLatencyHigh"], width=12),
+    heatmap("Wait for a connection, all of them", "How many callers waited how long. A second band far above the first "
+            "is callers who met an empty pool.", "db_pool_acquire_duration_seconds"),
+]
+
+SIZE = [
+    lines("Overflow", "Connections open above the pool's size. They are closed when returned, so a pool that lives on "
+          "them opens connections all the time.",
+          ("sum by (pool) (db_pool_overflow{@pool})", "{{pool}}"), "short", ["PoolAlwaysInOverflow"], decimals=0),
+    lines("Connections opened", "New connections a second, and those thrown away as broken.",
+          [("sum by (pool) (rate(db_pool_connections_opened_total{@pool}[$__rate_interval]))", "{{pool}} opened"),
+           ("sum by (pool) (rate(db_pool_connections_invalidated_total{@pool}[$__rate_interval]))", "{{pool}} broken")], "ops"),
+    lines("Busiest worker against all", "How far the busiest worker stands above the whole pool. A wide gap means work "
+          "is spread unevenly, and a larger pool will not help.",
+          [("max by (pool) (db_pool_busiest_worker_utilization_ratio{@pool})", "{{pool}} busiest"),
+           ("max by (pool) (db_pool_utilization_ratio{@pool})", "{{pool}} all")], "percentunit", dashed="/ all$/", max=1),
+    lines("Workers", "Worker processes whose pools are summed. A step down is a worker that died or was stopped.",
+          ("sum by (pool) (db_pool_workers{@pool})", "{{pool}}"), "short", decimals=0),
+    lines("Pools against the server", "The share of the server's connections which the pools may open together. Above "
+          "100 % the server refuses connections before the pools are full.",
+          ('''sum without (pool) (db_pool_capacity{@} and ignoring (source) db_pool_info{@, source=~"workers|app_health"})
+              / max without (server) (pg_settings_max_connections{@} - pg_settings_superuser_reserved_connections{@}
+                - (pg_settings_reserved_connections{@} or 0 * pg_settings_max_connections{@}))''', "{{instance}}"),
+          "percentunit", ["PoolsExceedServer"]),
+    table("Where the figures come from", "Each pool's source. What activity infers from the server's sessions is a lower bound.",
+          "sum by (pool, source, instance) (db_pool_info{@pool})", "short",
+          {"pool": "pool", "source": "source", "instance": "instance"}),
+]
+
+DASHBOARD = dashboard(
+    "poolwatch-pools", "poolwatch / Pools", "Is a connection pool about to run out, and why?",
+    [
+        ("Is a pool in trouble now?", NOW),
+        ("Is one about to run out?", RUN_OUT),
+        ("What does poolwatch advise?", ADVICE),
+        ("Who holds the connections?", HOLD),
+        ("How long do callers wait?", WAIT),
+        ("Has the pool the right size?", SIZE),
+    ],
+    ["pool"],
+)

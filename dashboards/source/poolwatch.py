@@ -1,0 +1,62 @@
+"""poolwatch itself: does it see everything, and what does it cost?"""
+
+from .panel import dashboard, firing, lines, stat, table
+
+NOW = [
+    stat("poolwatch", "Whether Prometheus reaches every poolwatch chosen above.", "min(up{@})", "short", ["PoolwatchDown"],
+         words={0: (2, "down"), 1: (0, "up")}),
+    stat("Sources failing", "Sources that cannot be read now. Their figures are gone, not stale.",
+         "sum(1 - poolwatch_source_up{@})", "short", width=4, decimals=0),
+    stat("Settings", "Whether the last reload of the settings was accepted.",
+         "min(poolwatch_config_last_reload_successful{@})", "short", ["PoolwatchReloadFailed"],
+         words={0: (1, "refused"), 1: (0, "in force")}),
+    stat("Reports", "Reports of workers a second; each worker sends one.",
+         "sum(rate(poolwatch_reports_total{@}[$__rate_interval]))", "ops"),
+    stat("Memory", "Resident memory of the largest poolwatch.", "max(process_resident_memory_bytes{@})", "bytes"),
+    stat("CPU", "The share of one core, of the busiest poolwatch.",
+         "max(rate(process_cpu_seconds_total{@}[$__rate_interval]))", "percentunit", decimals=2),
+]
+
+SEES = [
+    lines("Sources up", "1 while a source is read, 0 while it is not.",
+          ("min by (source) (poolwatch_source_up{@})", "{{source}}"), "short", ["PoolwatchSourceFailing"], width=16, height=9,
+          decimals=0, max=1),
+    firing("Poolwatch.*"),
+    lines("Failures", "Readings a second that did not come.",
+          ("sum by (source) (rate(poolwatch_source_failures_total{@}[$__rate_interval]))", "{{source}}"), "ops"),
+    lines("Last read", "How long ago each source was last read.",
+          ("max by (source) (time() - poolwatch_source_last_success_timestamp_seconds{@})", "{{source}}"), "s",
+          ["PoolwatchSourceStale"]),
+    lines("A reading takes", "How long the last reading of each source took.",
+          ("max by (source) (poolwatch_source_read_duration_seconds{@})", "{{source}}"), "s"),
+]
+
+LEFT_OUT = [
+    lines("Reports of workers", "Reports a second. They stop when the workers die or cannot reach the socket.",
+          ("sum by (instance) (rate(poolwatch_reports_total{@}[$__rate_interval]))", "{{instance}}"), "ops"),
+    lines("Reports rejected", "Reports a second that could not be used, by reason.",
+          ("sum by (reason) (rate(poolwatch_reports_rejected_total{@}[$__rate_interval]))", "{{reason}}"), "ops"),
+    lines("Series dropped", "Series a second left out because a limit was reached.",
+          ("sum by (instance) (rate(poolwatch_series_dropped_total{@}[$__rate_interval]))", "{{instance}}"), "ops"),
+]
+
+COST = [
+    lines("Memory", "Resident memory.", ("process_resident_memory_bytes{@}", "{{instance}}"), "bytes"),
+    lines("CPU", "The share of one core.", ("rate(process_cpu_seconds_total{@}[$__rate_interval])", "{{instance}}"),
+          "percentunit"),
+    lines("Open files", "Open file descriptors.", ("process_open_fds{@}", "{{instance}}"), "short", decimals=0),
+    lines("A scrape takes", "How long Prometheus waits for /metrics.", ("scrape_duration_seconds{@}", "{{instance}}"), "s"),
+    lines("Series", "Series of each scrape.", ("scrape_samples_scraped{@}", "{{instance}}"), "short", decimals=0),
+    table("Versions", "Which version runs where.", "sum by (instance, version) (poolwatch_build_info{@})", "short",
+          {"instance": "instance", "version": "version"}),
+]
+
+DASHBOARD = dashboard(
+    "poolwatch-itself", "poolwatch / poolwatch", "Does poolwatch see everything, and what does it cost?",
+    [
+        ("Is anybody watching?", NOW),
+        ("Which source is not seen?", SEES),
+        ("Is anything left out?", LEFT_OUT),
+        ("What does watching cost?", COST),
+    ],
+)

@@ -1,0 +1,86 @@
+"""Queries: are they slow, is it the server, and which are they?"""
+
+from .panel import QUANTILES, dashboard, firing, heatmap, lines, quantiles, stat, table
+
+QUERY = "sum by (le) (rate(db_query_duration_seconds_bucket{@pool}[$__rate_interval]))"
+
+NOW = [
+    stat("p50", "Half of the queries are faster, as the client measures them.",
+         f"histogram_quantile(0.5, {QUERY})", "s"),
+    stat("p95", "19 of 20 queries are faster. The target is 100 ms; above 200 ms it is time to scale.",
+         f"histogram_quantile(0.95, {QUERY})", "s", ["QueryLatencyAboveTarget", "QueryLatencyHigh"]),
+    stat("p99", "99 of 100 queries are faster.", f"histogram_quantile(0.99, {QUERY})", "s", ["SlowQueries"]),
+    stat("Queries", "Queries a second.", "sum(rate(db_query_duration_seconds_count{@pool}[$__rate_interval]))", "ops"),
+    stat("Failing", "The share of queries that fail.",
+         "sum(rate(db_query_errors_total{@pool}[$__rate_interval])) "
+         "/ sum(rate(db_query_duration_seconds_count{@pool}[$__rate_interval]))", "percentunit", ["QueryErrors"]),
+    stat("Connections that repeat a query", "Checkouts a minute that run one statement for each row of another (N+1).",
+         "60 * sum(rate(db_n_plus_one_checkouts_total{@pool}[$__rate_interval]))", "short", ["NPlusOneQueries"], decimals=1),
+]
+
+SLOW = [
+    lines("Query time of each pool", "How long queries take for the application: the server's time and the way there and back.",
+          quantiles("db_query_duration_seconds", "pool"), "s",
+          ["QueryLatencyAboveTarget", "QueryLatencyHigh", "SlowQueries"], width=16, height=9),
+    firing("Query.*|Slow.*|Statement.*|Commit.*|Probe.*|NPlusOne.*|Unpaginated.*|Acquire.*|HoldTime.*"),
+    heatmap("Query time, all of them", "How many queries took how long. Two bands are two kinds of query; a band that "
+            "rises is the server slowing down.", "db_query_duration_seconds"),
+    lines("Queries of each pool", "Queries a second.",
+          ("sum by (pool) (rate(db_query_duration_seconds_count{@pool}[$__rate_interval]))", "{{pool}}"), "ops", width=12),
+]
+
+WHERE = [
+    lines("On the server, estimated", "Statement time inside the server, estimated from pg_stat_statements. Where this "
+          "is flat and the client's is not, look at the network and the pool.",
+          quantiles("db_statement_duration_estimated_seconds", "datname", "@database"), "s", ["StatementLatencyHigh"]),
+    lines("Commit", "How long COMMIT takes: the disk, and replicas when they are waited for.",
+          quantiles("db_commit_duration_seconds", "pool"), "s", ["CommitLatencyHigh"]),
+    lines("SELECT 1", "poolwatch's own probe: the way to the server and nothing else.",
+          [(f"histogram_quantile({q}, sum by (le, instance) (rate(db_probe_duration_seconds_bucket{{@}}[$__rate_interval])))",
+            f"{{{{instance}}}} {p}") for q, p in QUANTILES], "s", ["ProbeLatencyHigh"]),
+    lines("Logged as slow", "Statements over a second a minute, counted in the server's log.",
+          ('''60 * sum by (datname) (rate(db_statement_duration_seconds_count{@database}[$__rate_interval])
+               - ignoring (le) rate(db_statement_duration_seconds_bucket{@database, le=~"1|1[.]0"}[$__rate_interval]))''',
+           "{{datname}}"), "short", ["SlowStatementsLogged"], width=12),
+    lines("Logged statement time", "Exact times from the server's log; it holds only statements above log_min_duration_statement.",
+          quantiles("db_statement_duration_seconds", "datname", "@database"), "s", width=12),
+]
+
+TIME = "sum by (datname, user, queryid) (rate(pg_stat_statements_seconds_total{@database}[$__rate_interval]))"
+CALLS = "sum by (datname, user, queryid) (rate(pg_stat_statements_calls_total{@database}[$__rate_interval]))"
+STATEMENT = {"queryid": "query id", "datname": "database", "user": "user"}
+
+WHICH = [
+    table("Statements that cost the most", "Seconds the server spends a second on each statement. The text is found by "
+          "SELECT query FROM pg_stat_statements WHERE queryid = ….",
+          f"topk(10, {TIME})", "s", STATEMENT, value="time a second", height=10),
+    table("Statements slowest on average", "Mean time of a call.", f"topk(10, {TIME} / ({CALLS} > 0))", "s", STATEMENT,
+          value="mean time", height=10),
+    table("Statements called most", "Calls a second. Many calls of a fast statement are often N+1.",
+          f"topk(10, {CALLS})", "ops", STATEMENT, value="calls a second", height=10),
+    lines("Time on the costliest statements", "Seconds a second the server spends on the five costliest statements: what "
+          "changed when it became slow?", (f"topk(5, {TIME})", "{{datname}} {{queryid}}"), "s", width=24),
+]
+
+APPLICATION = [
+    lines("Failing queries", "Queries a second that fail, as the client sees.",
+          ("sum by (pool) (rate(db_query_errors_total{@pool}[$__rate_interval]))", "{{pool}}"), "ops"),
+    lines("N+1", "Checkouts a minute that run one statement for each row of another. Load the relation eagerly.",
+          ("60 * sum by (pool) (rate(db_n_plus_one_checkouts_total{@pool}[$__rate_interval]))", "{{pool}}"), "short",
+          ["NPlusOneQueries"]),
+    lines("Without a limit", "Queries a minute without LIMIT that return a thousand rows or more. Paginate.",
+          ("60 * sum by (pool) (rate(db_unpaginated_queries_total{@pool}[$__rate_interval]))", "{{pool}}"), "short",
+          ["UnpaginatedQueries"]),
+]
+
+DASHBOARD = dashboard(
+    "poolwatch-queries", "poolwatch / Queries", "Are the queries slow, where, and which?",
+    [
+        ("Are queries slow now?", NOW),
+        ("Since when, and all of them?", SLOW),
+        ("Is it the server, the disk or the way there?", WHERE),
+        ("Which statements?", WHICH),
+        ("What does the application do wrong?", APPLICATION),
+    ],
+    ["pool", "database"],
+)
