@@ -30,8 +30,8 @@ NOW = [
          ["DatabaseCpuAboveScale", "DatabaseCpuHigh"], decimals=0, min=0),
     stat("Idle in transaction", "The oldest transaction that is open and does nothing.",
          'max(pg_stat_activity_max_tx_duration{@database, state=~"idle in transaction.*"})', "s", ["IdleInTransaction"]),
-    stat("Waiting for a lock", "Sessions that wait for a lock.",
-         'sum(pg_stat_activity_count{@database, wait_event_type="Lock"}) or vector(0)', "short", width=3, decimals=0),
+    stat("Waiting for a lock", "The age of the oldest transaction that waits for a lock.",
+         'max(pg_stat_activity_max_tx_duration{@database, wait_event_type="Lock"}) or vector(0)', "s", ["LockWait"], width=3),
     stat("Data", "The size of all databases.", "max(sum without (datname) (pg_database_size_bytes{@}))", "decbytes",
          ["DatabaseSizeAboveScale"], width=3),
 ]
@@ -112,8 +112,9 @@ SPACE = [
                pg_stat_user_tables_table_size_bytes{@database} + pg_stat_user_tables_index_size_bytes{@database}))''',
           "decbytes", {"relname": "table", "schemaname": "schema", "datname": "database"}, value="size"),
     lines("Replicas and slots", "Bytes of WAL which each replica and slot has still to read.",
-          [("pg_stat_replication_pg_wal_lsn_diff{@}", "{{application_name}} {{client_addr}}"),
-           ("pg_replication_slots_pg_wal_lsn_diff{@}", "slot {{slot_name}}")], "bytes"),
+          ('''pg_stat_replication_pg_wal_lsn_diff{@} or pg_replication_slots_pg_wal_lsn_diff{@}
+              or on () label_replace(vector(0), "application_name", "none", "", "")''',
+           "{{application_name}} {{client_addr}} {{slot_name}}"), "bytes"),
     lines("Replication lag", "How far this server is behind its primary; 0 on a primary.",
           ("pg_replication_lag_seconds{@}", "{{instance}} {{server}}"), "s", ["ReplicationLag"], width=24, height=6),
 ]

@@ -5,8 +5,8 @@ from .panel import dashboard, firing, lines, stat, table
 NOW = [
     stat("poolwatch", "Whether Prometheus reaches every poolwatch chosen above.", "min(up{@})", "short", ["PoolwatchDown"],
          words={0: (2, "down"), 1: (0, "up")}),
-    stat("Sources failing", "Sources that cannot be read now. Their figures are gone, not stale.",
-         "sum(1 - poolwatch_source_up{@})", "short", width=4, decimals=0),
+    stat("Sources", "Whether every source is read. The figures of a failing one are gone, not stale.",
+         "min(poolwatch_source_up{@})", "short", ["PoolwatchSourceFailing"], words={0: (1, "failing"), 1: (0, "all read")}),
     stat("Settings", "Whether the last reload of the settings was accepted.",
          "min(poolwatch_config_last_reload_successful{@})", "short", ["PoolwatchReloadFailed"],
          words={0: (1, "refused"), 1: (0, "in force")}),
@@ -35,7 +35,8 @@ LEFT_OUT = [
     lines("Reports of workers", "Reports a second. They stop when the workers die or cannot reach the socket.",
           ("sum by (instance) (rate(poolwatch_reports_total{@}[$__rate_interval]))", "{{instance}}"), "ops"),
     lines("Reports rejected", "Reports a second that could not be used, by reason.",
-          ("sum by (reason) (rate(poolwatch_reports_rejected_total{@}[$__rate_interval]))", "{{reason}}"), "ops"),
+          ('''sum by (reason) (rate(poolwatch_reports_rejected_total{@}[$__rate_interval]))
+              or on () label_replace(vector(0), "reason", "none", "", "")''', "{{reason}}"), "ops"),
     lines("Series dropped", "Series a second left out because a limit was reached.",
           ("sum by (instance) (rate(poolwatch_series_dropped_total{@}[$__rate_interval]))", "{{instance}}"), "ops"),
 ]

@@ -14,7 +14,7 @@ NOW = [
     stat("Failing", "The share of queries that fail.",
          "sum(rate(db_query_errors_total{@pool}[$__rate_interval])) "
          "/ sum(rate(db_query_duration_seconds_count{@pool}[$__rate_interval]))", "percentunit", ["QueryErrors"]),
-    stat("Connections that repeat a query", "Checkouts a minute that run one statement for each row of another (N+1).",
+    stat("N+1 a minute", "Checkouts a minute that run one statement for each row of another (N+1).",
          "60 * sum(rate(db_n_plus_one_checkouts_total{@pool}[$__rate_interval]))", "short", ["NPlusOneQueries"], decimals=1),
 ]
 
