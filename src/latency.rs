@@ -31,8 +31,11 @@ impl Histogram {
     /// A histogram from counts by bucket (one more than bounds), not cumulative; `None` when
     /// there are not as many as there should be or the sum is no time.
     pub fn from_counts(bounds: &'static [f64], counts: Vec<u64>, sum: f64) -> Option<Self> {
-        (counts.len() == bounds.len() + 1 && sum.is_finite() && sum >= 0.0)
-            .then_some(Self { bounds, counts, sum })
+        (counts.len() == bounds.len() + 1 && sum.is_finite() && sum >= 0.0).then_some(Self {
+            bounds,
+            counts,
+            sum,
+        })
     }
 
     /// Counts one duration in seconds.

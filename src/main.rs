@@ -1,1 +1,5 @@
-fn main() {}
+//! Command in, exit code out.
+
+fn main() -> std::process::ExitCode {
+    poolwatch::commands::main()
+}

@@ -9,7 +9,7 @@ use crate::latency::Histogram;
 use crate::metric::Family;
 
 /// All that one source saw at one time. A source fills what it can know.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Reading {
     /// Application pools.
     pub pools: Vec<Pool>,
@@ -23,6 +23,10 @@ pub struct Reading {
     pub findings: Vec<Finding>,
     /// Samples left out to keep within a limit, since the start.
     pub dropped: u64,
+    /// What could not be read, when the rest could.
+    pub trouble: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// How long it took, where waiting for a turn is not to be counted.
+    pub took: Option<Duration>,
 }
 
 /// Where a pool's figures come from.
@@ -257,12 +261,15 @@ pub struct Sessions {
     /// Of the active, waiting for a lock.
     pub waiting_for_lock: u64,
     /// Age in seconds of the longest running statement.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest_statement_seconds: Option<f64>,
     /// Age in seconds of the oldest open transaction.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest_transaction_seconds: Option<f64>,
     /// Sessions of clients that take up a connection.
     pub connections: u64,
     /// The server's `max_connections` less those reserved.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_connections: Option<u64>,
 }
 
@@ -280,7 +287,7 @@ pub struct Finding {
     /// How many rows it returned in that checkout.
     pub rows: u64,
     /// The application's own source line.
-    #[serde(rename = "where")]
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
 }
 
@@ -306,7 +313,8 @@ mod tests {
 
     #[test]
     fn one_unlimited_worker_makes_the_sum_unlimited() {
-        let (a, b) = (figures(5, MaxOverflow::Limited(15), 1), figures(5, MaxOverflow::Unlimited, 2));
+        let (a, b) =
+            (figures(5, MaxOverflow::Limited(15), 1), figures(5, MaxOverflow::Unlimited, 2));
         let sum = Figures::sum([&a, &b]);
         assert_eq!((sum.capacity(), sum.checked_out), (None, Some(3)));
     }

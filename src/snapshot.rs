@@ -106,8 +106,7 @@ impl PoolState {
     pub fn judge(pool: Pool, peak: Option<f64>, recent: Timings, thresholds: &Thresholds) -> Self {
         let sum = Figures::sum(pool.workers.iter().map(|worker| &worker.figures));
         let highest = |a: f64, b: f64| a.max(b);
-        let busiest =
-            pool.workers.iter().filter_map(|w| w.figures.utilization()).reduce(highest);
+        let busiest = pool.workers.iter().filter_map(|w| w.figures.utilization()).reduce(highest);
         Self {
             utilization: sum.utilization(),
             peak: peak.into_iter().chain(busiest).reduce(highest),
@@ -242,6 +241,7 @@ impl Thresholds {
 
 #[cfg(test)]
 mod tests {
+    use super::Status::{Critical, Healthy, Warning};
     use super::*;
     use crate::reading::{MaxOverflow, Origin, Totals, Worker};
 
@@ -249,7 +249,6 @@ mod tests {
     fn the_edges_belong_to_warning() {
         let thresholds = Thresholds::default();
         let judged = [0.0, 0.7499, 0.75, 0.9, 0.9001, 1.0].map(|u| thresholds.status(u));
-        use Status::{Critical, Healthy, Warning};
         assert_eq!(judged, [Healthy, Healthy, Warning, Warning, Critical, Critical]);
     }
 

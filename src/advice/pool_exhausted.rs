@@ -8,7 +8,8 @@ pub(super) fn judge(state: &PoolState) -> Option<Advice> {
     // Callers pass through "pending" for an instant while a connection is made; only a worker with
     // nothing left keeps them there.
     state.busiest.filter(|utilization| *utilization >= 1.0)?;
-    let (callers, them) = if pending == 1 { ("caller waits", "it") } else { ("callers wait", "them") };
+    let (callers, them) =
+        if pending == 1 { ("caller waits", "it") } else { ("callers wait", "them") };
     Some(Advice {
         rule: "pool_exhausted",
         severity: Severity::Critical,

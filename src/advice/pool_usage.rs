@@ -9,12 +9,9 @@ pub(super) fn judge(state: &PoolState, thresholds: &Thresholds) -> Option<Advice
         Status::Warning => (Severity::Warning, thresholds.warning),
         Status::Critical => (Severity::Critical, thresholds.critical),
     };
-    let worker = state
-        .pool
-        .workers
-        .iter()
-        .map(|worker| worker.figures)
-        .max_by(|a, b| a.utilization().partial_cmp(&b.utilization()).unwrap_or_else(|| 0.cmp(&0)))?;
+    let worker = state.pool.workers.iter().map(|worker| worker.figures).max_by(|a, b| {
+        a.utilization().partial_cmp(&b.utilization()).unwrap_or_else(|| 0.cmp(&0))
+    })?;
     Some(Advice {
         rule: "pool_usage",
         severity,

@@ -3,6 +3,9 @@
 //! Families are encoded once, when they were read, into [`Chunk`]s; a scrape only joins them. A
 //! chunk that a snapshot shares with the one before is not encoded again.
 
+pub mod itself;
+pub mod pools;
+
 use std::io::Write;
 use std::sync::OnceLock;
 
@@ -68,8 +71,7 @@ impl Chunk {
 }
 
 fn compress(text: &[u8]) -> Bytes {
-    let mut encoder =
-        GzEncoder::new(Vec::with_capacity(text.len() / 8 + 64), Compression::fast());
+    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8 + 64), Compression::fast());
     encoder.write_all(text).expect("memory can be written to");
     encoder.finish().expect("memory can be written to").into()
 }
@@ -79,7 +81,9 @@ pub fn join<'a>(chunks: impl IntoIterator<Item = &'a Chunk>, gzip: bool) -> Byte
     let parts: Vec<&Bytes> =
         chunks.into_iter().map(|chunk| if gzip { chunk.gzip() } else { chunk.text() }).collect();
     let mut whole = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
-    parts.iter().for_each(|part| whole.extend_from_slice(part));
+    for part in parts {
+        whole.extend_from_slice(part);
+    }
     whole.into()
 }
 
@@ -117,7 +121,9 @@ mod tests {
         b.sample(&[], 1.0);
         let b = Chunk::encode([&b]);
         let mut read = String::new();
-        flate2::read::MultiGzDecoder::new(&*join([&a, &b], true)).read_to_string(&mut read).unwrap();
+        flate2::read::MultiGzDecoder::new(&*join([&a, &b], true))
+            .read_to_string(&mut read)
+            .unwrap();
         assert_eq!(read.as_bytes(), &*join([&a, &b], false));
     }
 }

@@ -1,0 +1,169 @@
+//! Reads every source once and says what works, what does not, and what to do.
+
+use std::io::IsTerminal;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::watches::{Entry, Plan};
+use super::{Failure, runtime};
+use crate::config::Config;
+use crate::reading::{Origin, Reading};
+use crate::sampler::chain;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// How the answer looks
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Good,
+    Doubtful,
+    Bad,
+}
+
+impl Verdict {
+    fn sign(self) -> char {
+        match self {
+            Self::Good => '✓',
+            Self::Doubtful => '!',
+            Self::Bad => '✗',
+        }
+    }
+
+    /// The sign in its colour, for a terminal.
+    fn coloured(self) -> String {
+        let colour = match self {
+            Self::Good => 32,
+            Self::Doubtful => 33,
+            Self::Bad => 31,
+        };
+        format!("\x1b[{colour}m{}\x1b[0m", self.sign())
+    }
+}
+
+/// What is to be said of one source.
+#[derive(Debug, Serialize)]
+struct Line {
+    source: String,
+    verdict: Verdict,
+    message: String,
+}
+
+#[expect(clippy::print_stdout, reason = "the answer of a command")]
+pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
+    let plan = Plan::of(config).map_err(|error| Failure::Usage(chain(&*error)))?;
+    let lines = runtime()?.block_on(check(plan));
+    match arguments.format {
+        Format::Json => println!("{}", serde_json::json!({ "sources": lines })),
+        Format::Text => print!("{}", table(&lines, std::io::stdout().is_terminal())),
+    }
+    let bad = lines.iter().any(|line| line.verdict == Verdict::Bad);
+    if bad { Err(Failure::Said) } else { Ok(()) }
+}
+
+async fn check(plan: Plan) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if plan.databases.is_empty() {
+        lines.push(Line {
+            source: "databases".to_owned(),
+            verdict: Verdict::Doubtful,
+            message: "none is named; set DATABASE_URL=postgresql://user@host/database".to_owned(),
+        });
+    }
+    for entry in plan.entries {
+        lines.extend(look(entry).await);
+    }
+    lines
+}
+
+async fn look(entry: Entry) -> Vec<Line> {
+    let source = entry.name.clone();
+    let read = async {
+        let mut watch = entry.open()?;
+        watch.source.read().await
+    };
+    match read.await {
+        Err(error) => {
+            vec![Line { source, verdict: Verdict::Bad, message: chain(&*error) }]
+        }
+        Ok(reading) => judge(&source, &reading),
+    }
+}
+
+fn judge(source: &str, reading: &Reading) -> Vec<Line> {
+    let line = |verdict, message| Line { source: source.to_owned(), verdict, message };
+    let seen = match &reading.trouble {
+        Some(trouble) => line(Verdict::Bad, format!("in part: {}", chain(&**trouble))),
+        None => line(Verdict::Good, summary(reading)),
+    };
+    let sizeless = reading
+        .pools
+        .iter()
+        .filter(|pool| pool.origin == Origin::Activity)
+        .filter(|pool| pool.workers.iter().all(|worker| worker.figures.capacity().is_none()))
+        .map(|pool| {
+            let name = &pool.name;
+            let message = format!(
+                "the pool `{name}` has no utilization, for its size is not known: set \
+                 pools.{name}.activity.size, .max_overflow and .workers, or let the workers report"
+            );
+            line(Verdict::Doubtful, message)
+        });
+    [seen].into_iter().chain(sizeless).collect()
+}
+
+fn summary(reading: &Reading) -> String {
+    let mut parts = Vec::new();
+    if let Some(probe) = reading.probe {
+        parts.push(format!("answers in {:.1} ms", 1000.0 * probe.as_secs_f64()));
+    }
+    if let Some(sessions) = &reading.sessions {
+        parts.push(format!("{} sessions", sessions.connections));
+    }
+    for pool in &reading.pools {
+        let count = |f: fn(&crate::reading::Figures) -> Option<u64>| {
+            pool.workers.iter().filter_map(|worker| f(&worker.figures)).sum::<u64>()
+        };
+        let (taken, resting) = (count(|f| f.checked_out), count(|f| f.checked_in));
+        parts.push(format!("pool `{}`: {taken} checked out, {resting} checked in", pool.name));
+    }
+    let series: usize = reading.families.iter().map(crate::metric::Family::len).sum();
+    if series > 0 {
+        parts.push(format!("{series} series"));
+    }
+    if parts.is_empty() { "nothing to see yet".to_owned() } else { parts.join(", ") }
+}
+
+fn table(lines: &[Line], terminal: bool) -> String {
+    let width = lines.iter().map(|line| line.source.chars().count()).max().unwrap_or(0);
+    let row = |Line { source, verdict, message }: &Line| {
+        let sign = if terminal { verdict.coloured() } else { verdict.sign().to_string() };
+        format!("{sign} {source:width$}  {message}\n")
+    };
+    lines.iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_aligned_and_only_a_terminal_gets_colour() {
+        let line =
+            |source: &str, verdict| Line { source: source.into(), verdict, message: "x".into() };
+        let lines = [line("a", Verdict::Good), line("long", Verdict::Bad)];
+        assert_eq!(table(&lines, false), "✓ a     x\n✗ long  x\n");
+        assert!(table(&lines, true).contains("\x1b[31m✗"));
+    }
+}

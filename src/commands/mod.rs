@@ -1,0 +1,188 @@
+//! What the operator can ask for: one file a subcommand.
+
+mod check;
+mod demo;
+mod healthcheck;
+mod run;
+mod watches;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{self, Config, Environment};
+use crate::sampler::chain;
+
+/// The settings or the command line are wrong.
+const WRONG_USAGE: u8 = 2;
+/// Anything else went wrong.
+const FAILED: u8 = 1;
+
+/// Watches an application's `PostgreSQL` connection pools and the server behind them, for
+/// Prometheus.
+#[derive(Debug, Parser)]
+#[command(name = "poolwatch", version = version(), max_term_width = 100)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The daemon: samples, and serves what it knows. This is what runs when nothing is said
+    Run,
+    /// Reads every source once and says what works, what does not, and what to do
+    Check(check::Arguments),
+    /// A throwaway `PostgreSQL`, a realistic application on it, and the daemon over both
+    Demo(demo::Arguments),
+    /// Asks a running daemon whether it is alive, for Docker's HEALTHCHECK
+    Healthcheck(healthcheck::Arguments),
+}
+
+/// Flags that every command understands.
+#[derive(Debug, Args)]
+struct Flags {
+    /// The YAML file with the settings
+    #[arg(long = "config.file", value_name = "FILE", global = true)]
+    config_file: Option<PathBuf>,
+    /// Only say whether the settings are right
+    #[arg(long = "config.check")]
+    config_check: bool,
+    /// Address to listen on, such as `:8001` or `[::1]:8001`; may be given several times
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", global = true)]
+    listen_address: Vec<String>,
+    /// The file that switches on TLS or authentication
+    #[arg(long = "web.config.file", value_name = "FILE", global = true)]
+    web_config_file: Option<PathBuf>,
+    /// Path of the metrics
+    #[arg(long = "web.telemetry-path", value_name = "PATH", global = true)]
+    telemetry_path: Option<String>,
+    /// Allow a reload by POST to /-/reload
+    #[arg(long = "web.enable-lifecycle")]
+    enable_lifecycle: bool,
+    /// error, warn, info, debug or trace
+    #[arg(long = "log.level", value_name = "LEVEL", global = true,
+          value_parser = ["error", "warn", "info", "debug", "trace"])]
+    log_level: Option<String>,
+    /// logfmt or json
+    #[arg(long = "log.format", value_name = "FORMAT", global = true,
+          value_parser = ["logfmt", "json"])]
+    log_format: Option<String>,
+}
+
+impl Flags {
+    /// The settings in force: defaults, file, environment, flags.
+    fn config(&self, environment: &Environment) -> Result<Config, config::Error> {
+        let file = self.config_file.clone().or_else(config::usual_file);
+        let mut config = Config::load(file.as_deref(), environment)?;
+        if !self.listen_address.is_empty() {
+            config.web.listen_addresses.clone_from(&self.listen_address);
+        }
+        if let Some(file) = &self.web_config_file {
+            config.web.web_config_file = Some(file.clone());
+        }
+        if let Some(path) = &self.telemetry_path {
+            config.web.telemetry_path.clone_from(path);
+        }
+        config.web.enable_lifecycle |= self.enable_lifecycle;
+        if let Some(level) = &self.log_level {
+            config.log.level.clone_from(level);
+        }
+        if let Some(format) = &self.log_format {
+            config.log.format = match format.as_str() {
+                "json" => config::LogFormat::Json,
+                _ => config::LogFormat::Logfmt,
+            };
+        }
+        Ok(config)
+    }
+}
+
+/// What one command failed of.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// The settings are wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+    /// Already said, in its own form.
+    #[error("")]
+    Said,
+}
+
+impl Failure {
+    fn other(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::Other(chain(error))
+    }
+
+    fn usage(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::Usage(chain(error))
+    }
+}
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    let environment: Environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    match dispatch(&line, &environment) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Said) => ExitCode::from(FAILED),
+        Err(Failure::Usage(error)) => complain(&error, WRONG_USAGE),
+        Err(Failure::Other(error)) => complain(&error, FAILED),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the last words of a command are for its operator")]
+fn complain(error: &str, code: u8) -> ExitCode {
+    eprintln!("poolwatch: {error}");
+    ExitCode::from(code)
+}
+
+fn dispatch(line: &CommandLine, environment: &Environment) -> Result<(), Failure> {
+    if let Some(Command::Demo(arguments)) = &line.command {
+        return demo::main(arguments, line.flags.listen_address.first());
+    }
+    let config = line.flags.config(environment).map_err(|error| Failure::usage(&error))?;
+    if line.flags.config_check {
+        return check_only(&config);
+    }
+    match &line.command {
+        Some(Command::Check(arguments)) => check::main(&config, arguments),
+        Some(Command::Healthcheck(arguments)) => healthcheck::main(&config, arguments),
+        _ => run::main(config, &|| line.flags.config(environment)),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the answer of a command")]
+fn check_only(config: &Config) -> Result<(), Failure> {
+    watches::Plan::of(config).map_err(|error| Failure::Usage(chain(&*error)))?;
+    println!("the settings are right");
+    Ok(())
+}
+
+/// A runtime on this thread alone: what poolwatch does is wait.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .build()
+        .map_err(|error| Failure::other(&error))
+}
+
+/// Name, version, revision and compiler, as `--version` prints them.
+fn version() -> String {
+    format!(
+        "{} (revision {}, {}/{})",
+        env!("CARGO_PKG_VERSION"),
+        option_env!("POOLWATCH_REVISION").unwrap_or("unknown"),
+        std::env::consts::OS,
+        std::env::consts::ARCH,
+    )
+}

@@ -1,0 +1,211 @@
+//! The daemon: samples, and serves what it knows, until it is told to stop.
+
+use std::collections::HashMap;
+use std::process;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{error, info, warn};
+use tracing_subscriber::EnvFilter;
+
+use super::watches::{Plan, of_database};
+use super::{Failure, runtime};
+use crate::config::{Config, Error, Log, LogFormat};
+use crate::postgres::Database;
+use crate::sampler::{Change, Order, Sampler, chain};
+
+/// Reads the settings anew.
+type Reload<'a> = &'a dyn Fn() -> Result<Config, Error>;
+/// Who asks for a reload is told how it went.
+type Asked = oneshot::Sender<Result<(), String>>;
+
+pub(super) fn main(config: Config, reload: Reload<'_>) -> Result<(), Failure> {
+    log_to_stderr(&config.log)?;
+    runtime()?.block_on(run(config, reload))
+}
+
+async fn run(config: Config, reload: Reload<'_>) -> Result<(), Failure> {
+    info!(version = super::version(), "starting");
+    let plan = Plan::of(&config).map_err(|error| Failure::Usage(chain(&*error)))?;
+    // Before anything else starts: a port that is taken ends the process.
+    let server = config.web.open().map_err(|error| Failure::other(&error))?;
+    let mut daemon = Daemon::new(&config, &plan);
+    let databases = plan.databases.clone();
+    let watches = daemon.open(plan).map_err(|error| Failure::Other(chain(&*error)))?;
+    for address in server.addresses() {
+        info!(%address, "listening");
+    }
+    if databases.is_empty() {
+        warn!("no database is watched; set DATABASE_URL or databases in the settings");
+    }
+    let (orders, received) = mpsc::channel(4);
+    let sampler = Sampler::new(watches, databases, config.thresholds.clone());
+    let (publisher, snapshot) = watch::channel(Arc::new(sampler.first()));
+    let (ask, asked) = mpsc::channel(4);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serve = server.serve(snapshot, ask, async {
+        // An error is the sender's end, and that too means to stop.
+        let _ = stopped.await;
+    });
+    tokio::pin!(serve);
+    tokio::select! {
+        () = sampler.run(publisher, received) => {}
+        () = daemon.obey(reload, orders, asked) => {}
+        () = &mut serve => {}
+    }
+    drop(stop);
+    tokio::select! {
+        () = serve => info!("stopped"),
+        () = second_signal() => process::exit(1),
+    }
+    Ok(())
+}
+
+/// What is running, so that a reload changes only what the settings changed.
+struct Daemon {
+    known: HashMap<u64, Arc<Database>>,
+    running: HashMap<String, u64>,
+    signals: Signals,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Daemon {
+    fn new(config: &Config, plan: &Plan) -> Self {
+        let listen = |kind| signal(kind).expect("signals can be listened for inside the runtime");
+        Self {
+            known: databases_by_identity(config, plan),
+            running: HashMap::new(),
+            signals: Signals {
+                terminate: listen(SignalKind::terminate()),
+                interrupt: listen(SignalKind::interrupt()),
+                hangup: listen(SignalKind::hangup()),
+            },
+        }
+    }
+
+    /// Opens what is not running yet.
+    fn open(&mut self, plan: Plan) -> Result<Vec<crate::sources::Watch>, crate::sources::Failure> {
+        let mut running = HashMap::new();
+        let mut opened = Vec::new();
+        for entry in plan.entries {
+            running.insert(entry.name.clone(), entry.fingerprint);
+            if self.running.get(&entry.name) != Some(&entry.fingerprint) {
+                opened.push(entry.open()?);
+            }
+        }
+        self.running = running;
+        Ok(opened)
+    }
+
+    /// Answers signals and requests for a reload, until told to stop.
+    async fn obey(
+        &mut self,
+        reload: Reload<'_>,
+        orders: mpsc::Sender<Order>,
+        mut asked: mpsc::Receiver<Asked>,
+    ) {
+        loop {
+            tokio::select! {
+                _ = self.signals.terminate.recv() => return info!("stopping on SIGTERM"),
+                _ = self.signals.interrupt.recv() => return info!("stopping on SIGINT"),
+                _ = self.signals.hangup.recv() => {
+                    // Nobody waits for the answer; it is in the log.
+                    let _ = self.reload(reload, &orders).await;
+                }
+                Some(answer) = asked.recv() => {
+                    let result = self.reload(reload, &orders).await;
+                    // Whoever asked may have gone.
+                    let _ = answer.send(result);
+                }
+            }
+        }
+    }
+
+    async fn reload(
+        &mut self,
+        reload: Reload<'_>,
+        orders: &mpsc::Sender<Order>,
+    ) -> Result<(), String> {
+        let changed = reload()
+            .map_err(|error| chain(&error))
+            .and_then(|config| self.change(&config).map_err(|error| chain(&*error)));
+        let (order, result) = match changed {
+            Ok(change) => {
+                info!("settings read anew");
+                (Order::Change(change), Ok(()))
+            }
+            Err(error) => {
+                error!(%error, "the settings in force are kept");
+                (Order::ReloadFailed, Err(error))
+            }
+        };
+        // The sampler ends only with the daemon.
+        let _ = orders.send(order).await;
+        result
+    }
+
+    fn change(&mut self, config: &Config) -> Result<Change, crate::sources::Failure> {
+        let plan = Plan::after(config, &self.known)?;
+        let known = databases_by_identity(config, &plan);
+        let databases = plan.databases.clone();
+        let before = self.running.clone();
+        let opened = self.open(plan)?;
+        self.known = known;
+        let same = |(name, fingerprint): (&String, &u64)| {
+            (before.get(name) == Some(fingerprint)).then(|| name.clone())
+        };
+        Ok(Change {
+            keep: self.running.iter().filter_map(same).collect(),
+            add: opened,
+            databases,
+            thresholds: config.thresholds.clone(),
+            at: SystemTime::now(),
+        })
+    }
+}
+
+fn databases_by_identity(config: &Config, plan: &Plan) -> HashMap<u64, Arc<Database>> {
+    plan.databases
+        .iter()
+        .map(|database| {
+            let settings = &config.databases[database.name()];
+            (of_database(database.name(), settings), Arc::clone(database))
+        })
+        .collect()
+}
+
+async fn second_signal() {
+    let listen = |kind| signal(kind).expect("signals can be listened for inside the runtime");
+    let (mut terminate, mut interrupt) =
+        (listen(SignalKind::terminate()), listen(SignalKind::interrupt()));
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+fn log_to_stderr(log: &Log) -> Result<(), Failure> {
+    use tracing_subscriber::prelude::*;
+    // The driver warns of parameters with their values, which may be secret.
+    let directives = format!("{},sqlx=off,hyper=warn,rustls=warn", log.level);
+    let filter = EnvFilter::try_new(directives)
+        .map_err(|error| Failure::Usage(format!("log.level: {error}")))?;
+    let registry = tracing_subscriber::registry().with(filter);
+    let to = std::io::stderr;
+    match log.format {
+        LogFormat::Logfmt => registry
+            .with(tracing_logfmt::builder().with_target(false).layer().with_writer(to))
+            .init(),
+        LogFormat::Json => registry
+            .with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(to))
+            .init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! What the settings say is to be read, each thing with a fingerprint by which a reload tells
+//! what has changed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::collectors::{self, Collector};
+use crate::config::{Config, Pool};
+use crate::pool::SharedPool;
+use crate::postgres::{self, Database};
+use crate::sources::{Failure, Source, Watch, activity, app_health, collector, pgbouncer};
+use crate::sources::{probe, shared, workers};
+
+/// The pool that is inferred when the settings name none.
+const INFERRED: &str = "app";
+
+/// Everything that is to be read, not yet opened.
+pub(super) struct Plan {
+    /// The databases, opened: opening connects to nothing.
+    pub(super) databases: Vec<Arc<Database>>,
+    /// What is read of them and of everything else.
+    pub(super) entries: Vec<Entry>,
+}
+
+/// One thing to be read.
+pub(super) struct Entry {
+    pub(super) name: String,
+    /// Differs when the settings of it do.
+    pub(super) fingerprint: u64,
+    group: String,
+    label: Option<(&'static str, String)>,
+    database: Option<String>,
+    interval: Duration,
+    kind: Kind,
+}
+
+enum Kind {
+    Probe(Arc<Database>),
+    Activity(Arc<Database>, Vec<(String, activity::Settings)>),
+    Collector(Arc<Database>, &'static Collector),
+    AppHealth(String, app_health::Settings),
+    Pgbouncer(String, pgbouncer::Settings),
+    Workers(workers::Settings),
+    Shared(Vec<SharedPool>),
+}
+
+impl Plan {
+    /// What the settings say, all databases new.
+    pub(super) fn of(config: &Config) -> Result<Self, Failure> {
+        Self::after(config, &HashMap::new())
+    }
+
+    /// What the settings say; a database that is there already with the same settings stays, and
+    /// with it the connections it holds.
+    pub(super) fn after(
+        config: &Config,
+        known: &HashMap<u64, Arc<Database>>,
+    ) -> Result<Self, Failure> {
+        let mut databases = BTreeMap::new();
+        for (name, settings) in &config.databases {
+            let database = match known.get(&of_database(name, settings)) {
+                Some(known) => Arc::clone(known),
+                None => settings.open(name)?,
+            };
+            databases.insert(name.clone(), database);
+        }
+        let mut entries = Vec::new();
+        for (name, database) in &databases {
+            entries.extend(of_server(config, name, database));
+        }
+        entries.extend(config.pools.iter().filter_map(|(name, pool)| of_pool(config, name, pool)));
+        if config.workers.enabled {
+            entries.push(entry("workers", None, config.sampling.pools, &config.workers, {
+                Kind::Workers(config.workers.clone())
+            }));
+        }
+        let databases: Vec<_> = databases.into_values().collect();
+        if !databases.is_empty() {
+            let pools: Vec<_> = databases.iter().map(|database| database.pool().clone()).collect();
+            let names: Vec<_> = config.databases.keys().collect();
+            let interval = config.sampling.pools;
+            entries.push(entry("pool/poolwatch", None, interval, &names, Kind::Shared(pools)));
+        }
+        Ok(Self { databases, entries })
+    }
+}
+
+/// By what a database is known again after a reload.
+pub(super) fn of_database(name: &str, settings: &postgres::Settings) -> u64 {
+    // The password file is read when the database is opened: a new password is a new database.
+    let password = settings.password_file.as_ref().map(std::fs::read);
+    let password = password.and_then(Result::ok);
+    hash(&(name, settings, password))
+}
+
+fn hash(what: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn entry(
+    name: &str,
+    database: Option<(&str, u64)>,
+    interval: Duration,
+    settings: &impl Hash,
+    kind: Kind,
+) -> Entry {
+    let group = match database {
+        Some((database, _)) => name.strip_prefix(&format!("{database}/")).unwrap_or(name),
+        None => name,
+    };
+    Entry {
+        fingerprint: hash(&(name, database, interval, settings)),
+        group: group.to_owned(),
+        label: database.map(|(database, _)| ("server", database.to_owned())),
+        name: name.to_owned(),
+        database: database.map(|(database, _)| database.to_owned()),
+        interval,
+        kind,
+    }
+}
+
+/// What is read of one server.
+fn of_server(config: &Config, name: &str, database: &Arc<Database>) -> Vec<Entry> {
+    let settings = &config.databases[name];
+    let identity = Some((name, of_database(name, settings)));
+    let pools = inferred_pools(config, name);
+    let activity = config.sampling.activity;
+    let mut entries = vec![
+        entry(&format!("{name}/probe"), identity, activity, &(), Kind::Probe(database.clone())),
+        entry(&format!("{name}/activity"), identity, activity, &pools.clone(), {
+            Kind::Activity(database.clone(), pools)
+        }),
+    ];
+    for collector in collectors::ALL {
+        let chosen = config.collectors.get(collector.name).cloned().unwrap_or_default();
+        if chosen.enabled.unwrap_or(collector.enabled) {
+            let interval = chosen.interval.unwrap_or(config.sampling.of(collector.pace));
+            let kind = Kind::Collector(database.clone(), collector);
+            entries.push(entry(
+                &format!("{name}/{}", collector.name),
+                identity,
+                interval,
+                &(),
+                kind,
+            ));
+        }
+    }
+    entries
+}
+
+/// The pools inferred from a server's sessions: those the settings name, or, when they name none
+/// at all, one of all sessions.
+fn inferred_pools(config: &Config, database: &str) -> Vec<(String, activity::Settings)> {
+    let first = config.databases.keys().next().is_some_and(|first| first == database);
+    if config.pools.is_empty() && first {
+        let settings =
+            activity::Settings { database: database.to_owned(), ..activity::Settings::default() };
+        return vec![(INFERRED.to_owned(), settings)];
+    }
+    config
+        .pools
+        .iter()
+        .filter_map(|(name, pool)| Some((name.clone(), pool.activity.clone()?)))
+        .filter(|(_, settings)| settings.database == database)
+        .collect()
+}
+
+fn of_pool(config: &Config, name: &str, pool: &Pool) -> Option<Entry> {
+    let interval = config.sampling.pools;
+    let source = format!("pool/{name}");
+    if let Some(settings) = &pool.app_health {
+        let kind = Kind::AppHealth(name.to_owned(), settings.clone());
+        let entry = entry(&source, None, interval, settings, kind);
+        return Some(Entry { group: "app_health".to_owned(), ..entry });
+    }
+    let settings = pool.pgbouncer.as_ref()?;
+    let kind = Kind::Pgbouncer(name.to_owned(), settings.clone());
+    Some(Entry {
+        group: "pgbouncer".to_owned(),
+        label: Some(("pgbouncer", name.to_owned())),
+        ..entry(&source, None, interval, settings, kind)
+    })
+}
+
+impl Entry {
+    /// Opens it: a socket that is taken or an address that makes no sense fails here.
+    pub(super) fn open(self) -> Result<Watch, Failure> {
+        let source = match self.kind {
+            Kind::Probe(database) => Source::Probe(probe::Probe::open(database)),
+            Kind::Activity(database, pools) => {
+                Source::Activity(activity::Activity::open(database, pools))
+            }
+            Kind::Collector(database, collector) => {
+                Source::Collector(collector::Reader::open(database, collector))
+            }
+            Kind::AppHealth(name, settings) => Source::AppHealth(settings.open(&name)?.into()),
+            Kind::Pgbouncer(name, settings) => Source::Pgbouncer(settings.open(&name)?.into()),
+            Kind::Workers(settings) => Source::Workers(settings.open()?.into()),
+            Kind::Shared(pools) => Source::Shared(shared::Shared::open(pools)),
+        };
+        Ok(Watch {
+            name: self.name,
+            group: self.group,
+            label: self.label,
+            database: self.database,
+            interval: self.interval,
+            source,
+        })
+    }
+}

@@ -1,0 +1,81 @@
+//! What is wrong with the settings, said so that it can be mended: file, key, and the nearest
+//! valid one.
+
+use std::path::{Path, PathBuf};
+
+use super::Environment;
+
+/// What is wrong with the settings.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read {}: {reason}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: std::io::Error,
+    },
+    /// The environment says something that cannot be.
+    #[error("{0}")]
+    Environment(String),
+    /// The settings say something that cannot be.
+    #[error("{place}: {reason}")]
+    Wrong {
+        /// The file, or the environment.
+        place: String,
+        /// What, with the key.
+        reason: String,
+    },
+}
+
+/// The library's error in the operator's words.
+pub(super) fn explain(
+    error: &config::ConfigError,
+    file: Option<&Path>,
+    environment: &Environment,
+) -> Error {
+    let text = error.to_string();
+    let (what, key) = match text.split_once(" for key `") {
+        Some((what, rest)) => (what, rest.split('`').next().unwrap_or_default()),
+        None => (text.as_str(), ""),
+    };
+    let reason = match (unknown_field(what), key) {
+        (Some((field, known)), "") => unknown(&field, &field, known.iter().map(String::as_str)),
+        (Some((field, known)), key) => {
+            unknown(&format!("{key}.{field}"), &field, known.iter().map(String::as_str))
+        }
+        (None, "") => what.to_owned(),
+        (None, key) => format!("{key}: {what}"),
+    };
+    Error::Wrong { place: place(file, key, environment), reason }
+}
+
+/// The variable, when the key was set by one; else the file.
+fn place(file: Option<&Path>, key: &str, environment: &Environment) -> String {
+    let variable = format!("POOLWATCH__{}", key.replace('.', "__").to_uppercase());
+    let set = environment.keys().find(|name| !key.is_empty() && name.to_uppercase() == variable);
+    set.cloned().unwrap_or_else(|| super::place(file))
+}
+
+fn unknown_field(text: &str) -> Option<(String, Vec<String>)> {
+    let rest = text.split("unknown field `").nth(1)?;
+    let mut quoted = rest.split('`');
+    let field = quoted.next()?.to_owned();
+    Some((field, quoted.skip(1).step_by(2).map(str::to_owned).collect()))
+}
+
+/// That a key or a name is not known, with the nearest one that is.
+pub(super) fn unknown<'a>(key: &str, given: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.collect();
+    let nearest = known
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(known, given), known))
+        .min()
+        .filter(|(distance, _)| *distance <= 2.max(given.len() / 3));
+    match nearest {
+        Some((_, nearest)) => format!("{key} is not known; did you mean `{nearest}`?"),
+        None if known.is_empty() => format!("{key} is not known"),
+        None => format!("{key} is not known; known are: {}", known.join(", ")),
+    }
+}

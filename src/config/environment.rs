@@ -1,0 +1,85 @@
+//! Variables that other programs know too: `DATABASE_URL`, `LOG_LEVEL`, and `postgres_exporter`'s
+//! `DATA_SOURCE_*`, so that poolwatch can be put in its place.
+
+use super::{Config, Environment};
+use crate::postgres::Secret;
+
+/// The database that the environment names.
+const PRIMARY: &str = "primary";
+
+/// What the variables say.
+pub(super) struct Settings {
+    urls: Vec<String>,
+    level: Option<String>,
+}
+
+pub(super) fn settings(environment: &Environment) -> Result<Settings, String> {
+    let urls = match variable(environment, "DATABASE_URL") {
+        Some(url) => vec![url.to_owned()],
+        None => data_sources(environment)?,
+    };
+    Ok(Settings { urls, level: level(environment)? })
+}
+
+pub(super) fn apply(settings: &Settings, config: &mut Config) {
+    for (at, url) in settings.urls.iter().enumerate() {
+        let name = if at == 0 { PRIMARY.to_owned() } else { format!("server{}", at + 1) };
+        config.databases.entry(name).or_default().url = Secret::from(url.clone());
+    }
+    if let Some(level) = &settings.level {
+        config.log.level.clone_from(level);
+    }
+}
+
+fn variable<'a>(environment: &'a Environment, name: &str) -> Option<&'a str> {
+    environment.get(name).map(String::as_str).filter(|value| !value.is_empty())
+}
+
+fn level(environment: &Environment) -> Result<Option<String>, String> {
+    let Some(level) = variable(environment, "LOG_LEVEL") else { return Ok(None) };
+    let level = level.to_lowercase();
+    match level.as_str() {
+        "error" | "warn" | "info" | "debug" | "trace" => Ok(Some(level)),
+        "warning" => Ok(Some("warn".to_owned())),
+        // Python's word, for the application may share the variable.
+        "critical" => Ok(Some("error".to_owned())),
+        _ => Err(format!("LOG_LEVEL is `{level}`; it must be error, warn, info, debug or trace")),
+    }
+}
+
+/// `DATA_SOURCE_NAME`, several by commas; else the three parts, each by itself or from a file.
+fn data_sources(environment: &Environment) -> Result<Vec<String>, String> {
+    if let Some(names) = variable(environment, "DATA_SOURCE_NAME") {
+        return Ok(names.split(',').map(|name| name.trim().to_owned()).collect());
+    }
+    let Some(uri) = part(environment, "URI")? else {
+        return Ok(standard(environment));
+    };
+    let encode = |text: &str| {
+        url::form_urlencoded::byte_serialize(text.as_bytes())
+            .collect::<String>()
+            .replace('+', "%20")
+    };
+    let user = part(environment, "USER")?.map(|user| encode(&user));
+    let password = part(environment, "PASS")?.map(|password| format!(":{}", encode(&password)));
+    Ok(vec![match user {
+        Some(user) => format!("postgresql://{user}{}@{uri}", password.unwrap_or_default()),
+        None => format!("postgresql://{uri}"),
+    }])
+}
+
+fn part(environment: &Environment, name: &str) -> Result<Option<String>, String> {
+    let file = format!("DATA_SOURCE_{name}_FILE");
+    match variable(environment, &file) {
+        Some(path) => std::fs::read_to_string(path)
+            .map(|text| Some(text.trim().to_owned()))
+            .map_err(|error| format!("{file}: cannot read {path}: {error}")),
+        None => Ok(variable(environment, &format!("DATA_SOURCE_{name}")).map(str::to_owned)),
+    }
+}
+
+/// libpq's own variables say where the server is; the driver reads them itself.
+fn standard(environment: &Environment) -> Vec<String> {
+    let given = ["PGHOST", "PGHOSTADDR"].iter().any(|name| variable(environment, name).is_some());
+    if given { vec!["postgresql://".to_owned()] } else { Vec::new() }
+}

@@ -1,0 +1,372 @@
+//! The settings: the YAML file with the environment on top. It only joins the parts' own
+//! `Settings`; what a setting means is said where it is used.
+
+mod complaint;
+mod environment;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::collectors::{Collector, Pace};
+use crate::snapshot::Thresholds;
+use crate::sources::{activity, app_health, pgbouncer, workers};
+use crate::{http, postgres};
+
+pub use complaint::Error;
+
+/// Every setting.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Databases by the operator's names.
+    pub databases: BTreeMap<String, postgres::Settings>,
+    /// Pools by the operator's names.
+    pub pools: BTreeMap<String, Pool>,
+    /// The socket that workers report to.
+    pub workers: workers::Settings,
+    /// How often things are read.
+    pub sampling: Sampling,
+    /// The server's statistics, by collector.
+    pub collectors: BTreeMap<String, CollectorSettings>,
+    /// The marks everything is judged by.
+    pub thresholds: Thresholds,
+    /// The HTTP server.
+    pub web: http::Settings,
+    /// Logging.
+    pub log: Log,
+}
+
+/// Where one pool's figures come from: exactly one of these.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pool {
+    /// Reported by the workers themselves.
+    pub workers: Option<Nothing>,
+    /// The application's health endpoint.
+    pub app_health: Option<app_health::Settings>,
+    /// `PgBouncer`'s console.
+    pub pgbouncer: Option<pgbouncer::Settings>,
+    /// Inferred from the server's sessions.
+    pub activity: Option<activity::Settings>,
+}
+
+/// A section without settings.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// How often things are read.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sampling {
+    /// Pools.
+    #[serde(with = "humantime_serde")]
+    pub pools: Duration,
+    /// Sessions, and whether the server answers.
+    #[serde(with = "humantime_serde")]
+    pub activity: Duration,
+    /// Statements.
+    #[serde(with = "humantime_serde")]
+    pub statements: Duration,
+    /// The server's statistics.
+    #[serde(with = "humantime_serde")]
+    pub server: Duration,
+    /// Statistics of each table and index.
+    #[serde(with = "humantime_serde")]
+    pub tables: Duration,
+    /// Sizes, which walk the disk: never more than once in five minutes.
+    #[serde(with = "humantime_serde")]
+    pub sizes: Duration,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self {
+            pools: Duration::from_secs(1),
+            activity: Duration::from_secs(1),
+            statements: Duration::from_secs(10),
+            server: Duration::from_secs(15),
+            tables: Duration::from_secs(60),
+            sizes: Duration::from_secs(300),
+        }
+    }
+}
+
+impl Sampling {
+    /// The timer of a collector's pace.
+    pub fn of(&self, pace: Pace) -> Duration {
+        match pace {
+            Pace::Server => self.server,
+            Pace::Statements => self.statements,
+            Pace::Tables => self.tables,
+            Pace::Sizes => self.sizes,
+        }
+    }
+}
+
+/// What the operator may change of one collector.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CollectorSettings {
+    /// Whether it is read.
+    pub enabled: Option<bool>,
+    /// How often.
+    #[serde(with = "humantime_serde")]
+    pub interval: Option<Duration>,
+}
+
+/// Logging.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: String,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Logfmt }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// `key=value` pairs.
+    Logfmt,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Variables of the environment.
+pub type Environment = std::collections::HashMap<String, String>;
+
+impl Config {
+    /// Reads the file, if one is named, and the environment on top of it.
+    pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Self, Error> {
+        let mut builder = config::Config::builder();
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path)
+                .map_err(|reason| Error::Unreadable { path: path.to_owned(), reason })?;
+            builder = builder.add_source(config::File::from_str(&text, config::FileFormat::Yaml));
+        }
+        let settings = environment::settings(environment).map_err(Error::Environment)?;
+        let read = builder
+            .add_source(
+                config::Environment::with_prefix("POOLWATCH")
+                    .prefix_separator("__")
+                    .separator("__")
+                    .source(Some(environment.clone())),
+            )
+            .build()
+            .and_then(config::Config::try_deserialize::<Self>);
+        let mut config = read.map_err(|error| complaint::explain(&error, file, environment))?;
+        environment::apply(&settings, &mut config);
+        config.check().map_err(|reason| Error::Wrong { place: place(file), reason })?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.check_thresholds()?;
+        self.check_intervals()?;
+        self.pools.iter().try_for_each(|(name, pool)| self.check_pool(name, pool))?;
+        self.databases.keys().try_for_each(|name| check_name("databases", name))?;
+        for name in self.collectors.keys() {
+            if Collector::named(name).is_none() {
+                let known = crate::collectors::ALL.iter().map(|collector| collector.name);
+                return Err(complaint::unknown(&format!("collectors.{name}"), name, known));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_thresholds(&self) -> Result<(), String> {
+        let Thresholds { warning, critical, .. } = self.thresholds;
+        if !(warning > 0.0 && warning <= critical && critical <= 1.0) {
+            return Err(format!(
+                "thresholds.warning ({warning}) and thresholds.critical ({critical}) must be \
+                 above 0, at most 1, and warning not above critical"
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_intervals(&self) -> Result<(), String> {
+        let Sampling { pools, activity, statements, server, tables, sizes } = self.sampling;
+        let minimum = Duration::from_millis(100);
+        let named = [
+            ("pools", pools, minimum),
+            ("activity", activity, minimum),
+            ("statements", statements, Duration::from_secs(1)),
+            ("server", server, Duration::from_secs(1)),
+            ("tables", tables, Duration::from_secs(1)),
+            ("sizes", sizes, Duration::from_secs(300)),
+        ];
+        match named.iter().find(|(_, interval, minimum)| interval < minimum) {
+            Some((name, interval, minimum)) => Err(format!(
+                "sampling.{name} is {}, which is below the least of {}",
+                humantime::format_duration(*interval),
+                humantime::format_duration(*minimum)
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn check_pool(&self, name: &str, pool: &Pool) -> Result<(), String> {
+        check_name("pools", name)?;
+        let given = [
+            pool.workers.is_some(),
+            pool.app_health.is_some(),
+            pool.pgbouncer.is_some(),
+            pool.activity.is_some(),
+        ];
+        if given.iter().filter(|given| **given).count() != 1 {
+            return Err(format!(
+                "pools.{name} must have exactly one of workers, app_health, pgbouncer, activity"
+            ));
+        }
+        match &pool.activity {
+            Some(activity) if !self.databases.contains_key(&activity.database) => {
+                Err(complaint::unknown(
+                    &format!("pools.{name}.activity.database"),
+                    &activity.database,
+                    self.databases.keys().map(String::as_str),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A name becomes a label on every series and a part of others.
+fn check_name(section: &str, name: &str) -> Result<(), String> {
+    let fits = !name.is_empty() && name.len() <= 63 && !name.contains(char::is_control);
+    if fits {
+        return Ok(());
+    }
+    Err(format!("{section}: the name {name:?} must have 1 to 63 bytes and no control characters"))
+}
+
+fn place(file: Option<&Path>) -> String {
+    file.map_or_else(|| "the environment".to_owned(), |path| path.display().to_string())
+}
+
+/// Where the settings are looked for when nobody says: nowhere, if none of these is there.
+pub fn usual_file() -> Option<PathBuf> {
+    let path = PathBuf::from("/etc/poolwatch/poolwatch.yml");
+    path.is_file().then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    fn load(text: &str, pairs: &[(&str, &str)]) -> Result<Config, Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("poolwatch.yml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(Some(&path), &environment(pairs))
+    }
+
+    fn complaint(text: &str) -> String {
+        load(text, &[]).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_empty_file_is_the_defaults() {
+        let config = load("", &[]).unwrap();
+        assert_eq!(config.sampling, Sampling::default());
+        assert!(config.databases.is_empty());
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_file_and_the_nearest_valid_one() {
+        let text = complaint("databases:\n  primary:\n    urll: postgresql://h/d\n");
+        for part in ["poolwatch.yml", "databases.primary", "urll", "did you mean `url`"] {
+            assert!(text.contains(part), "{text}");
+        }
+        let text = complaint("smapling:\n  pools: 1s\n");
+        assert!(text.contains("did you mean `sampling`"), "{text}");
+        let text = complaint("collectors:\n  stat_databse: {enabled: false}\n");
+        assert!(text.contains("did you mean `stat_database`"), "{text}");
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_key() {
+        let text = complaint("sampling:\n  pools: soon\n");
+        assert!(text.contains("sampling.pools") && text.contains("poolwatch.yml"), "{text}");
+        let text = complaint("sampling:\n  pools: 1ms\n");
+        assert!(text.contains("sampling.pools is 1ms"), "{text}");
+        let text = complaint("sampling: [1\n");
+        assert!(text.contains("poolwatch.yml") && text.contains("line"), "{text}");
+    }
+
+    #[test]
+    fn a_pool_has_exactly_one_source() {
+        let text = complaint("pools:\n  web: {}\n");
+        assert!(text.contains("pools.web must have exactly one of"), "{text}");
+        let config = load("pools:\n  web: {workers: {}}\n", &[]).unwrap();
+        assert!(config.pools["web"].workers.is_some());
+    }
+
+    #[test]
+    fn the_environment_stands_above_the_file() {
+        let text = "databases:\n  primary: {url: 'postgresql://file/d'}\n  other: {url: 'postgresql://o/d'}\n";
+        let config = load(
+            text,
+            &[
+                ("DATABASE_URL", "postgresql://environment/d"),
+                ("POOLWATCH__SAMPLING__POOLS", "2s"),
+                ("POOLWATCH__THRESHOLDS__WARNING", "0.5"),
+                ("LOG_LEVEL", "DEBUG"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(config.databases["primary"].url.reveal(), "postgresql://environment/d");
+        assert_eq!(config.databases["other"].url.reveal(), "postgresql://o/d");
+        assert_eq!(config.sampling.pools, Duration::from_secs(2));
+        assert_eq!((config.thresholds.warning, config.log.level.as_str()), (0.5, "debug"));
+    }
+
+    #[test]
+    fn a_password_of_digits_stays_as_it_is() {
+        let text = "databases:\n  primary: {url: 'host=h user=u password=007'}\n";
+        let config = load(text, &[]).unwrap();
+        assert!(config.databases["primary"].url.reveal().ends_with("007"));
+    }
+
+    #[test]
+    fn postgres_exporters_environment_is_understood() {
+        let pairs = [
+            ("DATA_SOURCE_URI", "db:5433/app?sslmode=disable"),
+            ("DATA_SOURCE_USER", "watch"),
+            ("DATA_SOURCE_PASS", "p@ss/word"),
+        ];
+        let config = Config::load(None, &environment(&pairs)).unwrap();
+        let url = config.databases["primary"].url.reveal();
+        assert_eq!(url, "postgresql://watch:p%40ss%2Fword@db:5433/app?sslmode=disable");
+    }
+
+    #[test]
+    fn thresholds_out_of_order_are_refused() {
+        let text = complaint("thresholds: {warning: 0.95, critical: 0.9}\n");
+        assert!(text.contains("thresholds.warning (0.95)"), "{text}");
+    }
+
+    #[test]
+    fn settings_never_show_a_password() {
+        let config =
+            load("databases:\n  primary: {url: 'postgresql://u:s3cret@h/d'}\n", &[]).unwrap();
+        assert!(!format!("{config:?}").contains("s3cret"));
+    }
+}

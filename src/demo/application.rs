@@ -1,0 +1,80 @@
+//! An application from a folder: `serve` serves it on `DATABASE_URL` and `BIND`, `load.py` puts it under load.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::daemon::{check, free, start_logged};
+use super::{Error, Process};
+
+/// The application and the load on it.
+#[derive(Debug)]
+pub(super) struct Application {
+    load: Process,
+    server: Process,
+    log: PathBuf,
+    /// Where it answers.
+    pub(super) address: SocketAddr,
+}
+
+/// Installs what the application needs; the first time takes a minute and a network.
+pub(super) async fn prepare(folder: &Path) -> Result<(), Error> {
+    let serve = folder.join("serve");
+    let mut process =
+        Process::start(Command::new(&serve).arg("--prepare")).map_err(Error::io(&serve))?;
+    loop {
+        match process.ended().map_err(Error::io(&serve))? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => return Err(Error::ended("serve --prepare", status)),
+            None => sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+impl Application {
+    /// Serves the application in `folder` and starts the load; logs and sockets go into `run`.
+    pub(super) async fn start(
+        folder: &Path,
+        run: &Path,
+        database: &str,
+        socket: &Path,
+        wanted: SocketAddr,
+    ) -> Result<Self, Error> {
+        let address = chosen(wanted)?;
+        let log = run.join("application.log");
+        let mut serve = Command::new(folder.join("serve"));
+        serve.env("DATABASE_URL", database).env("POOLWATCH_SOCKET", socket);
+        serve.env("BIND", address.to_string()).env("RUN_DIR", run.join("application"));
+        let mut server = start_logged(&mut serve, &log)?;
+        while TcpStream::connect(address).is_err() {
+            check(&mut server, "serve", &log)?;
+            sleep(Duration::from_millis(100)).await;
+        }
+        Ok(Self { load: load(folder, address)?, server, log, address })
+    }
+
+    /// Complains when it has ended, or the load has.
+    pub(super) fn check(&mut self) -> Result<(), Error> {
+        check(&mut self.server, "serve", &self.log)?;
+        match self.load.ended().map_err(Error::io("load.py"))? {
+            Some(status) => Err(Error::ended("load.py", status)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn load(folder: &Path, address: SocketAddr) -> Result<Process, Error> {
+    let program = folder.join("load.py");
+    let mut command = Command::new(&program);
+    command.arg("--target").arg(format!("http://{address}")).args(["--cycles", "forever"]);
+    Process::start(&mut command).map_err(Error::io(&program))
+}
+
+/// A port has to be named to the application: the wanted one, or one that is free now.
+fn chosen(wanted: SocketAddr) -> Result<SocketAddr, Error> {
+    let listener = TcpListener::bind(free(wanted)).map_err(Error::io(wanted.to_string()))?;
+    listener.local_addr().map_err(Error::io(wanted.to_string()))
+}

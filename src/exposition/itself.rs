@@ -1,0 +1,86 @@
+//! The metric families of poolwatch itself, and of whether its databases answer.
+
+use std::time::SystemTime;
+
+use crate::advice::Advice;
+use crate::latency::Histogram;
+use crate::metric::Family;
+use crate::snapshot::{DatabaseState, SourceState};
+
+/// Whether each database answers, and how fast. With several each series says which.
+pub fn databases(databases: &[DatabaseState], probes: &[Histogram]) -> Vec<Family> {
+    let mut up = Family::gauge("pg_up", "Whether the server answers: 1 or 0.");
+    let mut probe = Family::histogram(
+        "db_probe_duration_seconds",
+        "poolwatch's own SELECT 1 on a connection it holds.",
+    );
+    for (database, histogram) in databases.iter().zip(probes) {
+        let server = [("server", database.name.as_str())];
+        let labels = if databases.len() > 1 { &server[..] } else { &[] };
+        up.sample(labels, database.up.map(|up| f64::from(u8::from(up))));
+        probe.durations(labels, histogram);
+    }
+    vec![up, probe]
+}
+
+/// How each source does, and how many series were left out.
+pub fn sources(sources: &[SourceState], dropped: u64) -> Vec<Family> {
+    let mut up = Family::gauge("poolwatch_source_up", "Whether the last reading came: 1 or 0.");
+    let mut duration = Family::gauge(
+        "poolwatch_source_read_duration_seconds",
+        "How long the last reading took, whether it came or not.",
+    );
+    let mut failures =
+        Family::counter("poolwatch_source_failures_total", "Readings that did not come.");
+    let mut success = Family::gauge(
+        "poolwatch_source_last_success_timestamp_seconds",
+        "When the last reading came, in Unix seconds.",
+    );
+    for source in sources {
+        let labels = [("source", source.name.as_str())];
+        up.sample(&labels, source.up.map(|up| f64::from(u8::from(up))));
+        duration.sample(&labels, source.duration.map(|took| took.as_secs_f64()));
+        failures.sample(&labels, source.failures as f64);
+        success.sample(&labels, source.last_success.and_then(unix_seconds));
+    }
+    let mut left_out = Family::counter(
+        "poolwatch_series_dropped_total",
+        "Series left out to keep within a limit, or because they repeated another.",
+    );
+    left_out.sample(&[], dropped as f64);
+    vec![up, duration, failures, success, left_out]
+}
+
+/// What is wrong, by rule.
+pub fn advice(advice: &[Advice]) -> Vec<Family> {
+    let mut family = Family::gauge(
+        "poolwatch_advice",
+        "1 for each thing that is wrong; /health/detailed says what to do.",
+    );
+    for one in advice {
+        family.sample(
+            &[("rule", one.rule), ("severity", one.severity.as_str()), ("subject", &one.subject)],
+            1.0,
+        );
+    }
+    vec![family]
+}
+
+/// How the last reading of the settings went, and when it last succeeded.
+pub fn reload((success, at): (bool, SystemTime)) -> Vec<Family> {
+    let mut successful = Family::gauge(
+        "poolwatch_config_last_reload_successful",
+        "Whether the last reading of the settings succeeded: 1 or 0.",
+    );
+    let mut timestamp = Family::gauge(
+        "poolwatch_config_last_reload_success_timestamp_seconds",
+        "When the settings in force were read, in Unix seconds.",
+    );
+    successful.sample(&[], f64::from(u8::from(success)));
+    timestamp.sample(&[], unix_seconds(at));
+    vec![successful, timestamp]
+}
+
+fn unix_seconds(time: SystemTime) -> Option<f64> {
+    Some(time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs_f64())
+}

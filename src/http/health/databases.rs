@@ -1,0 +1,167 @@
+//! Whether the databases answer.
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::{Figures, PoolBody, Service, percent, seconds, worst};
+use crate::snapshot::{DatabaseState, Snapshot, Status};
+
+/// The body of `/health/ready`.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct Readiness<'a> {
+    pub(in crate::http) ready: bool,
+    #[serde(flatten)]
+    service: Service,
+    database: Connectivity<'a>,
+    pool: Worst<'a>,
+}
+
+impl<'a> Readiness<'a> {
+    pub(in crate::http) fn of(snapshot: &'a Snapshot, now: SystemTime) -> Self {
+        let unanswered = snapshot.database_up() == Some(false);
+        Self {
+            ready: !unanswered && !snapshot.is_stale(now),
+            service: Service::of(snapshot, now),
+            database: Connectivity::of(snapshot),
+            pool: Worst::of(snapshot),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Connectivity<'a> {
+    status: &'static str,
+    message: String,
+    databases: Vec<DatabaseBody<'a>>,
+}
+
+impl<'a> Connectivity<'a> {
+    fn of(snapshot: &'a Snapshot) -> Self {
+        let all = &snapshot.databases;
+        let answering = all.iter().filter(|database| database.up == Some(true)).count();
+        let (status, message) = match snapshot.database_up() {
+            None if all.is_empty() => ("unknown", "no database is watched".into()),
+            None => ("unknown", "no database was asked yet".into()),
+            Some(false) => ("disconnected", "no database answers".into()),
+            Some(true) if answering == all.len() => ("connected", "every database answers".into()),
+            Some(true) => ("degraded", format!("{answering} of {} databases answer", all.len())),
+        };
+        Self { status, message, databases: all.iter().map(DatabaseBody::of).collect() }
+    }
+}
+
+/// One database.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct DatabaseBody<'a> {
+    pub(in crate::http) name: &'a str,
+    pub(in crate::http) status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) probe_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) error: Option<&'a str>,
+}
+
+impl<'a> DatabaseBody<'a> {
+    pub(in crate::http) fn of(database: &'a DatabaseState) -> Self {
+        Self {
+            name: &database.name,
+            status: match database.up {
+                Some(true) => "connected",
+                Some(false) => "disconnected",
+                None => "unknown",
+            },
+            version: database.version.as_deref(),
+            probe_seconds: database.probe.map(seconds),
+            error: database.error.as_deref(),
+        }
+    }
+}
+
+/// The worst pool in brief.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Worst<'a> {
+    Pool {
+        status: &'static str,
+        pool: &'a str,
+        #[serde(flatten)]
+        figures: Figures,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        busiest_worker_utilization_percent: Option<f64>,
+    },
+    None {
+        status: &'static str,
+        message: &'static str,
+    },
+}
+
+impl<'a> Worst<'a> {
+    fn of(snapshot: &'a Snapshot) -> Self {
+        let message = "no source has shown a pool yet";
+        worst(snapshot).map_or(Self::None { status: "unknown", message }, |state| Self::Pool {
+            status: state.status.map_or("unknown", Status::as_str),
+            busiest_worker_utilization_percent: percent(state.busiest),
+            pool: &state.pool.name,
+            figures: PoolBody::of(snapshot, state).figures,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::examples::{NOW, database, fresh, full, has_null, json};
+    use super::*;
+
+    #[test]
+    fn one_database_that_answers_is_enough_to_be_ready() {
+        let snapshot = full();
+        let ready = Readiness::of(&snapshot, *NOW);
+        assert!(ready.ready);
+        let body = json(&ready);
+        assert_eq!(body["status"], "unhealthy", "a pool is critical and a database is down");
+        assert_eq!(body["database"]["status"], "degraded");
+        assert_eq!(body["database"]["message"], "1 of 2 databases answer");
+        assert_eq!(body["database"]["databases"][0]["probe_seconds"], 0.00085);
+        assert_eq!(body["database"]["databases"][1]["error"], "connection refused");
+        assert_eq!(
+            (&body["pool"]["status"], &body["pool"]["checked_out"]),
+            (&"critical".into(), &21.into())
+        );
+        assert!(!has_null(&body), "{body:#}");
+    }
+
+    #[test]
+    fn no_answering_database_is_not_ready() {
+        let mut snapshot = fresh();
+        snapshot.databases = vec![database("a", Some(false)), database("b", None)];
+        assert!(!Readiness::of(&snapshot, *NOW).ready);
+        assert_eq!(json(&Readiness::of(&snapshot, *NOW))["database"]["status"], "disconnected");
+    }
+
+    #[test]
+    fn what_was_not_asked_is_not_called_connected() {
+        let mut snapshot = fresh();
+        let body = json(&Readiness::of(&snapshot, *NOW));
+        assert_eq!(
+            (&body["ready"], &body["database"]["status"]),
+            (&true.into(), &"unknown".into())
+        );
+        assert_eq!(body["database"]["message"], "no database is watched");
+        snapshot.databases = vec![database("a", None)];
+        let body = json(&Readiness::of(&snapshot, *NOW));
+        assert_eq!(body["database"]["message"], "no database was asked yet");
+        assert_eq!(body["pool"]["message"], "no source has shown a pool yet");
+    }
+
+    #[test]
+    fn a_stale_sample_is_not_ready_even_if_the_database_answered_then() {
+        let mut snapshot = full();
+        snapshot.taken_at = Some(*NOW - Duration::from_secs(11));
+        assert!(!Readiness::of(&snapshot, *NOW).ready);
+    }
+}

@@ -1,0 +1,150 @@
+//! Everything known.
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::databases::DatabaseBody;
+use super::{PoolBody, Service, percent, rfc3339, seconds};
+use crate::advice::Advice;
+use crate::process::{Host, Usage};
+use crate::reading::{Finding, Sessions};
+use crate::snapshot::{Snapshot, SourceState, Thresholds};
+
+/// The body of `/health/detailed`.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct Detailed<'a> {
+    #[serde(flatten)]
+    service: Service,
+    stale: bool,
+    thresholds: Marks,
+    pools: Vec<PoolBody<'a>>,
+    databases: Vec<DatabaseBody<'a>>,
+    activity: Vec<&'a Sessions>,
+    sources: Vec<SourceBody<'a>>,
+    advice: &'a [Advice],
+    findings: &'a [Finding],
+    resources: Resources,
+}
+
+impl<'a> Detailed<'a> {
+    pub(in crate::http) fn of(
+        snapshot: &'a Snapshot,
+        resources: Resources,
+        now: SystemTime,
+    ) -> Self {
+        let sessions = snapshot.databases.iter().filter_map(|database| database.sessions.as_ref());
+        Self {
+            service: Service::of(snapshot, now),
+            stale: snapshot.is_stale(now),
+            thresholds: Marks::of(&snapshot.thresholds),
+            pools: snapshot.pools.iter().map(|pool| PoolBody::of(snapshot, pool)).collect(),
+            databases: snapshot.databases.iter().map(DatabaseBody::of).collect(),
+            activity: sessions.collect(),
+            sources: snapshot.sources.iter().map(SourceBody::of).collect(),
+            advice: &snapshot.advice,
+            findings: &snapshot.findings,
+            resources,
+        }
+    }
+}
+
+/// What the daemon uses, and the machine.
+#[derive(Debug, Default, Serialize)]
+pub(in crate::http) struct Resources {
+    pub(in crate::http) process: Usage,
+    pub(in crate::http) host: Host,
+}
+
+impl Resources {
+    pub(in crate::http) fn now() -> Self {
+        Self { process: Usage::now(), host: Host::now() }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Marks {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning_percent: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    critical_percent: Option<f64>,
+    query_target_seconds: f64,
+    scale_at_seconds: f64,
+    slow_query_seconds: f64,
+    held_too_long_seconds: f64,
+}
+
+impl Marks {
+    fn of(thresholds: &Thresholds) -> Self {
+        Self {
+            warning_percent: percent(Some(thresholds.warning)),
+            critical_percent: percent(Some(thresholds.critical)),
+            query_target_seconds: seconds(thresholds.query_target),
+            scale_at_seconds: seconds(thresholds.scale_at),
+            slow_query_seconds: seconds(thresholds.slow_query),
+            held_too_long_seconds: seconds(thresholds.held_too_long),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct SourceBody<'a> {
+    name: &'a str,
+    status: &'static str,
+    failures: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_duration_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_success: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+impl<'a> SourceBody<'a> {
+    fn of(source: &'a SourceState) -> Self {
+        Self {
+            name: &source.name,
+            status: match source.up {
+                Some(true) => "up",
+                Some(false) => "failing",
+                None => "unknown",
+            },
+            failures: source.failures,
+            read_duration_seconds: source.duration.map(seconds),
+            last_success: source.last_success.map(rfc3339),
+            error: source.error.as_deref(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::examples::{NOW, fresh, full, has_null, json};
+    use super::*;
+
+    #[test]
+    fn everything_known_is_there() {
+        let snapshot = full();
+        let body = json(&Detailed::of(&snapshot, Resources::now(), *NOW));
+        assert_eq!(body["pools"].as_array().unwrap().len(), 2);
+        assert_eq!(body["activity"][0]["active"], 3);
+        assert_eq!(body["sources"][0]["error"], "no route to host");
+        assert_eq!(body["sources"][0]["last_success"], "2026-01-31T23:59:29.500Z");
+        assert_eq!(body["advice"][0]["remedy"], "look for sessions that are not closed");
+        assert_eq!(body["findings"][0]["count"], 101);
+        assert_eq!(body["thresholds"]["warning_percent"], 75.0);
+        assert_eq!(body["thresholds"]["query_target_seconds"], 0.1);
+        assert!(body["resources"]["process"]["resident_memory_bytes"].as_u64() > Some(0));
+        assert!(body["resources"]["host"]["memory_total_bytes"].as_u64() > Some(0));
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_out() {
+        for snapshot in
+            [fresh(), full(), Snapshot::empty(Thresholds::default(), std::time::Duration::ZERO)]
+        {
+            let body = json(&Detailed::of(&snapshot, Resources::default(), *NOW));
+            assert!(!has_null(&body), "{body:#}");
+        }
+    }
+}

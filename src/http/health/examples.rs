@@ -1,0 +1,110 @@
+//! Snapshots for the tests of whatever shows one.
+
+use std::sync::LazyLock;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use crate::advice::{Advice, Severity};
+use crate::reading::{
+    Figures, Finding, MaxOverflow, Origin, Pool, Sessions, Timings, Totals, Worker,
+};
+use crate::snapshot::{DatabaseState, PoolState, Snapshot, SourceState, Thresholds};
+
+/// A moment: 2026-01-31 23:59:59.500 UTC.
+pub(in crate::http) static NOW: LazyLock<SystemTime> =
+    LazyLock::new(|| SystemTime::UNIX_EPOCH + Duration::from_millis(1_769_903_999_500));
+
+/// A snapshot taken now, of nothing, by a daemon that runs for an hour.
+pub(in crate::http) fn fresh() -> Snapshot {
+    let mut snapshot = Snapshot::empty(Thresholds::default(), Duration::from_secs(10));
+    snapshot.started_at = *NOW - Duration::from_hours(1);
+    snapshot.taken_at = Some(*NOW);
+    snapshot
+}
+
+/// One worker's pool of 5 and 15 more.
+pub(in crate::http) fn worker(pid: u32, checked_out: u64) -> Worker {
+    let figures = Figures {
+        size: Some(5),
+        max_overflow: Some(MaxOverflow::Limited(15)),
+        checked_in: Some(5_u64.saturating_sub(checked_out)),
+        checked_out: Some(checked_out),
+        overflow: Some(checked_out.saturating_sub(5)),
+        ..Figures::default()
+    };
+    let age = Some(Duration::from_millis(400));
+    Worker { pid: Some(pid), app: Some("reddit-bot".into()), age, figures }
+}
+
+/// A pool, judged.
+pub(in crate::http) fn pool(name: &str, origin: Origin, workers: Vec<Worker>) -> PoolState {
+    let pool = Pool {
+        name: name.into(),
+        origin,
+        worker_count: Some(workers.len() as u64),
+        workers,
+        totals: Totals::default(),
+        timings: Timings::default(),
+    };
+    PoolState::judge(pool, None, Timings::default(), &Thresholds::default())
+}
+
+/// A database that answers, or not.
+pub(in crate::http) fn database(name: &str, up: Option<bool>) -> DatabaseState {
+    let error = (up == Some(false)).then(|| "connection refused".into());
+    let probe = (up == Some(true)).then(|| Duration::from_micros(850));
+    DatabaseState { name: name.into(), up, probe, error, ..DatabaseState::default() }
+}
+
+/// A snapshot with something of everything, in which names try to break out of HTML.
+pub(in crate::http) fn full() -> Snapshot {
+    let mut snapshot = fresh();
+    snapshot.pools = vec![
+        pool("web<b>", Origin::Workers, vec![worker(812, 19), worker(813, 2)]),
+        pool("inferred", Origin::Activity, vec![Worker::default()]),
+    ];
+    let mut primary = database("primary", Some(true));
+    primary.sessions =
+        Some(Sessions { server: "primary".into(), active: 3, ..Sessions::default() });
+    snapshot.databases = vec![primary, database("replica", Some(false))];
+    snapshot.sources = vec![SourceState {
+        name: "pgbouncer:<script>".into(),
+        up: Some(false),
+        duration: Some(Duration::from_millis(3)),
+        failures: 4,
+        last_success: Some(*NOW - Duration::from_secs(30)),
+        error: Some("no route to host".into()),
+    }];
+    snapshot.advice = vec![Advice {
+        rule: "pool_usage",
+        severity: Severity::Critical,
+        subject: "web<b>".into(),
+        message: "19 of 20 connections are checked out".into(),
+        remedy: "look for sessions that are not closed".into(),
+    }];
+    snapshot.findings = vec![Finding {
+        pool: "web<b>".into(),
+        kind: "n_plus_one".into(),
+        sql: "SELECT 1 WHERE a < ?".into(),
+        count: 101,
+        rows: 101,
+        location: None,
+    }];
+    snapshot
+}
+
+/// A body as a client reads it.
+pub(in crate::http) fn json(body: &impl Serialize) -> serde_json::Value {
+    serde_json::to_value(body).unwrap()
+}
+
+/// Whether there is a null anywhere: absent is absent.
+pub(in crate::http) fn has_null(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Null => true,
+        serde_json::Value::Array(items) => items.iter().any(has_null),
+        serde_json::Value::Object(fields) => fields.values().any(has_null),
+        _ => false,
+    }
+}

@@ -1,0 +1,121 @@
+//! What the health endpoints say, in the words of the field. Each body is a pure function of a
+//! snapshot and a time. What is not known is left out, never shown as zero.
+
+mod databases;
+mod detailed;
+mod pools;
+
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+pub(super) use databases::Readiness;
+pub(super) use detailed::{Detailed, Resources};
+pub(super) use pools::{Figures, PoolBody, PoolHealth, worst};
+
+use crate::process;
+use crate::snapshot::{Health, Snapshot};
+
+/// The body of `/health`, and the beginning of the others.
+#[derive(Debug, Serialize)]
+pub(super) struct Service {
+    pub(super) status: Health,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) message: Option<String>,
+    pub(super) version: &'static str,
+    pub(super) started_at: String,
+    pub(super) uptime_seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sampled_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sample_age_seconds: Option<f64>,
+}
+
+impl Service {
+    pub(super) fn of(snapshot: &Snapshot, now: SystemTime) -> Self {
+        let message = staleness(snapshot, now);
+        Self {
+            status: if message.is_some() { Health::Unhealthy } else { snapshot.health() },
+            message,
+            version: process::VERSION,
+            started_at: rfc3339(snapshot.started_at),
+            uptime_seconds: age(now, snapshot.started_at),
+            sampled_at: snapshot.taken_at.map(rfc3339),
+            sample_age_seconds: snapshot.taken_at.map(|taken_at| age(now, taken_at)),
+        }
+    }
+}
+
+/// Why the figures do not tell of now; `None` when they do.
+fn staleness(snapshot: &Snapshot, now: SystemTime) -> Option<String> {
+    let Some(taken_at) = snapshot.taken_at else {
+        return Some("nothing was sampled yet".into());
+    };
+    snapshot.is_stale(now).then(|| {
+        let (age, allowed) = (age(now, taken_at), snapshot.stale_after.as_secs_f64());
+        format!("the last sample is {age:.0} s old; older than {allowed:.0} s is stale")
+    })
+}
+
+/// A time as RFC 3339 has it, in UTC with milliseconds.
+fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
+/// Seconds between two times, 0 when the clock was set back.
+fn age(now: SystemTime, then: SystemTime) -> f64 {
+    seconds(now.duration_since(then).unwrap_or_default())
+}
+
+/// A duration in seconds, to the microsecond.
+fn seconds(duration: Duration) -> f64 {
+    rounded(duration.as_secs_f64(), 1e6)
+}
+
+/// A share as a percentage with two digits; what is no number is left out.
+fn percent(share: Option<f64>) -> Option<f64> {
+    share.filter(|share| share.is_finite()).map(|share| rounded(100.0 * share, 100.0))
+}
+
+fn rounded(value: f64, per_unit: f64) -> f64 {
+    (value * per_unit).round() / per_unit
+}
+
+#[cfg(test)]
+pub(super) mod examples;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use examples::{NOW, fresh, json};
+
+    #[test]
+    fn health_says_status_version_and_uptime() {
+        let body = json(&Service::of(&fresh(), *NOW));
+        assert_eq!(body["status"], "healthy");
+        assert_eq!(body["version"], process::VERSION);
+        assert_eq!(body["uptime_seconds"], 3600.0);
+        assert_eq!(body["started_at"], "2026-01-31T22:59:59.500Z");
+        assert_eq!(body.get("message"), None);
+    }
+
+    #[test]
+    fn a_stale_sample_is_not_healthy() {
+        let mut snapshot = fresh();
+        snapshot.taken_at = Some(*NOW - Duration::from_mins(1));
+        let body = json(&Service::of(&snapshot, *NOW));
+        assert_eq!(body["status"], "unhealthy");
+        assert_eq!(body["message"], "the last sample is 60 s old; older than 10 s is stale");
+        snapshot.taken_at = None;
+        let body = json(&Service::of(&snapshot, *NOW));
+        assert_eq!(body["message"], "nothing was sampled yet");
+        assert_eq!(body.get("sampled_at"), None);
+    }
+
+    #[test]
+    fn a_percentage_has_two_digits_and_no_noise() {
+        assert_eq!(percent(Some(0.57)), Some(57.0));
+        assert_eq!(percent(Some(1.0 / 3.0)), Some(33.33));
+        assert_eq!(percent(Some(f64::NAN)), None);
+    }
+}

@@ -1,0 +1,392 @@
+//! Pools and their workers, under the names an application's own pool endpoint uses.
+
+use serde::Serialize;
+
+use super::{percent, seconds};
+use crate::latency::Histogram;
+use crate::reading::{self, MaxOverflow, Origin, Timings, Totals, Worker};
+use crate::snapshot::{PoolState, Snapshot, Status};
+
+/// The name of the pool of poolwatch's own connections.
+const OWN_POOL: &str = "poolwatch";
+
+/// The body of `/health/database/pool`: the worst pool at the top, then each.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct PoolHealth<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(flatten)]
+    worst: Worst<'a>,
+    pools: Vec<PoolBody<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Worst<'a> {
+    Pool(Box<PoolBody<'a>>),
+    None { status: &'static str, recommendations: [&'static str; 0] },
+}
+
+impl<'a> PoolHealth<'a> {
+    pub(in crate::http) fn of(snapshot: &'a Snapshot, now: std::time::SystemTime) -> Self {
+        let worst =
+            worst(snapshot).map(|pool| Worst::Pool(Box::new(PoolBody::brief(snapshot, pool))));
+        let unknown = || "no source has shown a pool yet".to_owned();
+        Self {
+            message: super::staleness(snapshot, now).or_else(|| worst.is_none().then(unknown)),
+            worst: worst.unwrap_or(Worst::None { status: "unknown", recommendations: [] }),
+            pools: snapshot.pools.iter().map(|pool| PoolBody::of(snapshot, pool)).collect(),
+        }
+    }
+}
+
+/// The pool most in trouble: by status, then the busiest. poolwatch's own only when alone.
+pub(in crate::http) fn worst(snapshot: &Snapshot) -> Option<&PoolState> {
+    let own = |pool: &PoolState| pool.pool.origin == Origin::Shared && pool.pool.name == OWN_POOL;
+    snapshot.pools.iter().reduce(|worst, pool| {
+        let key = |pool: &PoolState| (!own(pool), pool.status, pool.busiest, pool.sum.checked_out);
+        if key(pool) > key(worst) { pool } else { worst }
+    })
+}
+
+/// One pool: the sums over its workers, then the workers.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct PoolBody<'a> {
+    pub(in crate::http) pool: &'a str,
+    source: &'static str,
+    pub(in crate::http) status: &'static str,
+    #[serde(flatten)]
+    pub(in crate::http) figures: Figures,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) busiest_worker_utilization_percent: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) peak_utilization_percent: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) worker_count: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::http) notes: Vec<String>,
+    pub(in crate::http) recommendations: Vec<String>,
+    #[serde(skip_serializing_if = "Latency::is_empty")]
+    pub(in crate::http) latency: Latency,
+    #[serde(skip_serializing_if = "Counts::is_empty")]
+    counts: Counts,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::http) workers: Vec<WorkerBody<'a>>,
+}
+
+impl<'a> PoolBody<'a> {
+    /// Everything of a pool.
+    pub(in crate::http) fn of(snapshot: &Snapshot, state: &'a PoolState) -> Self {
+        Self {
+            latency: Latency::of(&state.recent),
+            counts: Counts::of(&state.pool.totals),
+            workers: state.pool.workers.iter().map(WorkerBody::of).collect(),
+            ..Self::brief(snapshot, state)
+        }
+    }
+
+    /// A pool without its workers, timings and counts.
+    fn brief(snapshot: &Snapshot, state: &'a PoolState) -> Self {
+        Self {
+            pool: &state.pool.name,
+            source: state.pool.origin.as_str(),
+            status: state.status.map_or("unknown", Status::as_str),
+            figures: Figures::of(&state.sum),
+            busiest_worker_utilization_percent: percent(state.busiest),
+            peak_utilization_percent: percent(state.peak),
+            worker_count: state.pool.worker_count,
+            notes: notes(state),
+            recommendations: recommendations(snapshot, &state.pool.name),
+            latency: Latency::default(),
+            counts: Counts::default(),
+            workers: Vec::new(),
+        }
+    }
+}
+
+/// What one must know to read the figures rightly.
+fn notes(state: &PoolState) -> Vec<String> {
+    let mut notes = Vec::new();
+    let workers = state.pool.workers.len();
+    if workers > 1 {
+        notes.push(format!(
+            "pool_size, max_overflow, capacity, checked_in, checked_out, overflow, pending and \
+             utilization_percent are sums over {workers} workers; \
+             status is judged on the busiest worker"
+        ));
+    }
+    match state.pool.origin {
+        Origin::Activity => notes.push(
+            "inferred from the sessions on the server: connections the pool has lent but that \
+             run no statement are not seen, so checked_out is a lower bound"
+                .into(),
+        ),
+        Origin::AppHealth => notes.push("the figures of the one worker that answered".into()),
+        Origin::Workers | Origin::Shared | Origin::Pgbouncer => {}
+    }
+    if state.status.is_none() {
+        notes.push("without a known capacity there is no utilization and no status".into());
+    }
+    notes
+}
+
+fn recommendations(snapshot: &Snapshot, pool: &str) -> Vec<String> {
+    let about = snapshot.advice.iter().filter(|advice| advice.subject == pool);
+    about.map(|advice| format!("{}: {}", advice.message, advice.remedy)).collect()
+}
+
+/// One worker's pool.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct WorkerBody<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) app: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) age_seconds: Option<f64>,
+    #[serde(flatten)]
+    pub(in crate::http) figures: Figures,
+}
+
+impl<'a> WorkerBody<'a> {
+    fn of(worker: &'a Worker) -> Self {
+        Self {
+            pid: worker.pid,
+            app: worker.app.as_deref(),
+            age_seconds: worker.age.map(seconds),
+            figures: Figures::of(&worker.figures),
+        }
+    }
+}
+
+/// A pool's figures in connections.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct Figures {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) pool_size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) max_overflow: Option<u64>,
+    /// There is no limit, so neither `max_overflow` nor `capacity`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::http) unlimited: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) capacity: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) checked_in: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) checked_out: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) overflow: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) pending: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) oldest_checkout_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) utilization_percent: Option<f64>,
+}
+
+impl Figures {
+    fn of(figures: &reading::Figures) -> Self {
+        Self {
+            pool_size: figures.size,
+            max_overflow: figures.max_overflow.and_then(MaxOverflow::limit),
+            unlimited: figures.size == Some(0)
+                || figures.max_overflow == Some(MaxOverflow::Unlimited),
+            capacity: figures.capacity(),
+            checked_in: figures.checked_in,
+            checked_out: figures.checked_out,
+            overflow: figures.overflow,
+            pending: figures.pending,
+            oldest_checkout_seconds: figures.oldest_checkout.filter(|age| age.is_finite()),
+            utilization_percent: percent(figures.utilization()),
+        }
+    }
+}
+
+/// What was timed lately.
+#[derive(Debug, Default, Serialize)]
+pub(in crate::http) struct Latency {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) acquire: Option<Quantiles>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) hold: Option<Quantiles>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) query: Option<Quantiles>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) commit: Option<Quantiles>,
+}
+
+impl Latency {
+    fn of(timings: &Timings) -> Self {
+        let quantiles = |histogram: &Option<Histogram>| histogram.as_ref().and_then(Quantiles::of);
+        Self {
+            acquire: quantiles(&timings.acquire),
+            hold: quantiles(&timings.hold),
+            query: quantiles(&timings.query),
+            commit: quantiles(&timings.commit),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.named().iter().all(|(_, quantiles)| quantiles.is_none())
+    }
+
+    /// Each kind of timing by its name.
+    pub(in crate::http) fn named(&self) -> [(&'static str, Option<&Quantiles>); 4] {
+        [
+            ("acquire", self.acquire.as_ref()),
+            ("hold", self.hold.as_ref()),
+            ("query", self.query.as_ref()),
+            ("commit", self.commit.as_ref()),
+        ]
+    }
+}
+
+/// Quantiles of a histogram, interpolated within its buckets.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct Quantiles {
+    pub(in crate::http) count: u64,
+    pub(in crate::http) p50_seconds: f64,
+    pub(in crate::http) p95_seconds: f64,
+    pub(in crate::http) p99_seconds: f64,
+}
+
+impl Quantiles {
+    fn of(histogram: &Histogram) -> Option<Self> {
+        let quantile = |q| histogram.quantile(q).map(|value| super::rounded(value, 1e6));
+        Some(Self {
+            count: histogram.count(),
+            p50_seconds: quantile(0.5)?,
+            p95_seconds: quantile(0.95)?,
+            p99_seconds: quantile(0.99)?,
+        })
+    }
+}
+
+/// What was counted since the beginning.
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct Counts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acquire_timeouts: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acquire_errors: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connections_opened: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connections_invalidated: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inherited_connections: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    query_errors: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n_plus_one_checkouts: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unpaginated_queries: Option<u64>,
+}
+
+impl Counts {
+    fn of(totals: &Totals) -> Self {
+        Self {
+            acquire_timeouts: totals.timeouts,
+            acquire_errors: totals.acquire_errors,
+            connections_opened: totals.opened,
+            connections_invalidated: totals.invalidated,
+            inherited_connections: totals.inherited,
+            query_errors: totals.query_errors,
+            n_plus_one_checkouts: totals.n_plus_one,
+            unpaginated_queries: totals.unpaginated,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::examples::{NOW, fresh, full, has_null, json, pool, worker};
+    use super::*;
+
+    #[test]
+    fn one_worker_is_shown_in_the_words_of_its_own_endpoint() {
+        let mut snapshot = fresh();
+        snapshot.pools = vec![pool("web", Origin::AppHealth, vec![worker(7, 19)])];
+        let body = json(&PoolHealth::of(&snapshot, *NOW));
+        for (key, value) in [
+            ("pool_size", 5.0),
+            ("max_overflow", 15.0),
+            ("capacity", 20.0),
+            ("checked_in", 0.0),
+            ("checked_out", 19.0),
+            ("overflow", 14.0),
+            ("utilization_percent", 95.0),
+        ] {
+            assert_eq!(body[key].as_f64(), Some(value), "{key}");
+        }
+        assert_eq!((&body["status"], &body["pool"]), (&"critical".into(), &"web".into()));
+        assert!(body["recommendations"].is_array());
+    }
+
+    #[test]
+    fn sums_are_called_sums_and_the_busiest_worker_is_named() {
+        let snapshot = full();
+        let body = json(&PoolHealth::of(&snapshot, *NOW));
+        assert_eq!((&body["checked_out"], &body["capacity"]), (&21.into(), &40.into()));
+        assert_eq!(body["utilization_percent"], 52.5);
+        assert_eq!(body["busiest_worker_utilization_percent"], 95.0);
+        assert!(body["notes"][0].as_str().unwrap().contains("sums over 2 workers"));
+        assert!(body["recommendations"][0].as_str().unwrap().contains("not closed"));
+        assert_eq!(body["pools"][0]["workers"][0]["pid"], 812);
+        assert_eq!(body["pools"][0]["workers"][0]["age_seconds"], 0.4);
+        assert_eq!(body.get("workers"), None, "workers are shown once, under their pool");
+        assert!(!has_null(&body), "{body:#}");
+    }
+
+    #[test]
+    fn a_pool_without_capacity_has_no_utilization_and_says_so() {
+        let mut snapshot = fresh();
+        snapshot.pools = vec![pool("app", Origin::Activity, vec![Worker::default()])];
+        let body = json(&PoolHealth::of(&snapshot, *NOW));
+        assert_eq!(body["status"], "unknown");
+        assert_eq!((body.get("capacity"), body.get("utilization_percent")), (None, None));
+        assert!(body["notes"][1].as_str().unwrap().contains("without a known capacity"));
+    }
+
+    #[test]
+    fn without_a_pool_nothing_is_made_up() {
+        let body = json(&PoolHealth::of(&fresh(), *NOW));
+        assert_eq!((&body["status"], &body["pools"]), (&"unknown".into(), &serde_json::json!([])));
+        assert_eq!(body["message"], "no source has shown a pool yet");
+    }
+
+    #[test]
+    fn the_worst_is_by_status_then_the_busiest_and_never_our_own() {
+        let mut snapshot = fresh();
+        let own = pool("poolwatch", Origin::Shared, vec![worker(1, 20)]);
+        snapshot.pools = vec![own.clone()];
+        assert_eq!(worst(&snapshot).unwrap().pool.name, "poolwatch");
+        let idle = pool("a", Origin::Workers, vec![worker(1, 1), worker(2, 1)]);
+        let busy = pool("b", Origin::Workers, vec![worker(1, 2)]);
+        let blind = pool("c", Origin::Activity, vec![Worker::default()]);
+        snapshot.pools = vec![own.clone(), blind.clone()];
+        assert_eq!(worst(&snapshot).unwrap().pool.name, "c");
+        snapshot.pools = vec![own, idle, busy, blind];
+        assert_eq!(worst(&snapshot).unwrap().pool.name, "b");
+    }
+
+    #[test]
+    fn latency_is_in_seconds_and_left_out_when_nothing_was_timed() {
+        let mut snapshot = fresh();
+        let mut web = pool("web", Origin::Workers, vec![worker(7, 1)]);
+        assert_eq!(json(&PoolBody::of(&snapshot, &web)).get("latency"), None);
+        let mut query = Histogram::new(crate::latency::BOUNDS);
+        (0..10).for_each(|_| query.observe(0.09));
+        web.recent.query = Some(query);
+        snapshot.pools = vec![web];
+        let body = json(&PoolHealth::of(&snapshot, *NOW));
+        let query = &body["pools"][0]["latency"]["query"];
+        assert_eq!(query["count"], 10);
+        assert!((0.075..=0.1).contains(&query["p95_seconds"].as_f64().unwrap()), "{query}");
+    }
+}

@@ -1,0 +1,148 @@
+//! Building answers: bodies in parts that are shared and never copied, JSON, errors.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// A body of some parts, one after another. A scrape's parts are the snapshot's own chunks.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    left: VecDeque<Bytes>,
+    /// Held until the last part is taken, so that a slow client counts as a request in flight.
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Parts {
+    pub(super) fn hold(&mut self, permit: Option<OwnedSemaphorePermit>) {
+        self.permit = permit;
+    }
+}
+
+impl FromIterator<Bytes> for Parts {
+    fn from_iter<I: IntoIterator<Item = Bytes>>(parts: I) -> Self {
+        let left = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        Self { left, permit: None }
+    }
+}
+
+impl Body for Parts {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.left.pop_front().map(|part| Ok(Frame::data(part))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left.iter().map(|part| part.len() as u64).sum())
+    }
+}
+
+/// What the server answers.
+pub(super) type Answer = Response<Parts>;
+
+/// An answer of some content type.
+pub(super) fn answer(
+    status: StatusCode,
+    content_type: &'static str,
+    parts: impl IntoIterator<Item = Bytes>,
+) -> Answer {
+    let mut answer = Response::new(parts.into_iter().collect());
+    *answer.status_mut() = status;
+    set(&mut answer, header::CONTENT_TYPE, content_type);
+    answer
+}
+
+/// One line of plain text.
+pub(super) fn text(line: &'static str) -> Answer {
+    answer(StatusCode::OK, "text/plain; charset=utf-8", [Bytes::from_static(line.as_bytes())])
+}
+
+/// JSON, never cached: it tells of this moment.
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+    let mut text = serde_json::to_vec_pretty(body).expect("the bodies have string keys");
+    text.push(b'\n');
+    let mut answer = answer(status, "application/json", [text.into()]);
+    set(&mut answer, header::CACHE_CONTROL, "no-store");
+    answer
+}
+
+/// An error, which is JSON with a `message`.
+pub(super) fn error(status: StatusCode, message: &str) -> Answer {
+    #[derive(Serialize)]
+    struct Message<'a> {
+        message: &'a str,
+    }
+    json(status, &Message { message })
+}
+
+/// 405, with what would have been allowed.
+pub(super) fn not_allowed(allowed: &'static str) -> Answer {
+    let mut answer = error(
+        StatusCode::METHOD_NOT_ALLOWED,
+        &format!("this method is not allowed here; allowed: {allowed}"),
+    );
+    set(&mut answer, header::ALLOW, allowed);
+    answer
+}
+
+/// 503, asking the client to come again.
+pub(super) fn busy(message: &str) -> Answer {
+    let mut answer = error(StatusCode::SERVICE_UNAVAILABLE, message);
+    set(&mut answer, header::RETRY_AFTER, "1");
+    answer
+}
+
+/// Sets a header to a value known when the daemon was built.
+pub(super) fn set(answer: &mut Answer, name: HeaderName, value: &'static str) {
+    answer.headers_mut().insert(name, HeaderValue::from_static(value));
+}
+
+/// Headers that keep a browser from doing anything with an answer but show it.
+pub(super) fn protect(answer: &mut Answer) {
+    set(answer, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(answer, header::X_FRAME_OPTIONS, "DENY");
+    set(answer, header::REFERRER_POLICY, "no-referrer");
+    let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+    answer.headers_mut().entry(header::CONTENT_SECURITY_POLICY).or_insert(policy);
+}
+
+#[cfg(test)]
+pub(super) fn body_of(answer: Answer) -> String {
+    let whole: Vec<u8> = answer.into_body().left.into_iter().flatten().collect();
+    String::from_utf8(whole).unwrap()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_in_parts_knows_its_length() {
+        let parts: Parts = [&b"ab"[..], b"", b"cde"].map(Bytes::from_static).into_iter().collect();
+        assert_eq!(parts.size_hint().exact(), Some(5));
+        assert_eq!(parts.left.len(), 2, "an empty part would end a chunked body");
+    }
+
+    #[test]
+    fn an_error_is_json_with_a_message() {
+        let answer = error(StatusCode::NOT_FOUND, "there is no \"page\" here");
+        assert_eq!(answer.headers()["content-type"], "application/json");
+        let body: serde_json::Value = serde_json::from_str(&body_of(answer)).unwrap();
+        assert_eq!(body["message"], "there is no \"page\" here");
+    }
+}

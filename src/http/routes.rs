@@ -1,0 +1,344 @@
+//! Which path is answered by what.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use hyper::body::Body;
+use hyper::header::{CONTENT_ENCODING, VARY};
+use hyper::{HeaderMap, Method, Request, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::time::timeout;
+
+use super::encoding::accepts_gzip;
+use super::health::{Detailed, PoolHealth, Readiness, Resources, Service};
+use super::response::{self, Answer};
+use super::{Reload, Settings};
+use crate::exposition::{CONTENT_TYPE, Chunk};
+use crate::process;
+use crate::snapshot::Snapshot;
+
+/// The largest request body that is not refused; none is read.
+const BODY_LIMIT: u64 = 16 * 1024;
+/// How long the settings may take to be read again.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    Metrics,
+    Health,
+    HealthReady,
+    HealthDetailed,
+    HealthPool,
+    Alive,
+    Ready,
+    Reload,
+}
+
+impl Route {
+    fn of(path: &str, telemetry_path: &str) -> Option<Self> {
+        Some(match path {
+            _ if path == telemetry_path => Self::Metrics,
+            "/health" => Self::Health,
+            "/health/ready" => Self::HealthReady,
+            "/health/detailed" => Self::HealthDetailed,
+            "/health/database/pool" => Self::HealthPool,
+            "/-/healthy" => Self::Alive,
+            "/-/ready" => Self::Ready,
+            "/-/reload" => Self::Reload,
+            _ => return None,
+        })
+    }
+
+    fn allows(self, method: &Method) -> bool {
+        match self {
+            Self::Reload => matches!(*method, Method::POST | Method::PUT),
+            _ => matches!(*method, Method::GET | Method::HEAD),
+        }
+    }
+
+    fn allowed(self) -> &'static str {
+        if self == Self::Reload { "POST, PUT" } else { "GET, HEAD" }
+    }
+
+    /// Whether it counts as a request in flight. An orchestrator's probe does not: a busy daemon
+    /// is alive.
+    fn counts(self) -> bool {
+        !matches!(self, Self::Alive | Self::Ready)
+    }
+}
+
+/// Whether the metrics may be given out at a path without hiding another.
+pub(super) fn may_be_telemetry_path(path: &str) -> bool {
+    path.starts_with('/') && !path.contains(['?', '#']) && Route::of(path, "").is_none()
+}
+
+/// All that is needed to answer.
+pub(super) struct App {
+    snapshot: watch::Receiver<Arc<Snapshot>>,
+    reload: Reload,
+    stopping: watch::Receiver<bool>,
+    telemetry_path: String,
+    enable_lifecycle: bool,
+    requests: Option<Arc<Semaphore>>,
+}
+
+impl App {
+    pub(super) fn new(
+        settings: &Settings,
+        snapshot: watch::Receiver<Arc<Snapshot>>,
+        reload: Reload,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        let limit = settings.max_requests;
+        Self {
+            snapshot,
+            reload,
+            stopping,
+            telemetry_path: settings.telemetry_path.clone(),
+            enable_lifecycle: settings.enable_lifecycle,
+            requests: (limit > 0).then(|| Arc::new(Semaphore::new(limit))),
+        }
+    }
+
+    /// Answers one request.
+    pub(super) async fn answer(&self, request: Request<impl Body>) -> Answer {
+        let mut answer = self.respond(&request).await;
+        response::protect(&mut answer);
+        tracing::debug!(
+            method = %request.method(),
+            path = request.uri().path(),
+            status = answer.status().as_u16(),
+            "answered"
+        );
+        answer
+    }
+
+    async fn respond(&self, request: &Request<impl Body>) -> Answer {
+        let Some(route) = Route::of(request.uri().path(), &self.telemetry_path) else {
+            return response::error(StatusCode::NOT_FOUND, "there is nothing at this path");
+        };
+        if !route.allows(request.method()) {
+            return response::not_allowed(route.allowed());
+        }
+        if request.body().size_hint().lower() > BODY_LIMIT {
+            return response::error(StatusCode::PAYLOAD_TOO_LARGE, "no request here needs a body");
+        }
+        let Ok(permit) = self.permit(route) else {
+            return response::busy("too many requests in flight");
+        };
+        let mut answer = match route {
+            Route::Reload => self.reload().await,
+            _ => self.show(route, request.headers()),
+        };
+        answer.body_mut().hold(permit);
+        answer
+    }
+
+    /// A place among the requests in flight, where places are counted.
+    fn permit(&self, route: Route) -> Result<Option<OwnedSemaphorePermit>, ()> {
+        let Some(requests) = self.requests.as_ref().filter(|_| route.counts()) else {
+            return Ok(None);
+        };
+        Arc::clone(requests).try_acquire_owned().map(Some).map_err(|_| ())
+    }
+
+    fn show(&self, route: Route, headers: &HeaderMap) -> Answer {
+        let snapshot = Arc::clone(&self.snapshot.borrow());
+        let now = SystemTime::now();
+        match route {
+            Route::Metrics => metrics(&snapshot, accepts_gzip(headers)),
+            Route::Health => response::json(StatusCode::OK, &Service::of(&snapshot, now)),
+            Route::HealthReady => ready(&snapshot, now),
+            Route::HealthDetailed => {
+                let body = Detailed::of(&snapshot, Resources::now(), now);
+                response::json(StatusCode::OK, &body)
+            }
+            Route::HealthPool => response::json(StatusCode::OK, &PoolHealth::of(&snapshot, now)),
+            Route::Ready if *self.stopping.borrow() => response::busy("poolwatch is stopping"),
+            Route::Ready => response::text("poolwatch is ready.\n"),
+            Route::Alive | Route::Reload => response::text("poolwatch is healthy.\n"),
+        }
+    }
+
+    async fn reload(&self) -> Answer {
+        if !self.enable_lifecycle {
+            let message = "reloading by request is off; --web.enable-lifecycle turns it on";
+            return response::error(StatusCode::FORBIDDEN, message);
+        }
+        let (answer, answered) = oneshot::channel();
+        if self.reload.try_send(answer).is_err() {
+            return response::busy("another reload is under way");
+        }
+        match timeout(RELOAD_TIMEOUT, answered).await {
+            Ok(Ok(Ok(()))) => response::text("the settings were read again.\n"),
+            Ok(Ok(Err(reason))) => {
+                let message = format!("the settings stay as they were: {reason}");
+                response::error(StatusCode::INTERNAL_SERVER_ERROR, &message)
+            }
+            Ok(Err(_)) | Err(_) => response::busy("the settings could not be read again in time"),
+        }
+    }
+}
+
+fn metrics(snapshot: &Snapshot, gzip: bool) -> Answer {
+    let own = Chunk::encode(&process::families());
+    let chunks = snapshot.chunks.iter().map(AsRef::as_ref).chain([&own]);
+    let parts = chunks.map(|chunk| if gzip { chunk.gzip() } else { chunk.text() }.clone());
+    let mut answer = response::answer(StatusCode::OK, CONTENT_TYPE, parts);
+    response::set(&mut answer, VARY, "Accept-Encoding");
+    if gzip {
+        response::set(&mut answer, CONTENT_ENCODING, "gzip");
+    }
+    answer
+}
+
+fn ready(snapshot: &Snapshot, now: SystemTime) -> Answer {
+    let body = Readiness::of(snapshot, now);
+    let status = if body.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    response::json(status, &body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::health::examples::{fresh, full};
+    use crate::http::response::body_of;
+    use crate::metric::Family;
+    use http_body_util::Full;
+    use hyper::body::Bytes;
+    use std::io::Read;
+    use tokio::sync::mpsc;
+
+    type Asked = mpsc::Receiver<oneshot::Sender<Result<(), String>>>;
+
+    fn app(settings: &Settings, snapshot: Snapshot) -> (App, Asked, watch::Sender<bool>) {
+        let (reload, asked) = mpsc::channel(1);
+        let (stop, stopping) = watch::channel(false);
+        let (_, snapshot) = watch::channel(Arc::new(snapshot));
+        (App::new(settings, snapshot, reload, stopping), asked, stop)
+    }
+
+    fn request(method: &str, path: &str) -> Request<Full<Bytes>> {
+        Request::builder().method(method).uri(path).body(Full::default()).unwrap()
+    }
+
+    async fn get(snapshot: Snapshot, path: &str) -> Answer {
+        app(&Settings::default(), snapshot).0.answer(request("GET", path)).await
+    }
+
+    fn now() -> Snapshot {
+        let mut snapshot = full();
+        snapshot.taken_at = Some(SystemTime::now());
+        snapshot
+    }
+
+    #[tokio::test]
+    async fn the_daemon_is_alive_and_ready_whatever_the_database_does() {
+        for path in ["/-/healthy", "/-/ready", "/health"] {
+            let answer = get(fresh(), path).await;
+            assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        }
+        assert_eq!(get(fresh(), "/health/ready").await.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(get(now(), "/health/ready").await.status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn a_stopping_daemon_is_alive_and_not_ready() {
+        let (app, _asked, stop) = app(&Settings::default(), now());
+        stop.send_replace(true);
+        let ready = app.answer(request("GET", "/-/ready")).await;
+        assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(app.answer(request("GET", "/-/healthy")).await.status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn an_unknown_path_and_a_wrong_method_are_told_apart() {
+        for path in ["/nothing", "/metrics/", "//metrics", "/health/"] {
+            assert_eq!(get(now(), path).await.status(), StatusCode::NOT_FOUND, "{path}");
+        }
+        let (app, ..) = app(&Settings::default(), now());
+        let post = app.answer(request("POST", "/metrics")).await;
+        assert_eq!(post.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(post.headers()["allow"], "GET, HEAD");
+        let read = app.answer(request("GET", "/-/reload")).await;
+        assert_eq!(read.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(read.headers()["allow"], "POST, PUT");
+    }
+
+    #[tokio::test]
+    async fn a_scrape_is_the_snapshot_and_the_daemon_itself() {
+        let mut family = Family::gauge("db_pool_size", "Connections a pool keeps.");
+        family.sample(&[("pool", "web")], 5.0);
+        let mut snapshot = now();
+        snapshot.chunks = vec![Arc::new(Chunk::encode([&family]))];
+        let plain = get(snapshot.clone(), "/metrics").await;
+        assert_eq!(plain.headers()["content-type"], CONTENT_TYPE);
+        assert_eq!(plain.headers()["vary"], "Accept-Encoding");
+        let plain = body_of(plain);
+        assert!(plain.contains("db_pool_size{pool=\"web\"} 5\n"), "{plain}");
+        assert!(plain.contains("\nprocess_resident_memory_bytes "), "{plain}");
+        assert!(plain.contains("poolwatch_build_info{"), "{plain}");
+        let packed: Vec<_> = snapshot.chunks.iter().map(|chunk| chunk.gzip().clone()).collect();
+        let mut text = String::new();
+        flate2::read::MultiGzDecoder::new(&*packed.concat()).read_to_string(&mut text).unwrap();
+        assert!(plain.starts_with(&text));
+    }
+
+    #[tokio::test]
+    async fn a_reload_is_asked_for_and_its_failure_told() {
+        let (app, ..) = app(&Settings::default(), now());
+        let off = app.answer(request("POST", "/-/reload")).await;
+        assert_eq!(off.status(), StatusCode::FORBIDDEN);
+        let on = Settings { enable_lifecycle: true, ..Settings::default() };
+        for (outcome, status) in [
+            (Ok(()), StatusCode::OK),
+            (Err("unknown key \"pols\"".to_owned()), StatusCode::INTERNAL_SERVER_ERROR),
+        ] {
+            let (app, mut asked, _stop) = self::app(&on, now());
+            let settings = async { asked.recv().await.unwrap().send(outcome) };
+            let (answer, _) = tokio::join!(app.answer(request("POST", "/-/reload")), settings);
+            assert_eq!(answer.status(), status);
+        }
+    }
+
+    #[tokio::test]
+    async fn one_request_too_many_is_asked_to_come_again() {
+        let one = Settings { max_requests: 1, ..Settings::default() };
+        let (app, ..) = app(&one, now());
+        let first = app.answer(request("GET", "/metrics")).await;
+        let second = app.answer(request("GET", "/metrics")).await;
+        assert_eq!(second.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(second.headers()["retry-after"], "1");
+        assert_eq!(app.answer(request("GET", "/-/healthy")).await.status(), StatusCode::OK);
+        drop(first);
+        assert_eq!(app.answer(request("GET", "/metrics")).await.status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn a_large_body_is_refused_unread() {
+        let on = Settings { enable_lifecycle: true, ..Settings::default() };
+        let (app, ..) = app(&on, now());
+        let large = Full::<Bytes>::from(vec![0; 20_000]);
+        let large = Request::post("/-/reload").body(large).unwrap();
+        assert_eq!(app.answer(large).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[tokio::test]
+    async fn every_answer_is_protected() {
+        for path in ["/metrics", "/health", "/nothing"] {
+            let answer = get(now(), path).await;
+            assert_eq!(answer.headers()["x-content-type-options"], "nosniff", "{path}");
+            assert_eq!(answer.headers()["x-frame-options"], "DENY", "{path}");
+            assert!(answer.headers().contains_key("content-security-policy"), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_metrics_may_not_hide_another_path() {
+        assert!(may_be_telemetry_path("/metrics") && may_be_telemetry_path("/"));
+        for not in ["", "metrics", "/health", "/-/reload", "/a?b"] {
+            assert!(!may_be_telemetry_path(not), "{not}");
+        }
+    }
+}

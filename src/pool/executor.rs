@@ -1,0 +1,275 @@
+//! Statements on a checkout, timed from their first poll to the end of their rows.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+use futures_core::future::BoxFuture;
+use futures_core::stream::BoxStream;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{
+    PgArguments, PgConnection, PgQueryResult, PgRow, PgSeverity, PgStatement, PgTypeInfo, Postgres,
+};
+use sqlx::{Describe, Either, Execute, Executor, SqlStr};
+use tokio::time::Instant;
+
+use super::{Checkout, Core, Transaction};
+
+/// What is known of a connection's state beside sqlx's own.
+#[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "four things that are true or not")]
+pub(super) struct Marks {
+    /// A statement has begun and its end was not seen.
+    pub(super) in_flight: bool,
+    /// The connection is not to be used again.
+    pub(super) broken: bool,
+    /// Some SQL may have begun a transaction that sqlx does not know of.
+    pub(super) may_be_in_transaction: bool,
+    /// A rollback is queued and was not sent.
+    pub(super) unsettled: bool,
+}
+
+impl Marks {
+    /// Keeps how a statement ended. When the server answered, what was queued before it was sent.
+    pub(super) fn ended(&mut self, error: Option<&sqlx::Error>) {
+        self.in_flight = false;
+        self.broken |= error.is_some_and(is_the_end);
+        if matches!(error, None | Some(sqlx::Error::Database(_))) {
+            self.unsettled = false;
+        }
+    }
+}
+
+/// Whether a connection is of no use after an error: the server ended it, or the two no longer
+/// understand one another.
+fn is_the_end(error: &sqlx::Error) -> bool {
+    use sqlx::Error;
+    match error {
+        Error::Database(error) => error
+            .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
+            .is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic)),
+        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::WorkerCrashed => true,
+        _ => false,
+    }
+}
+
+/// Whether SQL may begin a transaction. Said too often costs two round trips at the connection's
+/// return; said too seldom would hand a transaction to the next caller.
+fn may_begin(sql: &str) -> bool {
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || !byte.is_ascii();
+    let mut before: &[u8] = b"";
+    sql.as_bytes().split(|byte| !is_word(byte)).filter(|word| !word.is_empty()).any(|word| {
+        let started = std::mem::replace(&mut before, word).eq_ignore_ascii_case(b"start");
+        word.eq_ignore_ascii_case(b"begin")
+            || (started && word.eq_ignore_ascii_case(b"transaction"))
+    })
+}
+
+/// One statement being timed.
+struct Watch<'c> {
+    core: &'c Core,
+    marks: &'c mut Marks,
+    began: Option<Instant>,
+    timed: bool,
+}
+
+impl<'c> Watch<'c> {
+    fn new(core: &'c Core, marks: &'c mut Marks, timed: bool) -> Self {
+        Self { core, marks, began: None, timed }
+    }
+
+    /// Nothing is sent before the first poll.
+    fn begin(&mut self) {
+        if self.began.is_none() {
+            self.began = Some(Instant::now());
+            self.marks.in_flight = true;
+        }
+    }
+
+    fn end(&mut self, error: Option<&sqlx::Error>) {
+        let Some(began) = self.began.filter(|_| self.marks.in_flight) else { return };
+        self.marks.ended(error);
+        if self.timed {
+            self.core.state().queried(began.elapsed(), error.is_some());
+        }
+    }
+}
+
+/// Rows or a row, timed to their end.
+struct Timed<'c, T> {
+    inner: T,
+    watch: Watch<'c>,
+}
+
+impl<T> Stream for Timed<'_, BoxStream<'_, Result<T, sqlx::Error>>> {
+    type Item = Result<T, sqlx::Error>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        this.watch.begin();
+        let item = ready!(this.inner.as_mut().poll_next(context));
+        match &item {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => this.watch.end(Some(error)),
+            None => this.watch.end(None),
+        }
+        Poll::Ready(item)
+    }
+}
+
+impl<T> Future for Timed<'_, BoxFuture<'_, Result<T, sqlx::Error>>> {
+    type Output = Result<T, sqlx::Error>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        this.watch.begin();
+        let outcome = ready!(this.inner.as_mut().poll(context));
+        this.watch.end(outcome.as_ref().err());
+        Poll::Ready(outcome)
+    }
+}
+
+/// A statement taken apart, so that its text can be looked at.
+struct Statement {
+    sql: SqlStr,
+    prepared: Option<PgStatement>,
+    arguments: Result<Option<PgArguments>, BoxDynError>,
+    persistent: bool,
+}
+
+impl Statement {
+    fn of<'q>(mut query: impl Execute<'q, Postgres>) -> Self {
+        Self {
+            prepared: query.statement().cloned(),
+            arguments: query.take_arguments(),
+            persistent: query.persistent(),
+            sql: query.sql(),
+        }
+    }
+}
+
+impl Execute<'_, Postgres> for Statement {
+    fn sql(self) -> SqlStr {
+        self.sql
+    }
+
+    fn statement(&self) -> Option<&PgStatement> {
+        self.prepared.as_ref()
+    }
+
+    fn take_arguments(&mut self) -> Result<Option<PgArguments>, BoxDynError> {
+        std::mem::replace(&mut self.arguments, Ok(None))
+    }
+
+    fn persistent(&self) -> bool {
+        self.persistent
+    }
+}
+
+/// A connection with its marks: what both a checkout and a transaction are to a statement.
+type Parts<'c> = (&'c mut PgConnection, &'c Core, &'c mut Marks);
+
+type Step = Either<PgQueryResult, PgRow>;
+
+fn fetch_many<'e, 'q: 'e>(
+    (connection, core, marks): Parts<'e>,
+    query: impl Execute<'q, Postgres> + 'q,
+) -> BoxStream<'e, Result<Step, sqlx::Error>> {
+    let statement = Statement::of(query);
+    marks.may_be_in_transaction |= may_begin(statement.sql.as_str());
+    let watch = Watch::new(core, marks, true);
+    Box::pin(Timed { inner: connection.fetch_many(statement), watch })
+}
+
+fn fetch_optional<'e, 'q: 'e>(
+    (connection, core, marks): Parts<'e>,
+    query: impl Execute<'q, Postgres> + 'q,
+) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>> {
+    let statement = Statement::of(query);
+    marks.may_be_in_transaction |= may_begin(statement.sql.as_str());
+    let watch = Watch::new(core, marks, true);
+    Box::pin(Timed { inner: connection.fetch_optional(statement), watch })
+}
+
+macro_rules! executor {
+    ($type:ty) => {
+        impl<'c> Executor<'c> for &'c mut $type {
+            type Database = Postgres;
+
+            fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Step, sqlx::Error>>
+            where
+                'c: 'e,
+                E: 'q + Execute<'q, Postgres>,
+            {
+                fetch_many(self.parts(), query)
+            }
+
+            fn fetch_optional<'e, 'q: 'e, E>(
+                self,
+                query: E,
+            ) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
+            where
+                'c: 'e,
+                E: 'q + Execute<'q, Postgres>,
+            {
+                fetch_optional(self.parts(), query)
+            }
+
+            /// Asks the server to parse a statement, untimed.
+            fn prepare_with<'e>(
+                self,
+                sql: SqlStr,
+                parameters: &'e [PgTypeInfo],
+            ) -> BoxFuture<'e, Result<PgStatement, sqlx::Error>>
+            where
+                'c: 'e,
+            {
+                let (connection, core, marks) = self.parts();
+                let inner = connection.prepare_with(sql, parameters);
+                Box::pin(Timed { inner, watch: Watch::new(core, marks, false) })
+            }
+
+            fn describe<'e>(
+                self,
+                sql: SqlStr,
+            ) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
+            where
+                'c: 'e,
+            {
+                let (connection, core, marks) = self.parts();
+                let inner = connection.describe(sql);
+                Box::pin(Timed { inner, watch: Watch::new(core, marks, false) })
+            }
+        }
+    };
+}
+
+executor!(Checkout);
+executor!(Transaction<'_>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sql_that_begins_a_transaction_is_recognised() {
+        for sql in
+            ["BEGIN", "begin isolation level serializable", "/* x */ Begin;", "START  TRANSACTION"]
+        {
+            assert!(may_begin(sql), "{sql}");
+        }
+        for sql in
+            ["SELECT query_start, begin_at FROM a", "SELECT 'idle in transaction'", "start", ""]
+        {
+            assert!(!may_begin(sql), "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_connection_is_given_up_when_the_two_sides_no_longer_understand_one_another() {
+        let lost = sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
+        assert!(is_the_end(&lost));
+        assert!(!is_the_end(&sqlx::Error::RowNotFound));
+    }
+}

@@ -1,0 +1,165 @@
+//! Where a server is: a URL, in the spelling of the application that shares it, or libpq's
+//! `key=value` form, as `postgres_exporter` takes both.
+
+use sqlx::postgres::PgConnectOptions;
+
+/// Why an address cannot be understood. It never repeats the address, which may hold a password.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    /// Nothing was given.
+    #[error("is empty; set it, or DATABASE_URL, to postgresql://user@host/database")]
+    Empty,
+    /// Another kind of database.
+    #[error("is not for PostgreSQL (`{0}://`); it must begin with postgresql:// or postgres://")]
+    Scheme(String),
+    /// Not a URL.
+    #[error("is not a URL like postgresql://user@host:5432/database ({0})")]
+    Url(String),
+    /// Not `key=value`.
+    #[error("is neither a URL like postgresql://user@host/database nor `key=value` pairs")]
+    Pairs,
+    /// A value of a `key=value` address is not what it should be.
+    #[error("`{0}` has a value that cannot be used")]
+    Value(String),
+}
+
+/// Parameters that the driver knows; others, such as an `SQLAlchemy` plugin's, are passed over.
+const KNOWN: [&str; 13] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+];
+const ALSO_KNOWN: [&str; 2] = ["user", "password"];
+
+pub(super) fn parse(address: &str) -> Result<PgConnectOptions, AddressError> {
+    let address = address.trim();
+    match address.split_once("://") {
+        _ if address.is_empty() => Err(AddressError::Empty),
+        Some((scheme, _)) => parse_url(scheme, address),
+        None => parse_pairs(address),
+    }
+}
+
+fn parse_url(scheme: &str, address: &str) -> Result<PgConnectOptions, AddressError> {
+    // SQLAlchemy names its driver in the scheme: postgresql+psycopg://.
+    let dialect = scheme.split('+').next().unwrap_or(scheme);
+    if !matches!(dialect, "postgresql" | "postgres") {
+        return Err(AddressError::Scheme(dialect.chars().take(20).collect()));
+    }
+    let rest = &address[scheme.len()..];
+    let mut url = url::Url::parse(&format!("postgresql{rest}"))
+        .map_err(|reason| AddressError::Url(reason.to_string()))?;
+    keep_known_parameters(&mut url);
+    url.as_str().parse().map_err(|_| AddressError::Url("a parameter cannot be used".into()))
+}
+
+fn keep_known_parameters(url: &mut url::Url) {
+    let known: Vec<(String, String)> = url
+        .query_pairs()
+        .filter(|(key, _)| KNOWN.contains(&&**key) || ALSO_KNOWN.contains(&&**key))
+        .map(|(key, value)| (key.into_owned(), value.into_owned()))
+        .collect();
+    url.set_query(None);
+    if !known.is_empty() {
+        url.query_pairs_mut().extend_pairs(known);
+    }
+}
+
+fn parse_pairs(address: &str) -> Result<PgConnectOptions, AddressError> {
+    pairs(address)?.into_iter().try_fold(PgConnectOptions::new(), |options, (key, value)| {
+        let bad = || AddressError::Value(key.clone());
+        Ok(match key.as_str() {
+            "host" | "hostaddr" if value.starts_with('/') => options.socket(value),
+            "host" | "hostaddr" => options.host(&value),
+            "port" => options.port(value.parse().map_err(|_| bad())?),
+            "user" => options.username(&value),
+            "password" => options.password(&value),
+            "dbname" => options.database(&value),
+            "sslmode" => options.ssl_mode(value.parse().map_err(|_| bad())?),
+            "sslrootcert" => options.ssl_root_cert(value),
+            "sslcert" => options.ssl_client_cert(value),
+            "sslkey" => options.ssl_client_key(value),
+            _ => options,
+        })
+    })
+}
+
+/// `key = 'value with \' quote'`, as libpq reads it.
+fn pairs(address: &str) -> Result<Vec<(String, String)>, AddressError> {
+    let mut rest = address.trim_start();
+    let mut found = Vec::new();
+    while !rest.is_empty() {
+        let (key, after) = rest.split_once('=').ok_or(AddressError::Pairs)?;
+        let key = key.trim();
+        if key.is_empty() || key.contains(char::is_whitespace) {
+            return Err(AddressError::Pairs);
+        }
+        let (value, after) = value(after.trim_start())?;
+        found.push((key.to_owned(), value));
+        rest = after.trim_start();
+    }
+    Ok(found)
+}
+
+fn value(text: &str) -> Result<(String, &str), AddressError> {
+    let quoted = text.starts_with('\'');
+    let body = if quoted { &text[1..] } else { text };
+    let mut value = String::new();
+    let mut characters = body.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '\\' => value.extend(characters.next().map(|(_, escaped)| escaped)),
+            '\'' if quoted => return Ok((value, &body[at + 1..])),
+            c if c.is_whitespace() && !quoted => return Ok((value, &body[at..])),
+            c => value.push(c),
+        }
+    }
+    if quoted { Err(AddressError::Pairs) } else { Ok((value, "")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_applications_own_url_is_understood() {
+        let options =
+            parse("postgresql+psycopg://bot:pw@db.example:6432/redditbot?plugin=poolwatch")
+                .unwrap();
+        assert_eq!((options.get_host(), options.get_port()), ("db.example", 6432));
+        assert_eq!(options.get_database(), Some("redditbot"));
+    }
+
+    #[test]
+    fn a_socket_in_the_parameters_is_understood() {
+        let options = parse("postgresql:///app?host=/run/postgresql&user=watch").unwrap();
+        assert_eq!(options.get_socket().unwrap().to_str(), Some("/run/postgresql"));
+        assert_eq!(options.get_username(), "watch");
+    }
+
+    #[test]
+    fn pairs_are_read_as_libpq_reads_them() {
+        let read = pairs(r"user=a password='it\'s b' host = /tmp dbname=c\ d").unwrap();
+        let expected = [("user", "a"), ("password", "it's b"), ("host", "/tmp"), ("dbname", "c d")];
+        assert_eq!(read, expected.map(|(k, v)| (k.to_owned(), v.to_owned())));
+        assert!(pairs("password='open").is_err());
+    }
+
+    #[test]
+    fn an_error_does_not_repeat_the_password() {
+        for address in ["mysql://u:s3cret@h/d", "postgresql://u:s3cret@h:port/d", "s3cret"] {
+            let error = parse(address).unwrap_err().to_string();
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+    }
+}

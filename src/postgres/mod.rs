@@ -1,0 +1,225 @@
+//! Connecting to a server that is watched: read-only, time-limited, recognisable; and what is
+//! known of it.
+
+mod address;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use serde::Deserialize;
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::pool::{self, AcquireError, Checkout, SharedPool};
+use crate::reading::MaxOverflow;
+
+pub use address::AddressError;
+
+/// What poolwatch calls itself on the server: `application_name`, by which its own sessions are
+/// left out of what it counts.
+pub const APPLICATION_NAME: &str = "poolwatch";
+
+/// The most connections poolwatch opens to one database.
+pub const CONNECTIONS: u32 = 2;
+
+/// A connection string, which may hold a password: it has no readable `Debug`.
+#[derive(Clone, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(secret: String) -> Self {
+        Self(secret)
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("<hidden>")
+    }
+}
+
+/// One database as the operator names it.
+#[derive(Clone, Debug, Hash, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where it is: a URL (`postgresql://user@host/db`) or libpq's `key=value` form.
+    pub url: Secret,
+    /// A file that holds the password, read at each start and reload.
+    pub password_file: Option<PathBuf>,
+    /// The server gives up on a statement of poolwatch after this long.
+    #[serde(with = "humantime_serde")]
+    pub statement_timeout: Duration,
+    /// The server gives up waiting for a lock after this long.
+    #[serde(with = "humantime_serde")]
+    pub lock_timeout: Duration,
+    /// How long to wait for a connection.
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            url: Secret::default(),
+            password_file: None,
+            statement_timeout: Duration::from_secs(5),
+            lock_timeout: Duration::from_secs(1),
+            connect_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why a database cannot be watched as the settings say.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address cannot be understood.
+    #[error("databases.{name}.url: {reason}")]
+    Address {
+        /// The database's name in the settings.
+        name: String,
+        /// What is wrong, without the address, which may hold a password.
+        reason: AddressError,
+    },
+    /// The password file cannot be read.
+    #[error("databases.{name}.password_file: cannot read {path}: {reason}")]
+    PasswordFile {
+        /// The database's name in the settings.
+        name: String,
+        /// The file.
+        path: String,
+        /// Why not.
+        reason: std::io::Error,
+    },
+}
+
+impl Settings {
+    /// A database that can be asked; it connects when first asked.
+    pub fn open(&self, name: &str) -> Result<Arc<Database>, Error> {
+        let pool = SharedPool::new(
+            APPLICATION_NAME,
+            self.connect_options(name)?,
+            pool::Settings {
+                size: CONNECTIONS,
+                max_overflow: MaxOverflow::Limited(0),
+                // A connection closed to be renewed may not be had again when it is needed most.
+                recycle: None,
+                timeout: self.connect_timeout,
+                pre_ping: false,
+            },
+        );
+        Ok(Arc::new(Database {
+            name: name.to_owned(),
+            pool: pool.on_connect(vec![self.session_limits()]),
+            version: AtomicU32::new(0),
+            patience: self.statement_timeout + Duration::from_secs(1),
+            lane: Semaphore::new(1),
+        }))
+    }
+
+    /// The address with the password in its place.
+    pub fn connect_options(&self, name: &str) -> Result<PgConnectOptions, Error> {
+        let options = address::parse(self.url.reveal())
+            .map_err(|reason| Error::Address { name: name.to_owned(), reason })?
+            .application_name(APPLICATION_NAME)
+            .extra_float_digits(None);
+        Ok(match &self.password_file {
+            Some(path) => options.password(&read_password(name, path)?),
+            None => options,
+        })
+    }
+
+    /// Set after connecting rather than asked for at start-up, which a pooler between would
+    /// refuse.
+    fn session_limits(&self) -> String {
+        format!(
+            "SET default_transaction_read_only = on; SET statement_timeout = {}; \
+             SET lock_timeout = {}; SET idle_in_transaction_session_timeout = 60000; \
+             SET jit = off; SET search_path = pg_catalog, public",
+            self.statement_timeout.as_millis(),
+            self.lock_timeout.as_millis()
+        )
+    }
+}
+
+fn read_password(name: &str, path: &Path) -> Result<String, Error> {
+    let read = std::fs::read_to_string(path).map_err(|reason| Error::PasswordFile {
+        name: name.to_owned(),
+        path: path.display().to_string(),
+        reason,
+    })?;
+    Ok(read.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// A database that is watched, over at most [`CONNECTIONS`] connections.
+#[derive(Debug)]
+pub struct Database {
+    name: String,
+    pool: SharedPool,
+    version: AtomicU32,
+    patience: Duration,
+    lane: Semaphore,
+}
+
+impl Database {
+    /// The name in the settings.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The connections themselves.
+    pub fn pool(&self) -> &SharedPool {
+        &self.pool
+    }
+
+    /// How long one reading may take: a little longer than the server gives it.
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Takes a connection.
+    pub async fn acquire(&self) -> Result<Checkout, AcquireError> {
+        let checkout = self.pool.acquire().await?;
+        if let Some(version) = checkout.server_version_num() {
+            self.version.store(version, Ordering::Relaxed);
+        }
+        Ok(checkout)
+    }
+
+    /// Opens every connection that poolwatch may have and does not have yet, so that it can still
+    /// read when the server refuses everyone else. Meant for a caller that holds one itself.
+    pub async fn keep_place(&self) {
+        let open = self.pool.reading().workers.iter().fold(0, |open, worker| {
+            open + worker.figures.checked_in.unwrap_or(0) + worker.figures.checked_out.unwrap_or(0)
+        });
+        if open < u64::from(CONNECTIONS) {
+            // Without it poolwatch still reads, over the connection that it has.
+            let _ = self.acquire().await;
+        }
+    }
+
+    /// Waits for the turn of slow readings, which go one at a time, so that a connection is left
+    /// for the fast ones.
+    pub async fn slow_lane(&self) -> SemaphorePermit<'_> {
+        self.lane.acquire().await.expect("the lane is never closed")
+    }
+
+    /// The server's version as a number such as 150004, when it was ever reached.
+    pub fn version_num(&self) -> Option<u32> {
+        Some(self.version.load(Ordering::Relaxed)).filter(|version| *version > 0)
+    }
+
+    /// The server's version as it is written, such as `15.4`.
+    pub fn version(&self) -> Option<String> {
+        self.version_num().map(|version| format!("{}.{}", version / 10_000, version % 10_000))
+    }
+}

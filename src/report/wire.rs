@@ -1,0 +1,384 @@
+//! The JSON of a report, field by field.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::{FINDINGS, NAME, POOLS, Reason, STATEMENT};
+use crate::latency::{self, ACQUIRE_BOUNDS, BOUNDS};
+use crate::reading::{self, Figures, MaxOverflow, Timings, Totals};
+
+const VERSION: u64 = 1;
+
+#[derive(Deserialize, Serialize)]
+pub(super) struct Report {
+    v: u64,
+    inst: String,
+    #[serde(default)]
+    pid: Option<u32>,
+    seq: u64,
+    #[serde(default = "one")]
+    period: f64,
+    #[serde(default)]
+    app: Option<String>,
+    #[serde(default)]
+    bye: bool,
+    #[serde(default)]
+    bounds: Option<Bounds>,
+    #[serde(default)]
+    acquire_bounds: Option<Bounds>,
+    pools: Vec<Pool>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    findings: Vec<Finding>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+#[derive(Deserialize, Serialize)]
+#[expect(clippy::option_option, reason = "missing is unknown, null is unlimited")]
+struct Pool {
+    name: String,
+    #[serde(default)]
+    size: Option<u64>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    max_overflow: Option<Option<u64>>,
+    #[serde(default)]
+    checked_in: Option<u64>,
+    #[serde(default)]
+    checked_out: Option<u64>,
+    #[serde(default)]
+    pending: Option<u64>,
+    #[serde(default)]
+    peak: Option<u64>,
+    #[serde(default)]
+    oldest: Option<f64>,
+    #[serde(default)]
+    timeouts: Option<u64>,
+    #[serde(default)]
+    acquire_errors: Option<u64>,
+    #[serde(default)]
+    opened: Option<u64>,
+    #[serde(default)]
+    invalidated: Option<u64>,
+    #[serde(default)]
+    inherited: Option<u64>,
+    #[serde(default)]
+    query_errors: Option<u64>,
+    #[serde(default)]
+    n_plus_one: Option<u64>,
+    #[serde(default)]
+    unpaginated: Option<u64>,
+    #[serde(default)]
+    query: Option<Histogram>,
+    #[serde(default)]
+    commit: Option<Histogram>,
+    #[serde(default)]
+    acquire: Option<Histogram>,
+    #[serde(default)]
+    hold: Option<Histogram>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Histogram {
+    sum: f64,
+    counts: Vec<u64>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Finding {
+    #[serde(default)]
+    pool: Option<String>,
+    kind: String,
+    sql: String,
+    #[serde(default)]
+    count: u64,
+    #[serde(default)]
+    rows: u64,
+    #[serde(default, rename = "where")]
+    location: Option<String>,
+}
+
+#[expect(clippy::option_option, reason = "missing is unknown, null is unlimited")]
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u64>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// Why a datagram is no report: a version to come may look quite different, but says so.
+pub(super) fn reason(datagram: &[u8]) -> Reason {
+    #[derive(Deserialize)]
+    struct Version {
+        v: u64,
+    }
+    match serde_json::from_slice::<Version>(datagram) {
+        Ok(Version { v }) if v != VERSION => Reason::Version,
+        _ => Reason::Malformed,
+    }
+}
+
+impl Report {
+    /// The report, when it may be believed.
+    pub(super) fn checked(self) -> Result<super::Report, Reason> {
+        if self.v != VERSION {
+            return Err(Reason::Version);
+        }
+        if self.pools.len() > POOLS {
+            return Err(Reason::TooManyPools);
+        }
+        self.check_bounds()?;
+        let pools = pools(self.pools)?;
+        let first = pools.first().map_or("", |pool| pool.name.as_str());
+        let findings =
+            self.findings.into_iter().filter_map(|one| one.checked(first)).take(FINDINGS).collect();
+        Ok(super::Report {
+            instance: name(self.inst)?,
+            pid: self.pid,
+            seq: self.seq,
+            period: period(self.period)?,
+            app: self.app.filter(|app| !app.is_empty()).map(|app| cut(app, NAME)),
+            bye: self.bye,
+            pools,
+            findings,
+        })
+    }
+
+    /// Counts over other bounds cannot be added to ours.
+    fn check_bounds(&self) -> Result<(), Reason> {
+        let timed =
+            |pool: &Pool| pool.query.is_some() || pool.commit.is_some() || pool.hold.is_some();
+        let waited = |pool: &Pool| pool.acquire.is_some();
+        let missing = self.bounds.is_none() && self.pools.iter().any(timed)
+            || self.acquire_bounds.is_none() && self.pools.iter().any(waited);
+        let other = self.bounds.is_some_and(|bounds| bounds != Bounds::Query)
+            || self.acquire_bounds.is_some_and(|bounds| bounds != Bounds::Acquire);
+        if missing || other { Err(Reason::Bounds) } else { Ok(()) }
+    }
+
+    pub(super) fn of(report: &super::Report) -> Self {
+        Self {
+            v: VERSION,
+            inst: report.instance.clone(),
+            pid: report.pid,
+            seq: report.seq,
+            period: report.period.as_secs_f64(),
+            app: report.app.clone(),
+            bye: report.bye,
+            bounds: Some(Bounds::Query),
+            acquire_bounds: Some(Bounds::Acquire),
+            pools: report.pools.iter().map(Pool::of).collect(),
+            findings: report.findings.iter().map(Finding::of).collect(),
+        }
+    }
+}
+
+fn pools(reported: Vec<Pool>) -> Result<Vec<super::Pool>, Reason> {
+    let mut pools: Vec<super::Pool> = Vec::with_capacity(reported.len());
+    for pool in reported {
+        let pool = pool.checked()?;
+        match pools.iter_mut().find(|known| known.name == pool.name) {
+            Some(known) => known.join(&pool),
+            None => pools.push(pool),
+        }
+    }
+    Ok(pools)
+}
+
+fn name(name: String) -> Result<String, Reason> {
+    let fits = !name.is_empty() && (name.len() <= NAME || name.chars().count() <= NAME);
+    if fits { Ok(name) } else { Err(Reason::Malformed) }
+}
+
+fn cut(text: String, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
+        Some((end, _)) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+fn period(seconds: f64) -> Result<Duration, Reason> {
+    if seconds.is_finite() && seconds > 0.0 {
+        Ok(Duration::from_secs_f64(seconds.clamp(0.1, 60.0)))
+    } else {
+        Err(Reason::Malformed)
+    }
+}
+
+impl Pool {
+    fn checked(self) -> Result<super::Pool, Reason> {
+        let (figures, totals) = (self.figures(), self.totals());
+        if figures.oldest_checkout.is_some_and(|oldest| !(oldest.is_finite() && oldest >= 0.0)) {
+            return Err(Reason::Malformed);
+        }
+        let timings = Timings {
+            acquire: Histogram::checked(self.acquire, ACQUIRE_BOUNDS)?,
+            hold: Histogram::checked(self.hold, BOUNDS)?,
+            query: Histogram::checked(self.query, BOUNDS)?,
+            commit: Histogram::checked(self.commit, BOUNDS)?,
+        };
+        Ok(super::Pool { name: name(self.name)?, figures, totals, timings })
+    }
+
+    fn figures(&self) -> Figures {
+        Figures {
+            size: self.size,
+            max_overflow: self
+                .max_overflow
+                .map(|limit| limit.map_or(MaxOverflow::Unlimited, MaxOverflow::Limited)),
+            checked_in: self.checked_in,
+            checked_out: self.checked_out,
+            overflow: self.overflow(),
+            pending: self.pending,
+            peak: self.peak,
+            oldest_checkout: self.oldest,
+        }
+    }
+
+    /// Open connections above the size; a pool of unlimited size has none.
+    fn overflow(&self) -> Option<u64> {
+        match self.size? {
+            0 => Some(0),
+            size => Some(self.checked_in?.saturating_add(self.checked_out?).saturating_sub(size)),
+        }
+    }
+
+    fn totals(&self) -> Totals {
+        Totals {
+            timeouts: self.timeouts,
+            acquire_errors: self.acquire_errors,
+            opened: self.opened,
+            invalidated: self.invalidated,
+            inherited: self.inherited,
+            query_errors: self.query_errors,
+            n_plus_one: self.n_plus_one,
+            unpaginated: self.unpaginated,
+        }
+    }
+
+    fn of(pool: &super::Pool) -> Self {
+        let (figures, totals, timings) = (&pool.figures, &pool.totals, &pool.timings);
+        Self {
+            name: pool.name.clone(),
+            size: figures.size,
+            max_overflow: figures.max_overflow.map(MaxOverflow::limit),
+            checked_in: figures.checked_in,
+            checked_out: figures.checked_out,
+            pending: figures.pending,
+            peak: figures.peak,
+            oldest: figures.oldest_checkout,
+            timeouts: totals.timeouts,
+            acquire_errors: totals.acquire_errors,
+            opened: totals.opened,
+            invalidated: totals.invalidated,
+            inherited: totals.inherited,
+            query_errors: totals.query_errors,
+            n_plus_one: totals.n_plus_one,
+            unpaginated: totals.unpaginated,
+            query: timings.query.as_ref().map(Histogram::of),
+            commit: timings.commit.as_ref().map(Histogram::of),
+            acquire: timings.acquire.as_ref().map(Histogram::of),
+            hold: timings.hold.as_ref().map(Histogram::of),
+        }
+    }
+}
+
+impl Histogram {
+    fn checked(
+        reported: Option<Self>,
+        bounds: &'static [f64],
+    ) -> Result<Option<latency::Histogram>, Reason> {
+        let Some(Self { sum, counts }) = reported else { return Ok(None) };
+        if counts.len() != bounds.len() + 1 {
+            return Err(Reason::Bounds);
+        }
+        latency::Histogram::from_counts(bounds, counts, sum).map(Some).ok_or(Reason::Malformed)
+    }
+
+    fn of(histogram: &latency::Histogram) -> Self {
+        Self { sum: histogram.sum(), counts: histogram.counts().to_vec() }
+    }
+}
+
+impl Finding {
+    /// The finding, when its kind is a word; it belongs to the first pool unless it says another.
+    fn checked(self, first: &str) -> Option<reading::Finding> {
+        let is_word = self.kind.len() <= 32
+            && !self.kind.is_empty()
+            && self.kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        let pool = self.pool.unwrap_or_else(|| first.to_owned());
+        is_word.then(|| reading::Finding {
+            pool: cut(pool, NAME),
+            kind: self.kind,
+            sql: cut(self.sql, STATEMENT),
+            count: self.count,
+            rows: self.rows,
+            location: self.location.map(|location| cut(location, 2 * NAME)),
+        })
+    }
+
+    fn of(finding: &reading::Finding) -> Self {
+        Self {
+            pool: Some(finding.pool.clone()),
+            kind: finding.kind.clone(),
+            sql: finding.sql.clone(),
+            count: finding.count,
+            rows: finding.rows,
+            location: finding.location.clone(),
+        }
+    }
+}
+
+/// The bounds a client says it counts by: compared as they are read, for nothing else is ever done
+/// with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bounds {
+    Query,
+    Acquire,
+    Other,
+}
+
+impl Serialize for Bounds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Query => BOUNDS.serialize(serializer),
+            Self::Acquire => ACQUIRE_BOUNDS.serialize(serializer),
+            Self::Other => serializer.serialize_none(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Bounds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Compared)
+    }
+}
+
+struct Compared;
+
+impl<'de> Visitor<'de> for Compared {
+    type Value = Bounds;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list of seconds")
+    }
+
+    #[expect(clippy::float_cmp, reason = "a client with the same bounds writes the same figures")]
+    fn visit_seq<A: SeqAccess<'de>>(self, mut said: A) -> Result<Bounds, A::Error> {
+        let first = said.next_element::<f64>()?;
+        let (ours, same) = match first {
+            Some(first) if first == BOUNDS[0] => (BOUNDS, Bounds::Query),
+            Some(first) if first == ACQUIRE_BOUNDS[0] => (ACQUIRE_BOUNDS, Bounds::Acquire),
+            _ => (&[][..], Bounds::Other),
+        };
+        let mut equal = true;
+        for bound in ours.iter().skip(1) {
+            equal &= said.next_element::<f64>()? == Some(*bound);
+        }
+        while said.next_element::<IgnoredAny>()?.is_some() {
+            equal = false;
+        }
+        Ok(if equal { same } else { Bounds::Other })
+    }
+}

@@ -1,0 +1,140 @@
+//! What pools did lately: the highest utilization of the last minute, and what was timed in the
+//! last five.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::latency::Histogram;
+use crate::reading::{Pool, Timings};
+
+/// How long a peak is remembered.
+const PEAK_WINDOW: Duration = Duration::from_secs(60);
+/// How far back recent timings go.
+const RECENT_WINDOW: Duration = Duration::from_secs(300);
+/// How often the state of the timings is kept.
+const RECENT_STEP: Duration = Duration::from_secs(15);
+
+/// What every pool did lately.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    pools: HashMap<String, Past>,
+}
+
+#[derive(Debug, Default)]
+struct Past {
+    /// Falling utilizations with their times: the first is the highest of the window.
+    peaks: VecDeque<(Instant, f64)>,
+    timings: VecDeque<(Instant, Timings)>,
+}
+
+impl History {
+    /// Remembers a pool as it is now; says its peak and what it timed lately.
+    pub(super) fn remember(&mut self, pool: &Pool, now: Instant) -> (Option<f64>, Timings) {
+        let past = self.pools.entry(pool.name.clone()).or_default();
+        past.remember_peak(pool, now);
+        past.remember_timings(&pool.timings, now);
+        let recent = past.timings.front().map(|(_, then)| since(&pool.timings, then));
+        (past.peaks.front().map(|(_, peak)| *peak), recent.unwrap_or_default())
+    }
+
+    /// Forgets the pools that are no more.
+    pub(super) fn keep_only(&mut self, known: &[&str]) {
+        self.pools.retain(|name, _| known.contains(&name.as_str()));
+    }
+}
+
+impl Past {
+    fn remember_peak(&mut self, pool: &Pool, now: Instant) {
+        while self.peaks.front().is_some_and(|(at, _)| *at + PEAK_WINDOW < now) {
+            self.peaks.pop_front();
+        }
+        let figures = pool.workers.iter().map(|worker| &worker.figures);
+        let highest = figures
+            .filter_map(|figures| figures.peak_utilization().or_else(|| figures.utilization()))
+            .reduce(f64::max);
+        if let Some(highest) = highest {
+            while self.peaks.back().is_some_and(|(_, lower)| *lower <= highest) {
+                self.peaks.pop_back();
+            }
+            self.peaks.push_back((now, highest));
+        }
+    }
+
+    fn remember_timings(&mut self, timings: &Timings, now: Instant) {
+        while self.timings.len() > 1 && self.timings[1].0 + RECENT_WINDOW <= now {
+            self.timings.pop_front();
+        }
+        if self.timings.back().is_none_or(|(at, _)| *at + RECENT_STEP <= now) {
+            self.timings.push_back((now, timings.clone()));
+        }
+    }
+}
+
+fn since(now: &Timings, then: &Timings) -> Timings {
+    let grown = |now: &Option<Histogram>, then: &Option<Histogram>| match (now, then) {
+        (Some(now), Some(then)) => Some(now.since(then)),
+        (now, _) => now.clone(),
+    };
+    Timings {
+        acquire: grown(&now.acquire, &then.acquire),
+        hold: grown(&now.hold, &then.hold),
+        query: grown(&now.query, &then.query),
+        commit: grown(&now.commit, &then.commit),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::latency::BOUNDS;
+    use crate::reading::{Figures, MaxOverflow, Origin, Totals, Worker};
+
+    fn pool(checked_out: u64, timings: Timings) -> Pool {
+        let figures = Figures {
+            size: Some(5),
+            max_overflow: Some(MaxOverflow::Limited(15)),
+            checked_out: Some(checked_out),
+            ..Figures::default()
+        };
+        Pool {
+            name: "web".into(),
+            origin: Origin::Workers,
+            workers: vec![Worker { figures, ..Worker::default() }],
+            worker_count: None,
+            totals: Totals::default(),
+            timings,
+        }
+    }
+
+    fn peak_after(history: &mut History, checked_out: u64, at: Instant) -> f64 {
+        history.remember(&pool(checked_out, Timings::default()), at).0.unwrap()
+    }
+
+    #[test]
+    fn a_burst_is_remembered_for_a_minute_and_no_longer() {
+        let (mut history, start) = (History::default(), Instant::now());
+        let seconds = |n| start + Duration::from_secs(n);
+        assert_eq!(peak_after(&mut history, 18, seconds(0)), 0.9);
+        assert_eq!(peak_after(&mut history, 2, seconds(30)), 0.9);
+        assert_eq!(peak_after(&mut history, 4, seconds(59)), 0.9);
+        assert_eq!(peak_after(&mut history, 1, seconds(61)), 0.2);
+    }
+
+    #[test]
+    fn recent_timings_leave_out_what_was_before() {
+        let (mut history, start) = (History::default(), Instant::now());
+        let mut query = Histogram::new(BOUNDS);
+        let mut timings = |history: &mut History, second| {
+            query.observe(0.01);
+            let now = Timings { query: Some(query.clone()), ..Timings::default() };
+            let (_, recent) = history.remember(&pool(1, now), start + Duration::from_secs(second));
+            recent.query.unwrap().count()
+        };
+        assert_eq!(timings(&mut history, 0), 0, "what was before the first look is not recent");
+        assert_eq!(timings(&mut history, 100), 1);
+        assert_eq!(timings(&mut history, 400), 1, "since second 100, 300 s ago");
+        assert_eq!(timings(&mut history, 500), 2);
+    }
+}

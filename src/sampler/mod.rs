@@ -1,0 +1,342 @@
+//! The one loop: on each tick it reads the sources that are due, and whenever readings have come
+//! it publishes what is known.
+//!
+//! A source is read by one future at a time, so a slow one misses its own ticks and nobody
+//! else's. This is the only place where a reading succeeds or fails.
+
+mod history;
+mod publish;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tracing::{info, warn};
+
+use crate::exposition::Chunk;
+use crate::latency::{BOUNDS, Histogram};
+use crate::postgres::Database;
+use crate::reading::Reading;
+use crate::snapshot::{Snapshot, SourceState, Thresholds};
+use crate::sources::{Failure, Source, Watch};
+use history::History;
+
+/// How often due sources are looked for.
+const TICK: Duration = Duration::from_millis(250);
+/// Readings that come this soon after one another are published together.
+const GATHERING: Duration = Duration::from_millis(25);
+/// A snapshot is published at least this often, so that its age says that the loop runs.
+const AT_LEAST: Duration = Duration::from_secs(1);
+/// No reading takes longer, whatever its source thinks: more than the slowest lane of collectors
+/// on a server that answers none of them.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Reads sources and publishes what they say.
+pub struct Sampler {
+    watched: Vec<Watched>,
+    databases: Vec<Arc<Database>>,
+    thresholds: Thresholds,
+    stale_after: Duration,
+    started_at: SystemTime,
+    history: History,
+    probes: Vec<Histogram>,
+    chunks: HashMap<String, Arc<Chunk>>,
+    reloaded: (bool, SystemTime),
+    dropped: u64,
+    next: u64,
+}
+
+/// What the sampler may be told while it runs.
+pub enum Order {
+    /// The settings changed.
+    Change(Change),
+    /// The settings could not be read anew; those in force are kept.
+    ReloadFailed,
+}
+
+/// What a reload changes. What it keeps goes on without a gap.
+pub struct Change {
+    /// Sources that stay as they are, by name.
+    pub keep: HashSet<String>,
+    /// Sources that are new or have other settings.
+    pub add: Vec<Watch>,
+    /// All databases from now on.
+    pub databases: Vec<Arc<Database>>,
+    /// The marks everything is judged by.
+    pub thresholds: Thresholds,
+    /// When the settings were read.
+    pub at: SystemTime,
+}
+
+/// A source with what it last said.
+struct Watched {
+    /// Unlike the name never used again, so that a late reading is not taken for another's.
+    id: u64,
+    name: String,
+    group: String,
+    label: Option<(&'static str, String)>,
+    database: Option<String>,
+    interval: Duration,
+    due: Instant,
+    /// Absent while it is being read.
+    source: Option<Source>,
+    last: Option<Reading>,
+    dropped: u64,
+    state: SourceState,
+    /// Whether the last reading is not yet in the group's chunk.
+    fresh: bool,
+}
+
+/// A reading that came, or did not.
+struct Outcome {
+    id: u64,
+    source: Source,
+    result: Result<Reading, Failure>,
+    took: Duration,
+}
+
+impl Sampler {
+    /// A sampler of these sources, the databases they ask, and the marks they are judged by.
+    pub fn new(watches: Vec<Watch>, databases: Vec<Arc<Database>>, thresholds: Thresholds) -> Self {
+        let mut sampler = Self {
+            watched: Vec::new(),
+            databases: Vec::new(),
+            thresholds,
+            stale_after: Duration::ZERO,
+            started_at: SystemTime::now(),
+            history: History::default(),
+            probes: Vec::new(),
+            chunks: HashMap::new(),
+            reloaded: (true, SystemTime::now()),
+            dropped: 0,
+            next: 0,
+        };
+        sampler.watch(watches, databases);
+        sampler
+    }
+
+    /// Nothing seen yet, for whoever asks before the first sample.
+    pub fn first(&self) -> Snapshot {
+        Snapshot::empty(self.thresholds.clone(), self.stale_after)
+    }
+
+    /// Reads and publishes until it is dropped or every receiver is.
+    pub async fn run(
+        mut self,
+        publisher: watch::Sender<Arc<Snapshot>>,
+        mut orders: mpsc::Receiver<Order>,
+    ) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut under_way = FuturesUnordered::new();
+        let mut published = Instant::now();
+        while !publisher.is_closed() {
+            let fresh = tokio::select! {
+                _ = ticks.tick() => {
+                    under_way.extend(self.start_due());
+                    false
+                }
+                Some(order) = orders.recv() => {
+                    self.obey(order);
+                    true
+                }
+                Some(outcome) = under_way.next() => {
+                    self.absorb(outcome);
+                    self.gather(&mut under_way).await;
+                    true
+                }
+            };
+            if fresh || published.elapsed() >= AT_LEAST {
+                published = Instant::now();
+                publisher.send_replace(Arc::new(self.publish()));
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::ReloadFailed => self.reloaded.0 = false,
+            Order::Change(change) => {
+                self.reloaded = (true, change.at);
+                self.thresholds = change.thresholds;
+                let (kept, gone) = std::mem::take(&mut self.watched)
+                    .into_iter()
+                    .partition(|watched| change.keep.contains(&watched.name));
+                self.watched = kept;
+                self.forget(gone);
+                self.watch(change.add, change.databases);
+            }
+        }
+    }
+
+    /// What sources that are no more said is said no longer; what they dropped stays counted.
+    fn forget(&mut self, gone: Vec<Watched>) {
+        for watched in gone {
+            self.dropped += watched.dropped;
+            self.chunks.remove(&watched.group);
+            self.watched
+                .iter_mut()
+                .filter(|other| other.group == watched.group)
+                .for_each(|other| other.fresh = true);
+        }
+    }
+
+    fn watch(&mut self, watches: Vec<Watch>, databases: Vec<Arc<Database>>) {
+        for watch in watches {
+            self.next += 1;
+            self.watched.push(Watched::new(self.next, watch));
+        }
+        self.probes = databases.iter().map(|database| self.probe(database.name())).collect();
+        self.databases = databases;
+        let shortest = self.watched.iter().map(|watched| watched.interval).min().unwrap_or(TICK);
+        self.stale_after = (3 * shortest).max(Duration::from_secs(5));
+    }
+
+    fn probe(&self, database: &str) -> Histogram {
+        let known = self.databases.iter().position(|known| known.name() == database);
+        known.map_or_else(|| Histogram::new(BOUNDS), |at| self.probes[at].clone())
+    }
+
+    fn start_due(&mut self) -> Vec<LocalBoxFuture<'static, Outcome>> {
+        let now = Instant::now();
+        let due = self.watched.iter_mut().filter(|watched| watched.due <= now);
+        due.filter_map(|watched| {
+            let source = watched.source.take()?;
+            // The next time follows from the last, so that a timer does not drift; a tick that was
+            // missed is not made up for.
+            watched.due = (watched.due + watched.interval).max(now + watched.interval / 2);
+            Some(Box::pin(read(watched.id, source)) as LocalBoxFuture<'static, Outcome>)
+        })
+        .collect()
+    }
+
+    /// Waits a moment for others, so that sources read together are published together.
+    async fn gather<F>(&mut self, under_way: &mut FuturesUnordered<F>)
+    where
+        F: Future<Output = Outcome>,
+    {
+        let enough = sleep(GATHERING);
+        tokio::pin!(enough);
+        loop {
+            tokio::select! {
+                () = &mut enough => return,
+                next = under_way.next() => match next {
+                    Some(outcome) => self.absorb(outcome),
+                    None => return,
+                },
+            }
+        }
+    }
+
+    fn absorb(&mut self, outcome: Outcome) {
+        // A reload may have taken the source away while it was read.
+        let Some(watched) = self.watched.iter_mut().find(|watched| watched.id == outcome.id) else {
+            return;
+        };
+        watched.source = Some(outcome.source);
+        let probe = watched.absorb(outcome.result, outcome.took);
+        let database = watched.database.as_deref();
+        let known = self.databases.iter().position(|known| Some(known.name()) == database);
+        if let (Some(took), Some(at)) = (probe, known) {
+            self.probes[at].observe(took.as_secs_f64());
+        }
+    }
+}
+
+async fn read(id: u64, mut source: Source) -> Outcome {
+    let began = Instant::now();
+    let result = timeout(PATIENCE, source.read())
+        .await
+        .unwrap_or_else(|_| Err(format!("not read within {} s", PATIENCE.as_secs()).into()));
+    Outcome { id, source, result, took: began.elapsed() }
+}
+
+impl Watched {
+    fn new(id: u64, watch: Watch) -> Self {
+        Self {
+            id,
+            state: SourceState {
+                name: watch.name.clone(),
+                up: None,
+                duration: None,
+                failures: 0,
+                last_success: None,
+                error: None,
+            },
+            name: watch.name,
+            group: watch.group,
+            label: watch.label,
+            database: watch.database,
+            interval: watch.interval,
+            due: Instant::now(),
+            source: Some(watch.source),
+            last: None,
+            dropped: 0,
+            fresh: false,
+        }
+    }
+
+    /// Takes in what came; what did not come leaves nothing behind that could be taken for new.
+    fn absorb(&mut self, result: Result<Reading, Failure>, took: Duration) -> Option<Duration> {
+        self.fresh = true;
+        self.state.duration = Some(took);
+        match result {
+            Ok(mut reading) => {
+                self.state.duration = Some(reading.took.unwrap_or(took));
+                self.tell(reading.trouble.take());
+                self.dropped = reading.dropped;
+                let probe = reading.probe;
+                self.last = Some(reading);
+                probe
+            }
+            Err(failure) => {
+                self.tell(Some(failure));
+                self.last = None;
+                None
+            }
+        }
+    }
+
+    /// Counts, and speaks when the state changed rather than at every tick.
+    fn tell(&mut self, failure: Option<Failure>) {
+        let name = &self.name;
+        match failure {
+            None => {
+                if self.state.up == Some(false) {
+                    info!(source = %name, "source reads again");
+                }
+                self.state.last_success = Some(SystemTime::now());
+                self.state.error = None;
+                self.state.up = Some(true);
+            }
+            Some(failure) => {
+                let error = chain(&*failure);
+                if self.state.error.as_ref() != Some(&error) {
+                    warn!(source = %name, %error, "source cannot be read");
+                }
+                self.state.failures += 1;
+                self.state.error = Some(error);
+                self.state.up = Some(false);
+            }
+        }
+    }
+}
+
+/// An error and its causes in one line, each once.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,137 @@
+//! Putting a snapshot together from what every source last said.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+
+use super::{Sampler, Watched};
+use crate::advice;
+use crate::exposition::{Chunk, itself, pools};
+use crate::reading::{Pool, Reading};
+use crate::snapshot::{DatabaseState, PoolState, Snapshot};
+
+impl Sampler {
+    pub(super) fn publish(&mut self) -> Snapshot {
+        self.encode_fresh_groups();
+        let pools = self.judge_pools();
+        let databases = self.databases();
+        let advice = advice::review(&pools, &self.thresholds);
+        let sources: Vec<_> = self.watched.iter().map(|watched| watched.state.clone()).collect();
+        let own = Chunk::encode(
+            pools::families(&pools)
+                .iter()
+                .chain(&itself::databases(&databases, &self.probes))
+                .chain(&itself::sources(&sources, self.series_dropped()))
+                .chain(&itself::advice(&advice))
+                .chain(&itself::reload(self.reloaded)),
+        );
+        let findings = self.readings().flat_map(|reading| reading.findings.clone()).collect();
+        let mut chunks: Vec<_> = self.chunks.iter().collect();
+        chunks.sort_unstable_by_key(|(group, _)| *group);
+        let chunks = chunks.into_iter().map(|(_, chunk)| Arc::clone(chunk));
+        Snapshot {
+            started_at: self.started_at,
+            taken_at: Some(SystemTime::now()),
+            stale_after: self.stale_after,
+            pools,
+            databases,
+            sources,
+            advice,
+            findings,
+            thresholds: self.thresholds.clone(),
+            chunks: [Arc::new(own)].into_iter().chain(chunks).collect(),
+        }
+    }
+
+    fn readings(&self) -> impl Iterator<Item = &Reading> {
+        self.watched.iter().filter_map(|watched| watched.last.as_ref())
+    }
+
+    fn series_dropped(&self) -> u64 {
+        self.dropped + self.watched.iter().map(|watched| watched.dropped).sum::<u64>()
+    }
+
+    /// Encodes the groups of which some source has spoken since; the others stay as they were.
+    fn encode_fresh_groups(&mut self) {
+        let fresh = self.watched.iter_mut().filter_map(|watched| {
+            std::mem::take(&mut watched.fresh).then(|| watched.group.clone())
+        });
+        let groups: BTreeSet<String> = fresh.collect();
+        for group in groups {
+            let members: Vec<_> = self.watched.iter().filter(|w| w.group == group).collect();
+            let chunk = encode(&members);
+            self.dropped += chunk.dropped() as u64;
+            if chunk.series() > 0 {
+                self.chunks.insert(group, Arc::new(chunk));
+            } else {
+                self.chunks.remove(&group);
+            }
+        }
+    }
+
+    /// Every pool once: where two sources see one pool, the one that sees better is believed.
+    fn judge_pools(&mut self) -> Vec<PoolState> {
+        let mut best: HashMap<&str, &Pool> = HashMap::new();
+        for pool in self.watched.iter().filter_map(|w| w.last.as_ref()).flat_map(|r| &r.pools) {
+            let known = best.entry(&pool.name).or_insert(pool);
+            if pool.origin < known.origin {
+                *known = pool;
+            }
+        }
+        let mut pools: Vec<Pool> = best.into_values().cloned().collect();
+        pools.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        self.history.keep_only(&pools.iter().map(|pool| pool.name.as_str()).collect::<Vec<_>>());
+        let now = Instant::now();
+        pools
+            .into_iter()
+            .map(|pool| {
+                let (peak, recent) = self.history.remember(&pool, now);
+                PoolState::judge(pool, peak, recent, &self.thresholds)
+            })
+            .collect()
+    }
+
+    fn databases(&self) -> Vec<DatabaseState> {
+        self.databases
+            .iter()
+            .map(|database| {
+                let mut state = DatabaseState {
+                    name: database.name().to_owned(),
+                    version: database.version(),
+                    ..DatabaseState::default()
+                };
+                let of_database =
+                    self.watched.iter().filter(|w| w.database.as_deref() == Some(database.name()));
+                for watched in of_database {
+                    if watched.group == "probe" {
+                        state.up = watched.state.up;
+                        state.error.clone_from(&watched.state.error);
+                    }
+                    if let Some(reading) = &watched.last {
+                        state.probe = state.probe.or(reading.probe);
+                        state.sessions = state.sessions.or_else(|| reading.sessions.clone());
+                    }
+                }
+                state
+            })
+            .collect()
+    }
+}
+
+/// A group's families; where several sources share them, each series says which it is of.
+fn encode(members: &[&Watched]) -> Chunk {
+    let mut families = Vec::new();
+    for member in members {
+        let Some(reading) = &member.last else { continue };
+        let labelled = reading.families.iter().cloned().map(|mut family| {
+            if let (true, Some((label, value))) = (members.len() > 1, &member.label) {
+                family.label_all(label, value);
+            }
+            family
+        });
+        families.extend(labelled);
+    }
+    Chunk::encode(&families)
+}

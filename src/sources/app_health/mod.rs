@@ -1,0 +1,275 @@
+//! The application's own pool endpoint, read as JSON: one worker's pool, that of whichever worker
+//! answers. Each read opens a connection of its own, so that it neither holds a worker nor hears
+//! the same one for ever.
+
+mod address;
+mod exchange;
+mod figure;
+mod presets;
+mod shape;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{HeaderMap, StatusCode, Uri};
+use serde::Deserialize;
+use serde_json::Value;
+
+use self::address::Address;
+use self::exchange::{Answer, Connector};
+pub use self::figure::{Figure, Problem};
+pub use self::presets::Preset;
+use self::shape::Shape;
+
+use crate::reading::Reading;
+
+/// How to read one application's pool endpoint.
+#[derive(Clone, Deserialize, Hash)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// `http://`, `https://` or `unix:/path/to.sock:/path`. A user and password in it are sent as
+    /// basic authentication. With the preset `hikaricp`, `…/actuator/metrics/hikaricp.connections`
+    /// stands for the five meters under it, each asked for.
+    pub url: String,
+    /// The shape of the answer; `sqlalchemy` unless pointers are given.
+    pub preset: Option<Preset>,
+    /// Where each figure is, as a JSON pointer, for any other shape or on top of a preset.
+    pub pointers: BTreeMap<Figure, String>,
+    /// Sent with each request; secret.
+    pub headers: BTreeMap<String, String>,
+    /// How long one read may take, connecting included.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    /// The largest answer read, in bytes.
+    pub size_limit: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            preset: None,
+            pointers: BTreeMap::new(),
+            headers: BTreeMap::new(),
+            timeout: Duration::from_secs(2),
+            size_limit: 64 * 1024,
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = Address::parse(&self.url).map_or_else(|_| "…".to_owned(), |url| url.to_string());
+        f.debug_struct("Settings")
+            .field("url", &url)
+            .field("preset", &self.preset)
+            .field("pointers", &self.pointers)
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("timeout", &self.timeout)
+            .field("size_limit", &self.size_limit)
+            .finish()
+    }
+}
+
+/// Why there are no figures.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The settings cannot be used.
+    #[error("{0}")]
+    Settings(String),
+    /// The endpoint did not give figures.
+    #[error("cannot read the pool from {at}")]
+    Read {
+        /// The endpoint, without its secrets.
+        at: String,
+        /// What went wrong.
+        #[source]
+        source: Fault,
+    },
+}
+
+/// What went wrong between the question and the figures.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// Nothing listens there, or its name is unknown.
+    #[error("cannot connect: is the application up, and is this its address?")]
+    Connect(#[source] std::io::Error),
+    /// The TLS handshake failed.
+    #[error("no agreement on TLS; a private authority is trusted through SSL_CERT_FILE")]
+    Tls(#[source] std::io::Error),
+    /// The connection broke, or what came is not HTTP.
+    #[error("the exchange broke off")]
+    Http(#[source] hyper::Error),
+    /// The time was up.
+    #[error("no whole answer within {}; raise `timeout` if it is only slow", humantime::format_duration(*.0))]
+    Timeout(Duration),
+    /// The answer is longer than the limit.
+    #[error("the answer is over {0} bytes; raise `size_limit` if that is right")]
+    TooLarge(usize),
+    /// The endpoint is elsewhere.
+    #[error("answered {status}, a redirect to {to}, which is not followed: set `url` to it")]
+    Redirect {
+        /// The status.
+        status: StatusCode,
+        /// Where to, without secrets.
+        to: String,
+    },
+    /// An error without figures.
+    #[error("answered {0} without pool figures")]
+    Status(StatusCode),
+    /// The answer is empty.
+    #[error("the answer is empty")]
+    Empty,
+    /// The answer is not text.
+    #[error("the answer is not UTF-8 text")]
+    NotText,
+    /// The answer is not JSON.
+    #[error("the answer ({content_type}) is not JSON")]
+    NotJson {
+        /// What the answer says it is.
+        content_type: String,
+        /// Where it stops being JSON.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The figures are not where or what they should be.
+    #[error(transparent)]
+    Figures(#[from] Problem),
+}
+
+/// An application's pool endpoint.
+pub struct AppHealth {
+    pool: String,
+    address: Address,
+    meters: Option<[(&'static str, Uri); 5]>,
+    shape: Shape,
+    headers: HeaderMap,
+    connector: Connector,
+    timeout: Duration,
+    size_limit: usize,
+}
+
+impl fmt::Debug for AppHealth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AppHealth({:?} at {})", self.pool, self.address)
+    }
+}
+
+impl Settings {
+    /// The endpoint, not yet asked: nothing is connected before the first read.
+    pub fn open(&self, pool_name: &str) -> Result<AppHealth, Error> {
+        let address = Address::parse(&self.url).map_err(Error::Settings)?;
+        let shape = Shape::new(self.preset, &self.pointers).map_err(Error::Settings)?;
+        Ok(AppHealth {
+            pool: pool_name.to_owned(),
+            meters: address.meters().filter(|_| self.preset == Some(Preset::Hikaricp)),
+            shape,
+            headers: self.request_headers(&address).map_err(Error::Settings)?,
+            connector: Connector::new(&address).map_err(Error::Settings)?,
+            address,
+            timeout: self.timeout,
+            size_limit: self.size_limit,
+        })
+    }
+
+    fn request_headers(&self, address: &Address) -> Result<HeaderMap, String> {
+        let mut headers = address.headers();
+        for (name, value) in &self.headers {
+            let known = HeaderName::try_from(name)
+                .map_err(|_| format!("headers: {name:?} cannot be a header's name"))?;
+            let mut value = HeaderValue::try_from(value)
+                .map_err(|_| format!("headers: the value of {name} has a control character"))?;
+            value.set_sensitive(true);
+            headers.insert(known, value);
+        }
+        Ok(headers)
+    }
+}
+
+impl AppHealth {
+    /// Asks the endpoint once. An error answer that carries figures is read as any other: an
+    /// application whose pool is unhealthy answers 503.
+    pub async fn read(&mut self) -> Result<Reading, Error> {
+        let answer = tokio::time::timeout(self.timeout, self.ask());
+        let answer = answer.await.unwrap_or(Err(Fault::Timeout(self.timeout)));
+        answer
+            .and_then(|(status, value)| self.parse(status, &value))
+            .map_err(|source| Error::Read { at: self.address.to_string(), source })
+    }
+
+    async fn ask(&self) -> Result<(StatusCode, Value), Fault> {
+        match &self.meters {
+            None => self.fetch(self.address.path()).await?.json(),
+            Some(meters) => self.ask_meters(meters).await,
+        }
+    }
+
+    /// The meters by name. The first is needed; another may be missing.
+    async fn ask_meters(&self, meters: &[(&str, Uri)]) -> Result<(StatusCode, Value), Fault> {
+        let mut all = serde_json::Map::new();
+        let mut worst = StatusCode::OK;
+        for (name, path) in meters {
+            let answer = self.fetch(path).await?;
+            if answer.status.is_success() {
+                all.insert((*name).to_owned(), answer.json()?.1);
+            } else if all.is_empty() {
+                answer.redirect()?;
+                worst = answer.status;
+                break;
+            }
+        }
+        Ok((worst, Value::Object(all)))
+    }
+
+    async fn fetch(&self, path: &Uri) -> Result<Answer, Fault> {
+        self.connector.fetch(&self.address, path, &self.headers, self.size_limit).await
+    }
+
+    fn parse(&self, status: StatusCode, answer: &Value) -> Result<Reading, Fault> {
+        match self.shape.parse(&self.pool, answer) {
+            Err(Problem::Missing { .. }) if !status.is_success() => Err(Fault::Status(status)),
+            parsed => Ok(parsed?),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(json: Value) -> Settings {
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let settings = settings(serde_json::json!({
+            "url": "http://bob:hunter2@localhost:8000/pool?key=hunter2",
+            "headers": { "X-Token": "hunter2" },
+        }));
+        let shown = format!("{settings:?} {:?}", settings.open("web").unwrap());
+        assert!(shown.contains("http://localhost:8000/pool") && shown.contains("X-Token"));
+        assert!(!shown.contains("hunter2") && !shown.contains("bob"), "{shown}");
+    }
+
+    #[test]
+    fn a_bad_setting_says_which_and_shows_no_secret() {
+        for (bad, said) in [
+            (serde_json::json!({}), "url"),
+            (serde_json::json!({"url": "hunter2"}), "http://"),
+            (serde_json::json!({"url": "ftp://hunter2@a/"}), "ftp"),
+            (serde_json::json!({"url": "unix:/run/a.sock"}), "unix:/path/to.sock:/path"),
+            (serde_json::json!({"url": "http://a", "headers": {"a b": "hunter2"}}), "a b"),
+            (serde_json::json!({"url": "http://a", "headers": {"a": "hunter2\n"}}), "value of a"),
+            (
+                serde_json::json!({"url": "http://a", "pointers": {"size": "pool.size"}}),
+                "/pool/size",
+            ),
+        ] {
+            let error = settings(bad).open("web").unwrap_err().to_string();
+            assert!(error.contains(said) && !error.contains("hunter2"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! Where an answer has each figure, and the reading they make.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::figure::{Figure, Found, Problem, found, keys, kind};
+use super::presets::{BASES, Preset};
+use crate::metric::Family;
+use crate::reading::{Figures, MaxOverflow, Origin, Pool, Reading, Timings, Totals, Worker};
+
+/// Where each figure is.
+pub(super) struct Shape {
+    preset: Option<Preset>,
+    pointers: BTreeMap<Figure, String>,
+}
+
+/// No pool has more, and sums of it cannot overflow.
+const MOST_CONNECTIONS: u64 = 1_000_000_000;
+/// Above this a JSON number may not be exact.
+const MOST_COUNTED: u64 = 1 << 53;
+
+impl Shape {
+    pub(super) fn new(
+        preset: Option<Preset>,
+        pointers: &BTreeMap<Figure, String>,
+    ) -> Result<Self, String> {
+        for (figure, pointer) in pointers {
+            let whole = pointer.is_empty() && *figure == Figure::Workers;
+            if !whole && !pointer.starts_with('/') {
+                let meant = pointer.trim_start_matches(['$', '.']).replace('.', "/");
+                return Err(format!(
+                    "pointers: {figure}: {pointer:?} is not a JSON pointer: write \"/{meant}\""
+                ));
+            }
+        }
+        let preset = preset.or_else(|| pointers.is_empty().then_some(Preset::Sqlalchemy));
+        Ok(Self { preset, pointers: pointers.clone() })
+    }
+
+    /// The reading in an answer.
+    pub(super) fn parse(&self, pool: &str, answer: &Value) -> Result<Reading, Problem> {
+        let all = self.workers(answer)?;
+        let views: Vec<View<'_>> = all.iter().map(|whole| View::new(self, whole)).collect();
+        let mut totals = Totals::default();
+        for view in &views {
+            totals = totals.plus(&view.totals()?);
+        }
+        let pool = Pool {
+            name: pool.to_owned(),
+            origin: Origin::AppHealth,
+            workers: views.iter().map(View::worker).collect::<Result<_, _>>()?,
+            worker_count: self.pointers.get(&Figure::Workers).and(u64::try_from(all.len()).ok()),
+            totals,
+            timings: Timings::default(),
+        };
+        let families = waits(&pool.name, &views)?;
+        Ok(Reading { pools: vec![pool], families, ..Reading::default() })
+    }
+
+    fn workers<'a>(&self, answer: &'a Value) -> Result<&'a [Value], Problem> {
+        let figure = Figure::Workers;
+        let Some(pointer) = self.pointers.get(&figure) else {
+            return Ok(std::slice::from_ref(answer));
+        };
+        match answer.pointer(pointer) {
+            Some(Value::Array(all)) => Ok(all),
+            None => Err(Problem::Missing { figure, found: keys(answer) }),
+            Some(other) => Err(Problem::Type {
+                figure,
+                pointer: pointer.clone(),
+                found: kind(other),
+                wanted: "a list",
+            }),
+        }
+    }
+}
+
+/// One worker's part of an answer.
+struct View<'a> {
+    shape: &'a Shape,
+    whole: &'a Value,
+    /// The object that has the preset's keys.
+    base: &'a Value,
+}
+
+impl<'a> View<'a> {
+    fn new(shape: &'a Shape, whole: &'a Value) -> Self {
+        let mut view = Self { shape, whole, base: whole };
+        let Some(preset) = shape.preset else { return view };
+        let keys = |base: &Value| {
+            preset.places().iter().filter(|(_, key, _)| base.pointer(key).is_some()).count()
+        };
+        // Of equals the first: the order of BASES is from the outside in.
+        for base in BASES.iter().filter_map(|base| whole.pointer(base)) {
+            if keys(base) > keys(view.base) {
+                view.base = base;
+            }
+        }
+        view
+    }
+
+    /// A figure's number; null is as good as absent.
+    fn find(&self, figure: Figure) -> Result<Option<Found<'a>>, Problem> {
+        let own =
+            self.shape.pointers.get(&figure).map(|pointer| (self.whole, pointer.as_str(), 1.0));
+        let places = self.shape.preset.map_or(&[][..], Preset::places).iter();
+        let preset = places.filter(|place| place.0 == figure);
+        let all = own.into_iter().chain(preset.map(|(_, key, unit)| (self.base, *key, *unit)));
+        for (from, pointer, unit) in all {
+            match from.pointer(pointer) {
+                None | Some(Value::Null) => {}
+                Some(value) => return found(figure, pointer, value, unit).map(Some),
+            }
+        }
+        Ok(None)
+    }
+
+    fn count(&self, figure: Figure, most: u64) -> Result<Option<u64>, Problem> {
+        self.find(figure)?.map(|found| found.count(most)).transpose()
+    }
+
+    fn connections(&self, figure: Figure) -> Result<Option<u64>, Problem> {
+        self.count(figure, MOST_CONNECTIONS)
+    }
+
+    fn seconds(&self, figure: Figure) -> Result<Option<f64>, Problem> {
+        let Some(found) = self.find(figure)? else { return Ok(None) };
+        if found.value < 0.0 { Err(found.untrue()) } else { Ok(Some(found.value)) }
+    }
+
+    fn overflow(&self) -> Result<Option<u64>, Problem> {
+        let Some(mut found) = self.find(Figure::Overflow)? else { return Ok(None) };
+        found.value = found.value.max(0.0);
+        found.count(MOST_CONNECTIONS).map(Some)
+    }
+
+    /// A limit, of which −1 says that there is none.
+    fn limit(&self, figure: Figure) -> Result<Option<MaxOverflow>, Problem> {
+        let Some(found) = self.find(figure)? else { return Ok(None) };
+        let limit = Found { value: found.value.max(0.0), ..found }.count(MOST_CONNECTIONS)?;
+        match limit {
+            _ if (found.value + 1.0).abs() < f64::EPSILON => Ok(Some(MaxOverflow::Unlimited)),
+            _ if found.value < 0.0 => Err(found.untrue()),
+            0 if figure == Figure::Capacity => Ok(Some(MaxOverflow::Unlimited)),
+            limit => Ok(Some(MaxOverflow::Limited(limit))),
+        }
+    }
+
+    /// Size and max overflow, by way of the capacity where only that is told.
+    fn limits(&self) -> Result<(Option<u64>, Option<MaxOverflow>), Problem> {
+        use MaxOverflow::{Limited, Unlimited};
+        let (size, more) = (self.connections(Figure::Size)?, self.limit(Figure::MaxOverflow)?);
+        Ok(match (size, more, self.limit(Figure::Capacity)?) {
+            (size, None, Some(Unlimited)) => (size, Some(Unlimited)),
+            (Some(size), None, Some(Limited(all))) => {
+                (Some(size), Some(Limited(all.saturating_sub(size))))
+            }
+            (None, more, Some(Limited(all))) => {
+                let more = more.and_then(MaxOverflow::limit).unwrap_or(0);
+                (Some(all.saturating_sub(more)), Some(Limited(more)))
+            }
+            (size, more, _) => (size, more),
+        })
+    }
+
+    fn checked_out(&self, checked_in: Option<u64>) -> Result<u64, Problem> {
+        if let Some(checked_out) = self.connections(Figure::CheckedOut)? {
+            return Ok(checked_out);
+        }
+        let open = self.connections(Figure::Open)?.zip(checked_in);
+        let taken = open.map(|(open, checked_in)| open.saturating_sub(checked_in));
+        taken.ok_or_else(|| Problem::Missing { figure: Figure::CheckedOut, found: keys(self.base) })
+    }
+
+    fn worker(&self) -> Result<Worker, Problem> {
+        let pid = self.count(Figure::Pid, u64::from(u32::MAX))?;
+        let pid = pid.and_then(|pid| u32::try_from(pid).ok());
+        Ok(Worker { pid, figures: self.figures()?, ..Worker::default() })
+    }
+
+    fn figures(&self) -> Result<Figures, Problem> {
+        let (size, max_overflow) = self.limits()?;
+        let checked_in = self.connections(Figure::CheckedIn)?;
+        let checked_out = self.checked_out(checked_in)?;
+        let above = checked_in
+            .zip(size.filter(|size| *size > 0))
+            .map(|(resting, size)| (resting + checked_out).saturating_sub(size));
+        Ok(Figures {
+            size,
+            max_overflow,
+            checked_in,
+            checked_out: Some(checked_out),
+            overflow: self.overflow()?.or(above),
+            pending: self.connections(Figure::Pending)?,
+            peak: self.connections(Figure::Peak)?,
+            oldest_checkout: self.seconds(Figure::OldestCheckout)?,
+        })
+    }
+
+    fn totals(&self) -> Result<Totals, Problem> {
+        let total = |figure| self.count(figure, MOST_COUNTED);
+        Ok(Totals {
+            timeouts: total(Figure::Timeouts)?,
+            acquire_errors: total(Figure::AcquireErrors)?,
+            opened: total(Figure::Opened)?,
+            invalidated: total(Figure::Invalidated)?,
+            ..Totals::default()
+        })
+    }
+}
+
+fn waits(pool: &str, views: &[View<'_>]) -> Result<Vec<Family>, Problem> {
+    let (mut waits, mut seconds) = (None, None);
+    for view in views {
+        let more = view.count(Figure::Waits, MOST_COUNTED)?.map(|count| count as f64);
+        waits = crate::reading::both(waits, more, |a, b| a + b);
+        let more = view.seconds(Figure::WaitSeconds)?;
+        seconds = crate::reading::both(seconds, more, |a, b| a + b);
+    }
+    let mut counted = Family::counter(
+        "db_pool_acquire_waits_total",
+        "Acquires that had to wait for a connection.",
+    );
+    counted.sample(&[("pool", pool)], waits);
+    let mut timed = Family::counter(
+        "db_pool_acquire_wait_seconds_total",
+        "How long acquires waited for a connection in all.",
+    );
+    timed.sample(&[("pool", pool)], seconds);
+    Ok([counted, timed].into_iter().filter(|family| !family.is_empty()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn parse(preset: Preset, answer: &Value) -> Result<Reading, Problem> {
+        Shape::new(Some(preset), &BTreeMap::new()).unwrap().parse("web", answer)
+    }
+
+    fn figures(preset: Preset, answer: &Value) -> Figures {
+        parse(preset, answer).unwrap().pools[0].workers[0].figures
+    }
+
+    fn pointed(pointers: &Value, answer: &Value) -> Result<Reading, Problem> {
+        let pointers = serde_json::from_value(pointers.clone()).unwrap();
+        Shape::new(None, &pointers).unwrap().parse("web", answer)
+    }
+
+    #[test]
+    fn the_seeds_answer_is_read_and_its_overflow_never_negative() {
+        let answer = json!({"pool_size": 5, "max_overflow": 15, "checked_in": 3, "checked_out": 1,
+                            "overflow": -1, "status": "healthy", "pid": 812});
+        let worker = parse(Preset::Sqlalchemy, &answer).unwrap().pools[0].workers[0].clone();
+        assert_eq!(worker.pid, Some(812));
+        assert_eq!(worker.figures.overflow, Some(0));
+        assert_eq!(worker.figures.utilization(), Some(0.05));
+        assert_eq!(worker.figures.pending, None);
+    }
+
+    #[test]
+    fn figures_within_a_larger_answer_are_found_together() {
+        let answer = json!({"status": "healthy", "size": 123_456,
+                            "database": {"pool": {"size": 5, "checkedin": 0, "checkedout": 7}}});
+        let figures = figures(Preset::Sqlalchemy, &answer);
+        assert_eq!(
+            (figures.size, figures.checked_out, figures.overflow),
+            (Some(5), Some(7), Some(2))
+        );
+    }
+
+    #[test]
+    fn a_capacity_stands_in_for_max_overflow() {
+        let answer = json!({"pool_size": 5, "capacity": 20, "checked_out": 10});
+        assert_eq!(figures(Preset::Sqlalchemy, &answer).utilization(), Some(0.5));
+        let answer = json!({"pool_size": 5, "max_overflow": -1, "checked_out": 10});
+        assert_eq!(figures(Preset::Sqlalchemy, &answer).max_overflow, Some(MaxOverflow::Unlimited));
+    }
+
+    #[test]
+    fn go_is_read_in_its_own_names_and_in_snake_case() {
+        let own = json!({"MaxOpenConnections": 10, "OpenConnections": 6, "InUse": 4, "Idle": 2,
+                         "WaitCount": 3, "WaitDuration": 1_500_000_000_u64, "MaxIdleClosed": 0});
+        let snake = json!({"max_open_connections": 10, "in_use": 4, "idle": 2});
+        for answer in [&own, &snake] {
+            let figures = figures(Preset::GoSql, answer);
+            assert_eq!(figures.utilization(), Some(0.4));
+            assert_eq!(figures.checked_in, Some(2));
+        }
+        let families = parse(Preset::GoSql, &own).unwrap().families;
+        assert_eq!(families.len(), 2);
+        let text = crate::exposition::Chunk::encode(&families);
+        let text = std::str::from_utf8(text.text()).unwrap();
+        assert!(text.contains("db_pool_acquire_wait_seconds_total{pool=\"web\"} 1.5"), "{text}");
+    }
+
+    #[test]
+    fn a_go_pool_without_a_limit_has_no_utilization() {
+        let figures =
+            figures(Preset::GoSql, &json!({"MaxOpenConnections": 0, "InUse": 4, "Idle": 0}));
+        assert_eq!((figures.utilization(), figures.size), (None, None));
+    }
+
+    #[test]
+    fn hikari_is_read_from_its_beans_from_jolokia_and_from_the_actuator() {
+        let bean = json!({"activeConnections": 3, "idleConnections": 2, "totalConnections": 5,
+                          "threadsAwaitingConnection": 1, "maximumPoolSize": 10});
+        let jolokia = json!({"status": 200, "value": {"ActiveConnections": 3, "IdleConnections": 2,
+                             "ThreadsAwaitingConnection": 1, "MaximumPoolSize": 10}});
+        let meter = |value: f64| json!({"measurements": [{"statistic": "VALUE", "value": value}]});
+        let actuator = json!({"active": meter(3.0), "idle": meter(2.0), "pending": meter(1.0),
+                              "max": meter(10.0)});
+        for answer in [bean, jolokia, actuator] {
+            let figures = figures(Preset::Hikaricp, &answer);
+            assert_eq!((figures.checked_in, figures.pending), (Some(2), Some(1)));
+            assert_eq!(figures.utilization(), Some(0.3), "{answer}");
+        }
+    }
+
+    #[test]
+    fn node_postgres_tells_all_and_idle() {
+        let answer = json!({"totalCount": 8, "idleCount": 3, "waitingCount": 2, "max": 10});
+        let figures = figures(Preset::NodePostgres, &answer);
+        assert_eq!((figures.checked_out, figures.pending), (Some(5), Some(2)));
+        assert_eq!(figures.utilization(), Some(0.5));
+    }
+
+    #[test]
+    fn pointers_read_any_shape_and_every_worker() {
+        let pointers =
+            json!({"workers": "/all", "checked_out": "/db/0", "size": "/db/1", "pid": "/id"});
+        let answer = json!({"all": [{"id": 1, "db": [2, 5]}, {"id": 2, "db": [3, 5]}]});
+        let pool = pointed(&pointers, &answer).unwrap().pools.remove(0);
+        assert_eq!(pool.worker_count, Some(2));
+        assert_eq!(Figures::sum(pool.workers.iter().map(|w| &w.figures)).checked_out, Some(5));
+    }
+
+    #[test]
+    fn what_cannot_be_true_is_refused_and_named() {
+        for (answer, said) in [
+            (json!({"checked_out": "5"}), "checked_out at \"/checked_out\" is text, not a number"),
+            (json!({"checked_out": -2}), "checked_out at \"/checked_out\" is -2, which cannot be"),
+            (json!({"checked_out": 2.5}), "is 2.5, which"),
+            (json!({"checked_out": 1e300}), "which cannot be"),
+            (json!({"checked_out": true}), "is true or false, not a number"),
+            (json!({"checked_out": 1, "pool_size": {}}), "size at \"/pool_size\" is an object"),
+            (json!({"checked_out": 1, "max_overflow": -2}), "max_overflow"),
+            (json!({"checked_out": null, "b": 1}), "(has b, checked_out): set `preset`"),
+            (json!([1]), "(a list)"),
+            (json!({}), "(an empty object)"),
+        ] {
+            let error = parse(Preset::Sqlalchemy, &answer).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_null_is_left_out() {
+        let answer = json!({"checked_out": 1, "pool_size": null, "pending": null});
+        let figures = figures(Preset::Sqlalchemy, &answer);
+        assert_eq!((figures.size, figures.pending), (None, None));
+    }
+
+    /// JSON that often has the names the presets look for.
+    fn any_json() -> impl Strategy<Value = Value> {
+        let names: Vec<&'static str> = Preset::ALL
+            .iter()
+            .flat_map(|preset| preset.places())
+            .map(|(_, key, _)| key[1..].split('/').next().unwrap_or_default())
+            .chain(BASES.iter().filter_map(|base| base.get(1..)))
+            .collect();
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            (-2_i64..30).prop_map(Value::from),
+            ".{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 64, 12, move |inner| {
+            let name = prop_oneof![
+                4 => proptest::sample::select(names.clone()).prop_map(str::to_owned),
+                1 => ".{0,6}",
+            ];
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::vec((name, inner), 0..12)
+                    .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_it_panic_and_no_figure_is_absurd(answer in any_json()) {
+            for preset in Preset::ALL {
+                if let Ok(reading) = parse(preset, &answer) {
+                    let figures = reading.pools[0].workers[0].figures;
+                    prop_assert!(figures.checked_out.is_some_and(|out| out <= MOST_CONNECTIONS));
+                    let sum = Figures::sum([&figures, &figures]);
+                    prop_assert!(sum.utilization().is_none_or(f64::is_finite));
+                }
+            }
+            let pointers = json!({"workers": "", "checked_out": "/checked_out"});
+            _ = pointed(&pointers, &answer);
+        }
+    }
+}

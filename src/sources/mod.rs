@@ -1,0 +1,91 @@
+//! Where readings come from: one file a source.
+//!
+//! To add one, write `NAME.rs` in this order: what it is, `Settings`, the struct, `open`, `read`, a
+//! pure `parse`, tests. Then give [`Source`] a variant; the compiler names the rest. A source
+//! reports and never judges.
+
+pub mod activity;
+pub mod app_health;
+pub mod collector;
+pub mod pgbouncer;
+pub mod probe;
+pub mod shared;
+pub mod workers;
+
+use std::time::Duration;
+
+use crate::reading::Reading;
+
+/// Why a reading did not come: the text says what to do, the chain what happened.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Something that can be read again and again.
+#[derive(Debug)]
+pub enum Source {
+    /// Whether a server answers.
+    Probe(probe::Probe),
+    /// A server's sessions, and the pools inferred from them.
+    Activity(activity::Activity),
+    /// One group of a server's statistics.
+    Collector(collector::Reader),
+    /// An application's health endpoint.
+    AppHealth(Box<app_health::AppHealth>),
+    /// `PgBouncer`'s console.
+    Pgbouncer(Box<pgbouncer::Pgbouncer>),
+    /// The workers' reports.
+    Workers(Box<workers::Workers>),
+    /// Pools in this process.
+    Shared(shared::Shared),
+}
+
+impl Source {
+    /// Reads once. What is read is all there is: nothing is kept for the next time but counters.
+    pub async fn read(&mut self) -> Result<Reading, Failure> {
+        Ok(match self {
+            Self::Probe(source) => source.read().await?,
+            Self::Activity(source) => source.read().await?,
+            Self::Collector(source) => source.read().await?,
+            Self::AppHealth(source) => source.read().await?,
+            Self::Pgbouncer(source) => source.read().await.unwrap_or_else(|error| Reading {
+                families: vec![pgbouncer::Pgbouncer::down()],
+                trouble: Some(error.into()),
+                ..Reading::default()
+            }),
+            Self::Workers(source) => source.read().await?,
+            Self::Shared(source) => source.read(),
+        })
+    }
+}
+
+/// A source, its name, and how often it is read.
+#[derive(Debug)]
+pub struct Watch {
+    /// The label `source`, such as `primary/activity`.
+    pub name: String,
+    /// Sources of one group may share metric families, such as one collector on several servers.
+    pub group: String,
+    /// What tells its series from those of others in the group, shown when there are others.
+    pub label: Option<(&'static str, String)>,
+    /// The database it asks, by its name in the settings.
+    pub database: Option<String>,
+    /// How often.
+    pub interval: Duration,
+    /// The source itself.
+    pub source: Source,
+}
+
+/// What a failed statement means, in words that say what to do.
+pub(crate) fn explain(error: &sqlx::Error) -> Option<&'static str> {
+    let code = error.as_database_error()?.code()?;
+    Some(match &*code {
+        "42501" => "the role may not read this; GRANT pg_monitor TO it",
+        "53300" => "the server has no connection left",
+        "55P03" => "a lock was not had in time; something holds it",
+        "57014" => "the statement took too long and was cancelled",
+        "57P01" => "the server ended the session",
+        "28P01" | "28000" => "the server refuses the role or its password",
+        "3D000" => "the database does not exist",
+        "42P01" | "42703" | "42883" => "the server lacks a view, column or function",
+        _ => return None,
+    })
+}

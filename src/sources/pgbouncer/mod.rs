@@ -1,0 +1,374 @@
+//! `PgBouncer`'s admin console: its pools as one pool with a worker for each (database, user) pair,
+//! because that is what a size holds for: sums are right, and the busiest worker is the fullest pair.
+//!
+//! The console speaks the simple query protocol only, and its columns differ between versions.
+
+mod catalogue;
+mod families;
+mod pools;
+mod table;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use futures_util::TryStreamExt;
+use serde::Deserialize;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection};
+
+use self::families::Clients;
+pub use self::table::Problem;
+use self::table::Table;
+use crate::metric::Family;
+use crate::reading::Reading;
+
+/// How to reach one `PgBouncer`.
+#[derive(Clone, Deserialize, Hash)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// `postgresql://USER@HOST:PORT/pgbouncer`, the user one of its `stats_users`.
+    pub url: String,
+    /// A file with the password, read whenever a connection is opened.
+    pub password_file: Option<PathBuf>,
+    /// How long one read may take, connecting included.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    /// Whether clients are counted by application; the view has a row for each of them, and is
+    /// asked for every 15 seconds.
+    pub clients: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let timeout = Duration::from_secs(2);
+        Self { url: String::new(), password_file: None, timeout, clients: true }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = self.options().map_or_else(|_| "…".to_owned(), |options| place(&options));
+        f.debug_struct("Settings")
+            .field("url", &at)
+            .field("password_file", &self.password_file)
+            .field("timeout", &self.timeout)
+            .field("clients", &self.clients)
+            .finish()
+    }
+}
+
+/// Why there are no figures.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The settings cannot be used.
+    #[error("{0}")]
+    Settings(String),
+    /// The console did not give figures.
+    #[error("cannot read PgBouncer at {at}")]
+    Read {
+        /// Its address.
+        at: String,
+        /// What went wrong.
+        #[source]
+        source: Fault,
+    },
+}
+
+/// What went wrong between the question and the figures.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The password's file cannot be read.
+    #[error("cannot read the password in {path}")]
+    Password {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// No connection.
+    #[error("cannot connect")]
+    Connect(#[source] sqlx::Error),
+    /// The user is unknown, or its password wrong.
+    #[error(
+        "the user {user:?} or its password is refused: list it in PgBouncer's auth_file, and give its password in password_file"
+    )]
+    Refused {
+        /// The user.
+        user: String,
+        /// What `PgBouncer` says.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The user may not see the figures.
+    #[error(
+        "the user {user:?} may not use the admin console: set stats_users = {user} in pgbouncer.ini, and RELOAD"
+    )]
+    NotAllowed {
+        /// The user.
+        user: String,
+        /// What `PgBouncer` says.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The time was up.
+    #[error("no whole answer within {}", humantime::format_duration(*.0))]
+    Timeout(Duration),
+    /// A view could not be read.
+    #[error("SHOW {view} failed")]
+    Show {
+        /// The view.
+        view: &'static str,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A view has not what it should have.
+    #[error(transparent)]
+    Parse(#[from] Problem),
+}
+
+/// One `PgBouncer`, over a connection that is kept.
+pub struct Pgbouncer {
+    pool: String,
+    options: PgConnectOptions,
+    password_file: Option<PathBuf>,
+    timeout: Duration,
+    count_clients: bool,
+    console: Option<Console>,
+    dropped: u64,
+}
+
+impl fmt::Debug for Pgbouncer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pgbouncer({:?} at {})", self.pool, place(&self.options))
+    }
+}
+
+/// A connection, and what is asked for once or seldom.
+struct Console {
+    connection: PgConnection,
+    version: Table,
+    seldom: Option<(Instant, Seldom)>,
+}
+
+/// What has a row for each client or user, and is of no hurry.
+#[derive(Clone, Default)]
+struct Seldom {
+    users: Table,
+    clients: Option<Clients>,
+}
+
+/// The views that a reading is made of.
+#[derive(Default)]
+struct Views {
+    version: Table,
+    pools: Table,
+    databases: Table,
+    totals: Table,
+    lists: Table,
+    config: Table,
+    seldom: Seldom,
+}
+
+/// How old the counts of clients and the sizes of users may be.
+const SELDOM: Duration = Duration::from_secs(15);
+
+impl Settings {
+    /// The source, not yet connected.
+    pub fn open(&self, pool_name: &str) -> Result<Pgbouncer, Error> {
+        Ok(Pgbouncer {
+            pool: pool_name.to_owned(),
+            options: self.options().map_err(Error::Settings)?,
+            password_file: self.password_file.clone(),
+            timeout: self.timeout,
+            count_clients: self.clients,
+            console: None,
+            dropped: 0,
+        })
+    }
+
+    /// Errors do not repeat the URL, which may hold a password.
+    fn options(&self) -> Result<PgConnectOptions, String> {
+        if self.url.is_empty() {
+            return Err("url: is missing: postgresql://USER@HOST:6432/pgbouncer".to_owned());
+        }
+        let url = url::Url::parse(&self.url).map_err(|error| format!("url: {error}"))?;
+        if !["postgres", "postgresql"].contains(&url.scheme()) {
+            return Err(format!("url: {}: is not postgresql:", url.scheme()));
+        }
+        let options = PgConnectOptions::from_url(&url).map_err(|error| format!("url: {error}"))?;
+        match options.get_database() {
+            None | Some("pgbouncer") => Ok(options
+                .database("pgbouncer")
+                .application_name("poolwatch")
+                .extra_float_digits(None)),
+            Some(other) => {
+                Err(format!("url: the admin console is the database \"pgbouncer\", not {other:?}"))
+            }
+        }
+    }
+}
+
+impl Pgbouncer {
+    /// Asks the console once, on the connection that is kept; when that turns out to be gone, as
+    /// after a restart, on a new one.
+    pub async fn read(&mut self) -> Result<Reading, Error> {
+        let views = tokio::time::timeout(self.timeout, self.views());
+        let views = views.await.unwrap_or(Err(Fault::Timeout(self.timeout)));
+        let reading = views.and_then(|views| Ok(parse(&self.pool, &views)?));
+        let at = |source| Error::Read { at: place(&self.options), source };
+        let mut reading = reading.map_err(at)?;
+        self.dropped += reading.dropped;
+        reading.dropped = self.dropped;
+        Ok(reading)
+    }
+
+    /// What is known of a `PgBouncer` that cannot be read: `pgbouncer_up 0`.
+    pub fn down() -> Family {
+        families::up(false)
+    }
+
+    async fn views(&mut self) -> Result<Views, Fault> {
+        if let Some(mut kept) = self.console.take() {
+            match kept.views(self.count_clients).await {
+                Ok(views) => {
+                    self.console = Some(kept);
+                    return Ok(views);
+                }
+                Err(Fault::Show { source: sqlx::Error::Io(_), .. }) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        let mut console = self.connect().await?;
+        let views = console.views(self.count_clients).await?;
+        self.console = Some(console);
+        Ok(views)
+    }
+
+    async fn connect(&self) -> Result<Console, Fault> {
+        let mut options = self.options.clone().disable_statement_logging();
+        if let Some(path) = &self.password_file {
+            let password = tokio::fs::read_to_string(path)
+                .await
+                .map_err(|source| Fault::Password { path: path.display().to_string(), source })?;
+            options = options.password(password.trim_end_matches(['\r', '\n']));
+        }
+        let opened = PgConnection::connect_with(&options).await;
+        let mut connection = opened.map_err(|error| self.explain(Fault::Connect, error))?;
+        // The first question, at which a user without the right is told so.
+        let version = ask(&mut connection, "SHOW VERSION").await;
+        let version = version.map_err(|error| {
+            self.explain(|source| Fault::Show { view: "VERSION", source }, error)
+        })?;
+        Ok(Console { connection, version, seldom: None })
+    }
+
+    fn explain(&self, otherwise: impl FnOnce(sqlx::Error) -> Fault, source: sqlx::Error) -> Fault {
+        let said = source.as_database_error().map_or("", |error| error.message());
+        let says = |words: &[&str]| words.iter().any(|words| said.contains(words));
+        let user = self.options.get_username().to_owned();
+        if says(&["not allowed", "admin access needed"]) {
+            Fault::NotAllowed { user, source }
+        } else if says(&["authentication failed", "no such user"]) {
+            Fault::Refused { user, source }
+        } else {
+            otherwise(source)
+        }
+    }
+}
+
+impl Console {
+    async fn views(&mut self, count_clients: bool) -> Result<Views, Fault> {
+        Ok(Views {
+            pools: self.show("POOLS", "SHOW POOLS").await?,
+            databases: self.show("DATABASES", "SHOW DATABASES").await?,
+            totals: self.show("STATS_TOTALS", "SHOW STATS_TOTALS").await?,
+            lists: self.show("LISTS", "SHOW LISTS").await?,
+            config: self.show("CONFIG", "SHOW CONFIG").await?,
+            version: self.version.clone(),
+            seldom: self.seldom(count_clients).await?,
+        })
+    }
+
+    async fn seldom(&mut self, count_clients: bool) -> Result<Seldom, Fault> {
+        if let Some((at, seldom)) = &self.seldom
+            && at.elapsed() < SELDOM
+        {
+            return Ok(seldom.clone());
+        }
+        let users = self.show("USERS", "SHOW USERS").await?;
+        let clients = if count_clients { Some(self.clients().await?) } else { None };
+        let seldom = Seldom { users, clients };
+        self.seldom = Some((Instant::now(), seldom.clone()));
+        Ok(seldom)
+    }
+
+    async fn show(&mut self, view: &'static str, statement: &'static str) -> Result<Table, Fault> {
+        let table = ask(&mut self.connection, statement).await;
+        table.map_err(|source| Fault::Show { view, source })
+    }
+
+    /// Counts clients as they come, for there may be ten thousand.
+    async fn clients(&mut self) -> Result<Clients, Fault> {
+        let failed = |source| Fault::Show { view: "CLIENTS", source };
+        let mut clients = Clients::default();
+        let mut rows = sqlx::raw_sql("SHOW CLIENTS").fetch(&mut self.connection);
+        while let Some(row) = rows.try_next().await.map_err(failed)? {
+            clients.count(|column| table::named(&row, column));
+        }
+        Ok(clients)
+    }
+}
+
+async fn ask(connection: &mut PgConnection, statement: &'static str) -> sqlx::Result<Table> {
+    let rows = sqlx::raw_sql(statement).fetch_all(connection).await?;
+    Ok(Table::of(&rows))
+}
+
+/// The reading in the views.
+fn parse(pool: &str, views: &Views) -> Result<Reading, Problem> {
+    let pool =
+        pools::parse(pool, &views.pools, &views.databases, &views.seldom.users, &views.config)?;
+    let (families, dropped) = families::all(views);
+    Ok(Reading { pools: vec![pool], families, dropped, ..Reading::default() })
+}
+
+/// Where a `PgBouncer` is, without secrets.
+fn place(options: &PgConnectOptions) -> String {
+    match options.get_socket() {
+        Some(folder) => format!("{}:{}", folder.display(), options.get_port()),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(url: &str) -> Settings {
+        Settings { url: url.to_owned(), ..Settings::default() }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let settings = settings("postgresql://stats:hunter2@localhost:6432/pgbouncer");
+        let shown = format!("{settings:?} {:?}", settings.open("bouncer").unwrap());
+        assert!(shown.contains("localhost:6432") && !shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn a_bad_setting_says_which_and_shows_no_secret() {
+        for (url, said) in [
+            ("", "url: is missing"),
+            ("hunter2", "url: "),
+            ("mysql://a:hunter2@b/pgbouncer", "mysql: is not postgresql:"),
+            ("postgresql://a:hunter2@b/shop", "the database \"pgbouncer\", not \"shop\""),
+            ("postgresql://a:hunter2@b/pgbouncer?sslmode=odd", "url: "),
+        ] {
+            let error = settings(url).open("bouncer").unwrap_err().to_string();
+            assert!(error.contains(said) && !error.contains("hunter2"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Reports of many workers folded into one pool each name: the newest of each worker, and sums that
+//! outlive it. Pure: it is told the time, and asks only whether a silent process still runs.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use tokio::time::Instant;
+
+use super::findings::Findings;
+use super::settings::Settings;
+use super::total::Total;
+use crate::reading::{Origin, Pool, Reading, Worker};
+use crate::report::{self, Reason, Report};
+
+/// How long a silent instance is remembered, so that one that was only stopped (a debugger, a
+/// suspended machine) is not counted twice when it goes on.
+const MEMORY: Duration = Duration::from_mins(10);
+
+/// All that workers said, folded.
+#[derive(Debug)]
+pub struct Fold {
+    ttl: Duration,
+    max_workers: usize,
+    max_pools: usize,
+    instances: HashMap<String, Instance>,
+    pools: BTreeMap<String, Total>,
+    findings: Findings,
+}
+
+/// The newest report of one instance.
+#[derive(Debug)]
+struct Instance {
+    seq: u64,
+    /// Its process as the kernel knows it, which is how it can be asked for.
+    sender: Option<u32>,
+    pid: Option<u32>,
+    app: Option<String>,
+    period: Duration,
+    seen: Instant,
+    /// It said goodbye or its process is gone: its figures are no longer shown, its counters are
+    /// kept to go on from.
+    gone: bool,
+    pools: Vec<Known>,
+}
+
+/// What was last said of a pool.
+#[derive(Debug)]
+struct Known {
+    pool: report::Pool,
+    /// Whether the newest report still has it.
+    present: bool,
+}
+
+impl Fold {
+    /// Nothing said yet.
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            ttl: settings.ttl,
+            max_workers: settings.max_workers,
+            max_pools: settings.max_pools,
+            instances: HashMap::new(),
+            pools: BTreeMap::new(),
+            findings: Findings::default(),
+        }
+    }
+
+    /// Takes a report received at a time, from a process if the kernel names one. A report with
+    /// pools too many is taken without them, and refused by that reason all the same.
+    pub fn take(
+        &mut self,
+        report: Report,
+        sender: Option<u32>,
+        seen: Instant,
+    ) -> Result<(), Reason> {
+        let before = match self.instances.get_mut(&report.instance) {
+            Some(known) if known.seq >= report.seq => return Err(Reason::Stale),
+            Some(known) => std::mem::take(&mut known.pools),
+            None => self.make_room(seen).map(|()| Vec::new())?,
+        };
+        let Report { instance, pid, seq, period, app, bye, pools, findings } = report;
+        let reported = pools.len();
+        let pools = self.add(pools, before);
+        let taken = pools.iter().filter(|known| known.present).count();
+        for finding in findings {
+            self.findings.keep(finding, seen);
+        }
+        let pid = sender.or(pid);
+        let newest = Instance { seq, sender, pid, app, period, seen, gone: bye, pools };
+        self.instances.insert(instance, newest);
+        if taken < reported { Err(Reason::TooManyPools) } else { Ok(()) }
+    }
+
+    /// Adds what grew to the sums, and says what is now known of the instance's pools. A pool that
+    /// is no longer reported is remembered: it may come again.
+    fn add(&mut self, reported: Vec<report::Pool>, mut before: Vec<Known>) -> Vec<Known> {
+        let mut known = Vec::with_capacity(reported.len());
+        for mut pool in reported {
+            if !self.pools.contains_key(&pool.name) && self.pools.len() >= self.max_pools {
+                continue;
+            }
+            let last = before.iter().position(|known| known.pool.name == pool.name);
+            let last = last.map(|place| before.swap_remove(place).pool);
+            let total = self.pools.entry(pool.name.clone()).or_default();
+            total.add(&mut pool, last.as_ref());
+            known.push(Known { pool, present: true });
+        }
+        let absent = before.into_iter().map(|known| Known { present: false, ..known });
+        known.extend(absent.take(report::POOLS));
+        known
+    }
+
+    /// Makes room for one more instance. As many silent ones are remembered as may be live; the one
+    /// silent for longest gives way.
+    fn make_room(&mut self, now: Instant) -> Result<(), Reason> {
+        if self.instances.len() < self.max_workers {
+            return Ok(());
+        }
+        let live = self.instances.values().filter(|instance| instance.is_live(self.ttl, now));
+        if live.count() >= self.max_workers {
+            return Err(Reason::TooManyWorkers);
+        }
+        if self.instances.len() >= 2 * self.max_workers {
+            self.forget_the_oldest(now);
+        }
+        Ok(())
+    }
+
+    fn forget_the_oldest(&mut self, now: Instant) {
+        let silent = self.instances.iter().filter(|(_, one)| !one.is_live(self.ttl, now));
+        let oldest = silent.min_by_key(|(_, one)| one.seen).map(|(name, _)| name.clone());
+        if let Some(name) = oldest {
+            self.instances.remove(&name);
+        }
+    }
+
+    /// Every pool ever named, with the workers that live, and the newest findings.
+    pub fn reading(&mut self, now: Instant) -> Reading {
+        self.instances.retain(|_, instance| instance.age(now) < MEMORY);
+        self.instances.values_mut().for_each(|instance| instance.look_after(now));
+        let mut workers = self.workers(now);
+        let pools = self.pools.iter().map(|(name, total)| {
+            let mut workers = workers.remove(name.as_str()).unwrap_or_default();
+            workers.sort_unstable_by_key(|worker| worker.pid);
+            Pool {
+                name: name.clone(),
+                origin: Origin::Workers,
+                worker_count: Some(workers.len() as u64),
+                workers,
+                totals: total.totals,
+                timings: total.timings.clone(),
+            }
+        });
+        let pools = pools.collect();
+        Reading { pools, findings: self.findings.recent(now), ..Reading::default() }
+    }
+
+    fn workers(&self, now: Instant) -> HashMap<&str, Vec<Worker>> {
+        let mut workers: HashMap<&str, Vec<Worker>> = HashMap::new();
+        for instance in self.instances.values().filter(|one| one.is_live(self.ttl, now)) {
+            for known in instance.pools.iter().filter(|known| known.present) {
+                workers.entry(&known.pool.name).or_default().push(Worker {
+                    pid: instance.pid,
+                    app: instance.app.clone(),
+                    age: Some(instance.age(now)),
+                    figures: known.pool.figures,
+                });
+            }
+        }
+        workers
+    }
+}
+
+impl Instance {
+    fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.seen)
+    }
+
+    /// Whether it has missed fewer than three reports.
+    fn is_live(&self, ttl: Duration, now: Instant) -> bool {
+        !self.gone && self.age(now) <= ttl.max(3 * self.period)
+    }
+
+    /// Asks for the process of an instance that is late.
+    fn look_after(&mut self, now: Instant) {
+        if !self.gone && self.age(now) > self.period.mul_f64(1.5) {
+            self.gone = self.sender.is_some_and(is_gone);
+        }
+    }
+}
+
+fn is_gone(process: u32) -> bool {
+    i32::try_from(process).is_ok_and(|pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,281 @@
+//! The fold under any order, duplicates, deaths and restarts.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::latency::{BOUNDS, Histogram};
+use crate::reading::{Figures, Finding, MaxOverflow, Timings, Totals};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn fold() -> Fold {
+    Fold::new(&Settings::default())
+}
+
+fn histogram(count: u64) -> Histogram {
+    let mut counts = vec![0; BOUNDS.len() + 1];
+    counts[3] = count;
+    Histogram::from_counts(BOUNDS, counts, count as f64 / 128.0).unwrap()
+}
+
+fn pool(name: &str, opened: u64) -> report::Pool {
+    report::Pool {
+        name: name.into(),
+        figures: Figures {
+            size: Some(5),
+            max_overflow: Some(MaxOverflow::Limited(15)),
+            checked_out: Some(2),
+            ..Figures::default()
+        },
+        totals: Totals { opened: Some(opened), ..Totals::default() },
+        timings: Timings { query: Some(histogram(opened)), ..Timings::default() },
+    }
+}
+
+fn report(instance: &str, seq: u64, opened: u64) -> Report {
+    Report {
+        instance: instance.into(),
+        pid: Some(7),
+        seq,
+        period: SECOND,
+        app: None,
+        bye: false,
+        pools: vec![pool("web", opened)],
+        findings: Vec::new(),
+    }
+}
+
+/// The pool's only sums: connections opened and statements timed.
+fn sums(reading: &Reading) -> (u64, u64) {
+    let pool = &reading.pools[0];
+    (pool.totals.opened.unwrap(), pool.timings.query.as_ref().unwrap().count())
+}
+
+#[test]
+fn workers_are_summed_and_each_is_shown() {
+    let (mut fold, now) = (fold(), Instant::now());
+    fold.take(report("a", 1, 3), None, now).unwrap();
+    fold.take(report("b", 1, 4), None, now).unwrap();
+    let reading = fold.reading(now + SECOND);
+    assert_eq!((sums(&reading), reading.pools[0].worker_count), ((7, 7), Some(2)));
+    let worker = &reading.pools[0].workers[0];
+    assert_eq!((worker.pid, worker.age), (Some(7), Some(SECOND)));
+    assert_eq!(worker.figures.utilization(), Some(0.1));
+}
+
+#[test]
+fn figures_go_after_three_missed_reports_and_counters_stay() {
+    let (mut fold, now) = (fold(), Instant::now());
+    fold.take(report("a", 1, 3), None, now).unwrap();
+    fold.take(Report { period: 5 * SECOND, ..report("slow", 1, 1) }, None, now).unwrap();
+    assert_eq!(fold.reading(now + 3 * SECOND).pools[0].worker_count, Some(2));
+    let later = fold.reading(now + SECOND * 7 / 2);
+    assert_eq!((later.pools[0].worker_count, sums(&later)), (Some(1), (4, 4)));
+    let last = fold.reading(now + 16 * SECOND);
+    assert_eq!((last.pools[0].workers.len(), sums(&last)), (0, (4, 4)));
+}
+
+#[test]
+fn a_goodbye_takes_the_figures_at_once_and_keeps_its_counters() {
+    let (mut fold, now) = (fold(), Instant::now());
+    fold.take(report("a", 1, 3), None, now).unwrap();
+    fold.take(Report { bye: true, ..report("a", 2, 5) }, None, now).unwrap();
+    let reading = fold.reading(now);
+    assert_eq!((reading.pools[0].worker_count, sums(&reading)), (Some(0), (5, 5)));
+}
+
+#[test]
+fn a_worker_whose_process_is_gone_is_not_waited_for() {
+    let mut ended = std::process::Command::new("true").spawn().unwrap();
+    ended.wait().unwrap();
+    let (mut fold, now) = (fold(), Instant::now());
+    fold.take(report("dead", 1, 3), Some(ended.id()), now).unwrap();
+    fold.take(report("alive", 1, 3), Some(std::process::id()), now).unwrap();
+    let reading = fold.reading(now + 2 * SECOND);
+    assert_eq!(reading.pools[0].workers[0].pid, Some(std::process::id()));
+    assert_eq!(reading.pools[0].worker_count, Some(1));
+}
+
+#[test]
+fn a_worker_that_was_only_stopped_is_not_counted_twice() {
+    let (mut fold, now) = (fold(), Instant::now());
+    fold.take(report("a", 1, 3), None, now).unwrap();
+    let _ = fold.reading(now + 300 * SECOND);
+    fold.take(report("a", 2, 4), None, now + 300 * SECOND).unwrap();
+    let reading = fold.reading(now + 300 * SECOND);
+    assert_eq!((reading.pools[0].worker_count, sums(&reading)), (Some(1), (4, 4)));
+}
+
+#[test]
+fn a_counter_that_falls_began_again() {
+    let (mut fold, now) = (fold(), Instant::now());
+    fold.take(report("a", 1, 10), None, now).unwrap();
+    fold.take(report("a", 2, 4), None, now).unwrap();
+    assert_eq!(sums(&fold.reading(now)), (14, 14));
+}
+
+#[test]
+fn what_a_report_leaves_out_is_not_counted_again_when_it_comes_back() {
+    let (mut fold, now) = (fold(), Instant::now());
+    fold.take(report("a", 1, 10), None, now).unwrap();
+    fold.take(Report { pools: Vec::new(), ..report("a", 2, 0) }, None, now).unwrap();
+    assert_eq!(fold.reading(now).pools[0].worker_count, Some(0));
+    let bare =
+        report::Pool { totals: Totals::default(), timings: Timings::default(), ..pool("web", 0) };
+    fold.take(Report { pools: vec![bare], ..report("a", 3, 0) }, None, now).unwrap();
+    fold.take(report("a", 4, 11), None, now).unwrap();
+    let reading = fold.reading(now);
+    assert_eq!((sums(&reading), reading.pools[0].worker_count), ((11, 11), Some(1)));
+}
+
+#[test]
+fn too_many_workers_are_refused_until_some_are_silent() {
+    let mut fold = Fold::new(&Settings { max_workers: 3, ..Settings::default() });
+    let now = Instant::now();
+    for name in ["a", "b", "c"] {
+        fold.take(report(name, 1, 1), None, now).unwrap();
+    }
+    assert_eq!(fold.take(report("d", 1, 1), None, now), Err(Reason::TooManyWorkers));
+    assert_eq!(fold.take(report("c", 2, 2), None, now), Ok(()), "the known are still heard");
+    for round in 1..20 {
+        let now = now + round * 4 * SECOND;
+        for name in ["d", "e", "f"] {
+            fold.take(report(&format!("{name}{round}"), 1, 1), None, now).unwrap();
+        }
+        assert!(fold.instances.len() <= 6);
+    }
+    assert_eq!(sums(&fold.reading(now + 100 * SECOND)), (4 + 19 * 3, 4 + 19 * 3));
+}
+
+#[test]
+fn too_many_pools_are_refused_and_the_rest_of_the_report_taken() {
+    let mut fold = Fold::new(&Settings { max_pools: 2, ..Settings::default() });
+    let now = Instant::now();
+    let pools = ["web", "jobs", "typo"].map(|name| pool(name, 1)).to_vec();
+    let refused = fold.take(Report { pools, ..report("a", 1, 1) }, None, now);
+    assert_eq!(refused, Err(Reason::TooManyPools));
+    assert_eq!(fold.reading(now).pools.len(), 2);
+}
+
+#[test]
+fn silent_workers_are_forgotten_and_their_counters_are_not() {
+    let (mut fold, now) = (fold(), Instant::now());
+    fold.take(report("a", 1, 10), None, now).unwrap();
+    let reading = fold.reading(now + MEMORY);
+    assert_eq!((fold.instances.len(), sums(&reading)), (0, (10, 10)));
+}
+
+#[test]
+fn findings_are_shown_once() {
+    let (mut fold, now) = (fold(), Instant::now());
+    let finding = Finding {
+        pool: "web".into(),
+        kind: "n_plus_one".into(),
+        sql: "SELECT".into(),
+        count: 11,
+        rows: 11,
+        location: None,
+    };
+    for name in ["a", "b"] {
+        let findings = vec![finding.clone(), finding.clone()];
+        fold.take(Report { findings, ..report(name, 1, 1) }, None, now).unwrap();
+    }
+    assert_eq!(fold.reading(now).findings, [finding]);
+}
+
+/// One thing that may happen: a worker counts and reports, an old datagram comes again, time
+/// passes, a worker begins again.
+#[derive(Clone, Debug)]
+enum Happening {
+    Report { worker: usize, more: u64, bye: bool },
+    Late { place: usize },
+    Time { millis: u64 },
+    Restart { worker: usize },
+    Forget { worker: usize },
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    use Happening::{Forget, Late, Report, Restart, Time};
+    prop_oneof![
+        8 => (0..4_usize, 0..50_u64, prop::bool::weighted(0.1))
+            .prop_map(|(worker, more, bye)| Report { worker, more, bye }),
+        4 => (0..1000_usize).prop_map(|place| Late { place }),
+        2 => (0..4000_u64).prop_map(|millis| Time { millis }),
+        1 => (0..4_usize).prop_map(|worker| Restart { worker }),
+        1 => (0..4_usize).prop_map(|worker| Forget { worker }),
+    ]
+}
+
+#[derive(Default)]
+struct Process {
+    life: u64,
+    seq: u64,
+    counted: u64,
+}
+
+proptest! {
+    #[test]
+    fn sums_are_the_truth_and_never_fall(happenings in prop::collection::vec(happening(), 1..200)) {
+        let (mut fold, mut now) = (fold(), Instant::now());
+        let mut processes: [Process; 4] = Default::default();
+        let (mut sent, mut truth, mut shown) = (Vec::new(), 0, 0);
+        for happening in happenings {
+            match happening {
+                Happening::Report { worker, more, bye } => {
+                    let process = &mut processes[worker];
+                    process.seq += 1;
+                    process.counted += more;
+                    truth += more;
+                    let name = format!("{worker}-{}", process.life);
+                    let report = Report { bye, ..report(&name, process.seq, process.counted) };
+                    sent.push(report.clone());
+                    prop_assert_eq!(fold.take(report, None, now), Ok(()));
+                }
+                Happening::Late { place } if !sent.is_empty() => {
+                    let late = sent[place % sent.len()].clone();
+                    prop_assert_eq!(fold.take(late, None, now), Err(Reason::Stale));
+                }
+                Happening::Late { .. } => {}
+                Happening::Time { millis } => now += Duration::from_millis(millis),
+                Happening::Restart { worker } => {
+                    let life = processes[worker].life + 1;
+                    processes[worker] = Process { life, ..Process::default() };
+                }
+                // The client begins to count again without saying so.
+                Happening::Forget { worker } => processes[worker].counted = 0,
+            }
+            let reading = fold.reading(now);
+            if let Some(pool) = reading.pools.first() {
+                let sum = pool.totals.opened.unwrap();
+                prop_assert!(sum >= shown && sum <= truth);
+                prop_assert_eq!(sum, pool.timings.query.as_ref().unwrap().count());
+                prop_assert!(pool.worker_count.unwrap() <= processes.len() as u64 * 50);
+                shown = sum;
+            }
+        }
+    }
+
+    #[test]
+    fn without_loss_the_order_of_workers_does_not_matter(
+        counts in prop::collection::vec(prop::collection::vec(0..100_u64, 1..5), 1..6),
+        order in any::<prop::sample::Index>(),
+    ) {
+        let now = Instant::now();
+        let mut reports = Vec::new();
+        for (worker, counts) in counts.iter().enumerate() {
+            let mut sum = 0;
+            for (seq, count) in counts.iter().enumerate() {
+                sum += count;
+                reports.push(report(&worker.to_string(), seq as u64, sum));
+            }
+        }
+        let truth: u64 = counts.iter().flatten().sum();
+        let middle = order.index(reports.len());
+        reports.rotate_left(middle);
+        let mut fold = fold();
+        for report in reports.into_iter().rev() {
+            let _ = fold.take(report, None, now);
+        }
+        prop_assert_eq!(sums(&fold.reading(now)).0, truth);
+    }
+}

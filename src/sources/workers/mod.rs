@@ -1,0 +1,133 @@
+//! The workers' own reports: each sends its pools' figures once a second to a Unix socket, and here
+//! they become one pool for all workers.
+
+mod findings;
+mod fold;
+mod inbox;
+mod receiver;
+mod settings;
+mod socket;
+mod total;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+pub use self::fold::Fold;
+use self::inbox::{Inbox, Letter};
+use self::receiver::Receiver;
+pub use self::settings::Settings;
+use crate::metric::Family;
+use crate::reading::Reading;
+use crate::report::Reason;
+
+/// Why the socket could not be opened or is not read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder of the socket is missing and cannot be made.
+    #[error("cannot make the folder {}: make it and give poolwatch's user the right to write there, or set workers.socket to a place that it may write", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The socket cannot be made.
+    #[error("cannot make the socket {}: give poolwatch's user the right to write in its folder, or set workers.socket to another place", path.display())]
+    Bind {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The path is longer than an address may be.
+    #[error("the socket's path {} is too long: set workers.socket to one of at most {} bytes", .0.display(), socket::PATH_LIMIT)]
+    PathTooLong(PathBuf),
+    /// Something else is at the path.
+    #[error("{} is there but no socket: remove it, or set workers.socket to another place", .0.display())]
+    NotASocket(PathBuf),
+    /// Somebody reads reports there already.
+    #[error("something listens on {} already: stop the other poolwatch, or give this one its own workers.socket", .0.display())]
+    Taken(PathBuf),
+    /// A socket of before cannot be looked at or removed.
+    #[error("cannot take over the socket {} of before: remove it, or run as the user who made it", path.display())]
+    TakeOver {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The group of the socket is not known here.
+    #[error(
+        "there is no group {0}: make it with groupadd, or set workers.group to the group of the application"
+    )]
+    NoGroup(String),
+    /// The rights on the socket cannot be set.
+    #[error("cannot set the rights of {}: poolwatch's user must be a member of workers.group", path.display())]
+    Rights {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The kernel no longer gives reports.
+    #[error("cannot receive reports")]
+    Receive(#[source] std::io::Error),
+}
+
+/// The socket and all that was said on it.
+#[derive(Debug)]
+pub struct Workers {
+    settings: Settings,
+    inbox: Arc<Inbox>,
+    receiver: Receiver,
+    fold: Fold,
+}
+
+impl Settings {
+    /// Opens the socket and begins to receive.
+    pub fn open(&self) -> Result<Workers, Error> {
+        let inbox = Arc::new(Inbox::new(2 * self.max_workers));
+        let receiver = Receiver::open(self, Arc::clone(&inbox))?;
+        Ok(Workers { settings: self.clone(), inbox, receiver, fold: Fold::new(self) })
+    }
+}
+
+impl Workers {
+    /// Where workers report.
+    pub fn path(&self) -> &std::path::Path {
+        &self.settings.socket
+    }
+
+    /// Folds what came since the last reading. When the socket's file was removed meanwhile, it is
+    /// made anew: workers find it by its path at each report.
+    #[expect(clippy::unused_async, reason = "every source is read by await")]
+    pub async fn read(&mut self) -> Result<Reading, Error> {
+        if !self.receiver.is_in_place() {
+            self.receiver = Receiver::open(&self.settings, Arc::clone(&self.inbox))?;
+        }
+        let (now, received) = (Instant::now(), self.inbox.received());
+        for Letter { report, pid, arrived } in self.inbox.empty() {
+            // Stamped by a thread, which has no part in the runtime's clock.
+            let seen = now.checked_sub(arrived.elapsed()).unwrap_or(now);
+            if let Err(reason) = self.fold.take(report, pid, seen) {
+                self.inbox.refuse(reason);
+            }
+        }
+        let mut reading = self.fold.reading(now);
+        reading.families = families(received, &self.inbox);
+        Ok(reading)
+    }
+}
+
+fn families(count: u64, inbox: &Inbox) -> Vec<Family> {
+    let mut received = Family::counter("poolwatch_reports_total", "Reports received from workers.");
+    received.sample(&[], count as f64);
+    let mut refused =
+        Family::counter("poolwatch_reports_rejected_total", "Reports refused, by reason.");
+    for reason in Reason::ALL {
+        refused.sample(&[("reason", reason.as_str())], inbox.refused(reason) as f64);
+    }
+    vec![received, refused]
+}

@@ -1,0 +1,97 @@
+//! The settings of the workers' socket.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::report;
+
+/// How workers report.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Whether there is a socket at all.
+    pub enabled: bool,
+    /// The path of the socket; its folder is made if absent.
+    pub socket: PathBuf,
+    /// The group that may report, besides poolwatch's own user.
+    pub group: Option<String>,
+    /// The rights on the socket, in octal digits.
+    #[serde(with = "octal")]
+    pub mode: u32,
+    /// How long the figures of a silent worker are shown, if three of its periods are not longer.
+    #[serde(with = "humantime_serde")]
+    pub ttl: Duration,
+    /// How many workers may report at a time; the rest are refused.
+    pub max_workers: usize,
+    /// How many pools may ever be named; the rest are refused.
+    pub max_pools: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            socket: report::SOCKET.into(),
+            group: None,
+            mode: 0o660,
+            ttl: Duration::from_secs(3),
+            max_workers: 2000,
+            max_pools: 100,
+        }
+    }
+}
+
+/// Rights as they are usually written, `0660`, whether the file's reader takes that for a number or
+/// a text.
+mod octal {
+    use serde::de::{Error, Unexpected};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Number(u32),
+        Text(String),
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+    pub(super) fn serialize<S: Serializer>(mode: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{mode:04o}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+        let digits = match Written::deserialize(deserializer)? {
+            Written::Number(number) => number.to_string(),
+            Written::Text(text) => text,
+        };
+        match u32::from_str_radix(digits.trim_start_matches("0o"), 8) {
+            Ok(mode) if mode <= 0o777 => Ok(mode),
+            _ => Err(D::Error::invalid_value(Unexpected::Str(&digits), &"rights such as \"0660\"")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rights_are_read_as_they_are_usually_written() {
+        for json in [r#"{"mode":"0640"}"#, r#"{"mode":640}"#, r#"{"mode":"0o640"}"#] {
+            let settings: Settings = serde_json::from_str(json).unwrap();
+            assert_eq!(settings.mode, 0o640, "{json}");
+        }
+        for json in [r#"{"mode":"rw"}"#, r#"{"mode":888}"#, r#"{"mode":"1777"}"#, r#"{"path":""}"#]
+        {
+            assert!(serde_json::from_str::<Settings>(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn settings_are_read_as_they_are_written() {
+        let json = serde_json::to_string(&Settings::default()).unwrap();
+        assert_eq!(serde_json::from_str::<Settings>(&json).unwrap(), Settings::default());
+    }
+}

@@ -1,0 +1,110 @@
+//! The settings of a running daemon: refused, reloaded, and never shown.
+
+use poolwatch::demo::Cluster;
+
+use crate::support::{Daemon, eventually, poolwatch};
+
+fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
+    let mut command = poolwatch();
+    command.args(arguments).envs(variables.iter().copied());
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+fn check(text: &str) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("poolwatch.yml");
+    std::fs::write(&file, text).unwrap();
+    run(&["--config.check", "--config.file", file.to_str().unwrap()], &[])
+}
+
+#[test]
+fn wrong_settings_end_it_with_2_and_say_what_to_do() {
+    let (code, text) = check("sampling: {poools: 1s}\n");
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("sampling.poools") && text.contains("did you mean `pools`"), "{text}");
+    assert_eq!(check("sampling: {pools: 2s}\n").0, Some(0));
+    assert_eq!(run(&["--no-such-flag"], &[]).0, Some(2));
+    assert_eq!(run(&["--config.file", "/nowhere.yml"], &[]).0, Some(2));
+    let (code, text) = run(&["--config.check"], &[("DATABASE_URL", "mysql://u:s3cret@h/d")]);
+    assert_eq!(code, Some(2));
+    assert!(text.contains("databases.primary.url") && !text.contains("s3cret"), "{text}");
+}
+
+#[test]
+fn a_port_that_is_taken_ends_it_with_1() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, text) = run(
+        &["run", "--web.listen-address", &address],
+        &[("POOLWATCH__WORKERS__ENABLED", "false")],
+    );
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains(&address), "{text}");
+}
+
+#[test]
+fn a_reload_changes_what_the_file_changed_and_a_bad_file_changes_nothing() {
+    let cluster = Cluster::builder().start().unwrap();
+    let settings = |critical: &str| {
+        format!(
+            "databases: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n\
+             pools: {{a: {{activity: {{size: 1, max_overflow: {critical}}}}}}}\n",
+            cluster.url("postgres")
+        )
+    };
+    let mut daemon = Daemon::with_settings(&settings("1")).start();
+    let capacity = |daemon: &Daemon| daemon.value("db_pool_capacity", &[("pool", "a")]);
+    eventually(|| capacity(&daemon) == Some(2.0));
+    let opened = |daemon: &Daemon| {
+        daemon.value("db_pool_connections_opened_total", &[("pool", "poolwatch")])
+    };
+    eventually(|| opened(&daemon) == Some(2.0));
+    let probes = daemon.value("db_probe_duration_seconds_count", &[]).unwrap();
+    daemon.rewrite_settings(&settings("4"));
+    daemon.signal("HUP");
+    eventually(|| capacity(&daemon) == Some(5.0));
+    assert_eq!(daemon.value("poolwatch_config_last_reload_successful", &[]), Some(1.0));
+    assert!(daemon.value("db_probe_duration_seconds_count", &[]).unwrap() >= probes);
+    daemon.rewrite_settings("nonsense: 1\n");
+    daemon.signal("HUP");
+    eventually(|| daemon.value("poolwatch_config_last_reload_successful", &[]) == Some(0.0));
+    assert_eq!(capacity(&daemon), Some(5.0));
+    assert!(daemon.output().contains("nonsense"), "{}", daemon.output());
+    let probes = daemon.value("db_probe_duration_seconds_count", &[]);
+    eventually(|| daemon.value("db_probe_duration_seconds_count", &[]) > probes.map(|n| n + 2.0));
+    assert_eq!(opened(&daemon), Some(2.0), "a reload keeps the connections");
+}
+
+#[test]
+fn a_password_is_never_shown() {
+    const PASSWORD: &str = "hunter2-is-secret";
+    let cluster = Cluster::builder().start().unwrap();
+    let right = format!("{}&password={PASSWORD}", cluster.url("postgres"));
+    let daemon = Daemon::with_settings(&format!(
+        "databases:\n  primary: {{url: '{right}'}}\n  wrong: {{url: 'postgresql://u:{PASSWORD}@127.0.0.1:1/d'}}\n\
+         workers: {{enabled: false}}\n\
+         pools: {{api: {{app_health: {{url: 'http://u:{PASSWORD}@127.0.0.1:1/health'}}}}}}\n"
+    ))
+    .argument("--log.level=trace")
+    .start();
+    eventually(|| daemon.value("pg_up", &[("server", "wrong")]) == Some(0.0));
+    eventually(|| daemon.value("poolwatch_source_up", &[("source", "pool/api")]) == Some(0.0));
+    let mut shown = String::new();
+    for path in
+        ["/", "/metrics", "/health", "/health/ready", "/health/detailed", "/health/database/pool"]
+    {
+        shown += &daemon.get(path).text();
+    }
+    shown += &daemon.terminate().1;
+    assert!(!shown.contains(PASSWORD), "{shown}");
+}
+
+#[test]
+fn it_stops_on_sigterm_with_0() {
+    let daemon = Daemon::with_settings("workers: {enabled: false}\n").start();
+    let (status, output) = daemon.terminate();
+    assert_eq!(status.code(), Some(0), "{output}");
+    assert!(output.contains("stopped"), "{output}");
+}

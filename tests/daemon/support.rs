@@ -1,0 +1,383 @@
+//! What the tests share: the daemon as a process of its own, its answers, and patience.
+#![allow(dead_code, reason = "a kit: not every part is in use at every time")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use poolwatch::demo::Process;
+use tempfile::TempDir;
+
+/// More than anything takes on a machine busy with other tests.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Something that is true or there, at last.
+pub(crate) trait Outcome {
+    type Value;
+    fn value(self) -> Option<Self::Value>;
+}
+
+impl Outcome for bool {
+    type Value = ();
+    fn value(self) -> Option<()> {
+        self.then_some(())
+    }
+}
+
+impl<T> Outcome for Option<T> {
+    type Value = T;
+    fn value(self) -> Self {
+        self
+    }
+}
+
+/// Asks again and again until it is true, or there.
+#[track_caller]
+pub(crate) fn eventually<O: Outcome>(mut probe: impl FnMut() -> O) -> O::Value {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = probe().value() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "this did not come true within {PATIENCE:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A port of this machine that was free a moment ago, for programs that cannot choose one themselves.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// All that a process has printed so far.
+#[derive(Clone, Default)]
+pub(crate) struct Output(Arc<Mutex<String>>);
+
+impl Output {
+    /// Collects what comes, on a thread of its own, until the end.
+    pub(crate) fn collect(&self, stream: impl Read + Send + 'static) {
+        let Self(text) = self.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                let mut text = text.lock().unwrap();
+                text.push_str(&line);
+                text.push('\n');
+            }
+        });
+    }
+
+    /// Starts a program whose output is all collected here.
+    pub(crate) fn of(command: &mut Command) -> (Process, Self) {
+        let output = Self::default();
+        let mut process =
+            Process::start(command.stdout(Stdio::piped()).stderr(Stdio::piped())).unwrap();
+        output.collect(process.child().stdout.take().unwrap());
+        output.collect(process.child().stderr.take().unwrap());
+        (process, output)
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// The real daemon, on a port of its own. Dropping it ends it.
+pub(crate) struct Daemon {
+    process: Process,
+    output: Output,
+    address: SocketAddr,
+    folder: TempDir,
+}
+
+/// What a daemon is started with.
+#[derive(Default)]
+pub(crate) struct Builder {
+    settings: String,
+    arguments: Vec<String>,
+    variables: Vec<(String, String)>,
+}
+
+impl Builder {
+    /// An argument beside `--config.file` and `--web.listen-address`.
+    pub(crate) fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// A variable of the environment, which has nothing else but PATH.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The command, with its settings written into the folder.
+    fn command(&self, folder: &TempDir) -> Command {
+        let file = folder.path().join("poolwatch.yml");
+        std::fs::write(&file, &self.settings).unwrap();
+        let mut command = poolwatch();
+        command.arg("run").arg("--config.file").arg(file);
+        command.arg("--web.listen-address=127.0.0.1:0").args(&self.arguments);
+        command.envs(self.variables.iter().cloned());
+        command
+    }
+
+    /// Starts it, and returns when it listens.
+    #[track_caller]
+    pub(crate) fn start(self) -> Daemon {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut process, output) = Output::of(&mut self.command(&folder));
+        let address = eventually(|| {
+            let ended = process.ended().unwrap();
+            assert!(ended.is_none(), "poolwatch ended: {ended:?}\n{}", output.text());
+            listening(&output.text())
+        });
+        Daemon { process, output, address, folder }
+    }
+}
+
+/// The executable under test, in an empty environment.
+pub(crate) fn poolwatch() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_poolwatch"));
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+/// The address in the line that says so.
+fn listening(output: &str) -> Option<SocketAddr> {
+    let line =
+        output.lines().find(|line| line.contains("listening") && line.contains("address="))?;
+    let (_, rest) = line.split_once("address=")?;
+    rest.trim_start_matches('"').split([' ', '"']).next()?.parse().ok()
+}
+
+impl Daemon {
+    /// A daemon with these settings, in YAML.
+    pub(crate) fn with_settings(settings: &str) -> Builder {
+        Builder { settings: settings.to_owned(), ..Builder::default() }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// All it has printed so far.
+    pub(crate) fn output(&self) -> String {
+        self.output.text()
+    }
+
+    /// Replaces its settings; they hold from the next reload.
+    pub(crate) fn rewrite_settings(&self, settings: &str) {
+        std::fs::write(self.folder.path().join("poolwatch.yml"), settings).unwrap();
+    }
+
+    pub(crate) fn signal(&mut self, name: &str) {
+        self.process.signal(name).unwrap();
+    }
+
+    /// How it ends after SIGTERM, and all that it printed.
+    pub(crate) fn terminate(mut self) -> (ExitStatus, String) {
+        self.signal("TERM");
+        let status = eventually(|| self.process.ended().unwrap());
+        (status, self.output())
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        request(self.address, "GET", path, &[])
+    }
+
+    pub(crate) fn request(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        request(self.address, method, path, headers)
+    }
+
+    pub(crate) fn metrics(&self) -> Metrics {
+        let answer = self.get("/metrics");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        Metrics::parse(&answer.text())
+    }
+
+    /// The value of the one series with this name and these labels, and perhaps others.
+    pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        self.metrics().value(name, labels)
+    }
+}
+
+/// What a server answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+}
+
+/// Asks once, on a connection of its own.
+#[track_caller]
+pub(crate) fn request(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Answer {
+    try_request(to, method, path, headers).unwrap_or_else(|| panic!("{to} does not answer {path}"))
+}
+
+/// As `request`, of a server that may not be there.
+pub(crate) fn try_request(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Option<Answer> {
+    let mut stream = TcpStream::connect(to).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        write!(head, "{name}: {value}\r\n").ok()?;
+    }
+    stream.write_all(format!("{head}\r\n").as_bytes()).ok()?;
+    let mut whole = Vec::new();
+    stream.read_to_end(&mut whole).ok()?;
+    parse_answer(&whole)
+}
+
+fn parse_answer(whole: &[u8]) -> Option<Answer> {
+    let end = whole.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&whole[..end]).ok()?;
+    let mut lines = head.split("\r\n");
+    let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+    let split = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        Some((name.to_ascii_lowercase(), value.trim().to_owned()))
+    };
+    let headers: BTreeMap<String, String> = lines.filter_map(split).collect();
+    let body = &whole[end + 4..];
+    let chunked = headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked");
+    let body = if chunked { unchunk(body)? } else { body.to_vec() };
+    Some(Answer { status, headers, body })
+}
+
+fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = rest.windows(2).position(|two| two == b"\r\n")?;
+        let size =
+            usize::from_str_radix(std::str::from_utf8(&rest[..end]).ok()?.trim(), 16).ok()?;
+        if size == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(rest.get(end + 2..end + 2 + size)?);
+        rest = rest.get(end + 4 + size..)?;
+    }
+}
+
+/// A page of metrics, taken apart.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    pub(crate) text: String,
+    pub(crate) series: Vec<Series>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Series {
+    pub(crate) name: String,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) value: f64,
+}
+
+impl Metrics {
+    #[track_caller]
+    pub(crate) fn parse(text: &str) -> Self {
+        let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+        let series = lines.map(|line| Series::parse(line).unwrap_or_else(|| panic!("{line}")));
+        Self { text: text.to_owned(), series: series.collect() }
+    }
+
+    pub(crate) fn all<'a>(
+        &'a self,
+        name: &'a str,
+        labels: &'a [(&'a str, &'a str)],
+    ) -> impl Iterator<Item = &'a Series> {
+        let has = |series: &&Series| {
+            labels
+                .iter()
+                .all(|(label, value)| series.labels.get(*label).is_some_and(|v| v == value))
+        };
+        self.series.iter().filter(move |series| series.name == name).filter(has)
+    }
+
+    /// The value of the one series with these labels, and perhaps others.
+    #[track_caller]
+    pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        let mut found = self.all(name, labels);
+        let value = found.next()?.value;
+        assert!(found.next().is_none(), "several series {name} have {labels:?}");
+        Some(value)
+    }
+}
+
+impl Series {
+    fn parse(line: &str) -> Option<Self> {
+        let (series, value) = line.rsplit_once(' ')?;
+        let value = value.parse().ok()?;
+        let Some((name, rest)) = series.split_once('{') else {
+            return Some(Self { name: series.to_owned(), labels: BTreeMap::new(), value });
+        };
+        let labels = parse_labels(rest.strip_suffix('}')?)?;
+        Some(Self { name: name.to_owned(), labels, value })
+    }
+}
+
+fn parse_labels(mut rest: &str) -> Option<BTreeMap<String, String>> {
+    let mut labels = BTreeMap::new();
+    while let Some((label, quoted)) = rest.split_once("=\"") {
+        let mut value = String::new();
+        let mut characters = quoted.chars();
+        loop {
+            match characters.next()? {
+                '"' => break,
+                '\\' => value.push(characters.next().map(|c| if c == 'n' { '\n' } else { c })?),
+                character => value.push(character),
+            }
+        }
+        labels.insert(label.to_owned(), value);
+        rest = characters.as_str().trim_start_matches(',');
+    }
+    rest.is_empty().then_some(labels)
+}
+
+#[test]
+fn a_page_of_metrics_is_taken_apart() {
+    let text = "# HELP a b\na 1\nb{pool=\"x, \\\"y\\\"\\n\",le=\"+Inf\"} 2.5\nc{} NaN\n";
+    let metrics = Metrics::parse(text);
+    assert_eq!(metrics.value("a", &[]), Some(1.0));
+    assert_eq!(metrics.value("b", &[("pool", "x, \"y\"\n"), ("le", "+Inf")]), Some(2.5));
+    assert!(metrics.value("c", &[]).is_some_and(f64::is_nan));
+    assert_eq!(metrics.value("b", &[("pool", "z")]), None);
+}
+
+#[test]
+fn the_address_is_found_in_the_log() {
+    let line =
+        "ts=2026-01-01T00:00:00Z level=info msg=listening address=127.0.0.1:4711 tls=false\n";
+    assert_eq!(listening(line), Some(SocketAddr::from(([127, 0, 0, 1], 4711))));
+}
