@@ -191,6 +191,17 @@ pub enum Health {
     Unhealthy,
 }
 
+impl Health {
+    /// The health in lower case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
 /// The figures everything is judged by.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]

@@ -10,6 +10,7 @@ mod listen;
 mod patience;
 mod response;
 mod routes;
+mod status;
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use hyper::body::Body;
-use hyper::header::{CONTENT_ENCODING, VARY};
+use hyper::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, VARY};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::timeout;
@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::encoding::accepts_gzip;
 use super::health::{Detailed, PoolHealth, Readiness, Resources, Service};
 use super::response::{self, Answer};
+use super::status;
 use super::{Reload, Settings};
 use crate::exposition::{CONTENT_TYPE, Chunk};
 use crate::process;
@@ -25,6 +26,7 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// What can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
+    Page,
     Metrics,
     Health,
     HealthReady,
@@ -39,6 +41,7 @@ impl Route {
     fn of(path: &str, telemetry_path: &str) -> Option<Self> {
         Some(match path {
             _ if path == telemetry_path => Self::Metrics,
+            "/" => Self::Page,
             "/health" => Self::Health,
             "/health/ready" => Self::HealthReady,
             "/health/detailed" => Self::HealthDetailed,
@@ -70,7 +73,8 @@ impl Route {
 
 /// Whether the metrics may be given out at a path without hiding another.
 pub(super) fn may_be_telemetry_path(path: &str) -> bool {
-    path.starts_with('/') && !path.contains(['?', '#']) && Route::of(path, "").is_none()
+    let hidden = Route::of(path, "").filter(|route| *route != Route::Page);
+    path.starts_with('/') && !path.contains(['?', '#']) && hidden.is_none()
 }
 
 /// All that is needed to answer.
@@ -147,6 +151,7 @@ impl App {
         let snapshot = Arc::clone(&self.snapshot.borrow());
         let now = SystemTime::now();
         match route {
+            Route::Page => page(&snapshot, now, &self.telemetry_path),
             Route::Metrics => metrics(&snapshot, accepts_gzip(headers)),
             Route::Health => response::json(StatusCode::OK, &Service::of(&snapshot, now)),
             Route::HealthReady => ready(&snapshot, now),
@@ -190,6 +195,14 @@ fn metrics(snapshot: &Snapshot, gzip: bool) -> Answer {
     if gzip {
         response::set(&mut answer, CONTENT_ENCODING, "gzip");
     }
+    answer
+}
+
+fn page(snapshot: &Snapshot, now: SystemTime, telemetry_path: &str) -> Answer {
+    let page = status::page(&Detailed::of(snapshot, Resources::now(), now), telemetry_path);
+    let mut answer = response::answer(StatusCode::OK, "text/html; charset=utf-8", [page.into()]);
+    answer.headers_mut().insert(CONTENT_SECURITY_POLICY, status::POLICY.clone());
+    response::set(&mut answer, CACHE_CONTROL, "no-store");
     answer
 }
 
@@ -326,12 +339,22 @@ mod tests {
 
     #[tokio::test]
     async fn every_answer_is_protected() {
-        for path in ["/metrics", "/health", "/nothing"] {
+        for path in ["/", "/metrics", "/health", "/nothing"] {
             let answer = get(now(), path).await;
             assert_eq!(answer.headers()["x-content-type-options"], "nosniff", "{path}");
             assert_eq!(answer.headers()["x-frame-options"], "DENY", "{path}");
             assert!(answer.headers().contains_key("content-security-policy"), "{path}");
         }
+    }
+
+    #[tokio::test]
+    async fn there_is_no_page_where_the_metrics_are_at_the_root() {
+        let page = get(now(), "/").await;
+        assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
+        let root = Settings { telemetry_path: "/".into(), ..Settings::default() };
+        let (app, ..) = app(&root, now());
+        let metrics = app.answer(request("GET", "/")).await;
+        assert_eq!(metrics.headers()["content-type"], CONTENT_TYPE);
     }
 
     #[test]

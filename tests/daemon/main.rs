@@ -2,11 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod app_health;
+mod application;
 mod cluster;
+mod http;
 mod layers;
+mod monitoring;
 mod pgbouncer;
 mod pool;
 mod process;
 mod recovery;
 mod settings;
 mod support;
+mod workers;

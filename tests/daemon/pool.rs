@@ -12,7 +12,7 @@ use sqlx::{Connection, Executor};
 use tokio::time::{sleep, timeout};
 
 /// One server for all tests here; it goes when the process does.
-static CLUSTER: LazyLock<Cluster> =
+pub(crate) static CLUSTER: LazyLock<Cluster> =
     LazyLock::new(|| Cluster::builder().setting("max_connections", "300").start().unwrap());
 
 fn options() -> PgConnectOptions {

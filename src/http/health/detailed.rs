@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::databases::DatabaseBody;
-use super::{PoolBody, Service, percent, rfc3339, seconds};
+use super::{PoolBody, Service, rfc3339, rounded, seconds};
 use crate::advice::Advice;
 use crate::process::{Host, Usage};
 use crate::reading::{Finding, Sessions};
@@ -15,16 +15,16 @@ use crate::snapshot::{Snapshot, SourceState, Thresholds};
 #[derive(Debug, Serialize)]
 pub(in crate::http) struct Detailed<'a> {
     #[serde(flatten)]
-    service: Service,
-    stale: bool,
-    thresholds: Marks,
-    pools: Vec<PoolBody<'a>>,
-    databases: Vec<DatabaseBody<'a>>,
-    activity: Vec<&'a Sessions>,
-    sources: Vec<SourceBody<'a>>,
-    advice: &'a [Advice],
-    findings: &'a [Finding],
-    resources: Resources,
+    pub(in crate::http) service: Service,
+    pub(in crate::http) stale: bool,
+    pub(in crate::http) thresholds: Marks,
+    pub(in crate::http) pools: Vec<PoolBody<'a>>,
+    pub(in crate::http) databases: Vec<DatabaseBody<'a>>,
+    pub(in crate::http) activity: Vec<&'a Sessions>,
+    pub(in crate::http) sources: Vec<SourceBody<'a>>,
+    pub(in crate::http) advice: &'a [Advice],
+    pub(in crate::http) findings: &'a [Finding],
+    pub(in crate::http) resources: Resources,
 }
 
 impl<'a> Detailed<'a> {
@@ -62,12 +62,11 @@ impl Resources {
     }
 }
 
+/// What everything is judged by.
 #[derive(Debug, Serialize)]
-struct Marks {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    warning_percent: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    critical_percent: Option<f64>,
+pub(in crate::http) struct Marks {
+    warning_percent: f64,
+    critical_percent: f64,
     query_target_seconds: f64,
     scale_at_seconds: f64,
     slow_query_seconds: f64,
@@ -77,27 +76,32 @@ struct Marks {
 impl Marks {
     fn of(thresholds: &Thresholds) -> Self {
         Self {
-            warning_percent: percent(Some(thresholds.warning)),
-            critical_percent: percent(Some(thresholds.critical)),
+            warning_percent: rounded(100.0 * thresholds.warning, 100.0),
+            critical_percent: rounded(100.0 * thresholds.critical, 100.0),
             query_target_seconds: seconds(thresholds.query_target),
             scale_at_seconds: seconds(thresholds.scale_at),
             slow_query_seconds: seconds(thresholds.slow_query),
             held_too_long_seconds: seconds(thresholds.held_too_long),
         }
     }
+
+    /// Where warning begins and where it ends.
+    pub(in crate::http) fn percents(&self) -> [f64; 2] {
+        [self.warning_percent, self.critical_percent]
+    }
 }
 
 #[derive(Debug, Serialize)]
-struct SourceBody<'a> {
-    name: &'a str,
-    status: &'static str,
-    failures: u64,
+pub(in crate::http) struct SourceBody<'a> {
+    pub(in crate::http) name: &'a str,
+    pub(in crate::http) status: &'static str,
+    pub(in crate::http) failures: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    read_duration_seconds: Option<f64>,
+    pub(in crate::http) read_duration_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    last_success: Option<String>,
+    pub(in crate::http) last_success: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a str>,
+    pub(in crate::http) error: Option<&'a str>,
 }
 
 impl<'a> SourceBody<'a> {

@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-pub(super) use databases::Readiness;
-pub(super) use detailed::{Detailed, Resources};
-pub(super) use pools::{Figures, PoolBody, PoolHealth, worst};
+pub(super) use databases::{DatabaseBody, Readiness};
+pub(super) use detailed::{Detailed, Marks, Resources, SourceBody};
+pub(super) use pools::{Figures, Latency, PoolBody, PoolHealth, WorkerBody, worst};
 
 use crate::process;
 use crate::snapshot::{Health, Snapshot};

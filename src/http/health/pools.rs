@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{percent, seconds};
 use crate::latency::Histogram;
 use crate::reading::{self, MaxOverflow, Origin, Timings, Totals, Worker};
-use crate::snapshot::{PoolState, Snapshot, Status};
+use crate::snapshot::{PoolState, Snapshot, Status, Thresholds};
 
 /// The name of the pool of poolwatch's own connections.
 const OWN_POOL: &str = "poolwatch";
@@ -53,7 +53,7 @@ pub(in crate::http) fn worst(snapshot: &Snapshot) -> Option<&PoolState> {
 #[derive(Debug, Serialize)]
 pub(in crate::http) struct PoolBody<'a> {
     pub(in crate::http) pool: &'a str,
-    source: &'static str,
+    pub(in crate::http) source: &'static str,
     pub(in crate::http) status: &'static str,
     #[serde(flatten)]
     pub(in crate::http) figures: Figures,
@@ -63,8 +63,11 @@ pub(in crate::http) struct PoolBody<'a> {
     pub(in crate::http) peak_utilization_percent: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::http) worker_count: Option<u64>,
+    /// Which figures are sums, when there is more than one worker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sums: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(in crate::http) notes: Vec<String>,
+    pub(in crate::http) notes: Vec<&'static str>,
     pub(in crate::http) recommendations: Vec<String>,
     #[serde(skip_serializing_if = "Latency::is_empty")]
     pub(in crate::http) latency: Latency,
@@ -80,7 +83,12 @@ impl<'a> PoolBody<'a> {
         Self {
             latency: Latency::of(&state.recent),
             counts: Counts::of(&state.pool.totals),
-            workers: state.pool.workers.iter().map(WorkerBody::of).collect(),
+            workers: state
+                .pool
+                .workers
+                .iter()
+                .map(|worker| WorkerBody::of(worker, &snapshot.thresholds))
+                .collect(),
             ..Self::brief(snapshot, state)
         }
     }
@@ -95,6 +103,7 @@ impl<'a> PoolBody<'a> {
             busiest_worker_utilization_percent: percent(state.busiest),
             peak_utilization_percent: percent(state.peak),
             worker_count: state.pool.worker_count,
+            sums: sums(state),
             notes: notes(state),
             recommendations: recommendations(snapshot, &state.pool.name),
             latency: Latency::default(),
@@ -104,30 +113,29 @@ impl<'a> PoolBody<'a> {
     }
 }
 
-/// What one must know to read the figures rightly.
-fn notes(state: &PoolState) -> Vec<String> {
-    let mut notes = Vec::new();
+fn sums(state: &PoolState) -> Option<String> {
     let workers = state.pool.workers.len();
-    if workers > 1 {
-        notes.push(format!(
+    (workers > 1).then(|| {
+        format!(
             "pool_size, max_overflow, capacity, checked_in, checked_out, overflow, pending and \
              utilization_percent are sums over {workers} workers; \
              status is judged on the busiest worker"
-        ));
-    }
-    match state.pool.origin {
-        Origin::Activity => notes.push(
-            "inferred from the sessions on the server: connections the pool has lent but that \
-             run no statement are not seen, so checked_out is a lower bound"
-                .into(),
+        )
+    })
+}
+
+/// What one must know to read the figures rightly.
+fn notes(state: &PoolState) -> Vec<&'static str> {
+    let origin = match state.pool.origin {
+        Origin::Activity => Some(
+            "inferred from the sessions on the server: a connection that is lent and runs no \
+             statement is not seen, so checked_out is a lower bound",
         ),
-        Origin::AppHealth => notes.push("the figures of the one worker that answered".into()),
-        Origin::Workers | Origin::Shared | Origin::Pgbouncer => {}
-    }
-    if state.status.is_none() {
-        notes.push("without a known capacity there is no utilization and no status".into());
-    }
-    notes
+        Origin::AppHealth => Some("the figures of the one worker that answered"),
+        Origin::Workers | Origin::Shared | Origin::Pgbouncer => None,
+    };
+    let blind = "without a known capacity there is no utilization and no status";
+    origin.into_iter().chain(state.status.is_none().then_some(blind)).collect()
 }
 
 fn recommendations(snapshot: &Snapshot, pool: &str) -> Vec<String> {
@@ -144,13 +152,16 @@ pub(in crate::http) struct WorkerBody<'a> {
     pub(in crate::http) app: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::http) age_seconds: Option<f64>,
+    pub(in crate::http) status: &'static str,
     #[serde(flatten)]
     pub(in crate::http) figures: Figures,
 }
 
 impl<'a> WorkerBody<'a> {
-    fn of(worker: &'a Worker) -> Self {
+    fn of(worker: &'a Worker, thresholds: &Thresholds) -> Self {
+        let status = worker.figures.utilization().map(|share| thresholds.status(share));
         Self {
+            status: status.map_or("unknown", Status::as_str),
             pid: worker.pid,
             app: worker.app.as_deref(),
             age_seconds: worker.age.map(seconds),
@@ -335,7 +346,7 @@ mod tests {
         assert_eq!((&body["checked_out"], &body["capacity"]), (&21.into(), &40.into()));
         assert_eq!(body["utilization_percent"], 52.5);
         assert_eq!(body["busiest_worker_utilization_percent"], 95.0);
-        assert!(body["notes"][0].as_str().unwrap().contains("sums over 2 workers"));
+        assert!(body["sums"].as_str().unwrap().contains("sums over 2 workers"));
         assert!(body["recommendations"][0].as_str().unwrap().contains("not closed"));
         assert_eq!(body["pools"][0]["workers"][0]["pid"], 812);
         assert_eq!(body["pools"][0]["workers"][0]["age_seconds"], 0.4);
