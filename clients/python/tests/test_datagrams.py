@@ -54,6 +54,7 @@ def test_reports_are_numbered_and_counters_never_fall(engine, receiver):
 
 def report_at_once(path, start):
     each = Reporter(path, "crowd")
+    each.period = 1.0
     for _ in range(ROUNDS):
         start.wait()
         each.report()

@@ -11,6 +11,8 @@ import secrets
 import socket
 import sys
 import threading
+from collections.abc import Iterable
+from itertools import takewhile
 from time import perf_counter
 from typing import Any, Callable, Protocol
 
@@ -22,8 +24,7 @@ from poolwatch.ledger import Ledger
 VERSION = 1
 JITTER = 0.1
 SEND_TIMEOUT = 0.1
-# A full queue is tried again by the reporter's own thread, which has nothing else to do.
-ATTEMPTS = 3
+FAREWELL_ATTEMPTS = 3
 # Periods without a report after which the application's own thread sends: uWSGI without
 # --enable-threads runs no other.
 OVERDUE_PERIODS = 2
@@ -115,8 +116,10 @@ class Reporter:
             pause = self.period * random.uniform(1 - JITTER, 1 + JITTER)
 
     def report(self) -> bool:
+        """Tries until the next report is due: the thread that waits has nothing else to do."""
         with self._turn:
-            return not self._ended.is_set() and self._send()
+            attempts = max(1, round(self.period / SEND_TIMEOUT))
+            return not self._ended.is_set() and self._send(attempts=attempts)
 
     def report_without_waiting(self) -> None:
         if self._turn.acquire(blocking=False):
@@ -128,14 +131,14 @@ class Reporter:
 
     def farewell(self) -> None:
         """The last report: its counters stay, its gauges go."""
-        if self._thread is None or not self._turn.acquire(timeout=1.0):
+        if self._thread is None or self._ended.is_set():
             return
-        try:
-            if not self._ended.is_set():
-                self._ended.set()
-                self._send(bye=True)
-        finally:
-            self._turn.release()
+        self._ended.set()
+        if self._turn.acquire(timeout=1.0):
+            try:
+                self._send(attempts=FAREWELL_ATTEMPTS, bye=True)
+            finally:
+                self._turn.release()
 
     def forked(self) -> None:
         """In the child: another instance, with no thread and nothing counted."""
@@ -144,16 +147,15 @@ class Reporter:
         for ledger in self.ledgers.values():
             ledger.forked()
 
-    def _send(
-        self, timeout: float = SEND_TIMEOUT, attempts: int = ATTEMPTS, bye: bool = False
-    ) -> bool:
+    def _send(self, attempts: int, timeout: float = SEND_TIMEOUT, bye: bool = False) -> bool:
         """Cumulative, so a report that does not arrive costs nothing but its second."""
         self.overdue_at = perf_counter() + OVERDUE_PERIODS * self.period
         self.sequence += 1
         try:
             taken = self._take_findings()
             pools = [ledger.snapshot() for ledger in list(self.ledgers.values())]
-            sent = send(self.path, self._datagram(pools, taken, bye), timeout, attempts)
+            going_on = (bye or not self._ended.is_set() for _ in range(attempts))
+            sent = send(self.path, self._datagram(pools, taken, bye), timeout, going_on)
             if not sent:
                 self._put_back(pools, taken)
         except Exception:
@@ -188,7 +190,7 @@ class Reporter:
             self.ledgers[pool["name"]].raise_peak(pool["peak"])
 
 
-def send(path: str, datagram: bytes, timeout: float, attempts: int = 1) -> bool:
+def send(path: str, datagram: bytes, timeout: float, going_on: Iterable[bool] = (True,)) -> bool:
     """A socket for each datagram and a path for each send.
 
     A connected one fails for ever after the sidecar's restart, and one kept open may have been
@@ -197,12 +199,13 @@ def send(path: str, datagram: bytes, timeout: float, attempts: int = 1) -> bool:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outgoing:
             outgoing.settimeout(timeout)
-            return any(_sent(outgoing, path, datagram) for _ in range(attempts))
+            return any(_sent(outgoing, path, datagram) for _ in takewhile(bool, going_on))
     except OSError:
         return False
 
 
 def _sent(outgoing: socket.socket, path: str, datagram: bytes) -> bool:
+    """False when the sidecar's queue is full, which it may soon no longer be."""
     try:
         outgoing.sendto(datagram, path)
     except (socket.timeout, BlockingIOError):
