@@ -12,5 +12,6 @@ mod pool;
 mod process;
 mod recovery;
 mod settings;
+mod shipped;
 mod support;
 mod workers;

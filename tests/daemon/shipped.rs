@@ -1,0 +1,77 @@
+//! What is shipped beside the program agrees with it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use poolwatch::config::{Config, Log, Sampling};
+use poolwatch::snapshot::Thresholds;
+use poolwatch::sources::{activity, app_health, pgbouncer, workers};
+use poolwatch::{http, postgres};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+fn example() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config/poolwatch.example.yml")
+}
+
+/// Every setting that a part knows, as it says itself when asked for one it does not.
+fn settings_of<T: DeserializeOwned>() -> BTreeSet<String> {
+    let error = serde_json::from_value::<T>(json!({"no such setting": 1}));
+    let error = error.err().expect("there is no such setting").to_string();
+    let (_, known) = error.split_once("expected").expect(&error);
+    known.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_example_has_every_setting_and_no_other() {
+    let file = config::File::from(example()).format(config::FileFormat::Yaml);
+    let read: Value =
+        config::Config::builder().add_source(file).build().unwrap().try_deserialize().unwrap();
+    for (place, known) in [
+        ("", settings_of::<Config>()),
+        ("/databases/primary", settings_of::<postgres::Settings>()),
+        ("/pools/api/app_health", settings_of::<app_health::Settings>()),
+        ("/pools/bouncer/pgbouncer", settings_of::<pgbouncer::Settings>()),
+        ("/pools/inferred/activity", settings_of::<activity::Settings>()),
+        ("/workers", settings_of::<workers::Settings>()),
+        ("/sampling", settings_of::<Sampling>()),
+        ("/thresholds", settings_of::<Thresholds>()),
+        ("/web", settings_of::<http::Settings>()),
+        ("/log", settings_of::<Log>()),
+    ] {
+        let section = read.pointer(place).and_then(Value::as_object).expect(place);
+        let shown: BTreeSet<String> = section.keys().cloned().collect();
+        assert_eq!(shown, known, "{place}");
+    }
+}
+
+#[test]
+fn the_example_shows_the_defaults() {
+    let config = Config::load(Some(&example()), &HashMap::new()).unwrap();
+    assert_eq!(config.sampling, Sampling::default());
+    assert_eq!(config.thresholds, Thresholds::default());
+    assert_eq!(config.workers, workers::Settings::default());
+    assert_eq!(config.web, http::Settings::default());
+    assert_eq!(config.log, Log::default());
+    let shown = &config.databases["primary"];
+    let postgres::Settings { statement_timeout, lock_timeout, connect_timeout, .. } =
+        postgres::Settings::default();
+    assert_eq!(
+        (shown.statement_timeout, shown.lock_timeout, shown.connect_timeout),
+        (statement_timeout, lock_timeout, connect_timeout)
+    );
+}
+
+#[test]
+fn the_alerts_judge_by_the_same_marks() {
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts/rules.yml");
+    let rules = std::fs::read_to_string(rules).unwrap();
+    let Thresholds { warning, critical, .. } = Thresholds::default();
+    for (alert, mark) in
+        [("PoolUtilizationWarning", warning), ("PoolUtilizationCritical", critical)]
+    {
+        let (_, rule) = rules.split_once(&format!("alert: {alert}\n")).expect(alert);
+        let rule = rule.split("- alert:").next().unwrap();
+        assert!(rule.contains(&format!("> {mark}")), "{alert}: {rule}");
+    }
+}
