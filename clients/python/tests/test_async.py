@@ -34,7 +34,10 @@ async def in_thread(receiver, **expected):
     return await asyncio.to_thread(receiver.pool, **expected)
 
 
-def test_every_call_of_many_tasks_is_counted_exactly(engine, receiver):
+def test_every_call_of_many_tasks_is_counted_exactly(url, async_driver, receiver):
+    engine = create_async_engine(url(async_driver), pool_size=2, max_overflow=1)
+    poolwatch.watch(engine, pool="web", socket=receiver.path)
+
     async def one():
         async with engine.begin() as connection:
             await connection.execute(text("select 1"))
