@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::advice::Advice;
 use crate::exposition::Chunk;
-use crate::reading::{Figures, Finding, Pool, Sessions, Timings};
+use crate::reading::{Figures, Finding, Origin, Pool, Sessions, Timings};
 
 /// All that is known at one moment.
 #[derive(Clone, Debug)]
@@ -95,7 +95,8 @@ pub struct PoolState {
     pub busiest: Option<f64>,
     /// The highest of any worker in the last minute.
     pub peak: Option<f64>,
-    /// Judged on the busiest worker; absent without a capacity.
+    /// Judged on the busiest worker; absent without a capacity, and for poolwatch's own pool, which
+    /// is as small as it can be and so often full.
     pub status: Option<Status>,
     /// What was timed in the last five minutes.
     pub recent: Timings,
@@ -110,7 +111,9 @@ impl PoolState {
         Self {
             utilization: sum.utilization(),
             peak: peak.into_iter().chain(busiest).reduce(highest),
-            status: busiest.map(|utilization| thresholds.status(utilization)),
+            status: busiest
+                .filter(|_| pool.origin != Origin::Shared)
+                .map(|utilization| thresholds.status(utilization)),
             busiest,
             sum,
             pool,
@@ -254,7 +257,7 @@ impl Thresholds {
 mod tests {
     use super::Status::{Critical, Healthy, Warning};
     use super::*;
-    use crate::reading::{MaxOverflow, Origin, Totals, Worker};
+    use crate::reading::{MaxOverflow, Totals, Worker};
 
     #[test]
     fn the_edges_belong_to_warning() {

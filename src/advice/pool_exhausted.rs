@@ -4,6 +4,8 @@ use super::{Advice, Severity};
 use crate::snapshot::PoolState;
 
 pub(super) fn judge(state: &PoolState) -> Option<Advice> {
+    // poolwatch's own readings wait for one another by design; its pool has no status.
+    state.status?;
     let pending = state.sum.pending.filter(|pending| *pending > 0)?;
     // Callers pass through "pending" for an instant while a connection is made; only a worker with
     // nothing left keeps them there.
