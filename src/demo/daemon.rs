@@ -19,6 +19,8 @@ pub(super) struct Settings<'a> {
     pub(super) database: &'a str,
     /// The application's health endpoint.
     pub(super) health: &'a str,
+    /// Where its workers report.
+    pub(super) socket: &'a Path,
     /// Workers of the application, each with a pool of 5 + 15.
     pub(super) workers: u32,
 }
@@ -41,7 +43,12 @@ impl Settings<'_> {
         });
         let settings = json!({
             "databases": {"primary": {"url": self.database}},
-            "pools": {"api": {"app_health": {"url": self.health}}, "inferred": {"activity": activity}},
+            "workers": {"socket": self.socket},
+            "pools": {
+                "web": {"workers": {}},
+                "api": {"app_health": {"url": self.health}},
+                "inferred": {"activity": activity},
+            },
         });
         format!("{settings:#}\n")
     }
@@ -60,7 +67,7 @@ impl Daemon {
         let mut command = Command::new(std::env::current_exe().map_err(Error::io("poolwatch"))?);
         command.arg("run").arg("--config.file").arg(&file).arg("--log.format=logfmt");
         command.arg(format!("--web.listen-address={listen}"));
-        for variable in ["DATABASE_URL", "DATA_SOURCE_NAME", "DATA_SOURCE_URI", "LOG_LEVEL"] {
+        for variable in ["DATABASE_URL", "DATA_SOURCE_NAME", "DATA_SOURCE_URI"] {
             command.env_remove(variable);
         }
         let mut process = start_logged(&mut command, &log)?;

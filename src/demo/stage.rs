@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
@@ -42,7 +42,7 @@ async fn show_built_in(options: &Options) -> Result<Infallible, Error> {
     let cluster = database()?;
     cluster.sql_in(DATABASE, &format!("SET ROLE redditbot;\n{SCHEMA}"))?;
     let url: PgConnectOptions = cluster.url_as("redditbot", DATABASE).parse()?;
-    let workload = Workload::start(url, options.breath);
+    let workload = Workload::start(url, &socket(&cluster), options.breath);
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(Error::io("127.0.0.1"))?;
     let address = listener.local_addr().map_err(Error::io("127.0.0.1"))?;
@@ -66,11 +66,10 @@ async fn show_application(folder: &Path, options: &Options) -> Result<Infallible
     say("Preparing the application (the first time this takes a minute) …");
     application::prepare(folder).await?;
     let cluster = database()?;
-    let socket = cluster.folder().join("poolwatch.sock");
     let url = cluster.url_as("redditbot", DATABASE) + "&plugin=poolwatch&poolwatch_pool=web";
     let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, 8000));
     let mut application =
-        Application::start(folder, cluster.folder(), &url, &socket, wanted).await?;
+        Application::start(folder, cluster.folder(), &url, &socket(&cluster), wanted).await?;
     let health = format!("http://{}{}", application.address, endpoint::PATH);
     let mut daemon = watch(&cluster, &health, 4, options).await?;
     say(&format!("The application, of which one worker of four answers: {health}"));
@@ -93,6 +92,11 @@ fn database() -> Result<Cluster, Error> {
     Ok(cluster)
 }
 
+/// Where the application's workers report.
+fn socket(cluster: &Cluster) -> PathBuf {
+    cluster.folder().join("poolwatch.sock")
+}
+
 async fn watch(
     cluster: &Cluster,
     health: &str,
@@ -100,7 +104,8 @@ async fn watch(
     options: &Options,
 ) -> Result<Daemon, Error> {
     let database = cluster.url_as("poolwatch", DATABASE);
-    let settings = Settings { database: &database, health, workers };
+    let socket = socket(cluster);
+    let settings = Settings { database: &database, health, socket: &socket, workers };
     let usual = || free((Ipv4Addr::LOCALHOST, 8001).into()).to_string();
     let listen = options.listen.clone().unwrap_or_else(usual);
     Daemon::start(&settings, cluster.folder(), &listen).await

@@ -1,6 +1,7 @@
 //! The built-in application: callers that share one pool, and a load that breathes.
 
 use std::f64::consts::TAU;
+use std::path::Path;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
@@ -63,10 +64,12 @@ impl Breathing {
 }
 
 impl Workload {
-    /// Callers with a pool of their own on this database, in this long a breath.
-    pub(super) fn start(options: PgConnectOptions, breath: Duration) -> Self {
+    /// Callers with a pool of their own on this database, which it reports to this socket, and so
+    /// long a breath.
+    pub(super) fn start(options: PgConnectOptions, socket: &Path, breath: Duration) -> Self {
         let options = options.application_name("reddit-bot");
         let pool = SharedPool::new("web", options, Settings::default());
+        pool.report_to(socket, "web");
         let breathing = Breathing { began: Instant::now(), breath };
         let mut callers = JoinSet::new();
         for number in 0..CALLERS {
@@ -107,18 +110,20 @@ async fn browse(pool: SharedPool, breathing: Breathing) {
 /// One request. What fails is counted by the pool; the caller comes again a little later.
 async fn work(pool: &SharedPool, turn: u32, hold: Duration) {
     let Ok(mut checkout) = pool.acquire().await else { return sleep(IDLE).await };
-    let done = serve(&mut checkout, turn).await;
-    sleep(if done.is_ok() { hold } else { IDLE }).await;
+    if serve(&mut checkout, turn, hold).await.is_err() {
+        sleep(IDLE).await;
+    }
 }
 
-async fn serve(checkout: &mut Checkout, turn: u32) -> Result<(), sqlx::Error> {
+/// In a transaction from the first statement until the answer is sent, as `SQLAlchemy`'s sessions are.
+async fn serve(checkout: &mut Checkout, turn: u32, hold: Duration) -> Result<(), sqlx::Error> {
     let client = i64::from(turn % 50 + 1);
     let query = QUERIES[turn as usize % QUERIES.len()];
-    sqlx::query(query).bind(client).fetch_all(&mut *checkout).await?;
+    let mut transaction = checkout.begin().await?;
+    sqlx::query(query).bind(client).fetch_all(&mut transaction).await?;
     if turn.is_multiple_of(4) {
-        let mut transaction = checkout.begin().await?;
         sqlx::query(RECORD).bind(client).execute(&mut transaction).await?;
-        transaction.commit().await?;
     }
-    Ok(())
+    sleep(hold).await;
+    transaction.commit().await
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -122,6 +123,8 @@ impl Builder {
         let mut command = poolwatch();
         command.arg("run").arg("--config.file").arg(file);
         command.arg("--web.listen-address=127.0.0.1:0").args(&self.arguments);
+        // Each has a workers' socket of its own.
+        command.env("POOLWATCH__WORKERS__SOCKET", folder.path().join("poolwatch.sock"));
         command.envs(self.variables.iter().cloned());
         command
     }
@@ -167,6 +170,11 @@ impl Daemon {
 
     pub(crate) fn pid(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Where workers report.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("poolwatch.sock")
     }
 
     /// All it has printed so far.
