@@ -4,6 +4,7 @@
 mod app_health;
 mod application;
 mod cluster;
+mod end_to_end;
 mod http;
 mod layers;
 mod monitoring;
