@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -11,10 +12,15 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::server::TlsStream;
 
 use super::Settings;
 use super::patience::{Patience, Patient, Phase, Progress};
 use super::routes::App;
+use super::web_config::{self, WebConfig};
 
 /// The most bytes in a request's head.
 const HEAD_LIMIT: usize = 16 * 1024;
@@ -26,36 +32,80 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     Content-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\n\
     Content-Length: 35\r\n\r\n{\"message\":\"too many connections\"}\n";
 
+/// What a client is told that speaks HTTP where TLS is spoken, in the words of Go's server.
+const PLAIN: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\r\n\
+    Client sent an HTTP request to an HTTPS server.\n";
+
 /// What every connection shares.
 pub(super) struct Connections {
     /// The most connections at once.
     pub(super) limit: usize,
     app: Arc<App>,
     patience: Patience,
+    handshake_timeout: Duration,
     stopping: watch::Receiver<bool>,
+    web_config: Option<Arc<WebConfig>>,
 }
 
 impl Connections {
-    pub(super) fn new(settings: &Settings, app: Arc<App>, stopping: watch::Receiver<bool>) -> Self {
-        Self { limit: settings.max_connections, app, patience: settings.patience(), stopping }
+    pub(super) fn new(
+        settings: &Settings,
+        app: Arc<App>,
+        stopping: watch::Receiver<bool>,
+        web_config: Option<Arc<WebConfig>>,
+    ) -> Self {
+        let (patience, handshake_timeout) = (settings.patience(), settings.handshake_timeout);
+        let limit = settings.max_connections;
+        Self { limit, app, patience, handshake_timeout, stopping, web_config }
     }
 
     /// Answers a connection's requests until it ends.
     pub(super) fn serve(&self, stream: TcpStream) -> impl Future<Output = ()> + use<> {
-        let (app, patience, stopping) =
+        let (app, patience, mut stopping) =
             (Arc::clone(&self.app), self.patience, self.stopping.clone());
+        let (web_config, time) = (self.web_config.clone(), self.handshake_timeout);
         async move {
             // Answers are small and written at once: waiting for more to send only delays them.
             stream.set_nodelay(true).ok();
-            exchange(stream, app, patience, stopping).await;
+            let Some(tls) = web_config.as_ref().and_then(|config| config.tls()) else {
+                return exchange(stream, app, patience, stopping).await;
+            };
+            let shaken = tokio::select! {
+                shaken = timeout(time, shake(stream, tls)) => shaken,
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+            };
+            match shaken {
+                Ok(Ok(stream)) => exchange(stream, app, patience, stopping).await,
+                Ok(Err(error)) => tracing::debug!(error = &*error, "a TLS handshake failed"),
+                Err(_) => tracing::debug!("a TLS handshake took too long"),
+            }
         }
     }
 
     /// Turns a connection away, without waiting for anything.
     pub(super) fn refuse(&self, stream: &TcpStream) {
         tracing::debug!(limit = self.limit, "too many connections");
-        stream.try_write(FULL).ok();
+        if self.web_config.as_ref().is_none_or(|config| !config.speaks_tls()) {
+            stream.try_write(FULL).ok();
+        }
     }
+}
+
+/// The TLS handshake of one connection.
+async fn shake(
+    stream: TcpStream,
+    config: Result<Arc<ServerConfig>, web_config::Error>,
+) -> Result<TlsStream<TcpStream>, Box<dyn std::error::Error + Send + Sync>> {
+    let config = config.inspect_err(|error| {
+        tracing::error!(error = error as &dyn std::error::Error, "the web configuration is broken");
+    })?;
+    let mut first = [0];
+    stream.peek(&mut first).await?;
+    if first[0].is_ascii_uppercase() {
+        stream.try_write(PLAIN).ok();
+        return Err("the client speaks HTTP without TLS".into());
+    }
+    Ok(TlsAcceptor::from(config).accept(stream).await?)
 }
 
 async fn exchange(

@@ -11,7 +11,9 @@ mod patience;
 mod response;
 mod routes;
 mod status;
+mod web_config;
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,6 +31,7 @@ use crate::snapshot::Snapshot;
 use connection::Connections;
 use patience::Patience;
 use routes::App;
+use web_config::WebConfig;
 
 /// Asks for the settings to be read again; the answer says whether they were, or why not.
 pub type Reload = mpsc::Sender<oneshot::Sender<Result<(), String>>>;
@@ -106,7 +109,7 @@ pub enum Error {
     TelemetryPath(String),
     /// The file with TLS, users, headers and rate limit cannot be used.
     #[error("the web configuration {0:?} cannot be used")]
-    WebConfig(PathBuf),
+    WebConfig(PathBuf, #[source] web_config::Error),
 }
 
 impl Settings {
@@ -118,11 +121,22 @@ impl Settings {
         if self.listen_addresses.is_empty() {
             return Err(Error::NoAddress);
         }
-        if let Some(file) = &self.web_config_file {
-            return Err(Error::WebConfig(file.clone()));
-        }
+        let web_config = self.web_config()?.map(Arc::new);
         let listeners = self.listen_addresses.iter().map(|address| listen::bind(address));
-        Ok(Server { listeners: listeners.collect::<Result<_, _>>()?, settings: self.clone() })
+        let listeners = listeners.collect::<Result<_, _>>()?;
+        Ok(Server { listeners, web_config, settings: self.clone() })
+    }
+
+    /// Reads the web configuration and what it names, without listening.
+    pub fn check_web_config(&self) -> Result<(), Error> {
+        self.web_config().map(drop)
+    }
+
+    fn web_config(&self) -> Result<Option<WebConfig>, Error> {
+        let open = |file: &PathBuf| {
+            WebConfig::open(file).map_err(|error| Error::WebConfig(file.clone(), error))
+        };
+        self.web_config_file.as_ref().map(open).transpose()
     }
 
     fn patience(&self) -> Patience {
@@ -131,10 +145,16 @@ impl Settings {
 }
 
 /// A server that listens and does not answer yet.
-#[derive(Debug)]
 pub struct Server {
     listeners: Vec<std::net::TcpListener>,
+    web_config: Option<Arc<WebConfig>>,
     settings: Settings,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("Server").field(&self.addresses()).finish()
+    }
 }
 
 impl Server {
@@ -154,8 +174,10 @@ impl Server {
         shutdown: impl Future<Output = ()>,
     ) {
         let (stop, stopping) = watch::channel(false);
-        let app = Arc::new(App::new(&self.settings, snapshot, reload, stopping.clone()));
-        let connections = Connections::new(&self.settings, app, stopping);
+        let app =
+            App::new(&self.settings, snapshot, reload, stopping.clone(), self.web_config.clone());
+        let connections =
+            Connections::new(&self.settings, Arc::new(app), stopping, self.web_config);
         let listeners: Vec<_> = self.listeners.into_iter().map(ready).collect();
         let mut tasks = JoinSet::new();
         tokio::select! {

@@ -112,13 +112,17 @@ pub(super) fn set(answer: &mut Answer, name: HeaderName, value: &'static str) {
     answer.headers_mut().insert(name, HeaderValue::from_static(value));
 }
 
-/// Headers that keep a browser from doing anything with an answer but show it.
+/// Headers that keep a browser from doing anything with an answer but show it, where the answer
+/// has no other.
 pub(super) fn protect(answer: &mut Answer) {
-    set(answer, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(answer, header::X_FRAME_OPTIONS, "DENY");
-    set(answer, header::REFERRER_POLICY, "no-referrer");
-    let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-    answer.headers_mut().entry(header::CONTENT_SECURITY_POLICY).or_insert(policy);
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ] {
+        answer.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
 }
 
 #[cfg(test)]

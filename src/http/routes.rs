@@ -13,6 +13,7 @@ use super::encoding::accepts_gzip;
 use super::health::{Detailed, PoolHealth, Readiness, Resources, Service};
 use super::response::{self, Answer};
 use super::status;
+use super::web_config::WebConfig;
 use super::{Reload, Settings};
 use crate::exposition::{CONTENT_TYPE, Chunk};
 use crate::process;
@@ -85,6 +86,7 @@ pub(super) struct App {
     telemetry_path: String,
     enable_lifecycle: bool,
     requests: Option<Arc<Semaphore>>,
+    web_config: Option<Arc<WebConfig>>,
 }
 
 impl App {
@@ -93,6 +95,7 @@ impl App {
         snapshot: watch::Receiver<Arc<Snapshot>>,
         reload: Reload,
         stopping: watch::Receiver<bool>,
+        web_config: Option<Arc<WebConfig>>,
     ) -> Self {
         let limit = settings.max_requests;
         Self {
@@ -102,12 +105,17 @@ impl App {
             telemetry_path: settings.telemetry_path.clone(),
             enable_lifecycle: settings.enable_lifecycle,
             requests: (limit > 0).then(|| Arc::new(Semaphore::new(limit))),
+            web_config,
         }
     }
 
     /// Answers one request.
     pub(super) async fn answer(&self, request: Request<impl Body>) -> Answer {
-        let mut answer = self.respond(&request).await;
+        let respond = self.respond(&request);
+        let mut answer = match &self.web_config {
+            Some(web_config) => web_config.guard(request.headers(), respond).await,
+            None => respond.await,
+        };
         response::protect(&mut answer);
         tracing::debug!(
             method = %request.method(),
@@ -229,7 +237,7 @@ mod tests {
         let (reload, asked) = mpsc::channel(1);
         let (stop, stopping) = watch::channel(false);
         let (_, snapshot) = watch::channel(Arc::new(snapshot));
-        (App::new(settings, snapshot, reload, stopping), asked, stop)
+        (App::new(settings, snapshot, reload, stopping, None), asked, stop)
     }
 
     fn request(method: &str, path: &str) -> Request<Full<Bytes>> {

@@ -3,6 +3,7 @@
 //!
 //! [`SharedPool`]: crate::pool::SharedPool
 
+mod bounds;
 mod wire;
 
 use std::path::PathBuf;
@@ -245,6 +246,9 @@ mod tests {
             ("/pools/0/name", json!(""), Malformed),
             ("/pools/0/name", json!("é".repeat(NAME + 1)), Malformed),
             ("/pools/0/checked_out", json!(-1), Malformed),
+            ("/pools/0/size", json!(u64::MAX), Malformed),
+            ("/pools/0/max_overflow", json!(u64::MAX), Malformed),
+            ("/pools/0/query/sum", json!(1e300), Malformed),
             ("/pools/0/oldest", json!(-0.1), Malformed),
             ("/pools/0/query/sum", json!(-0.1), Malformed),
             ("/pools/0/query/counts", json!([1, 2]), Bounds),

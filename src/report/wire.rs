@@ -1,16 +1,21 @@
 //! The JSON of a report, field by field.
 
-use std::fmt;
 use std::time::Duration;
 
-use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use super::bounds::Bounds;
 use super::{FINDINGS, NAME, POOLS, Reason, STATEMENT};
 use crate::latency::{self, ACQUIRE_BOUNDS, BOUNDS};
 use crate::reading::{self, Figures, MaxOverflow, Timings, Totals};
 
 const VERSION: u64 = 1;
+
+/// More connections than any pool has.
+const MOST_CONNECTIONS: u64 = u32::MAX as u64;
+
+/// More seconds than any application has run, all its statements together.
+const LONGEST: f64 = 1e15;
 
 #[derive(Deserialize, Serialize)]
 pub(super) struct Report {
@@ -209,7 +214,7 @@ fn period(seconds: f64) -> Result<Duration, Reason> {
 impl Pool {
     fn checked(self) -> Result<super::Pool, Reason> {
         let (figures, totals) = (self.figures(), self.totals());
-        if figures.oldest_checkout.is_some_and(|oldest| !(oldest.is_finite() && oldest >= 0.0)) {
+        if !self.is_plausible() {
             return Err(Reason::Malformed);
         }
         let timings = Timings {
@@ -219,6 +224,20 @@ impl Pool {
             commit: Histogram::checked(self.commit, BOUNDS)?,
         };
         Ok(super::Pool { name: name(self.name)?, figures, totals, timings })
+    }
+
+    /// Whether the figures of many such pools can be summed.
+    fn is_plausible(&self) -> bool {
+        let figures = [
+            self.size,
+            self.max_overflow.flatten(),
+            self.checked_in,
+            self.checked_out,
+            self.pending,
+            self.peak,
+        ];
+        let few = figures.into_iter().flatten().all(|figure| figure <= MOST_CONNECTIONS);
+        few && self.oldest.is_none_or(|oldest| (0.0..=LONGEST).contains(&oldest))
     }
 
     fn figures(&self) -> Figures {
@@ -262,7 +281,7 @@ impl Pool {
         Self {
             name: pool.name.clone(),
             size: figures.size,
-            max_overflow: figures.max_overflow.map(MaxOverflow::limit),
+            max_overflow: figures.max_overflow.map(limit),
             checked_in: figures.checked_in,
             checked_out: figures.checked_out,
             pending: figures.pending,
@@ -284,6 +303,11 @@ impl Pool {
     }
 }
 
+/// A limit that no pool can reach is none.
+fn limit(more: MaxOverflow) -> Option<u64> {
+    more.limit().filter(|limit| *limit <= MOST_CONNECTIONS)
+}
+
 impl Histogram {
     fn checked(
         reported: Option<Self>,
@@ -293,7 +317,8 @@ impl Histogram {
         if counts.len() != bounds.len() + 1 {
             return Err(Reason::Bounds);
         }
-        latency::Histogram::from_counts(bounds, counts, sum).map(Some).ok_or(Reason::Malformed)
+        let histogram = latency::Histogram::from_counts(bounds, counts, sum);
+        histogram.filter(|_| sum <= LONGEST).map(Some).ok_or(Reason::Malformed)
     }
 
     fn of(histogram: &latency::Histogram) -> Self {
@@ -327,58 +352,5 @@ impl Finding {
             rows: finding.rows,
             location: finding.location.clone(),
         }
-    }
-}
-
-/// The bounds a client says it counts by: compared as they are read, for nothing else is ever done
-/// with them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bounds {
-    Query,
-    Acquire,
-    Other,
-}
-
-impl Serialize for Bounds {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Query => BOUNDS.serialize(serializer),
-            Self::Acquire => ACQUIRE_BOUNDS.serialize(serializer),
-            Self::Other => serializer.serialize_none(),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Bounds {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(Compared)
-    }
-}
-
-struct Compared;
-
-impl<'de> Visitor<'de> for Compared {
-    type Value = Bounds;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a list of seconds")
-    }
-
-    #[expect(clippy::float_cmp, reason = "a client with the same bounds writes the same figures")]
-    fn visit_seq<A: SeqAccess<'de>>(self, mut said: A) -> Result<Bounds, A::Error> {
-        let first = said.next_element::<f64>()?;
-        let (ours, same) = match first {
-            Some(first) if first == BOUNDS[0] => (BOUNDS, Bounds::Query),
-            Some(first) if first == ACQUIRE_BOUNDS[0] => (ACQUIRE_BOUNDS, Bounds::Acquire),
-            _ => (&[][..], Bounds::Other),
-        };
-        let mut equal = true;
-        for bound in ours.iter().skip(1) {
-            equal &= said.next_element::<f64>()? == Some(*bound);
-        }
-        while said.next_element::<IgnoredAny>()?.is_some() {
-            equal = false;
-        }
-        Ok(if equal { same } else { Bounds::Other })
     }
 }

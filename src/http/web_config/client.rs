@@ -1,0 +1,193 @@
+//! Certificates of clients, checked as Go checks them.
+//!
+//! Two things differ from what rustls does by itself. A certificate may be asked for and taken
+//! unchecked; and a self-signed certificate that stands in the CA file is accepted as the client's
+//! own, which is what `openssl req -x509` makes and what people use.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_rustls::rustls;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme,
+};
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
+
+use super::file::TlsSettings;
+use super::tls::{self, Error};
+
+/// What is asked of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Policy {
+    name: &'static str,
+    ask: bool,
+    require: bool,
+    verify: bool,
+}
+
+impl Policy {
+    fn of(name: &str) -> Option<Self> {
+        let (name, ask, require, verify) = match name {
+            "" | "NoClientCert" => ("NoClientCert", false, false, false),
+            "RequestClientCert" => ("RequestClientCert", true, false, false),
+            "RequireAnyClientCert" | "RequireClientCert" => {
+                ("RequireAnyClientCert", true, true, false)
+            }
+            "VerifyClientCertIfGiven" => ("VerifyClientCertIfGiven", true, false, true),
+            "RequireAndVerifyClientCert" => ("RequireAndVerifyClientCert", true, true, true),
+            _ => return None,
+        };
+        Some(Self { name, ask, require, verify })
+    }
+}
+
+/// The check of clients' certificates that the settings ask for.
+pub(super) fn verifier(
+    settings: &TlsSettings,
+    authorities: Option<&[u8]>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+    let named = &settings.client_auth_type.0;
+    let policy = Policy::of(named).ok_or_else(|| Error::ClientAuth(named.clone()))?;
+    if authorities.is_some() && !policy.ask {
+        return Err(Error::CaWithoutPolicy);
+    }
+    if authorities.is_none() && policy.verify {
+        return Err(Error::PolicyWithoutCa(policy.name));
+    }
+    let trusted = authorities.map(|text| tls::chain(text, "client_ca or client_ca_file"));
+    let trusted = trusted.transpose()?.unwrap_or_default();
+    let by_chain = policy.verify.then(|| by_chain(&trusted, provider)).transpose()?;
+    let allowed = settings.client_allowed_sans.iter().map(|name| name.0.clone()).collect();
+    Ok(Arc::new(Verifier { policy, trusted, by_chain, allowed, provider: Arc::clone(provider) }))
+}
+
+fn by_chain(
+    trusted: &[CertificateDer<'static>],
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in trusted {
+        roots.add(certificate.clone()).map_err(Error::Ca)?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        .build()
+        .map_err(Error::Verifier)
+}
+
+#[derive(Debug)]
+struct Verifier {
+    policy: Policy,
+    trusted: Vec<CertificateDer<'static>>,
+    by_chain: Option<Arc<dyn ClientCertVerifier>>,
+    /// Names of which a certificate has to carry one; any will do when there are none.
+    allowed: Vec<String>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ClientCertVerifier for Verifier {
+    fn offer_client_auth(&self) -> bool {
+        self.policy.ask
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.policy.require
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.by_chain.as_ref().map_or(&[], |verifier| verifier.root_hint_subjects())
+    }
+
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        if let Some(by_chain) = &self.by_chain {
+            if self.trusted.iter().any(|trusted| trusted == certificate) {
+                in_its_time(&parse(certificate)?, now)?;
+            } else {
+                by_chain.verify_client_cert(certificate, intermediates, now)?;
+            }
+        }
+        if !self.allowed.is_empty() {
+            carries_one_of(&parse(certificate)?, &self.allowed)?;
+        }
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn parse(certificate: &CertificateDer<'_>) -> Result<Certificate, rustls::Error> {
+    Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding.into())
+}
+
+fn in_its_time(certificate: &Certificate, now: UnixTime) -> Result<(), CertificateError> {
+    let validity = certificate.tbs_certificate().validity();
+    let now = Duration::from_secs(now.as_secs());
+    if now < validity.not_before.to_unix_duration() {
+        Err(CertificateError::NotValidYet)
+    } else if now > validity.not_after.to_unix_duration() {
+        Err(CertificateError::Expired)
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether a DNS name, e-mail address, IP address or URI of the certificate is one of `allowed`.
+fn carries_one_of(certificate: &Certificate, allowed: &[String]) -> Result<(), CertificateError> {
+    let names = certificate.tbs_certificate().get_extension::<SubjectAltName>();
+    let names = names.map_err(|_| CertificateError::BadEncoding)?;
+    let names = names.map(|(_, names)| names.0).unwrap_or_default();
+    let carried = names.iter().filter_map(text).any(|name| allowed.contains(&name));
+    if carried { Ok(()) } else { Err(CertificateError::NotValidForName) }
+}
+
+fn text(name: &GeneralName) -> Option<String> {
+    match name {
+        GeneralName::DnsName(name)
+        | GeneralName::Rfc822Name(name)
+        | GeneralName::UniformResourceIdentifier(name) => Some(name.to_string()),
+        GeneralName::IpAddress(address) => address_of(address.as_bytes()).map(|ip| ip.to_string()),
+        _ => None,
+    }
+}
+
+fn address_of(bytes: &[u8]) -> Option<IpAddr> {
+    let short = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    short.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
+}

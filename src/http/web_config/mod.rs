@@ -1,0 +1,165 @@
+//! TLS, users, headers and a rate limit, in the format of Prometheus' exporter-toolkit.
+//!
+//! As there: the file is followed while the daemon runs, users and headers by each request and
+//! certificates by each handshake. Broken at the start it is an error; broken later, requests get
+//! 500 and handshakes fail until it is mended. Whether there is TLS, and the rate limit, are
+//! settled at the start.
+
+mod client;
+mod duration;
+mod file;
+mod fresh;
+mod rate;
+mod tls;
+mod users;
+
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use hyper::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use hyper::{HeaderMap, StatusCode};
+use tokio_rustls::rustls::ServerConfig;
+
+use super::response::{self, Answer};
+use file::File;
+use fresh::Fresh;
+use rate::RateLimit;
+use users::{Gate, Users};
+
+/// Why the file cannot be used.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Error(Arc<Reason>);
+
+impl From<Reason> for Error {
+    fn from(reason: Reason) -> Self {
+        Self(Arc::new(reason))
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Reason {
+    #[error("it cannot be read")]
+    Read(#[source] io::Error),
+    #[error("it is not as it should be")]
+    Yaml(#[source] yaml_serde::Error),
+    #[error("{0}")]
+    Value(String),
+    #[error("tls_server_config cannot be had")]
+    Tls(#[source] tls::Error),
+    #[error("tls_server_config is gone; to serve without TLS, start again")]
+    NoTls,
+}
+
+/// The file, followed.
+pub(super) struct WebConfig {
+    path: PathBuf,
+    contents: Fresh<Result<Arc<Contents>, Error>>,
+    tls: Option<Fresh<Result<Arc<ServerConfig>, Error>>>,
+    rate_limit: Option<RateLimit>,
+    gate: Gate,
+}
+
+/// What a request needs of the file.
+struct Contents {
+    file: File,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    users: Users,
+}
+
+impl Contents {
+    fn read(path: &Path) -> Result<Arc<Self>, Error> {
+        let text = std::fs::read_to_string(path).map_err(Reason::Read)?;
+        let file = File::parse(&text).map_err(Reason::Yaml)?;
+        let headers = file.headers().map_err(Reason::Value)?;
+        let users = Users::of(&file.basic_auth_users).map_err(Reason::Value)?;
+        Ok(Arc::new(Self { file, headers, users }))
+    }
+
+    fn tls(&self, folder: &Path) -> Result<Arc<ServerConfig>, Error> {
+        let settings = &self.file.tls_server_config;
+        if !settings.is_enabled() {
+            return Err(Reason::NoTls.into());
+        }
+        Ok(tls::build(settings, folder).map_err(Reason::Tls)?)
+    }
+}
+
+impl WebConfig {
+    /// Reads the file and everything it names.
+    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+        let contents = Contents::read(path)?;
+        let rate = contents.file.rate().map_err(Reason::Value)?;
+        let config = Self {
+            path: path.to_owned(),
+            contents: Fresh::new(),
+            tls: contents.file.tls_server_config.is_enabled().then(Fresh::new),
+            rate_limit: rate.map(|(interval, burst)| RateLimit::new(interval, burst)),
+            gate: Gate::default(),
+        };
+        config.tls().transpose()?;
+        Ok(config)
+    }
+
+    /// The server's side of TLS for one handshake; `None` without TLS.
+    pub(super) fn tls(&self) -> Option<Result<Arc<ServerConfig>, Error>> {
+        self.tls.as_ref().map(|made| {
+            let contents = self.contents()?;
+            let folder = self.path.parent().unwrap_or(Path::new(""));
+            let mut files = tls::files(&contents.file.tls_server_config, folder);
+            files.push(self.path.clone());
+            made.get(files, || contents.tls(folder))
+        })
+    }
+
+    /// Whether connections speak TLS, settled at the start.
+    pub(super) fn speaks_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    fn contents(&self) -> Result<Arc<Contents>, Error> {
+        self.contents.get(vec![self.path.clone()], || Contents::read(&self.path))
+    }
+
+    /// Answers a request if it may be answered, in the toolkit's order: the file, the rate limit,
+    /// the headers (a refused user sees them, too), the user.
+    pub(super) async fn guard(
+        &self,
+        headers: &HeaderMap,
+        respond: impl Future<Output = Answer>,
+    ) -> Answer {
+        let contents = match self.contents() {
+            Ok(contents) => contents,
+            Err(error) => return broken(&error),
+        };
+        if self.rate_limit.as_ref().is_some_and(|limit| !limit.allows(Instant::now())) {
+            return response::error(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests");
+        }
+        let users = &contents.users;
+        let mut answer = if users.is_empty() || self.gate.admits(users, headers).await {
+            respond.await
+        } else {
+            unauthorized()
+        };
+        for (name, value) in &contents.headers {
+            answer.headers_mut().insert(name, value.clone());
+        }
+        answer
+    }
+}
+
+fn unauthorized() -> Answer {
+    let mut answer = response::error(StatusCode::UNAUTHORIZED, "Unauthorized");
+    response::set(&mut answer, WWW_AUTHENTICATE, "Basic realm=\"poolwatch\", charset=\"UTF-8\"");
+    answer
+}
+
+/// The client is not told what is wrong with the file; the log is.
+fn broken(error: &Error) -> Answer {
+    tracing::error!(error = error as &dyn std::error::Error, "the web configuration is broken");
+    let message = "the web configuration is broken; the log says how";
+    response::error(StatusCode::INTERNAL_SERVER_ERROR, message)
+}
