@@ -153,7 +153,7 @@ async fn a_caller_that_gives_up_leaves_no_trace() {
 #[tokio::test]
 async fn no_place_is_lost_however_acquires_are_cancelled() {
     let pool = pool("cancelled", settings(2, 2));
-    for round in 0..400_u64 {
+    for round in 0..150_u64 {
         let tasks: Vec<_> = (0..6_u64)
             .map(|task| {
                 let pool = pool.clone();
