@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 
+import psycopg2
 import pytest
 from receiver import count, findings
 from sqlalchemy import exc, text
@@ -76,14 +78,27 @@ def test_a_cancelled_wait_is_no_error_and_no_longer_pending(engine, receiver):
     assert (count(pool["acquire"]), count(pool["hold"])) == (3, 2)
 
 
-def test_a_cancelled_query_returns_its_connection(engine, receiver):
+def wait_until_it_sleeps(postgres):
+    """A query cancelled before the server has it is not cancelled there."""
+    watching = psycopg2.connect(host=postgres, user="postgres", dbname="postgres")
+    watching.autocommit = True
+    deadline = time.monotonic() + 20
+    with watching.cursor() as cursor:
+        while time.monotonic() < deadline:
+            cursor.execute("select from pg_stat_activity where wait_event = 'PgSleep'")
+            if cursor.rowcount:
+                break
+    watching.close()
+
+
+def test_a_cancelled_query_returns_its_connection(engine, receiver, postgres):
     async def sleep():
         async with engine.connect() as connection:
             await connection.execute(text("select pg_sleep(30)"))
 
     async def cancel(_):
         task = asyncio.ensure_future(sleep())
-        await in_thread(receiver, checked_out=1, oldest=lambda seconds: seconds > 0)
+        await asyncio.to_thread(wait_until_it_sleeps, postgres)
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
