@@ -134,7 +134,7 @@ async fn one_connection_too_many_is_turned_away() {
     assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("Retry-After: 1"), "{said}");
     drop(first);
     let began = Instant::now();
-    while served.connect().await.try_get().await.is_none() {
+    while served.connect().await.try_status("/-/healthy").await != Some(200) {
         assert!(began.elapsed() < super::served::PATIENCE, "a place becomes free");
     }
 }

@@ -1,7 +1,10 @@
 //! The HTTP server over real connections.
 
+mod certificates;
 mod limits;
 mod served;
+mod tls;
+mod web_config;
 
 use std::io::Read;
 use std::time::Duration;

@@ -113,6 +113,19 @@ pub(super) struct Client<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub(super) fn over(stream: S) -> Self {
+        Self { stream, read: Vec::new() }
+    }
+
+    /// The status of an answer; `None` when the server hangs up instead.
+    pub(super) async fn try_status(&mut self, path: &str) -> Option<u16> {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        self.stream.write_all(request.as_bytes()).await.ok()?;
+        let mut read = [0; 12];
+        self.stream.read_exact(&mut read).await.ok()?;
+        std::str::from_utf8(&read).ok()?.split(' ').nth(1)?.parse().ok()
+    }
+
     pub(super) async fn send(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).await.unwrap();
         self.stream.flush().await.unwrap();
@@ -159,18 +172,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         // A reset is a close, too.
         read.expect("the server closes").ok();
         String::from_utf8_lossy(&rest).into_owned()
-    }
-}
-
-impl Client<TcpStream> {
-    /// The answer to a health check; `None` when the connection was turned away.
-    pub(super) async fn try_get(mut self) -> Option<Said> {
-        let request = b"GET /-/healthy HTTP/1.1\r\nHost: a\r\n\r\n";
-        self.stream.write_all(request).await.ok()?;
-        let mut read = [0; 12];
-        self.stream.read_exact(&mut read).await.ok()?;
-        self.read = read.to_vec();
-        (&read == b"HTTP/1.1 200").then_some(())?;
-        Some(self.answer().await)
     }
 }
