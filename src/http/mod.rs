@@ -76,7 +76,7 @@ impl Default for Settings {
             telemetry_path: "/metrics".into(),
             web_config_file: None,
             enable_lifecycle: false,
-            max_connections: 256,
+            max_connections: 128,
             max_requests: 40,
             head_timeout: Duration::from_secs(10),
             answer_timeout: Duration::from_secs(30),

@@ -3,6 +3,7 @@
 
 mod databases;
 mod detailed;
+mod latency;
 mod pools;
 
 use std::time::{Duration, SystemTime};
@@ -11,7 +12,8 @@ use serde::Serialize;
 
 pub(super) use databases::{DatabaseBody, Readiness};
 pub(super) use detailed::{Detailed, Marks, Resources, SourceBody};
-pub(super) use pools::{Figures, Latency, PoolBody, PoolHealth, WorkerBody, worst};
+pub(super) use latency::Latency;
+pub(super) use pools::{Figures, PoolBody, PoolHealth, WorkerBody, worst};
 
 use crate::process;
 use crate::snapshot::{Health, Snapshot};

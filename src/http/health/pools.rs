@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
+use super::latency::Latency;
 use super::{percent, seconds};
-use crate::latency::Histogram;
-use crate::reading::{self, MaxOverflow, Origin, Timings, Totals, Worker};
+use crate::reading::{self, MaxOverflow, Origin, Totals, Worker};
 use crate::snapshot::{PoolState, Snapshot, Status, Thresholds};
 
 /// The name of the pool of poolwatch's own connections.
@@ -214,66 +214,6 @@ impl Figures {
     }
 }
 
-/// What was timed lately.
-#[derive(Debug, Default, Serialize)]
-pub(in crate::http) struct Latency {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::http) acquire: Option<Quantiles>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::http) hold: Option<Quantiles>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::http) query: Option<Quantiles>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::http) commit: Option<Quantiles>,
-}
-
-impl Latency {
-    fn of(timings: &Timings) -> Self {
-        let quantiles = |histogram: &Option<Histogram>| histogram.as_ref().and_then(Quantiles::of);
-        Self {
-            acquire: quantiles(&timings.acquire),
-            hold: quantiles(&timings.hold),
-            query: quantiles(&timings.query),
-            commit: quantiles(&timings.commit),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.named().iter().all(|(_, quantiles)| quantiles.is_none())
-    }
-
-    /// Each kind of timing by its name.
-    pub(in crate::http) fn named(&self) -> [(&'static str, Option<&Quantiles>); 4] {
-        [
-            ("acquire", self.acquire.as_ref()),
-            ("hold", self.hold.as_ref()),
-            ("query", self.query.as_ref()),
-            ("commit", self.commit.as_ref()),
-        ]
-    }
-}
-
-/// Quantiles of a histogram, interpolated within its buckets.
-#[derive(Debug, Serialize)]
-pub(in crate::http) struct Quantiles {
-    pub(in crate::http) count: u64,
-    pub(in crate::http) p50_seconds: f64,
-    pub(in crate::http) p95_seconds: f64,
-    pub(in crate::http) p99_seconds: f64,
-}
-
-impl Quantiles {
-    fn of(histogram: &Histogram) -> Option<Self> {
-        let quantile = |q| histogram.quantile(q).map(|value| super::rounded(value, 1e6));
-        Some(Self {
-            count: histogram.count(),
-            p50_seconds: quantile(0.5)?,
-            p95_seconds: quantile(0.95)?,
-            p99_seconds: quantile(0.99)?,
-        })
-    }
-}
-
 /// What was counted since the beginning.
 #[derive(Debug, Default, PartialEq, Serialize)]
 struct Counts {
@@ -318,6 +258,7 @@ impl Counts {
 mod tests {
     use super::super::examples::{NOW, fresh, full, has_null, json, pool, worker};
     use super::*;
+    use crate::latency::Histogram;
 
     #[test]
     fn one_worker_is_shown_in_the_words_of_its_own_endpoint() {
