@@ -163,6 +163,7 @@ fn dispatch(line: &CommandLine, environment: &Environment) -> Result<(), Failure
 #[expect(clippy::print_stdout, reason = "the answer of a command")]
 fn check_only(config: &Config) -> Result<(), Failure> {
     watches::Plan::of(config).map_err(|error| Failure::Usage(chain(&*error)))?;
+    config.web.check_web_config().map_err(|error| Failure::usage(&error))?;
     println!("the settings are right");
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::process;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,7 +23,11 @@ type Asked = oneshot::Sender<Result<(), String>>;
 
 pub(super) fn main(config: Config, reload: Reload<'_>) -> Result<(), Failure> {
     log_to_stderr(&config.log)?;
-    runtime()?.block_on(run(config, reload))
+    let runtime = runtime()?;
+    let result = runtime.block_on(run(config, reload));
+    // A password may still be checked on a thread of its own; nobody waits for it any more.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    result
 }
 
 async fn run(config: Config, reload: Reload<'_>) -> Result<(), Failure> {
