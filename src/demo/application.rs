@@ -1,11 +1,14 @@
 //! An application from a folder: `serve` serves it on `DATABASE_URL` and `BIND`, `load.py` puts it under load.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 
 use super::daemon::{check, free, start_logged};
 use super::{Error, Process};
@@ -43,13 +46,13 @@ impl Application {
         socket: &Path,
         wanted: SocketAddr,
     ) -> Result<Self, Error> {
-        let address = chosen(wanted)?;
+        let (listener, address) = listen(wanted)?;
         let log = run.join("application.log");
         let mut serve = Command::new(folder.join("serve"));
         serve.env("DATABASE_URL", database).env("POOLWATCH_SOCKET", socket);
-        serve.env("BIND", address.to_string()).env("RUN_DIR", run.join("application"));
-        let mut server = start_logged(&mut serve, &log)?;
-        while TcpStream::connect(address).is_err() {
+        serve.env("BIND", "fd://0").env("RUN_DIR", run.join("application"));
+        let mut server = start_logged(&mut serve, OwnedFd::from(listener), &log)?;
+        while !answers(address).await {
             check(&mut server, "serve", &log)?;
             sleep(Duration::from_millis(100)).await;
         }
@@ -73,8 +76,20 @@ fn load(folder: &Path, address: SocketAddr) -> Result<Process, Error> {
     Process::start(&mut command).map_err(Error::io(&program))
 }
 
-/// A port has to be named to the application: the wanted one, or one that is free now.
-fn chosen(wanted: SocketAddr) -> Result<SocketAddr, Error> {
+/// A socket for the application to inherit: a port that was only found to be free could be taken by
+/// then.
+fn listen(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
     let listener = TcpListener::bind(free(wanted)).map_err(Error::io(wanted.to_string()))?;
-    listener.local_addr().map_err(Error::io(wanted.to_string()))
+    let address = listener.local_addr().map_err(Error::io(wanted.to_string()))?;
+    Ok((listener, address))
+}
+
+/// Whether the application is up: until then, who connects is kept waiting.
+async fn answers(address: SocketAddr) -> bool {
+    let asking = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(b"GET /health HTTP/1.0\r\n\r\n").await?;
+        stream.read_u8().await
+    };
+    matches!(timeout(Duration::from_secs(1), asking).await, Ok(Ok(_)))
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
@@ -70,7 +70,7 @@ impl Daemon {
         for variable in ["DATABASE_URL", "DATA_SOURCE_NAME", "DATA_SOURCE_URI"] {
             command.env_remove(variable);
         }
-        let mut process = start_logged(&mut command, &log)?;
+        let mut process = start_logged(&mut command, Stdio::null(), &log)?;
         let address = until_it_listens(&mut process, &log).await?;
         Ok(Self { process, log, address })
     }
@@ -82,10 +82,15 @@ impl Daemon {
 }
 
 /// Starts a program whose output goes into a file.
-pub(super) fn start_logged(command: &mut Command, log: &Path) -> Result<Process, Error> {
+pub(super) fn start_logged(
+    command: &mut Command,
+    input: impl Into<Stdio>,
+    log: &Path,
+) -> Result<Process, Error> {
     let file = File::create(log).map_err(Error::io(log))?;
     let other = file.try_clone().map_err(Error::io(log))?;
-    Process::start(command.stdout(file).stderr(other)).map_err(Error::io(command.get_program()))
+    Process::start_with(command.stdout(file).stderr(other), input)
+        .map_err(Error::io(command.get_program()))
 }
 
 /// Complains, with the end of its log, when a program has ended.

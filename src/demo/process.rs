@@ -30,7 +30,12 @@ pub struct Process {
 impl Process {
     /// Starts a program; its input is empty.
     pub fn start(command: &mut Command) -> io::Result<Self> {
-        let child = command.process_group(0).stdin(Stdio::null()).spawn()?;
+        Self::start_with(command, Stdio::null())
+    }
+
+    /// Starts a program with this as its input, such as a socket to listen on.
+    pub fn start_with(command: &mut Command, input: impl Into<Stdio>) -> io::Result<Self> {
+        let child = command.process_group(0).stdin(input).spawn()?;
         match guard(child.id()) {
             Ok(guard) => Ok(Self { child, guard }),
             Err(error) => {
