@@ -7,6 +7,7 @@ mod cluster;
 mod end_to_end;
 mod http;
 mod layers;
+mod metrics;
 mod monitoring;
 mod pgbouncer;
 mod pool;

@@ -1,0 +1,68 @@
+//! The metrics of a live daemon, as Prometheus' own checker sees them.
+
+use std::process::{Command, Stdio};
+
+use poolwatch::collectors::COMPATIBLE_NAMES;
+use poolwatch::demo::Cluster;
+
+use crate::support::{Daemon, eventually};
+
+/// What `promtool check metrics` complains of, a line each.
+fn complaints(text: &str) -> Vec<String> {
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut promtool.stdin.take().unwrap(), text.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    String::from_utf8(said).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn promtool_complains_of_nothing_but_the_names_kept_for_compatibility() {
+    let cluster = Cluster::builder().start().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::with_settings(&format!(
+        "databases: {{primary: {{url: '{}'}}}}\nworkers: {{socket: '{}'}}\n\
+         pools: {{a: {{activity: {{size: 5, max_overflow: 15}}}}}}\n",
+        cluster.url("postgres"),
+        folder.path().join("poolwatch.sock").display()
+    ))
+    .start();
+    eventually(|| daemon.value("pg_stat_database_xact_commit", &[("datname", "postgres")]));
+    eventually(|| daemon.value("db_pool_capacity", &[("pool", "a")]));
+    let text = daemon.metrics().text;
+    let other: Vec<_> = complaints(&text)
+        .into_iter()
+        .filter(|line| !line.split(' ').next().is_some_and(|name| COMPATIBLE_NAMES.contains(&name)))
+        .collect();
+    assert!(other.is_empty(), "{other:#?}");
+    assert!(!complaints("a_gauge 1\n").is_empty(), "promtool complains at all");
+}
+
+#[test]
+fn a_scrape_reaches_no_database() {
+    let cluster = Cluster::builder().start().unwrap();
+    let daemon = Daemon::with_settings(&format!(
+        "databases: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n\
+         sampling: {{pools: 1h, activity: 1h, server: 1h}}\n",
+        cluster.url("postgres")
+    ))
+    .start();
+    eventually(|| daemon.value("pg_up", &[]) == Some(1.0));
+    eventually(|| daemon.value("poolwatch_source_up", &[("source", "primary/stat_database")]));
+    let asked = || {
+        let last =
+            "SELECT max(query_start) FROM pg_stat_activity WHERE application_name = 'poolwatch'";
+        cluster.sql(last).unwrap()
+    };
+    let before = asked();
+    for path in ["/metrics", "/", "/health/ready", "/health/detailed", "/health/database/pool"] {
+        (0..20).for_each(|_| drop(daemon.get(path)));
+    }
+    assert_eq!(asked(), before);
+}
