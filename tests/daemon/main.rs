@@ -16,4 +16,5 @@ mod recovery;
 mod settings;
 mod shipped;
 mod support;
+mod truth;
 mod workers;

@@ -1,0 +1,93 @@
+//! A Rust application's pool, reported to the same socket.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use poolwatch::pool::{Settings, SharedPool};
+use poolwatch::reading::MaxOverflow;
+
+use super::agree;
+use crate::pool::CLUSTER;
+use crate::support::{Daemon, Metrics};
+
+/// The names under which a pool is shown.
+fn families(metrics: &Metrics, pool: &str) -> BTreeSet<String> {
+    let of_pool = metrics
+        .series
+        .iter()
+        .filter(|series| series.labels.get("pool").is_some_and(|label| label == pool));
+    of_pool.map(|series| series.name.clone()).collect()
+}
+
+/// The value of each of these for the pool `rust`, in the end, while the pool's own tasks go on.
+async fn becomes<const N: usize>(daemon: &Arc<Daemon>, expected: [(&'static str, f64); N]) {
+    let daemon = Arc::clone(daemon);
+    let waiting = tokio::task::spawn_blocking(move || {
+        agree(|| {
+            let metrics = daemon.metrics();
+            let exported =
+                expected.map(|(name, _)| (name, metrics.value(name, &[("pool", "rust")])));
+            (exported, expected.map(|(name, value)| (name, Some(value))))
+        });
+    });
+    waiting.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rust_application_is_shown_under_the_same_names() {
+    let url = CLUSTER.url("postgres");
+    let settings = format!("databases: {{primary: {{url: '{url}'}}}}\n");
+    let daemon = Arc::new(Daemon::with_settings(&settings).start());
+    let settings = Settings {
+        size: 2,
+        max_overflow: MaxOverflow::Limited(1),
+        timeout: Duration::from_millis(50),
+        ..Settings::default()
+    };
+    let shared = SharedPool::new("mine", url.parse().unwrap(), settings);
+    shared.report_to(daemon.socket(), "rust");
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(shared.acquire().await.unwrap());
+    }
+    for checkout in &mut held {
+        sqlx::query("SELECT 1").execute(checkout).await.unwrap();
+    }
+    assert!(sqlx::query("SELEC 1").execute(&mut held[0]).await.is_err());
+    assert!(shared.acquire().await.is_err(), "all three are out");
+    drop(held.pop());
+
+    becomes(
+        &daemon,
+        [
+            ("db_pool_workers", 1.0),
+            ("db_pool_size", 2.0),
+            ("db_pool_max_overflow", 1.0),
+            ("db_pool_capacity", 3.0),
+            ("db_pool_checked_out", 2.0),
+            ("db_pool_pending", 0.0),
+            ("db_pool_utilization_ratio", 2.0 / 3.0),
+            ("db_pool_peak_utilization_ratio", 1.0),
+            ("db_pool_acquire_duration_seconds_count", 4.0),
+            ("db_pool_acquire_timeouts_total", 1.0),
+            ("db_pool_acquire_errors_total", 0.0),
+            ("db_pool_hold_duration_seconds_count", 1.0),
+            ("db_pool_connections_opened_total", 3.0),
+            ("db_query_duration_seconds_count", 4.0),
+            ("db_query_errors_total", 1.0),
+        ],
+    )
+    .await;
+    let metrics = daemon.metrics();
+    let info = [("pool", "rust"), ("source", "workers")];
+    assert_eq!(metrics.value("db_pool_info", &info), Some(1.0));
+    let own = families(&metrics, "poolwatch");
+    let reported = families(&metrics, "rust");
+    assert!(own.is_subset(&reported), "{:?}", own.difference(&reported));
+
+    drop(held);
+    drop(shared);
+    let gone = [("db_pool_workers", 0.0), ("db_pool_hold_duration_seconds_count", 3.0)];
+    becomes(&daemon, gone).await;
+}
