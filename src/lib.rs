@@ -22,6 +22,7 @@ pub mod config;
 
 // Read.
 pub mod collectors;
+pub mod indexes;
 pub mod pool;
 pub mod postgres;
 pub mod report;

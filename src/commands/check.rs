@@ -2,9 +2,10 @@
 
 use std::io::IsTerminal;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 
+use super::verdict::{Format, Verdict};
 use super::watches::{Entry, Plan};
 use super::{Failure, runtime};
 use crate::config::Config;
@@ -16,40 +17,6 @@ pub(super) struct Arguments {
     /// How the answer looks
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Verdict {
-    Good,
-    Doubtful,
-    Bad,
-}
-
-impl Verdict {
-    fn sign(self) -> char {
-        match self {
-            Self::Good => '✓',
-            Self::Doubtful => '!',
-            Self::Bad => '✗',
-        }
-    }
-
-    /// The sign in its colour, for a terminal.
-    fn coloured(self) -> String {
-        let colour = match self {
-            Self::Good => 32,
-            Self::Doubtful => 33,
-            Self::Bad => 31,
-        };
-        format!("\x1b[{colour}m{}\x1b[0m", self.sign())
-    }
 }
 
 /// What is to be said of one source.
@@ -148,7 +115,7 @@ fn summary(reading: &Reading) -> String {
 fn table(lines: &[Line], terminal: bool) -> String {
     let width = lines.iter().map(|line| line.source.chars().count()).max().unwrap_or(0);
     let row = |Line { source, verdict, message }: &Line| {
-        let sign = if terminal { verdict.coloured() } else { verdict.sign().to_string() };
+        let sign = verdict.shown(terminal);
         format!("{sign} {source:width$}  {message}\n")
     };
     lines.iter().map(row).collect()

@@ -3,7 +3,9 @@
 mod check;
 mod demo;
 mod healthcheck;
+mod indexes;
 mod run;
+mod verdict;
 mod watches;
 
 use std::path::PathBuf;
@@ -36,6 +38,9 @@ enum Command {
     Run,
     /// Reads every source once and says what works, what does not, and what to do
     Check(check::Arguments),
+    /// Compares the indexes that the application needs with the database's, and creates the missing
+    /// ones while it goes on
+    Indexes(indexes::Arguments),
     /// A throwaway `PostgreSQL`, a realistic application on it, and the daemon over both
     Demo(demo::Arguments),
     /// Asks a running daemon whether it is alive, for Docker's HEALTHCHECK
@@ -155,6 +160,7 @@ fn dispatch(line: &CommandLine, environment: &Environment) -> Result<(), Failure
     }
     match &line.command {
         Some(Command::Check(arguments)) => check::main(&config, arguments),
+        Some(Command::Indexes(arguments)) => indexes::main(&config, arguments),
         Some(Command::Healthcheck(arguments)) => healthcheck::main(&config, arguments),
         _ => run::main(config, &|| line.flags.config(environment)),
     }

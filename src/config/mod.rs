@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::collectors::{Collector, Pace};
 use crate::snapshot::Thresholds;
 use crate::sources::{activity, app_health, pgbouncer, workers};
-use crate::{http, postgres};
+use crate::{http, indexes, postgres};
 
 pub use complaint::Error;
 
@@ -33,6 +33,8 @@ pub struct Config {
     pub collectors: BTreeMap<String, CollectorSettings>,
     /// The marks everything is judged by.
     pub thresholds: Thresholds,
+    /// The indexes that are expected.
+    pub indexes: indexes::Settings,
     /// The HTTP server.
     pub web: http::Settings,
     /// Logging.
@@ -177,6 +179,7 @@ impl Config {
         self.check_intervals()?;
         self.pools.iter().try_for_each(|(name, pool)| self.check_pool(name, pool))?;
         self.databases.keys().try_for_each(|name| check_name("databases", name))?;
+        self.check_indexes()?;
         for name in self.collectors.keys() {
             if Collector::named(name).is_none() {
                 let known = crate::collectors::ALL.iter().map(|collector| collector.name);
@@ -184,6 +187,16 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    fn check_indexes(&self) -> Result<(), String> {
+        match &self.indexes.database {
+            Some(database) if !self.databases.contains_key(database) => {
+                let known = self.databases.keys().map(String::as_str);
+                Err(complaint::unknown("indexes.database", database, known))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_thresholds(&self) -> Result<(), String> {

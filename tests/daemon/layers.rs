@@ -12,6 +12,7 @@ const NEVER: &[(&str, &[&str])] = &[
         "advice",
         &["sources", "postgres", "pool", "sampler", "http", "exposition", "config", "commands"],
     ),
+    ("indexes", &["sources", "sampler", "http", "snapshot", "advice", "config", "commands"]),
     ("collectors", &["sources", "postgres", "pool", "sampler", "http", "snapshot", "config"]),
     ("postgres", &["sources", "sampler", "http", "snapshot", "advice", "config", "commands"]),
     ("pool", &["sources", "sampler", "http", "snapshot", "advice", "config", "commands"]),

@@ -6,6 +6,7 @@ mod application;
 mod cluster;
 mod end_to_end;
 mod http;
+mod indexes;
 mod layers;
 mod metrics;
 mod monitoring;

@@ -1,0 +1,156 @@
+//! The indexes that the application needs, against those that its database has; creates the
+//! missing ones when asked to.
+
+mod page;
+mod progress;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::verdict::Format;
+use super::{Failure, runtime};
+use crate::config::Config;
+use crate::indexes::{
+    Builder, Catalogue, Comparison, Expected, Inventory, Outcome, State, compare,
+};
+use crate::postgres::Database;
+use crate::sampler::chain;
+use progress::Progress;
+
+/// Where the catalogue is looked for when nobody names one.
+const USUAL_CATALOGUE: &str = "/etc/poolwatch/indexes.yml";
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The file that says which indexes are expected; else as the settings say
+    #[arg(long, value_name = "FILE")]
+    catalogue: Option<PathBuf>,
+    /// The database, by its name in the settings; else as the settings say, or the first
+    #[arg(long, value_name = "NAME")]
+    database: Option<String>,
+    /// Create the missing ones, and the invalid ones anew, while others read and write
+    #[arg(long)]
+    apply: bool,
+    /// How the answer looks
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
+    let name = database(config, arguments)?;
+    let settings = &config.databases[&name];
+    let catalogue = catalogue(config, arguments)?;
+    let open = settings.open(&name).map_err(|error| Failure::usage(&error))?;
+    runtime()?.block_on(async {
+        if arguments.apply {
+            let before = look(&open, &catalogue).await?;
+            let options =
+                settings.connect_options(&name).map_err(|error| Failure::usage(&error))?;
+            apply(&open, options, &before, arguments.format).await?;
+        }
+        let now = look(&open, &catalogue).await?;
+        say(&now, arguments);
+        let good = now.invalid.is_empty() && now.expected.iter().all(|(_, state)| state.is_good());
+        if good { Ok(()) } else { Err(Failure::Said) }
+    })
+}
+
+/// The database that is meant.
+fn database(config: &Config, arguments: &Arguments) -> Result<String, Failure> {
+    let named = arguments.database.as_ref().or(config.indexes.database.as_ref());
+    let known = || config.databases.keys().cloned().collect::<Vec<_>>().join(", ");
+    match named {
+        Some(name) if config.databases.contains_key(name) => Ok(name.clone()),
+        Some(name) => Err(Failure::Usage(format!("no database `{name}`; there are: {}", known()))),
+        None => config.databases.keys().next().cloned().ok_or_else(|| {
+            Failure::Usage("no database is named; set DATABASE_URL=postgresql://…".to_owned())
+        }),
+    }
+}
+
+/// What is expected; nothing when nobody says.
+fn catalogue(config: &Config, arguments: &Arguments) -> Result<Catalogue, Failure> {
+    let usual = PathBuf::from(USUAL_CATALOGUE);
+    let named = arguments.catalogue.as_ref().or(config.indexes.catalogue.as_ref());
+    let file = named.or(Some(&usual).filter(|path| path.is_file()));
+    match file {
+        Some(file) => Catalogue::read(file).map_err(|error| Failure::usage(&error)),
+        None if arguments.apply => Err(Failure::Usage(
+            "nothing says which indexes are expected; name a file with --catalogue, \
+             such as config/indexes.yml, or in the settings as indexes.catalogue"
+                .to_owned(),
+        )),
+        None => Ok(Catalogue::default()),
+    }
+}
+
+async fn look(database: &Database, catalogue: &Catalogue) -> Result<Comparison, Failure> {
+    let connection = database.acquire().await;
+    let mut connection = connection.map_err(|error| Failure::other(&error))?;
+    let inventory = Inventory::read(&mut connection).await;
+    Ok(compare(catalogue, &inventory.map_err(|error| Failure::other(&error))?))
+}
+
+/// Creates what is missing; what cannot be created is said and hinders no other.
+async fn apply(
+    database: &Arc<Database>,
+    options: sqlx::postgres::PgConnectOptions,
+    before: &Comparison,
+    format: Format,
+) -> Result<(), Failure> {
+    let wanted: Vec<&Expected> =
+        before.expected.iter().filter(|(_, state)| to_build(state)).map(|(e, _)| e).collect();
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(heed_signals(stop));
+    let progress = std::cell::RefCell::new(Progress::new(wanted.len(), format));
+    let mut show = |phase: &_| progress.borrow_mut().show(phase);
+    let mut builder = Builder::new(Arc::clone(database), options, stopped.clone(), &mut show);
+    for expected in wanted {
+        if *stopped.borrow() {
+            break;
+        }
+        progress.borrow_mut().begin(expected);
+        match builder.build(expected).await {
+            Ok(Outcome::Already) => progress.borrow_mut().end(expected, "is there"),
+            Ok(Outcome::Built) => progress.borrow_mut().end(expected, "built"),
+            Ok(Outcome::Rebuilt) => progress.borrow_mut().end(expected, "dropped and built anew"),
+            Err(error) => progress.borrow_mut().fail(expected, &chain(&error)),
+        }
+    }
+    builder.close().await;
+    if *stopped.borrow() { Err(Failure::Said) } else { Ok(()) }
+}
+
+/// Whether building it can help. What is being built elsewhere is waited for.
+fn to_build(state: &State) -> bool {
+    matches!(state, State::Missing | State::Invalid | State::Building)
+}
+
+/// The first signal ends what is under way properly, the second at once.
+async fn heed_signals(stop: watch::Sender<bool>) {
+    let listen = |kind| signal(kind).expect("signals can be listened for inside the runtime");
+    let mut interrupt = listen(SignalKind::interrupt());
+    let mut terminate = listen(SignalKind::terminate());
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if stop.send_replace(true) {
+            std::process::exit(1);
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the answer of a command")]
+fn say(comparison: &Comparison, arguments: &Arguments) {
+    match arguments.format {
+        Format::Json => println!("{}", page::json(comparison)),
+        Format::Text => print!("{}", page::text(comparison, std::io::stdout().is_terminal())),
+    }
+}

@@ -1,0 +1,190 @@
+//! What there is to say of a database's indexes, for people and for programs.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::commands::verdict::Verdict;
+use crate::indexes::{Comparison, Expected, Present, State, identifier};
+
+/// An aligned table of what is expected, and what else was noticed.
+pub(super) fn text(comparison: &Comparison, terminal: bool) -> String {
+    let mut page = table(&comparison.expected, terminal);
+    let lines = others(comparison);
+    if !page.is_empty() && !lines.is_empty() {
+        page.push('\n');
+    }
+    for (verdict, line) in lines {
+        let _ = writeln!(page, "{} {line}", verdict.shown(terminal));
+    }
+    if !page.is_empty() {
+        page.push('\n');
+    }
+    page + &summary(comparison)
+}
+
+fn table(expected: &[(Expected, State)], terminal: bool) -> String {
+    let width = |of: fn(&Expected) -> String| {
+        expected.iter().map(|(expected, _)| of(expected).chars().count()).max().unwrap_or(0)
+    };
+    let (names, places) = (width(|expected| expected.name.clone()), width(Expected::place));
+    let row = |(expected, state): &(Expected, State)| {
+        let sign = verdict(state).shown(terminal);
+        let (name, place) = (&expected.name, expected.place());
+        format!("{sign} {name:names$}  {place:places$}  {}\n", word(state))
+    };
+    expected.iter().map(row).collect()
+}
+
+fn verdict(state: &State) -> Verdict {
+    match state {
+        State::Present | State::Covered { .. } => Verdict::Good,
+        State::Building => Verdict::Doubtful,
+        _ => Verdict::Bad,
+    }
+}
+
+fn word(state: &State) -> String {
+    match state {
+        State::Present => "present".to_owned(),
+        State::Covered { by } => format!("covered by {by}"),
+        State::Missing => "missing".to_owned(),
+        State::Invalid => "invalid: a build that failed left it".to_owned(),
+        State::Building => "being built".to_owned(),
+        State::Different { is } => format!("another of that name: {is}"),
+        State::NoTable => "its table does not exist".to_owned(),
+    }
+}
+
+/// What was noticed beside what is expected, each with a thing to do.
+fn others(comparison: &Comparison) -> Vec<(Verdict, String)> {
+    let invalid = comparison.invalid.iter().map(|index| {
+        let line = format!("{} on {} is invalid", index.title(), index.table_title());
+        (Verdict::Bad, format!("{line}, costs every write and serves no query: {}", drop(index)))
+    });
+    let covered = comparison.covered.iter().map(|(index, by)| {
+        let line = format!("{} on {} is covered by {by}", index.title(), index.table_title());
+        (Verdict::Doubtful, format!("{line}{}: {}", size(index), drop(index)))
+    });
+    let days = comparison.counted_days.floor();
+    let unused = comparison.unused.iter().map(|index| {
+        let line = format!("{} on {} was not used", index.title(), index.table_title());
+        let line = format!("{line} in {days} days{}", size(index));
+        (Verdict::Doubtful, format!("{line}; unless a replica uses it: {}", drop(index)))
+    });
+    invalid.chain(covered).chain(unused).collect()
+}
+
+fn drop(index: &Present) -> String {
+    format!("DROP INDEX CONCURRENTLY {}.{}", identifier(&index.schema), identifier(&index.name))
+}
+
+fn size(index: &Present) -> String {
+    match index.bytes / 1_048_576 {
+        0 => String::new(),
+        megabytes => format!(" ({megabytes} MB)"),
+    }
+}
+
+fn summary(comparison: &Comparison) -> String {
+    let all = comparison.expected.len();
+    if all == 0 {
+        return "no index is expected: name a file with --catalogue, such as config/indexes.yml\n"
+            .to_owned();
+    }
+    let count = |wanted: fn(&State) -> bool| {
+        comparison.expected.iter().filter(|(_, state)| wanted(state)).count()
+    };
+    let good = count(State::is_good);
+    let help = if count(|state| matches!(state, State::Missing | State::Invalid)) > 0 {
+        "; `poolwatch indexes --apply` builds the others while the application goes on"
+    } else {
+        ""
+    };
+    format!("{good} of {all} expected indexes can be used{help}\n")
+}
+
+/// The same as JSON.
+pub(super) fn json(comparison: &Comparison) -> Value {
+    let expected = comparison.expected.iter().map(|(expected, state)| {
+        json!({
+            "name": expected.name, "schema": expected.schema, "table": expected.table,
+            "keys": expected.keys, "state": key(state), "message": word(state),
+            "create": expected.create(),
+        })
+    });
+    let present = |index: &Present| {
+        json!({
+            "name": index.name, "schema": index.schema, "table": index.table,
+            "scans": index.scans, "bytes": index.bytes, "drop": drop(index),
+        })
+    };
+    let covered = comparison.covered.iter().map(|(index, by)| {
+        let mut value = present(index);
+        value["by"] = json!(by);
+        value
+    });
+    json!({
+        "expected": expected.collect::<Vec<_>>(),
+        "invalid": comparison.invalid.iter().map(present).collect::<Vec<_>>(),
+        "unused": comparison.unused.iter().map(present).collect::<Vec<_>>(),
+        "covered": covered.collect::<Vec<_>>(),
+        "counted_days": comparison.counted_days,
+    })
+}
+
+fn key(state: &State) -> &'static str {
+    match state {
+        State::Present => "present",
+        State::Covered { .. } => "covered",
+        State::Missing => "missing",
+        State::Invalid => "invalid",
+        State::Building => "building",
+        State::Different { .. } => "different",
+        State::NoTable => "no_table",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn comparison() -> Comparison {
+        let expected = |name: &str, table: &str| Expected {
+            name: name.into(),
+            schema: "public".into(),
+            table: table.into(),
+            keys: vec!["\"a\"".into()],
+            columns: vec![Some("a".into())],
+            method: "btree".into(),
+            unique: false,
+            condition: None,
+        };
+        Comparison {
+            expected: vec![
+                (expected("long_name", "t"), State::Present),
+                (expected("i", "table"), State::Missing),
+            ],
+            ..Comparison::default()
+        }
+    }
+
+    #[test]
+    fn the_table_is_aligned_and_only_a_terminal_gets_colour() {
+        let page = text(&comparison(), false);
+        assert!(page.starts_with(
+            "✓ long_name  t (a)      present\n✗ i          table (a)  missing\n\n1 of 2"
+        ));
+        assert!(page.contains("--apply") && !page.contains('\x1b'), "{page}");
+        assert!(text(&comparison(), true).contains("\x1b[31m✗"));
+    }
+
+    #[test]
+    fn what_else_was_noticed_comes_with_the_statement() {
+        let index = Present { name: "o\"x".into(), schema: "s".into(), ..Present::default() };
+        let comparison = Comparison { invalid: vec![index], ..comparison() };
+        let page = text(&comparison, false);
+        assert!(page.contains("DROP INDEX CONCURRENTLY \"s\".\"o\"\"x\""), "{page}");
+        assert_eq!(json(&comparison)["expected"][1]["state"], "missing");
+    }
+}

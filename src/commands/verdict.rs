@@ -1,0 +1,43 @@
+//! How a command says whether something is right: a sign, coloured on a terminal only.
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+/// How an answer looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Whether something is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Verdict {
+    Good,
+    Doubtful,
+    Bad,
+}
+
+impl Verdict {
+    fn sign(self) -> char {
+        match self {
+            Self::Good => '✓',
+            Self::Doubtful => '!',
+            Self::Bad => '✗',
+        }
+    }
+
+    /// The sign, in its colour for a terminal.
+    pub(super) fn shown(self, terminal: bool) -> String {
+        let colour = match self {
+            Self::Good => 32,
+            Self::Doubtful => 33,
+            Self::Bad => 31,
+        };
+        let sign = self.sign();
+        if terminal { format!("\x1b[{colour}m{sign}\x1b[0m") } else { sign.to_string() }
+    }
+}

@@ -1,0 +1,30 @@
+//! The indexes an application's queries need, against those its database has.
+//!
+//! A [`Catalogue`] says what is expected, [`Present`] what is there, [`compare`] what that means,
+//! and a [`Builder`] creates what is missing without blocking anybody.
+
+mod builder;
+mod catalogue;
+mod compare;
+mod name;
+mod present;
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+pub use builder::{Builder, Error as BuildError, Outcome, Phase};
+pub use catalogue::{Catalogue, CatalogueError, Expected};
+pub use compare::{Comparison, State, compare, covered};
+pub use name::{identifier, literal};
+pub use present::{Inventory, Present};
+
+/// Which indexes are expected, and where.
+#[derive(Clone, Debug, Default, Hash, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The file that names them, such as config/indexes.yml.
+    pub catalogue: Option<PathBuf>,
+    /// The database they belong to, by its name in the settings; the first when left out.
+    pub database: Option<String>,
+}

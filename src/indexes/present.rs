@@ -1,0 +1,163 @@
+//! What is there: a database's indexes as its catalogue and its statistics tell of them.
+
+use sqlx::postgres::PgRow;
+use sqlx::{Executor, Row};
+
+use crate::pool::Checkout;
+
+/// No more indexes than these are looked at.
+const LIMIT: i64 = 5000;
+
+/// One index of a database.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "five things that are true or not")]
+pub struct Present {
+    /// Its schema and its table's.
+    pub schema: String,
+    /// Its table.
+    pub table: String,
+    /// Its name.
+    pub name: String,
+    /// Whether queries may use it: a build that failed leaves an index that only costs.
+    pub valid: bool,
+    /// Whether it is being built at this moment.
+    pub building: bool,
+    /// Whether it allows no value twice.
+    pub unique: bool,
+    /// Whether it is needed for more than queries: by a constraint, a replica identity, or as the
+    /// parent of the indexes of partitions, which has no use of its own counted.
+    pub needed: bool,
+    /// Whether it carries columns beside its keys.
+    pub included: bool,
+    /// The access method.
+    pub method: String,
+    /// What is indexed, in order; expressions as the server writes them.
+    pub columns: Vec<String>,
+    /// Of each key what is not usual: its operator class, order and collation; empty when usual.
+    pub kinds: Vec<String>,
+    /// The condition of a partial index, as the server writes it.
+    pub condition: Option<String>,
+    /// How often queries used it since the statistics began.
+    pub scans: u64,
+    /// Its size by the last vacuum or analyze.
+    pub bytes: u64,
+}
+
+/// All indexes of a database, and since when their use was counted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Inventory {
+    /// The indexes.
+    pub indexes: Vec<Present>,
+    /// Every table, as schema and name.
+    pub tables: Vec<(String, String)>,
+    /// Seconds since the statistics began, at least.
+    pub counted_for: f64,
+}
+
+impl Inventory {
+    /// Reads what there is.
+    pub async fn read(connection: &mut Checkout) -> Result<Self, sqlx::Error> {
+        let rows = connection.fetch_all(sqlx::query(INDEXES).bind(LIMIT)).await?;
+        let indexes = rows.iter().map(Present::from_row).collect::<Result<_, _>>()?;
+        let rows = connection.fetch_all(sqlx::query(TABLES).bind(LIMIT)).await?;
+        let table = |row: &PgRow| Ok::<_, sqlx::Error>((row.try_get(0)?, row.try_get(1)?));
+        let tables = rows.iter().map(table).collect::<Result<_, _>>()?;
+        let counted_for = connection.fetch_one(COUNTED_FOR).await?.try_get(0)?;
+        Ok(Self { indexes, tables, counted_for })
+    }
+
+    /// The index of this name in this schema.
+    pub fn named(&self, schema: &str, name: &str) -> Option<&Present> {
+        self.indexes.iter().find(|index| index.schema == schema && index.name == name)
+    }
+}
+
+impl Present {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let count = |column| Ok::<_, sqlx::Error>(row.try_get::<i64, _>(column)?.unsigned_abs());
+        Ok(Self {
+            schema: row.try_get("schema")?,
+            table: row.try_get("table")?,
+            name: row.try_get("name")?,
+            valid: row.try_get("valid")?,
+            building: row.try_get("building")?,
+            unique: row.try_get("unique")?,
+            needed: row.try_get("needed")?,
+            included: row.try_get("included")?,
+            method: row.try_get("method")?,
+            columns: row.try_get("columns")?,
+            kinds: row.try_get("kinds")?,
+            condition: row.try_get("condition")?,
+            scans: count("scans")?,
+            bytes: count("bytes")?,
+        })
+    }
+
+    /// `schema.name`, without the schema everybody knows.
+    pub fn title(&self) -> String {
+        titled(&self.schema, &self.name)
+    }
+
+    /// Its table as [`Present::title`].
+    pub fn table_title(&self) -> String {
+        titled(&self.schema, &self.table)
+    }
+}
+
+fn titled(schema: &str, name: &str) -> String {
+    if schema == "public" { name.to_owned() } else { format!("{schema}.{name}") }
+}
+
+/// Neither the server's own nor those of temporary tables. A foreign key stands on the index of
+/// what it refers to (`conindid`).
+const INDEXES: &str = r#"
+SELECT namespace.nspname::text AS "schema",
+       relation.relname::text AS "table",
+       class.relname::text AS name,
+       index.indisvalid AND index.indisready AND index.indislive AS valid,
+       EXISTS (SELECT FROM pg_stat_progress_create_index AS progress
+                WHERE progress.index_relid = index.indexrelid) AS building,
+       index.indisunique AS "unique",
+       index.indisprimary OR index.indisreplident OR class.relkind = 'I' OR EXISTS (
+           SELECT FROM pg_constraint WHERE conindid = index.indexrelid
+       ) AS needed,
+       index.indnatts > index.indnkeyatts AS included,
+       method.amname::text AS method,
+       ARRAY(SELECT pg_get_indexdef(index.indexrelid, key, true)
+               FROM generate_series(1, index.indnkeyatts) AS key ORDER BY key) AS columns,
+       ARRAY(SELECT CASE WHEN operators.opcdefault AND index.indoption[key] = 0
+                          AND index.indcollation[key] IN (0, 100) THEN ''
+                         ELSE concat_ws(' ', operators.opcname, index.indoption[key],
+                                        index.indcollation[key]) END
+               FROM generate_series(0, index.indnkeyatts - 1) AS key
+               JOIN pg_opclass AS operators ON operators.oid = index.indclass[key]
+              ORDER BY key) AS kinds,
+       pg_get_expr(index.indpred, index.indrelid, true) AS condition,
+       coalesce(pg_stat_get_numscans(index.indexrelid), 0) AS scans,
+       class.relpages * current_setting('block_size')::bigint AS bytes
+  FROM pg_index AS index
+  JOIN pg_class AS class ON class.oid = index.indexrelid
+  JOIN pg_class AS relation ON relation.oid = index.indrelid
+  JOIN pg_namespace AS namespace ON namespace.oid = class.relnamespace
+  JOIN pg_am AS method ON method.oid = class.relam
+ WHERE namespace.nspname NOT IN ('pg_catalog', 'information_schema')
+   AND namespace.nspname NOT LIKE 'pg\_%'
+   AND class.relkind IN ('i', 'I')
+ ORDER BY 1, 2, 3
+ LIMIT $1"#;
+
+const TABLES: &str = r"
+SELECT namespace.nspname::text, relation.relname::text
+  FROM pg_class AS relation
+  JOIN pg_namespace AS namespace ON namespace.oid = relation.relnamespace
+ WHERE relation.relkind IN ('r', 'm', 'p')
+   AND namespace.nspname NOT IN ('pg_catalog', 'information_schema')
+   AND namespace.nspname NOT LIKE 'pg\_%'
+ ORDER BY 1, 2
+ LIMIT $1";
+
+/// A reset that was never is as old as the database; the server's start is the least that is
+/// certain, for a crash loses statistics.
+const COUNTED_FOR: &str = "
+SELECT extract(epoch FROM clock_timestamp() - greatest(stats_reset, pg_postmaster_start_time()))::float8
+  FROM pg_stat_database WHERE datname = current_database()";
