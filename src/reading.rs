@@ -23,6 +23,8 @@ pub struct Reading {
     pub findings: Vec<Finding>,
     /// Samples left out to keep within a limit, since the start.
     pub dropped: u64,
+    /// What would let more be seen, for whoever asks what to do.
+    pub hints: Vec<String>,
     /// What could not be read, when the rest could.
     pub trouble: Option<Box<dyn std::error::Error + Send + Sync>>,
     /// How long it took, where waiting for a turn is not to be counted.

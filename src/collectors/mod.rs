@@ -5,13 +5,94 @@
 //! made base units in the SQL. NULL is left out. A column that moved with a version is one more
 //! [`Query`]; a view that a version lacks has no query for it, and then nothing is asked.
 
+mod archiver;
+mod autovacuum;
+mod bgwriter;
+mod buffercache;
+mod checkpointer;
+mod compatible;
+mod conflicts;
+mod connections;
+mod database;
+mod indexes;
+mod io;
+mod lock_waits;
+mod locks;
+mod long_running;
+mod pending_restart;
+mod postmaster;
+mod prepared;
+mod process_idle;
+mod progress;
+mod progress_vacuum;
+mod replication;
+mod replication_slots;
+mod roles;
+mod sequences;
+mod settings;
+mod slru;
 mod stat_activity;
 mod stat_database;
+mod stat_replication;
+mod statements;
+mod static_info;
+mod statio;
+mod subscriptions;
+mod user_tables;
+mod wal;
+mod wal_receiver;
+mod wraparound;
 
 use crate::metric::Kind;
 
+pub use compatible::COMPATIBLE_NAMES;
+
 /// Every collector, in the order of the documentation.
-pub const ALL: &[&Collector] = &[&stat_activity::COLLECTOR, &stat_database::COLLECTOR];
+pub const ALL: &[&Collector] = &[
+    &archiver::COLLECTOR,
+    &autovacuum::COLLECTOR,
+    &autovacuum::WORKERS,
+    &bgwriter::COLLECTOR,
+    &buffercache::COLLECTOR,
+    &checkpointer::COLLECTOR,
+    &conflicts::COLLECTOR,
+    &connections::COLLECTOR,
+    &database::COLLECTOR,
+    &database::SIZE,
+    &indexes::COLLECTOR,
+    &indexes::HEALTH,
+    &io::COLLECTOR,
+    &lock_waits::COLLECTOR,
+    &locks::COLLECTOR,
+    &long_running::COLLECTOR,
+    &pending_restart::COLLECTOR,
+    &postmaster::COLLECTOR,
+    &prepared::COLLECTOR,
+    &process_idle::COLLECTOR,
+    &progress::COLLECTOR,
+    &progress_vacuum::COLLECTOR,
+    &replication::COLLECTOR,
+    &replication_slots::COLLECTOR,
+    &roles::COLLECTOR,
+    &sequences::COLLECTOR,
+    &settings::COLLECTOR,
+    &slru::COLLECTOR,
+    &stat_activity::COLLECTOR,
+    &stat_database::COLLECTOR,
+    &stat_replication::COLLECTOR,
+    &statements::COLLECTOR,
+    &static_info::COLLECTOR,
+    &statio::INDEXES,
+    &statio::TABLES,
+    &subscriptions::COLLECTOR,
+    &user_tables::COLLECTOR,
+    &user_tables::SIZE,
+    &wal::COLLECTOR,
+    &wal::ACTIVITY,
+    &wal_receiver::COLLECTOR,
+    &wraparound::COLLECTOR,
+    &wraparound::TABLES,
+];
 
 /// One group of figures that succeeds or fails together.
 #[derive(Debug)]
@@ -20,8 +101,12 @@ pub struct Collector {
     pub name: &'static str,
     /// How often it is read, unless the settings say otherwise.
     pub pace: Pace,
+    /// Whether it is of the server or of each database.
+    pub scope: Scope,
     /// Whether it is read, unless the settings say otherwise.
     pub enabled: bool,
+    /// The collector that `postgres_exporter` has it in: switched off with that one.
+    pub part_of: Option<&'static str>,
     /// What is asked.
     pub tables: &'static [Table],
 }
@@ -39,18 +124,50 @@ pub enum Pace {
     Sizes,
 }
 
+/// Where a collector's views say the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// In every database: asked once.
+    Server,
+    /// In no other database: asked in each.
+    Database,
+}
+
 /// One statement's worth of families that share labels.
 #[derive(Debug)]
 pub struct Table {
     /// The beginning of each family's name.
     pub prefix: &'static str,
-    /// The statement by the server's version, newest first.
+    /// The extension that has the view. Its version then stands in for the server's, 1.8 as 108,
+    /// and `@extension.` in the SQL for its schema.
+    pub extension: Option<&'static str>,
+    /// The statement by version, newest first.
     pub queries: &'static [Query],
     /// Columns that are labels.
     pub labels: &'static [&'static str],
     /// Columns that are figures.
     pub columns: &'static [Column],
+    /// How many rows are shown, where there may be any number.
+    pub bound: Option<Bound>,
+    /// Whether the rows name the families: `name` and `help` are then columns of the statement.
+    pub named_by_row: bool,
 }
+
+/// Which rows are shown by themselves. The others are summed.
+#[derive(Debug)]
+pub struct Bound {
+    /// By what a row is known again.
+    pub key: &'static str,
+    /// The rows with the most of it are shown.
+    pub rank: &'static str,
+    /// Labels that the others keep, being alike in all rows.
+    pub kept: &'static [&'static str],
+    /// How many, unless the settings say otherwise.
+    pub limit: u32,
+}
+
+/// The label of the rows that are not shown by themselves.
+pub const OTHER: &str = "other";
 
 /// A statement and the major version from which it works.
 #[derive(Debug)]
@@ -70,28 +187,45 @@ pub struct Column {
     pub kind: Kind,
     /// What it is, naming the view and column it comes from.
     pub help: &'static str,
-    /// The first major version that has it.
+    /// The first version that has it.
     pub since: u32,
+    /// Whether the figures of several rows add up to one of them all.
+    pub adds_up: bool,
+    /// Upper bounds of a histogram, whose rows are each one observation.
+    pub bounds: &'static [f64],
 }
 
 /// A column whose figure may go up and down.
 pub const fn gauge(name: &'static str, help: &'static str) -> Column {
-    Column { name, kind: Kind::Gauge, help, since: 0 }
+    Column { name, kind: Kind::Gauge, help, since: 0, adds_up: true, bounds: &[] }
 }
 
 /// A column whose figure only grows.
 pub const fn counter(name: &'static str, help: &'static str) -> Column {
-    Column { name, kind: Kind::Counter, help, since: 0 }
+    Column { kind: Kind::Counter, ..gauge(name, help) }
+}
+
+/// A column whose rows are each one observation.
+pub const fn histogram(name: &'static str, help: &'static str, bounds: &'static [f64]) -> Column {
+    Column { kind: Kind::Histogram, bounds, ..gauge(name, help) }
 }
 
 impl Column {
-    /// The same column, absent before a major version.
+    /// The same column, absent before a version.
     pub const fn since(self, since: u32) -> Self {
         Self { since, ..self }
+    }
+
+    /// The same column, of which a sum says nothing.
+    pub const fn apart(self) -> Self {
+        Self { adds_up: false, ..self }
     }
 }
 
 impl Collector {
+    /// The name of the collector that has settings of its own.
+    pub const STATEMENTS: &str = "stat_statements";
+
     /// The collector of a name.
     pub fn named(name: &str) -> Option<&'static Self> {
         ALL.iter().copied().find(|collector| collector.name == name)
@@ -99,49 +233,70 @@ impl Collector {
 }
 
 impl Table {
+    /// A table without anything, to be filled.
+    pub const EMPTY: Self = Self {
+        prefix: "",
+        extension: None,
+        queries: &[],
+        labels: &[],
+        columns: &[],
+        bound: None,
+        named_by_row: false,
+    };
+
     /// The family's whole name.
     pub fn family(&self, column: &Column) -> String {
         format!("{}_{}", self.prefix, column.name)
     }
 
-    /// The columns that a major version has.
-    pub fn columns(&self, major: u32) -> impl Iterator<Item = &'static Column> {
-        self.columns.iter().filter(move |column| column.since <= major)
+    /// The columns that a version has.
+    pub fn columns(&self, version: u32) -> impl Iterator<Item = &'static Column> {
+        self.columns.iter().filter(move |column| column.since <= version)
     }
 
-    /// The statement for a major version, its labels as text and its figures as floats; `None`
-    /// when the version has no such view.
-    pub fn statement(&self, major: u32) -> Option<String> {
-        let query = self.queries.iter().find(|query| query.since <= major)?;
+    /// The statement for a version, its labels as text and its figures as floats; `None` when the
+    /// version has no such view. A bounded one takes the limit and the keys that are always shown.
+    pub fn statement(&self, version: u32) -> Option<String> {
+        let sql = self.queries.iter().find(|query| query.since <= version)?.sql;
         let labels = self.labels.iter().map(|label| format!("\"{label}\"::text"));
-        let figures = self.columns(major).map(|column| format!("\"{}\"::float8", column.name));
-        let selected: Vec<_> = labels.chain(figures).collect();
-        Some(format!("SELECT {} FROM ({}) AS reading", selected.join(", "), query.sql))
+        let figures = self.columns(version).map(|column| format!("\"{}\"::float8", column.name));
+        let selected = labels.chain(figures).collect::<Vec<_>>().join(", ");
+        Some(match &self.bound {
+            None => format!("SELECT {selected} FROM ({sql}) AS reading"),
+            Some(bound) => self.bounded_statement(version, bound, sql, &selected),
+        })
+    }
+
+    /// The rows that are shown, each with its key and its place; and last, without a key, the sum
+    /// of all rows and how many they are.
+    fn bounded_statement(&self, version: u32, bound: &Bound, sql: &str, selected: &str) -> String {
+        let Bound { key, rank, kept, .. } = bound;
+        let labels = self.labels.iter().map(|label| {
+            if kept.contains(label) {
+                format!("max(\"{label}\"::text)")
+            } else {
+                format!("'{OTHER}'")
+            }
+        });
+        let sums = self.columns(version).map(|column| {
+            if column.adds_up {
+                format!("sum(\"{}\"::float8)", column.name)
+            } else {
+                "NULL".to_owned()
+            }
+        });
+        let summed = labels.chain(sums).collect::<Vec<_>>().join(", ");
+        format!(
+            "WITH ranked AS MATERIALIZED (
+                 SELECT *, row_number() OVER (
+                            ORDER BY \"{rank}\" DESC NULLS LAST, \"{key}\") AS place
+                   FROM ({sql}) AS reading)
+             SELECT \"{key}\"::text, place, {selected} FROM ranked
+              WHERE place <= $1 OR \"{key}\"::text = ANY ($2)
+              UNION ALL SELECT NULL, count(*), {summed} FROM ranked HAVING count(*) > 0"
+        )
     }
 }
-
-/// Families that keep a name which Prometheus' linter would not choose, because dashboards and
-/// alerts written for `postgres_exporter` or `pgbouncer_exporter` ask for it.
-pub const COMPATIBLE_NAMES: &[&str] = &[
-    "pg_stat_activity_count",
-    "pg_stat_activity_max_tx_duration",
-    "pg_stat_database_xact_commit",
-    "pg_stat_database_xact_rollback",
-    "pg_stat_database_blks_read",
-    "pg_stat_database_blks_hit",
-    "pg_stat_database_tup_returned",
-    "pg_stat_database_tup_fetched",
-    "pg_stat_database_tup_inserted",
-    "pg_stat_database_tup_updated",
-    "pg_stat_database_tup_deleted",
-    "pg_stat_database_conflicts",
-    "pg_stat_database_temp_files",
-    "pg_stat_database_temp_bytes",
-    "pg_stat_database_deadlocks",
-    "pg_stat_database_blk_read_time",
-    "pg_stat_database_blk_write_time",
-    "pg_stat_database_stats_reset",
-];
 
 #[cfg(test)]
 mod tests {
@@ -200,10 +355,30 @@ mod tests {
         for (_, table) in tables() {
             for query in table.queries {
                 let present = table.columns.iter().filter(|column| column.since <= query.since);
-                for name in present.map(|column| column.name).chain(table.labels.iter().copied()) {
+                let bound = table.bound.iter().flat_map(|bound| [bound.key, bound.rank]);
+                let named = present.map(|column| column.name).chain(table.labels.iter().copied());
+                for name in named.chain(bound) {
                     assert!(query.sql.contains(name), "{} lacks {name}", query.sql);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_is_there_for_each_table_or_statement_is_bounded() {
+        for (collector, table) in tables() {
+            let each = ["relname", "indexrelname", "queryid", "sequencename"];
+            let many = table.labels.iter().any(|label| each.contains(label));
+            let brief = collector.name.starts_with("stat_progress")
+                || collector.name == "stat_activity_autovacuum";
+            assert!(!many || brief || table.bound.is_some(), "{}", collector.name);
+        }
+    }
+
+    #[test]
+    fn a_part_is_of_a_collector_that_there_is() {
+        for collector in ALL.iter().filter_map(|collector| collector.part_of) {
+            assert!(Collector::named(collector).is_some(), "{collector}");
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Sessions by what they do, in `postgres_exporter`'s labels.
 
-use super::{Collector, Pace, Query, Table, gauge};
+use super::{Collector, Pace, Query, Scope, Table, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_activity",
     pace: Pace::Server,
+    scope: Scope::Server,
     enabled: true,
+    part_of: None,
     tables: &[Table {
         prefix: "pg_stat_activity",
         labels: &[
@@ -50,5 +52,6 @@ pub(super) const COLLECTOR: Collector = Collector {
                  pg_stat_activity.xact_start.",
             ),
         ],
+        ..Table::EMPTY
     }],
 };

@@ -1,11 +1,13 @@
 //! Each database's transactions, blocks and rows.
 
-use super::{Collector, Pace, Query, Table, counter, gauge};
+use super::{Collector, Pace, Query, Scope, Table, counter, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_database",
     pace: Pace::Server,
+    scope: Scope::Server,
     enabled: true,
+    part_of: None,
     tables: &[Table {
         prefix: "pg_stat_database",
         labels: &["datid", "datname"],
@@ -109,5 +111,6 @@ pub(super) const COLLECTOR: Collector = Collector {
                  pg_stat_database.checksum_failures.",
             ),
         ],
+        ..Table::EMPTY
     }],
 };

@@ -87,7 +87,8 @@ fn judge(source: &str, reading: &Reading) -> Vec<Line> {
             );
             line(Verdict::Doubtful, message)
         });
-    [seen].into_iter().chain(sizeless).collect()
+    let hints = reading.hints.iter().map(|hint| line(Verdict::Doubtful, hint.clone()));
+    [seen].into_iter().chain(hints).chain(sizeless).collect()
 }
 
 fn summary(reading: &Reading) -> String {

@@ -39,7 +39,7 @@ pub(super) struct Entry {
 enum Kind {
     Probe(Arc<Database>),
     Activity(Arc<Database>, Vec<(String, activity::Settings)>),
-    Collector(Arc<Database>, &'static Collector),
+    Collector(Arc<Database>, &'static Collector, collector::Settings),
     AppHealth(String, app_health::Settings),
     Pgbouncer(String, pgbouncer::Settings),
     Workers(workers::Settings),
@@ -137,19 +137,20 @@ fn of_server(config: &Config, name: &str, database: &Arc<Database>) -> Vec<Entry
     ];
     for collector in collectors::ALL {
         let chosen = config.collectors.get(collector.name).cloned().unwrap_or_default();
-        if chosen.enabled.unwrap_or(collector.enabled) {
+        if is_enabled(config, collector) {
             let interval = chosen.interval.unwrap_or(config.sampling.of(collector.pace));
-            let kind = Kind::Collector(database.clone(), collector);
-            entries.push(entry(
-                &format!("{name}/{}", collector.name),
-                identity,
-                interval,
-                &(),
-                kind,
-            ));
+            let source = format!("{name}/{}", collector.name);
+            let kind = Kind::Collector(database.clone(), collector, chosen.clone());
+            entries.push(entry(&source, identity, interval, &chosen, kind));
         }
     }
     entries
+}
+
+/// As the settings say; else as those say of the collector it is a part of; else by default.
+fn is_enabled(config: &Config, collector: &Collector) -> bool {
+    let said = |name: &str| config.collectors.get(name).and_then(|chosen| chosen.enabled);
+    said(collector.name).or_else(|| collector.part_of.and_then(said)).unwrap_or(collector.enabled)
 }
 
 /// The pools inferred from a server's sessions: those the settings name, or, when they name none
@@ -194,8 +195,8 @@ impl Entry {
             Kind::Activity(database, pools) => {
                 Source::Activity(activity::Activity::open(database, pools))
             }
-            Kind::Collector(database, collector) => {
-                Source::Collector(collector::Reader::open(database, collector))
+            Kind::Collector(database, collector, settings) => {
+                Source::Collector(collector::Reader::open(database, collector, settings))
             }
             Kind::AppHealth(name, settings) => Source::AppHealth(settings.open(&name)?.into()),
             Kind::Pgbouncer(name, settings) => Source::Pgbouncer(settings.open(&name)?.into()),

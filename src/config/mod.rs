@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::collectors::{Collector, Pace};
 use crate::snapshot::Thresholds;
-use crate::sources::{activity, app_health, pgbouncer, workers};
+use crate::sources::{activity, app_health, collector, pgbouncer, workers};
 use crate::{http, indexes, postgres};
 
 pub use complaint::Error;
@@ -30,7 +30,7 @@ pub struct Config {
     /// How often things are read.
     pub sampling: Sampling,
     /// The server's statistics, by collector.
-    pub collectors: BTreeMap<String, CollectorSettings>,
+    pub collectors: BTreeMap<String, collector::Settings>,
     /// The marks everything is judged by.
     pub thresholds: Thresholds,
     /// The indexes that are expected.
@@ -109,17 +109,6 @@ impl Sampling {
     }
 }
 
-/// What the operator may change of one collector.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CollectorSettings {
-    /// Whether it is read.
-    pub enabled: Option<bool>,
-    /// How often.
-    #[serde(with = "humantime_serde")]
-    pub interval: Option<Duration>,
-}
-
 /// Logging.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -180,13 +169,7 @@ impl Config {
         self.pools.iter().try_for_each(|(name, pool)| self.check_pool(name, pool))?;
         self.databases.keys().try_for_each(|name| check_name("databases", name))?;
         self.check_indexes()?;
-        for name in self.collectors.keys() {
-            if Collector::named(name).is_none() {
-                let known = crate::collectors::ALL.iter().map(|collector| collector.name);
-                return Err(complaint::unknown(&format!("collectors.{name}"), name, known));
-            }
-        }
-        Ok(())
+        self.collectors.iter().try_for_each(|(name, settings)| check_collector(name, settings))
     }
 
     fn check_indexes(&self) -> Result<(), String> {
@@ -254,6 +237,32 @@ impl Config {
             }
             _ => Ok(()),
         }
+    }
+}
+
+fn check_collector(name: &str, settings: &collector::Settings) -> Result<(), String> {
+    let Some(collector) = Collector::named(name) else {
+        let known = crate::collectors::ALL.iter().map(|collector| collector.name);
+        return Err(complaint::unknown(&format!("collectors.{name}"), name, known));
+    };
+    if settings.is_of_statements() && name != Collector::STATEMENTS {
+        return Err(format!(
+            "collectors.{name}: include_query, query_length, exclude_databases and exclude_users \
+             are for collectors.{} alone",
+            Collector::STATEMENTS
+        ));
+    }
+    if settings.limit.is_some() && collector.tables.iter().all(|table| table.bound.is_none()) {
+        return Err(format!("collectors.{name}.limit: this collector has nothing to limit"));
+    }
+    let least = Duration::from_secs(if collector.pace == Pace::Sizes { 300 } else { 1 });
+    match settings.interval {
+        Some(interval) if interval < least => Err(format!(
+            "collectors.{name}.interval is {}, which is below the least of {}",
+            humantime::format_duration(interval),
+            humantime::format_duration(least)
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -4,6 +4,7 @@
 mod app_health;
 mod application;
 mod cluster;
+mod collectors;
 mod end_to_end;
 mod http;
 mod indexes;

@@ -1,0 +1,149 @@
+//! Indexes: how they are used, and which are invalid or never used.
+
+use super::{Bound, Collector, Pace, Query, Scope, Table, counter, gauge};
+
+pub(super) const COLLECTOR: Collector = Collector {
+    name: "stat_user_indexes",
+    pace: Pace::Tables,
+    scope: Scope::Database,
+    enabled: true,
+    part_of: None,
+    tables: &[Table {
+        prefix: "pg_stat_user_indexes",
+        labels: &["datname", "schemaname", "relname", "indexrelname"],
+        queries: &[
+            Query {
+                since: 16,
+                sql: "\
+            SELECT current_database() AS datname, schemaname, relname, indexrelname, indexrelid,
+                   idx_scan AS activity,
+                   idx_scan AS idx_scan_total,
+                   idx_tup_read AS idx_tup_read_total,
+                   idx_tup_fetch AS idx_tup_fetch_total,
+                   extract(epoch FROM last_idx_scan) AS last_idx_scan_timestamp_seconds
+              FROM pg_stat_user_indexes",
+            },
+            Query {
+                since: 13,
+                sql: "\
+            SELECT current_database() AS datname, schemaname, relname, indexrelname, indexrelid,
+                   idx_scan AS activity,
+                   idx_scan AS idx_scan_total,
+                   idx_tup_read AS idx_tup_read_total,
+                   idx_tup_fetch AS idx_tup_fetch_total
+              FROM pg_stat_user_indexes",
+            },
+        ],
+        columns: &[
+            counter("idx_scan_total", "Scans of the index; pg_stat_user_indexes.idx_scan."),
+            counter(
+                "idx_tup_read_total",
+                "Entries returned by scans; pg_stat_user_indexes.idx_tup_read.",
+            ),
+            counter(
+                "idx_tup_fetch_total",
+                "Rows fetched by simple scans; pg_stat_user_indexes.idx_tup_fetch.",
+            ),
+            gauge(
+                "last_idx_scan_timestamp_seconds",
+                "When the index was last scanned, in Unix seconds; \
+                pg_stat_user_indexes.last_idx_scan.",
+            )
+            .since(16)
+            .apart(),
+        ],
+        bound: Some(Bound { key: "indexrelid", rank: "activity", kept: &["datname"], limit: 100 }),
+        ..Table::EMPTY
+    }],
+};
+
+pub(super) const HEALTH: Collector = Collector {
+    name: "index_health",
+    pace: Pace::Tables,
+    scope: Scope::Database,
+    enabled: true,
+    part_of: None,
+    tables: &[
+        Table {
+            prefix: "pg_indexes",
+            labels: &["datname"],
+            queries: &[Query {
+                since: 13,
+                sql: "SELECT current_database() AS datname,
+              count(*) FILTER (WHERE idx_scan = 0 AND NOT indisunique AND indisvalid) AS unused,
+              coalesce(sum(relpages::bigint) FILTER (
+                  WHERE idx_scan = 0 AND NOT indisunique AND indisvalid), 0)
+                  * current_setting('block_size')::bigint AS unused_bytes,
+              count(*) FILTER (WHERE NOT indisvalid) AS invalid
+         FROM pg_stat_user_indexes
+         JOIN pg_index USING (indexrelid)
+         JOIN pg_class ON pg_class.oid = indexrelid",
+            }],
+            columns: &[
+                gauge(
+                    "unused",
+                    "Valid indexes that no scan has used since the statistics began, those that \
+                keep rows unique left out; pg_stat_user_indexes.idx_scan.",
+                ),
+                gauge(
+                    "unused_bytes",
+                    "Their size in bytes as last vacuumed or analyzed; pg_class.relpages.",
+                ),
+                gauge(
+                    "invalid",
+                    "Indexes that slow writes and serve no query, left by a failed CREATE INDEX \
+                CONCURRENTLY; pg_index.indisvalid.",
+                ),
+            ],
+            ..Table::EMPTY
+        },
+        Table {
+            prefix: "pg_index",
+            labels: &["datname", "schemaname", "relname", "indexrelname"],
+            queries: &[Query {
+                since: 13,
+                sql: "\
+            SELECT current_database() AS datname, schemaname, used.relname, indexrelname, indexrelid,
+                   1 AS invalid, relpages
+              FROM pg_stat_user_indexes AS used
+              JOIN pg_index USING (indexrelid)
+              JOIN pg_class ON pg_class.oid = indexrelid
+             WHERE NOT indisvalid",
+            }],
+            columns: &[gauge("invalid", "1 for each invalid index; pg_index.indisvalid.")],
+            bound: Some(Bound {
+                key: "indexrelid",
+                rank: "relpages",
+                kept: &["datname"],
+                limit: 20,
+            }),
+            ..Table::EMPTY
+        },
+        Table {
+            prefix: "pg_index",
+            labels: &["datname", "schemaname", "relname", "indexrelname"],
+            queries: &[Query {
+                since: 13,
+                sql: "\
+  SELECT current_database() AS datname, schemaname, used.relname, indexrelname, indexrelid, relpages,
+         relpages::bigint * current_setting('block_size')::bigint AS unused_bytes
+    FROM pg_stat_user_indexes AS used
+    JOIN pg_index USING (indexrelid)
+    JOIN pg_class ON pg_class.oid = indexrelid
+   WHERE idx_scan = 0 AND NOT indisunique AND indisvalid",
+            }],
+            columns: &[gauge(
+                "unused_bytes",
+                "Size in bytes, as last vacuumed or analyzed, of an index that no scan has \
+                used since the statistics began; pg_class.relpages.",
+            )],
+            bound: Some(Bound {
+                key: "indexrelid",
+                rank: "relpages",
+                kept: &["datname"],
+                limit: 20,
+            }),
+            ..Table::EMPTY
+        },
+    ],
+};

@@ -1,0 +1,35 @@
+//! Open transactions, and the oldest.
+
+use super::{Collector, Pace, Query, Scope, Table, gauge};
+
+pub(super) const COLLECTOR: Collector = Collector {
+    name: "long_running_transactions",
+    pace: Pace::Server,
+    scope: Scope::Server,
+    enabled: true,
+    part_of: None,
+    tables: &[Table {
+        prefix: "pg_long_running",
+        queries: &[Query {
+            since: 13,
+            sql: "SELECT count(*) AS transactions,
+                         max(extract(epoch FROM clock_timestamp() - xact_start))
+                             AS transactions_oldest_timestamp_seconds
+                    FROM pg_stat_activity
+                   WHERE state <> 'idle' AND xact_start IS NOT NULL
+                     AND backend_type = 'client backend' AND application_name <> 'poolwatch'",
+        }],
+        columns: &[
+            gauge(
+                "transactions",
+                "Transactions that clients have open; pg_stat_activity.xact_start.",
+            ),
+            gauge(
+                "transactions_oldest_timestamp_seconds",
+                "Age in seconds, whatever the name says, of the oldest of them; \
+                pg_stat_activity.xact_start.",
+            ),
+        ],
+        ..Table::EMPTY
+    }],
+};

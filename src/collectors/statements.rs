@@ -1,0 +1,150 @@
+//! Statements: those that matter most by time, calls, time a call, or rows; the others summed,
+//! so that sums are whole. Texts are read for new ones alone.
+
+use super::{Bound, Collector, Pace, Query, Scope, Table, counter, gauge};
+
+pub(super) const COLLECTOR: Collector = Collector {
+    name: "stat_statements",
+    pace: Pace::Statements,
+    scope: Scope::Server,
+    enabled: true,
+    part_of: None,
+    tables: &[
+        Table {
+            prefix: "pg_stat_statements",
+            extension: Some("pg_stat_statements"),
+            labels: &["user", "datname", "queryid"],
+            queries: &[
+                Query {
+                    since: 111,
+                    sql: "SELECT userid || '/' || dbid || '/' || coalesce(queryid, 0) AS key,
+              pg_get_userbyid(userid) AS user, datname, coalesce(queryid, 0) AS queryid,
+              -least(row_number() OVER (ORDER BY sum(total_exec_time) DESC),
+                     row_number() OVER (ORDER BY sum(calls) DESC),
+                     row_number() OVER (
+                         ORDER BY sum(total_exec_time) / nullif(sum(calls), 0) DESC NULLS LAST),
+                     row_number() OVER (ORDER BY sum(rows) DESC)) AS rank,
+              sum(calls) AS calls_total,
+              sum(total_exec_time) / 1000.0 AS seconds_total,
+              sum(rows) AS rows_total,
+              sum(shared_blk_read_time) / 1000.0 AS block_read_seconds_total,
+              sum(shared_blk_write_time) / 1000.0 AS block_write_seconds_total,
+              sum(shared_blks_hit) AS shared_blocks_hit_total,
+              sum(shared_blks_read) AS shared_blocks_read_total,
+              sum(temp_blks_written) AS temp_blocks_written_total,
+              sum(wal_bytes) AS wal_bytes_total
+         FROM @extension.pg_stat_statements(false) AS statements
+         JOIN pg_database ON pg_database.oid = dbid
+        WHERE datname <> ALL ($3) AND pg_get_userbyid(userid) <> ALL ($4)
+        GROUP BY userid, dbid, datname, queryid",
+                },
+                Query {
+                    since: 108,
+                    sql: "SELECT userid || '/' || dbid || '/' || coalesce(queryid, 0) AS key,
+              pg_get_userbyid(userid) AS user, datname, coalesce(queryid, 0) AS queryid,
+              -least(row_number() OVER (ORDER BY sum(total_exec_time) DESC),
+                     row_number() OVER (ORDER BY sum(calls) DESC),
+                     row_number() OVER (
+                         ORDER BY sum(total_exec_time) / nullif(sum(calls), 0) DESC NULLS LAST),
+                     row_number() OVER (ORDER BY sum(rows) DESC)) AS rank,
+              sum(calls) AS calls_total,
+              sum(total_exec_time) / 1000.0 AS seconds_total,
+              sum(rows) AS rows_total,
+              sum(blk_read_time) / 1000.0 AS block_read_seconds_total,
+              sum(blk_write_time) / 1000.0 AS block_write_seconds_total,
+              sum(shared_blks_hit) AS shared_blocks_hit_total,
+              sum(shared_blks_read) AS shared_blocks_read_total,
+              sum(temp_blks_written) AS temp_blocks_written_total,
+              sum(wal_bytes) AS wal_bytes_total
+         FROM @extension.pg_stat_statements(false) AS statements
+         JOIN pg_database ON pg_database.oid = dbid
+        WHERE datname <> ALL ($3) AND pg_get_userbyid(userid) <> ALL ($4)
+        GROUP BY userid, dbid, datname, queryid",
+                },
+                Query {
+                    since: 104,
+                    sql: "SELECT userid || '/' || dbid || '/' || coalesce(queryid, 0) AS key,
+                   pg_get_userbyid(userid) AS user, datname, coalesce(queryid, 0) AS queryid,
+                   -least(row_number() OVER (ORDER BY sum(total_time) DESC),
+                          row_number() OVER (ORDER BY sum(calls) DESC),
+                          row_number() OVER (
+                              ORDER BY sum(total_time) / nullif(sum(calls), 0) DESC NULLS LAST),
+                          row_number() OVER (ORDER BY sum(rows) DESC)) AS rank,
+                   sum(calls) AS calls_total,
+                   sum(total_time) / 1000.0 AS seconds_total,
+                   sum(rows) AS rows_total,
+                   sum(blk_read_time) / 1000.0 AS block_read_seconds_total,
+                   sum(blk_write_time) / 1000.0 AS block_write_seconds_total,
+                   sum(shared_blks_hit) AS shared_blocks_hit_total,
+                   sum(shared_blks_read) AS shared_blocks_read_total,
+                   sum(temp_blks_written) AS temp_blocks_written_total,
+                   NULL AS wal_bytes_total
+              FROM @extension.pg_stat_statements(false) AS statements
+              JOIN pg_database ON pg_database.oid = dbid
+             WHERE datname <> ALL ($3) AND pg_get_userbyid(userid) <> ALL ($4)
+             GROUP BY userid, dbid, datname, queryid",
+                },
+            ],
+            columns: &[
+                counter("calls_total", "Times the statement ran; pg_stat_statements.calls."),
+                counter(
+                    "seconds_total",
+                    "Time spent running it, planning left out; pg_stat_statements.total_exec_time.",
+                ),
+                counter("rows_total", "Rows it returned or changed; pg_stat_statements.rows."),
+                counter(
+                    "block_read_seconds_total",
+                    "Time spent reading blocks, 0 without track_io_timing; \
+                pg_stat_statements.shared_blk_read_time, before 1.11 blk_read_time.",
+                ),
+                counter(
+                    "block_write_seconds_total",
+                    "Time spent writing blocks, 0 without track_io_timing; \
+                pg_stat_statements.shared_blk_write_time, before 1.11 blk_write_time.",
+                ),
+                counter(
+                    "shared_blocks_hit_total",
+                    "Blocks found in shared buffers; pg_stat_statements.shared_blks_hit.",
+                ),
+                counter(
+                    "shared_blocks_read_total",
+                    "Blocks read into shared buffers; pg_stat_statements.shared_blks_read.",
+                ),
+                counter(
+                    "temp_blocks_written_total",
+                    "Blocks of temporary files written; pg_stat_statements.temp_blks_written.",
+                ),
+                counter(
+                    "wal_bytes_total",
+                    "Bytes of write-ahead log it wrote; pg_stat_statements.wal_bytes.",
+                )
+                .since(108),
+            ],
+            bound: Some(Bound { key: "key", rank: "rank", kept: &[], limit: 100 }),
+            ..Table::EMPTY
+        },
+        Table {
+            prefix: "pg_stat_statements",
+            extension: Some("pg_stat_statements"),
+            queries: &[Query {
+                since: 109,
+                sql: "\
+SELECT dealloc AS deallocations_total, extract(epoch FROM stats_reset) AS reset_timestamp_seconds
+  FROM @extension.pg_stat_statements_info",
+            }],
+            columns: &[
+                counter(
+                    "deallocations_total",
+                    "Times the least run statements were forgotten, for there were more than \
+                pg_stat_statements.max; pg_stat_statements_info.dealloc.",
+                ),
+                gauge(
+                    "reset_timestamp_seconds",
+                    "When the statistics began, in Unix seconds; \
+                pg_stat_statements_info.stats_reset.",
+                ),
+            ],
+            ..Table::EMPTY
+        },
+    ],
+};

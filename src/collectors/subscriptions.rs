@@ -1,0 +1,62 @@
+//! Logical replication, as the subscriber sees it.
+
+use super::{Collector, Pace, Query, Scope, Table, counter, gauge};
+
+pub(super) const COLLECTOR: Collector = Collector {
+    name: "subscriptions",
+    pace: Pace::Server,
+    scope: Scope::Server,
+    enabled: true,
+    part_of: None,
+    tables: &[
+        Table {
+            prefix: "pg_stat_subscription",
+            labels: &["subname"],
+            queries: &[Query {
+                since: 13,
+                sql: "SELECT subname, count(pid) AS workers,
+                        max(extract(epoch FROM clock_timestamp() - last_msg_receipt_time))
+                            AS last_message_age_seconds,
+                        max(extract(epoch FROM latest_end_time)) AS latest_end_timestamp_seconds
+                   FROM pg_stat_subscription GROUP BY 1",
+            }],
+            columns: &[
+                gauge("workers", "Workers at work for the subscription; pg_stat_subscription.pid."),
+                gauge(
+                    "last_message_age_seconds",
+                    "How long ago a message came from the publisher; \
+                pg_stat_subscription.last_msg_receipt_time.",
+                ),
+                gauge(
+                    "latest_end_timestamp_seconds",
+                    "When a position was last reported to the publisher, in Unix seconds; \
+                pg_stat_subscription.latest_end_time.",
+                ),
+            ],
+            ..Table::EMPTY
+        },
+        Table {
+            prefix: "pg_stat_subscription",
+            labels: &["subname"],
+            queries: &[Query {
+                since: 15,
+                sql: "\
+  SELECT subname, apply_error_count AS apply_errors_total, sync_error_count AS sync_errors_total
+    FROM pg_stat_subscription_stats",
+            }],
+            columns: &[
+                counter(
+                    "apply_errors_total",
+                    "Changes that could not be applied; \
+                pg_stat_subscription_stats.apply_error_count.",
+                ),
+                counter(
+                    "sync_errors_total",
+                    "Failures of the first copy of a table; \
+                pg_stat_subscription_stats.sync_error_count.",
+                ),
+            ],
+            ..Table::EMPTY
+        },
+    ],
+};

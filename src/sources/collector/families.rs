@@ -1,0 +1,96 @@
+//! Rows as metric families.
+
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+
+use super::Error;
+use crate::collectors::{Column, Table};
+use crate::latency::Histogram;
+use crate::metric::{Family, Kind};
+
+/// One row of a table's statement.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Row {
+    /// Of a bounded table by what the row is known again; `None` is the sum of all rows.
+    pub(super) key: Option<String>,
+    /// Its place among all rows; of the sum how many rows there are.
+    pub(super) place: u64,
+    /// In the order of the table.
+    pub(super) labels: Vec<String>,
+    /// In the order of the table.
+    pub(super) figures: Vec<Option<f64>>,
+}
+
+impl Row {
+    pub(super) fn read(row: &PgRow, table: &Table, columns: usize) -> Result<Self, Error> {
+        let bounded = table.bound.is_some();
+        let first = if bounded { 2 } else { 0 };
+        let labels = first..first + table.labels.len();
+        let figures = labels.end..labels.end + columns;
+        let (key, place) =
+            if bounded { (text(row, 0)?, row.try_get::<i64, _>(1)?) } else { (None, 0) };
+        Ok(Self {
+            key,
+            place: u64::try_from(place).unwrap_or(0),
+            labels: labels
+                .map(|at| Ok(text(row, at)?.unwrap_or_default()))
+                .collect::<Result<_, Error>>()?,
+            figures: figures.map(|at| row.try_get(at)).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// A text, whatever encoding the database claims.
+pub(super) fn text(row: &PgRow, at: usize) -> Result<Option<String>, Error> {
+    let raw = row.try_get_raw(at)?;
+    Ok(raw.as_bytes().ok().map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+}
+
+/// The families of a table. A NULL label is empty, which Prometheus treats as none.
+pub(super) fn build(table: &Table, columns: &[&Column], rows: &[Row]) -> Vec<Family> {
+    if table.named_by_row {
+        return rows.iter().filter_map(|row| named(table, row)).collect();
+    }
+    let family = |(at, column): (usize, &&Column)| {
+        let mut family = Family::new(column.kind, table.family(column), column.help);
+        match column.kind {
+            Kind::Histogram => observe(&mut family, table, column, at, rows),
+            Kind::Gauge | Kind::Counter => {
+                for row in rows {
+                    family.sample(&labels(table, row), row.figures[at]);
+                }
+            }
+        }
+        family
+    };
+    columns.iter().enumerate().map(family).collect()
+}
+
+fn labels<'a>(table: &Table, row: &'a Row) -> Vec<(&'static str, &'a str)> {
+    table.labels.iter().zip(&row.labels).map(|(name, value)| (*name, value.as_str())).collect()
+}
+
+/// The family that a row names.
+fn named(table: &Table, row: &Row) -> Option<Family> {
+    let [name, help] = &row.labels[..] else { return None };
+    let mut family = Family::gauge(format!("{}_{name}", table.prefix), help);
+    family.sample(&[], *row.figures.first()?);
+    Some(family)
+}
+
+/// Each row is one observation; rows of the same labels are one histogram.
+fn observe(family: &mut Family, table: &Table, column: &Column, at: usize, rows: &[Row]) {
+    let mut histograms: Vec<(&Row, Histogram)> = Vec::new();
+    for row in rows {
+        let Some(figure) = row.figures[at] else { continue };
+        let known = histograms.iter().position(|(known, _)| known.labels == row.labels);
+        let known = known.unwrap_or_else(|| {
+            histograms.push((row, Histogram::new(column.bounds)));
+            histograms.len() - 1
+        });
+        histograms[known].1.observe(figure);
+    }
+    for (row, histogram) in &histograms {
+        family.durations(&labels(table, row), histogram);
+    }
+}

@@ -1,0 +1,263 @@
+//! Reads one collector: its tables' statements, and their rows as metric families.
+
+mod bounded;
+mod families;
+mod texts;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Executor, Row as _};
+use tokio::time::{Instant, timeout};
+
+use self::bounded::Shown;
+use self::families::Row;
+use self::texts::Texts;
+use super::{Failure, explain};
+use crate::collectors::{Collector, Column, Table};
+use crate::metric::Family;
+use crate::pool::Checkout;
+use crate::postgres::Database;
+use crate::reading::Reading;
+
+/// What the operator may change of one collector.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Whether it is read.
+    pub enabled: Option<bool>,
+    /// How often.
+    #[serde(with = "humantime_serde")]
+    pub interval: Option<Duration>,
+    /// How many tables, indexes or statements are shown by themselves.
+    pub limit: Option<u32>,
+    /// Whether the texts of statements are shown; `stat_statements` only, as all below.
+    pub include_query: Option<bool>,
+    /// How many characters of a text are shown.
+    pub query_length: Option<u32>,
+    /// Databases whose statements are left out.
+    pub exclude_databases: Vec<String>,
+    /// Roles whose statements are left out.
+    pub exclude_users: Vec<String>,
+}
+
+impl Settings {
+    /// Whether anything is set that only statements have.
+    pub fn is_of_statements(&self) -> bool {
+        self.include_query.is_some()
+            || self.query_length.is_some()
+            || !self.exclude_databases.is_empty()
+            || !self.exclude_users.is_empty()
+    }
+}
+
+/// Reads one collector from one database.
+#[derive(Debug)]
+pub struct Reader {
+    database: Arc<Database>,
+    look: Look,
+}
+
+/// Why a table was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No answer in time.
+    #[error("no answer within {0} s")]
+    Slow(u64),
+    /// The statement failed.
+    #[error("{}", explain(.0).unwrap_or("the statement failed"))]
+    Failed(#[from] sqlx::Error),
+}
+
+impl Reader {
+    /// A reader of one collector.
+    pub fn open(
+        database: Arc<Database>,
+        collector: &'static Collector,
+        settings: Settings,
+    ) -> Self {
+        Self { database, look: Look::new(collector, settings) }
+    }
+
+    /// Reads every table of the collector. A table that fails hides no other: what could be read
+    /// is given, with what could not.
+    pub async fn read(&mut self) -> Result<Reading, Failure> {
+        let database = Arc::clone(&self.database);
+        let _turn = database.slow_lane().await;
+        let began = Instant::now();
+        let mut gathered = Gathered::default();
+        for at in 0..self.look.collector.tables.len() {
+            gathered.take(self.read_table(at).await);
+        }
+        let Gathered { families, hints, failure } = gathered;
+        match failure {
+            Some(failure) if families.is_empty() => Err(failure),
+            trouble => Ok(Reading {
+                families,
+                hints,
+                trouble,
+                took: Some(began.elapsed()),
+                dropped: self.look.dropped,
+                ..Reading::default()
+            }),
+        }
+    }
+
+    async fn read_table(&mut self, at: usize) -> Result<Seen, Failure> {
+        let patience = self.database.patience();
+        timeout(patience, async {
+            let mut connection = self.database.acquire().await?;
+            Ok(self.look.read_table(at, &mut connection).await?)
+        })
+        .await
+        .map_err(|_| Error::Slow(patience.as_secs()))?
+    }
+}
+
+/// What is gathered over the tables of a collector.
+#[derive(Debug, Default)]
+struct Gathered {
+    families: Vec<Family>,
+    hints: Vec<String>,
+    failure: Option<Failure>,
+}
+
+impl Gathered {
+    fn take(&mut self, seen: Result<Seen, Failure>) {
+        match seen {
+            Ok(Seen::Families(families)) => self.families.extend(families),
+            Ok(Seen::NoExtension(name)) if self.hints.is_empty() => self.hints.push(format!(
+                "the database has no extension {name}: as a superuser, CREATE EXTENSION {name}"
+            )),
+            Ok(Seen::NoExtension(_)) => {}
+            Err(error) => self.failure = self.failure.take().or(Some(error)),
+        }
+    }
+}
+
+/// What one table says.
+#[derive(Debug)]
+pub(super) enum Seen {
+    /// Its families; none, when the version lacks the view.
+    Families(Vec<Family>),
+    /// The database lacks the extension that has the view.
+    NoExtension(&'static str),
+}
+
+/// One collector in one database, with what is remembered between readings.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub(super) collector: &'static Collector,
+    settings: Settings,
+    shown: Vec<Shown>,
+    texts: Texts,
+    /// Samples left out since the start.
+    pub(super) dropped: u64,
+}
+
+/// What decides which statement is asked.
+struct Version {
+    /// Of the server, or of the extension: 1.8 is 108.
+    number: u32,
+    /// The extension's schema, quoted.
+    schema: String,
+}
+
+impl Look {
+    pub(super) fn new(collector: &'static Collector, settings: Settings) -> Self {
+        let shown = collector.tables.iter().map(|_| Shown::default()).collect();
+        Self { collector, settings, shown, texts: Texts::default(), dropped: 0 }
+    }
+
+    /// Reads one table over this connection.
+    pub(super) async fn read_table(
+        &mut self,
+        at: usize,
+        connection: &mut Checkout,
+    ) -> Result<Seen, Error> {
+        let table = &self.collector.tables[at];
+        let Some(version) = version(connection, table).await? else {
+            return Ok(Seen::NoExtension(table.extension.unwrap_or_default()));
+        };
+        let Some(sql) = table.statement(version.number) else {
+            return Ok(Seen::Families(Vec::new()));
+        };
+        let sql = sql.replace("@extension", &version.schema);
+        let columns: Vec<&Column> = table.columns(version.number).collect();
+        let rows = self.ask(at, connection, sql).await?;
+        let rows = rows.iter().map(|row| Row::read(row, table, columns.len()));
+        let rows = self.choose(at, rows.collect::<Result<_, _>>()?, &columns);
+        let mut families = families::build(table, &columns, &rows);
+        if self.settings.include_query == Some(true) && table.bound.is_some() {
+            let length = self.settings.query_length.unwrap_or(120);
+            families.push(self.texts.family(connection, &version.schema, &rows, length).await?);
+        }
+        Ok(Seen::Families(families))
+    }
+
+    async fn ask(
+        &self,
+        at: usize,
+        connection: &mut Checkout,
+        sql: String,
+    ) -> Result<Vec<PgRow>, Error> {
+        let query = sqlx::query(AssertSqlSafe(sql));
+        let query = match self.limit(at) {
+            Some(limit) => query
+                .bind(i64::from(limit))
+                .bind(self.shown[at].keys())
+                .bind(&self.settings.exclude_databases)
+                .bind(&self.settings.exclude_users),
+            None => query,
+        };
+        Ok(connection.fetch_all(query).await?)
+    }
+
+    fn limit(&self, at: usize) -> Option<u32> {
+        let bound = self.collector.tables[at].bound.as_ref()?;
+        Some(self.settings.limit.unwrap_or(bound.limit))
+    }
+
+    /// The rows that are shown by themselves, and one for the others.
+    fn choose(&mut self, at: usize, rows: Vec<Row>, columns: &[&Column]) -> Vec<Row> {
+        let Some(limit) = self.limit(at) else { return rows };
+        let (rows, left_out) = self.shown[at].choose(rows, limit as usize, columns);
+        self.dropped += left_out * columns.len() as u64;
+        rows
+    }
+}
+
+/// `None` when the table is an extension's and the database has not got it.
+async fn version(connection: &mut Checkout, table: &Table) -> Result<Option<Version>, Error> {
+    let Some(extension) = table.extension else {
+        let number = connection.server_version_num().unwrap_or(0) / 10_000;
+        return Ok(Some(Version { number, schema: String::new() }));
+    };
+    let query = sqlx::query(
+        "SELECT extversion, quote_ident(nspname) FROM pg_extension
+           JOIN pg_namespace ON pg_namespace.oid = extnamespace WHERE extname = $1",
+    );
+    let found = connection.fetch_optional(query.bind(extension)).await?;
+    let Some(row) = found else { return Ok(None) };
+    let number = extension_version(row.try_get(0)?);
+    Ok(Some(Version { number, schema: row.try_get(1)? }))
+}
+
+/// 1.10 as 110.
+fn extension_version(text: &str) -> u32 {
+    let mut parts = text.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    parts.next().unwrap_or(0) * 100 + parts.next().unwrap_or(0).min(99)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tenth_version_of_an_extension_is_above_the_ninth() {
+        assert_eq!((extension_version("1.9"), extension_version("1.10")), (109, 110));
+        assert_eq!(extension_version("2"), 200);
+    }
+}

@@ -1,0 +1,118 @@
+//! The texts of statements. The server keeps them in a file that it reads whole, so they are asked
+//! for only when a statement is new.
+
+use std::collections::HashMap;
+
+use sqlx::{AssertSqlSafe, Executor};
+
+use super::Error;
+use super::families::{Row, text};
+use crate::metric::Family;
+use crate::pool::Checkout;
+
+/// Texts by the statement's number.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    known: HashMap<String, String>,
+}
+
+impl Texts {
+    /// The texts of the statements that these rows are of.
+    pub(super) async fn family(
+        &mut self,
+        connection: &mut Checkout,
+        schema: &str,
+        rows: &[Row],
+        length: u32,
+    ) -> Result<Family, Error> {
+        let numbers = || rows.iter().filter(|row| row.key.is_some()).map(|row| &row.labels[2]);
+        self.known.retain(|number, _| numbers().any(|shown| shown == number));
+        let new = numbers().filter(|number| !self.known.contains_key(*number));
+        let new: Vec<i64> = new.filter_map(|number| number.parse().ok()).collect();
+        if !new.is_empty() {
+            self.ask(connection, schema, &new, length).await?;
+        }
+        let mut family = Family::counter(
+            "pg_stat_statements_query_id",
+            "1 with the text of the statement, literals left out; pg_stat_statements.query.",
+        );
+        for (number, text) in &self.known {
+            family.sample(&[("queryid", number), ("query", text)], 1.0);
+        }
+        Ok(family)
+    }
+
+    async fn ask(
+        &mut self,
+        connection: &mut Checkout,
+        schema: &str,
+        new: &[i64],
+        length: u32,
+    ) -> Result<(), Error> {
+        let sql = format!(
+            "SELECT queryid::text, min(query) FROM {schema}.pg_stat_statements(true)
+              WHERE queryid = ANY ($1) GROUP BY 1"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(new);
+        for row in connection.fetch_all(query).await? {
+            let number = text(&row, 0)?.unwrap_or_default();
+            let shown = without_literals(&text(&row, 1)?.unwrap_or_default());
+            self.known.insert(number, shown.chars().take(length as usize).collect());
+        }
+        // What has no text is not asked for again and again.
+        for number in new {
+            self.known.entry(number.to_string()).or_default();
+        }
+        Ok(())
+    }
+}
+
+/// A statement in one line, with `?` for each quoted text: the server leaves them in statements
+/// such as ALTER ROLE, where they may be secret.
+fn without_literals(sql: &str) -> String {
+    let mut shown = String::with_capacity(sql.len());
+    let mut rest = sql.chars().peekable();
+    while let Some(character) = rest.next() {
+        match character {
+            '\'' => {
+                skip_literal(&mut rest);
+                shown.push('?');
+            }
+            c if c.is_whitespace() => {
+                if !shown.ends_with(' ') {
+                    shown.push(' ');
+                }
+            }
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// To the closing quote; a doubled or escaped one does not close.
+fn skip_literal(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
+    while let Some(character) = rest.next() {
+        match character {
+            '\\' => {
+                rest.next();
+            }
+            '\'' if rest.peek() == Some(&'\'') => {
+                rest.next();
+            }
+            '\'' => return,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_literal_is_not_shown() {
+        let sql = "ALTER ROLE a\n  PASSWORD 'it''s \\' s3cret' VALID UNTIL 'x'";
+        assert_eq!(without_literals(sql), "ALTER ROLE a PASSWORD ? VALID UNTIL ?");
+        assert_eq!(without_literals("SELECT 'open"), "SELECT ?");
+    }
+}
