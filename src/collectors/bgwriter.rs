@@ -1,4 +1,4 @@
-//! Checkpoints and the background writer under the names of before PostgreSQL 17, which moved
+//! Checkpoints and the background writer under the names of before `PostgreSQL` 17, which moved
 //! the checkpoints to a view of their own.
 
 use super::{Collector, Pace, Query, Scope, Table, counter};

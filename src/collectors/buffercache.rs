@@ -1,4 +1,4 @@
-//! The buffer cache as a whole, by the extension pg_buffercache.
+//! The buffer cache as a whole, by the extension `pg_buffercache`.
 
 use super::{Collector, Pace, Query, Scope, Table, gauge};
 

@@ -1,4 +1,4 @@
-//! Checkpoints by PostgreSQL 17's view of them.
+//! Checkpoints by `PostgreSQL` 17's view of them.
 
 use super::{Collector, Pace, Query, Scope, Table, counter};
 

@@ -1,4 +1,4 @@
-//! Input and output by who does it, on what, and why (PostgreSQL 16). A kind that never
+//! Input and output by who does it, on what, and why (`PostgreSQL` 16). A kind that never
 //! happened has no series.
 
 use super::{Collector, Pace, Query, Scope, Table, counter};

@@ -24,7 +24,7 @@ pub(super) const COLLECTOR: Collector = Collector {
         columns: &[histogram(
             "seconds",
             "How long idle sessions have been idle; pg_stat_activity.state_change.",
-            &BOUNDS,
+            BOUNDS,
         )],
         ..Table::EMPTY
     }],

@@ -1,4 +1,4 @@
-//! How far each vacuum has come. PostgreSQL 17 counts the dead rows it remembers anew, in
+//! How far each vacuum has come. `PostgreSQL` 17 counts the dead rows it remembers anew, in
 //! bytes: families in rows stay in rows here.
 
 use super::{Collector, Pace, Query, Scope, Table, gauge};

@@ -1,6 +1,7 @@
 //! What the operator can ask for: one file a subcommand.
 
 mod check;
+mod collector_flags;
 mod demo;
 mod healthcheck;
 mod indexes;
@@ -76,6 +77,8 @@ struct Flags {
     #[arg(long = "log.format", value_name = "FORMAT", global = true,
           value_parser = ["logfmt", "json"])]
     log_format: Option<String>,
+    #[command(flatten)]
+    collectors: collector_flags::CollectorFlags,
 }
 
 impl Flags {
@@ -93,6 +96,7 @@ impl Flags {
             config.web.telemetry_path.clone_from(path);
         }
         config.web.enable_lifecycle |= self.enable_lifecycle;
+        self.collectors.apply(&mut config);
         if let Some(level) = &self.log_level {
             config.log.level.clone_from(level);
         }

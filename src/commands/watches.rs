@@ -6,12 +6,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::collectors::{self, Collector};
+use crate::collectors::{self, Collector, OTHER_DATABASES, SERVER_CPU, Scope, WAIT_EVENTS};
 use crate::config::{Config, Pool};
 use crate::pool::SharedPool;
 use crate::postgres::{self, Database};
-use crate::sources::{Failure, Source, Watch, activity, app_health, collector, pgbouncer};
-use crate::sources::{probe, shared, workers};
+use crate::sources::{Failure, Source, Watch, activity, app_health, collector, elsewhere};
+use crate::sources::{pgbouncer, probe, server_cpu, shared, wait_events, workers};
 
 /// The pool that is inferred when the settings name none.
 const INFERRED: &str = "app";
@@ -40,6 +40,9 @@ enum Kind {
     Probe(Arc<Database>),
     Activity(Arc<Database>, Vec<(String, activity::Settings)>),
     Collector(Arc<Database>, &'static Collector, collector::Settings),
+    Elsewhere(Arc<Database>, Vec<elsewhere::Wanted>),
+    WaitEvents(Arc<Database>),
+    ServerCpu(Arc<Database>),
     AppHealth(String, app_health::Settings),
     Pgbouncer(String, pgbouncer::Settings),
     Workers(workers::Settings),
@@ -135,16 +138,60 @@ fn of_server(config: &Config, name: &str, database: &Arc<Database>) -> Vec<Entry
             Kind::Activity(database.clone(), pools)
         }),
     ];
-    for collector in collectors::ALL {
-        let chosen = config.collectors.get(collector.name).cloned().unwrap_or_default();
-        if is_enabled(config, collector) {
-            let interval = chosen.interval.unwrap_or(config.sampling.of(collector.pace));
-            let source = format!("{name}/{}", collector.name);
-            let kind = Kind::Collector(database.clone(), collector, chosen.clone());
-            entries.push(entry(&source, identity, interval, &chosen, kind));
-        }
-    }
+    let enabled = collectors::ALL.iter().filter(|collector| is_enabled(config, collector));
     entries
+        .extend(enabled.map(|collector| of_collector(config, name, identity, database, collector)));
+    entries
+}
+
+/// The group of everything that is read in each database, so that families of one name are joined.
+const DATABASES: &str = "databases";
+
+fn of_collector(
+    config: &Config,
+    name: &str,
+    identity: Option<(&str, u64)>,
+    database: &Arc<Database>,
+    collector: &'static Collector,
+) -> Entry {
+    let (settings, interval) = chosen(config, collector);
+    let database = database.clone();
+    let wanted = wanted_elsewhere(config);
+    let fingerprint = format!("{settings:?}");
+    let (kind, fingerprint) = match collector.name {
+        of if of == WAIT_EVENTS.name => (Kind::WaitEvents(database), fingerprint),
+        of if of == SERVER_CPU.name => (Kind::ServerCpu(database), fingerprint),
+        of if of == OTHER_DATABASES.name => {
+            let fingerprint = format!("{fingerprint} {wanted:?}");
+            (Kind::Elsewhere(database, wanted), fingerprint)
+        }
+        _ => (Kind::Collector(database, collector, settings), fingerprint),
+    };
+    let source = format!("{name}/{}", collector.name);
+    let mut entry = entry(&source, identity, interval, &fingerprint, kind);
+    if collector.scope == Scope::Database || collector.name == OTHER_DATABASES.name {
+        DATABASES.clone_into(&mut entry.group);
+    }
+    entry
+}
+
+/// What the operator says of a collector, and how often it is read.
+fn chosen(config: &Config, collector: &Collector) -> (collector::Settings, Duration) {
+    let settings = config.collectors.get(collector.name).cloned().unwrap_or_default();
+    let interval = settings.interval.unwrap_or(config.sampling.of(collector.pace));
+    (settings, interval)
+}
+
+/// The collectors that say something else in each database.
+fn wanted_elsewhere(config: &Config) -> Vec<elsewhere::Wanted> {
+    let of_each = collectors::ALL.iter().filter(|collector| collector.scope == Scope::Database);
+    let enabled = of_each.filter(|collector| is_enabled(config, collector));
+    enabled
+        .map(|collector| {
+            let (settings, interval) = chosen(config, collector);
+            elsewhere::Wanted { collector, settings, interval }
+        })
+        .collect()
 }
 
 /// As the settings say; else as those say of the collector it is a part of; else by default.
@@ -198,6 +245,13 @@ impl Entry {
             Kind::Collector(database, collector, settings) => {
                 Source::Collector(collector::Reader::open(database, collector, settings))
             }
+            Kind::Elsewhere(database, wanted) => {
+                Source::Elsewhere(elsewhere::Elsewhere::open(database, wanted))
+            }
+            Kind::WaitEvents(database) => {
+                Source::WaitEvents(wait_events::WaitEvents::open(database))
+            }
+            Kind::ServerCpu(database) => Source::ServerCpu(server_cpu::ServerCpu::open(database)),
             Kind::AppHealth(name, settings) => Source::AppHealth(settings.open(&name)?.into()),
             Kind::Pgbouncer(name, settings) => Source::Pgbouncer(settings.open(&name)?.into()),
             Kind::Workers(settings) => Source::Workers(settings.open()?.into()),

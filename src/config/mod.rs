@@ -101,6 +101,7 @@ impl Sampling {
     /// The timer of a collector's pace.
     pub fn of(&self, pace: Pace) -> Duration {
         match pace {
+            Pace::Activity => self.activity,
             Pace::Server => self.server,
             Pace::Statements => self.statements,
             Pace::Tables => self.tables,
@@ -255,7 +256,11 @@ fn check_collector(name: &str, settings: &collector::Settings) -> Result<(), Str
     if settings.limit.is_some() && collector.tables.iter().all(|table| table.bound.is_none()) {
         return Err(format!("collectors.{name}.limit: this collector has nothing to limit"));
     }
-    let least = Duration::from_secs(if collector.pace == Pace::Sizes { 300 } else { 1 });
+    let least = match collector.pace {
+        Pace::Sizes => Duration::from_mins(5),
+        Pace::Activity => Duration::from_millis(100),
+        _ => Duration::from_secs(1),
+    };
     match settings.interval {
         Some(interval) if interval < least => Err(format!(
             "collectors.{name}.interval is {}, which is below the least of {}",

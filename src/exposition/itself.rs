@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use crate::advice::Advice;
+use crate::collectors;
 use crate::latency::Histogram;
 use crate::metric::Family;
 use crate::snapshot::{DatabaseState, SourceState};
@@ -48,7 +49,33 @@ pub fn sources(sources: &[SourceState], dropped: u64) -> Vec<Family> {
         "Series left out to keep within a limit, or because they repeated another.",
     );
     left_out.sample(&[], dropped as f64);
-    vec![up, duration, failures, success, left_out]
+    let [took, success_of] = scrapes(sources);
+    vec![up, duration, failures, success, left_out, took, success_of]
+}
+
+/// The same of each collector under `postgres_exporter`'s names; of several servers the worst.
+fn scrapes(sources: &[SourceState]) -> [Family; 2] {
+    let mut duration = Family::gauge(
+        "pg_scrape_collector_duration_seconds",
+        "How long the collector's last reading took.",
+    );
+    let mut success = Family::gauge(
+        "pg_scrape_collector_success",
+        "Whether the collector's last reading came: 1 or 0.",
+    );
+    for collector in collectors::ALL {
+        let of_collector = || sources.iter().filter(|source| is_of(source, collector.name));
+        let labels = [("collector", collector.name)];
+        let took = of_collector().filter_map(|source| source.duration).max();
+        duration.sample(&labels, took.map(|took| took.as_secs_f64()));
+        let up = of_collector().filter_map(|source| source.up).min();
+        success.sample(&labels, up.map(|up| f64::from(u8::from(up))));
+    }
+    [duration, success]
+}
+
+fn is_of(source: &SourceState, collector: &str) -> bool {
+    source.name.split_once('/').is_some_and(|(_, name)| name == collector)
 }
 
 /// What is wrong, by rule.

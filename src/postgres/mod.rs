@@ -105,21 +105,15 @@ pub enum Error {
 impl Settings {
     /// A database that can be asked; it connects when first asked.
     pub fn open(&self, name: &str) -> Result<Arc<Database>, Error> {
-        let pool = SharedPool::new(
-            APPLICATION_NAME,
-            self.connect_options(name)?,
-            pool::Settings {
-                size: CONNECTIONS,
-                max_overflow: MaxOverflow::Limited(0),
-                // A connection closed to be renewed may not be had again when it is needed most.
-                recycle: None,
-                timeout: self.connect_timeout,
-                pre_ping: false,
-            },
-        );
+        let access = Access {
+            options: self.connect_options(name)?,
+            limits: self.session_limits(),
+            timeout: self.connect_timeout,
+        };
         Ok(Arc::new(Database {
             name: name.to_owned(),
-            pool: pool.on_connect(vec![self.session_limits()]),
+            pool: access.pool(access.options.clone(), CONNECTIONS),
+            access,
             version: AtomicU32::new(0),
             patience: self.statement_timeout + Duration::from_secs(1),
             lane: Semaphore::new(1),
@@ -160,10 +154,33 @@ fn read_password(name: &str, path: &Path) -> Result<String, Error> {
     Ok(read.trim_end_matches(['\r', '\n']).to_owned())
 }
 
+/// How connections are opened.
+#[derive(Debug)]
+struct Access {
+    options: PgConnectOptions,
+    limits: String,
+    timeout: Duration,
+}
+
+impl Access {
+    fn pool(&self, options: PgConnectOptions, size: u32) -> SharedPool {
+        let settings = pool::Settings {
+            size,
+            max_overflow: MaxOverflow::Limited(0),
+            // A connection closed to be renewed may not be had again when it is needed most.
+            recycle: None,
+            timeout: self.timeout,
+            pre_ping: false,
+        };
+        SharedPool::new(APPLICATION_NAME, options, settings).on_connect(vec![self.limits.clone()])
+    }
+}
+
 /// A database that is watched, over at most [`CONNECTIONS`] connections.
 #[derive(Debug)]
 pub struct Database {
     name: String,
+    access: Access,
     pool: SharedPool,
     version: AtomicU32,
     patience: Duration,
@@ -193,6 +210,11 @@ impl Database {
             self.version.store(version, Ordering::Relaxed);
         }
         Ok(checkout)
+    }
+
+    /// One connection to another database of the same server, for whoever closes it again.
+    pub fn elsewhere(&self, database: &str) -> SharedPool {
+        self.access.pool(self.access.options.clone().database(database), 1)
     }
 
     /// Opens every connection that poolwatch may have and does not have yet, so that it can still

@@ -120,13 +120,15 @@ impl Sampler {
     }
 }
 
-/// A group's families; where several sources share them, each series says which it is of.
+/// A group's families; where sources of several servers share them, each series says which it is
+/// of.
 fn encode(members: &[&Watched]) -> Chunk {
+    let several = members.iter().any(|member| member.label != members[0].label);
     let mut families = Vec::new();
     for member in members {
         let Some(reading) = &member.last else { continue };
         let labelled = reading.families.iter().cloned().map(|mut family| {
-            if let (true, Some((label, value))) = (members.len() > 1, &member.label) {
+            if let (true, Some((label, value))) = (several, &member.label) {
                 family.label_all(label, value);
             }
             family

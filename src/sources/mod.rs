@@ -7,9 +7,12 @@
 pub mod activity;
 pub mod app_health;
 pub mod collector;
+pub mod elsewhere;
 pub mod pgbouncer;
 pub mod probe;
+pub mod server_cpu;
 pub mod shared;
+pub mod wait_events;
 pub mod workers;
 
 use std::time::Duration;
@@ -28,6 +31,12 @@ pub enum Source {
     Activity(activity::Activity),
     /// One group of a server's statistics.
     Collector(collector::Reader),
+    /// A server's other databases.
+    Elsewhere(elsewhere::Elsewhere),
+    /// What a server's sessions wait for.
+    WaitEvents(wait_events::WaitEvents),
+    /// The CPU time of a server's processes.
+    ServerCpu(server_cpu::ServerCpu),
     /// An application's health endpoint.
     AppHealth(Box<app_health::AppHealth>),
     /// `PgBouncer`'s console.
@@ -45,6 +54,9 @@ impl Source {
             Self::Probe(source) => source.read().await?,
             Self::Activity(source) => source.read().await?,
             Self::Collector(source) => source.read().await?,
+            Self::Elsewhere(source) => source.read().await?,
+            Self::WaitEvents(source) => source.read().await?,
+            Self::ServerCpu(source) => source.read().await?,
             Self::AppHealth(source) => source.read().await?,
             Self::Pgbouncer(source) => source.read().await.unwrap_or_else(|error| Reading {
                 families: vec![pgbouncer::Pgbouncer::down()],

@@ -60,6 +60,9 @@ pub struct Reader {
     look: Look,
 }
 
+/// How many rows of a bounded table are shown of a database, however many share the limit.
+const FEW: u32 = 5;
+
 /// Why a table was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -151,6 +154,8 @@ pub(super) enum Seen {
 pub(super) struct Look {
     pub(super) collector: &'static Collector,
     settings: Settings,
+    /// Among how many databases the limit is shared.
+    share: u32,
     shown: Vec<Shown>,
     texts: Texts,
     /// Samples left out since the start.
@@ -167,8 +172,13 @@ struct Version {
 
 impl Look {
     pub(super) fn new(collector: &'static Collector, settings: Settings) -> Self {
+        Self::sharing(collector, settings, 1)
+    }
+
+    /// One of so many databases among which the limit is shared; a few rows are left to each.
+    pub(super) fn sharing(collector: &'static Collector, settings: Settings, share: u32) -> Self {
         let shown = collector.tables.iter().map(|_| Shown::default()).collect();
-        Self { collector, settings, shown, texts: Texts::default(), dropped: 0 }
+        Self { collector, settings, share, shown, texts: Texts::default(), dropped: 0 }
     }
 
     /// Reads one table over this connection.
@@ -217,7 +227,8 @@ impl Look {
 
     fn limit(&self, at: usize) -> Option<u32> {
         let bound = self.collector.tables[at].bound.as_ref()?;
-        Some(self.settings.limit.unwrap_or(bound.limit))
+        let limit = self.settings.limit.unwrap_or(bound.limit);
+        Some((limit / self.share).max(limit.min(FEW)))
     }
 
     /// The rows that are shown by themselves, and one for the others.

@@ -3,9 +3,10 @@
 
 mod laden;
 mod servers;
+mod sources;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use poolwatch::collectors::{self, Collector, Table};
@@ -36,6 +37,11 @@ pub(crate) fn database(url: &str) -> Arc<Database> {
     let settings =
         postgres::Settings { url: url.to_owned().into(), ..postgres::Settings::default() };
     settings.open("primary").unwrap()
+}
+
+/// Any `psql`.
+pub(crate) fn psql() -> PathBuf {
+    servers::all()[0].1.join("psql")
 }
 
 /// What one collector says, and what it complains of.

@@ -1,0 +1,53 @@
+//! Collectors that more than a statement is needed for. Their sources are `sources/wait_events.rs`,
+//! `sources/server_cpu.rs` and `sources/elsewhere.rs`.
+
+use super::{Collector, Pace, Scope, Table, counter, gauge};
+
+/// What active sessions wait for, looked at again and again.
+pub const WAIT_EVENTS: Collector = Collector {
+    name: "wait_events",
+    pace: Pace::Activity,
+    scope: Scope::Server,
+    enabled: true,
+    part_of: None,
+    tables: &[Table {
+        prefix: "pg_wait_sampled",
+        labels: &["wait_event_type", "wait_event"],
+        columns: &[counter(
+            "seconds_total",
+            "Time that active sessions spent waiting, or running as CPU, as sampled: its rate is \
+             the average of active sessions; pg_stat_activity.wait_event.",
+        )],
+        ..Table::EMPTY
+    }],
+};
+
+/// The server's processes, when they can be seen.
+pub const SERVER_CPU: Collector = Collector {
+    name: "server_cpu",
+    pace: Pace::Server,
+    scope: Scope::Server,
+    enabled: true,
+    part_of: None,
+    tables: &[Table {
+        prefix: "pg_server_cpu",
+        columns: &[
+            counter(
+                "seconds_total",
+                "CPU time of all the server's processes, those that ended included; /proc/PID/stat.",
+            ),
+            gauge("cores", "Cores that the server may use; cpu.max of its cgroup, or /proc/stat."),
+        ],
+        ..Table::EMPTY
+    }],
+};
+
+/// The collectors of each database, in every database but the one that is connected to.
+pub const OTHER_DATABASES: Collector = Collector {
+    name: "other_databases",
+    pace: Pace::Tables,
+    scope: Scope::Server,
+    enabled: true,
+    part_of: None,
+    tables: &[],
+};

@@ -1,0 +1,197 @@
+//! The CPU time of a server whose processes can be seen in `/proc`: on the same machine, or in the
+//! same process namespace.
+//!
+//! The server's first process has its own time and that of the children it has buried; the living
+//! have theirs.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::{Executor, Row};
+use tokio::time::timeout;
+
+use super::Failure;
+use super::collector::Error;
+use crate::collectors::SERVER_CPU;
+use crate::metric::Family;
+use crate::postgres::Database;
+use crate::reading::Reading;
+
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Ticks a second in `/proc`, the same on every architecture that is supported.
+const TICKS: f64 = 100.0;
+/// How far the two clocks' opinions of a process' start may lie apart, in seconds.
+const TOLERANCE: f64 = 2.0;
+
+/// Reads one server's CPU time.
+#[derive(Debug)]
+pub struct ServerCpu {
+    database: Arc<Database>,
+    /// The first process, and the highest time it and its children were seen with: a child that
+    /// ends between two looks is for a moment in neither place.
+    known: Option<(u32, f64)>,
+}
+
+impl ServerCpu {
+    /// Reads the CPU time of this database's server.
+    pub fn open(database: Arc<Database>) -> Self {
+        Self { database, known: None }
+    }
+
+    /// Reads once; nothing, when the server's processes cannot be seen.
+    pub async fn read(&mut self) -> Result<Reading, Failure> {
+        let asked = timeout(PATIENCE, self.session()).await;
+        let (session, since) = asked.map_err(|_| Error::Slow(PATIENCE.as_secs()))??;
+        let Some(first) = first_process(session, since) else {
+            let hint = "the server's processes cannot be seen, so its CPU time is not known: run \
+                        poolwatch beside it, in its process namespace";
+            return Ok(Reading { hints: vec![hint.to_owned()], ..Reading::default() });
+        };
+        let families = self.families(first);
+        Ok(Reading { families, ..Reading::default() })
+    }
+
+    /// The process that serves this connection, and when it began.
+    async fn session(&self) -> Result<(u32, f64), Failure> {
+        let mut connection = self.database.acquire().await?;
+        let sql = "SELECT pid, extract(epoch FROM backend_start)::float8
+                     FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+        let row = connection.fetch_one(sql).await.map_err(Error::from)?;
+        let session = row.try_get::<i32, _>(0).map_err(Error::from)?;
+        let since = row.try_get(1).map_err(Error::from)?;
+        Ok((u32::try_from(session).unwrap_or(0), since))
+    }
+
+    fn families(&mut self, first: u32) -> Vec<Family> {
+        let table = &SERVER_CPU.tables[0];
+        let before = self.known.filter(|(known, _)| *known == first).map_or(0.0, |(_, cpu)| cpu);
+        let figures = [cpu_of_all(first).map(|cpu| cpu.max(before)), cores(first)];
+        self.known = figures[0].map(|cpu| (first, cpu));
+        let built = table.columns.iter().zip(figures).map(|(column, figure)| {
+            let mut family = Family::new(column.kind, table.family(column), column.help);
+            family.sample(&[], figure);
+            family
+        });
+        built.collect()
+    }
+}
+
+/// What `/proc/PID/stat` says of a process.
+#[derive(Debug, PartialEq)]
+struct Process {
+    name: String,
+    parent: u32,
+    /// Own time, then that of buried children; user and system each, in ticks.
+    ticks: [u64; 4],
+    /// In ticks since the machine began.
+    start: u64,
+}
+
+impl Process {
+    fn of(pid: u32) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    /// The name is in brackets and may hold brackets.
+    fn parse(text: &str) -> Option<Self> {
+        let (head, rest) = text.rsplit_once(") ")?;
+        let (_, name) = head.split_once(" (")?;
+        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+        let number = |at: usize| fields.get(at - 3)?.parse::<u64>().ok();
+        Some(Self {
+            name: name.to_owned(),
+            parent: u32::try_from(number(4)?).ok()?,
+            ticks: [number(14)?, number(15)?, number(16)?, number(17)?],
+            start: number(22)?,
+        })
+    }
+
+    fn cpu(&self) -> f64 {
+        self.ticks.iter().sum::<u64>() as f64 / TICKS
+    }
+}
+
+/// The parent of the process that serves a session. That the process began when the server says
+/// shows that it is not another's of the same number, in another namespace or on another machine.
+fn first_process(session: u32, since: f64) -> Option<u32> {
+    let process = Process::of(session)?;
+    let machine = machine_start(&fs::read_to_string("/proc/stat").ok()?)?;
+    let began = machine + process.start as f64 / TICKS;
+    let same = (began - since).abs() <= TOLERANCE && process.parent > 0;
+    let parent = Process::of(process.parent)?;
+    (same && parent.name == process.name).then_some(process.parent)
+}
+
+fn machine_start(stat: &str) -> Option<f64> {
+    stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
+}
+
+fn cpu_of_all(first: u32) -> Option<f64> {
+    let own = Process::of(first)?.cpu();
+    let children = children(first).into_iter().filter_map(Process::of);
+    Some(own + children.map(|child| child.cpu()).sum::<f64>())
+}
+
+fn children(first: u32) -> Vec<u32> {
+    if let Ok(text) = fs::read_to_string(format!("/proc/{first}/task/{first}/children")) {
+        return text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+    }
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let processes = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    processes
+        .filter(|pid| Process::of(*pid).is_some_and(|process| process.parent == first))
+        .collect()
+}
+
+/// The limit of the server's cgroup or of one above it; else the cores of the machine.
+fn cores(first: u32) -> Option<f64> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let machine = stat.lines().filter(|line| is_core(line)).count() as f64;
+    Some(quota(first).map_or(machine, |quota| quota.min(machine)))
+}
+
+fn is_core(line: &str) -> bool {
+    line.strip_prefix("cpu").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+fn quota(first: u32) -> Option<f64> {
+    let groups = fs::read_to_string(format!("/proc/{first}/cgroup")).ok()?;
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?.trim();
+    let above = std::path::Path::new(path).ancestors();
+    let limits = above.filter_map(|group| {
+        let file = std::path::Path::new("/sys/fs/cgroup").join(group).join("cpu.max");
+        parse_quota(&fs::read_to_string(file).ok()?)
+    });
+    limits.reduce(f64::min)
+}
+
+/// `200000 100000` is two cores; `max 100000` is no limit.
+fn parse_quota(text: &str) -> Option<f64> {
+    let (quota, period) = text.trim().split_once(' ')?;
+    Some(quota.parse::<f64>().ok()? / period.parse::<f64>().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_read_whatever_its_name() {
+        let text = "7 (a) b (c) S 3 7 7 0 -1 4 1 0 0 0 10 20 30 40 20 0 1 0 555 1 1";
+        let process = Process::parse(text).unwrap();
+        assert_eq!((process.name.as_str(), process.parent, process.start), ("a) b (c", 3, 555));
+        assert_eq!(process.cpu(), 1.0);
+    }
+
+    #[test]
+    fn a_quota_is_in_cores() {
+        assert_eq!(parse_quota("150000 100000\n"), Some(1.5));
+        assert_eq!(parse_quota("max 100000\n"), None);
+    }
+
+    #[test]
+    fn this_process_is_not_a_server() {
+        assert_eq!(first_process(std::process::id(), 0.0), None);
+    }
+}

@@ -1,0 +1,94 @@
+//! What is read of a server by more than a table of SQL.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use poolwatch::collectors::{self, Scope};
+use poolwatch::demo::Cluster;
+use poolwatch::exposition::Chunk;
+use poolwatch::sources::collector::Settings;
+use poolwatch::sources::elsewhere::{Elsewhere, Wanted};
+use poolwatch::sources::server_cpu::ServerCpu;
+use poolwatch::sources::wait_events::WaitEvents;
+
+use super::laden::{Session, wait};
+use super::{database, psql};
+
+fn text(families: &[poolwatch::metric::Family]) -> String {
+    String::from_utf8(Chunk::encode(families).text().to_vec()).unwrap()
+}
+
+fn wanted() -> Vec<Wanted> {
+    let of_each = collectors::ALL.iter().filter(|collector| collector.scope == Scope::Database);
+    let wanted = of_each.map(|collector| Wanted {
+        collector,
+        settings: Settings::default(),
+        interval: Duration::from_secs(60),
+    });
+    wanted.collect()
+}
+
+#[tokio::test]
+async fn every_database_is_visited_and_left() {
+    let cluster = Cluster::builder().start().unwrap();
+    cluster.sql("CREATE DATABASE \"Odd \"\"name\"\" é\"").unwrap();
+    for number in 0..14 {
+        cluster.sql(&format!("CREATE DATABASE d{number}")).unwrap();
+        cluster.sql_in(&format!("d{number}"), "CREATE TABLE t (id int PRIMARY KEY)").unwrap();
+    }
+    let mut elsewhere = Elsewhere::open(database(&cluster.url("postgres")), wanted());
+    elsewhere.read().await.unwrap();
+    let reading = elsewhere.read().await.unwrap();
+    assert!(reading.trouble.is_none(), "{:?}", reading.trouble);
+    let shown = text(&reading.families);
+    for number in 0..14 {
+        let series = format!("pg_stat_user_tables_seq_scan{{datname=\"d{number}\"");
+        assert!(shown.contains(&series), "{shown}");
+    }
+    assert!(shown.contains(r#"pg_indexes_invalid{datname="Odd \"name\" é"}"#), "{shown}");
+    let left = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'poolwatch' \
+                   AND datname <> 'postgres'";
+    wait("all are left", || cluster.sql(left).unwrap() == "0");
+    cluster.sql("DROP DATABASE d3").unwrap();
+    let shown = text(&elsewhere.read().await.unwrap().families);
+    assert!(!shown.contains("\"d3\""), "a database that is gone is still shown");
+}
+
+#[tokio::test]
+async fn a_wait_is_sampled() {
+    let cluster = Cluster::builder().start().unwrap();
+    cluster.sql("CREATE TABLE locked ()").unwrap();
+    let url = cluster.url("postgres");
+    let _holder = Session::open(&psql(), &url, "BEGIN; LOCK TABLE locked;");
+    let held = "SELECT 1 FROM pg_locks WHERE relation = 'locked'::regclass AND granted";
+    wait(held, || !cluster.sql(held).unwrap().is_empty());
+    let _waiter = Session::open(&psql(), &url, "SELECT * FROM locked;");
+    let mut source = WaitEvents::open(database(&url));
+    let series = r#"pg_wait_sampled_seconds_total{wait_event_type="Lock",wait_event="relation"}"#;
+    for _ in 0..100 {
+        let shown = text(&source.read().await.unwrap().families);
+        let line = shown.lines().find(|line| line.starts_with(series));
+        let seconds = line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        if seconds.is_some_and(|seconds| seconds > 0.1) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("never sampled");
+}
+
+#[tokio::test]
+async fn the_servers_cpu_time_includes_sessions_that_ended() {
+    let cluster = Cluster::builder().start().unwrap();
+    let database = database(&cluster.url("postgres"));
+    let mut source = ServerCpu::open(Arc::clone(&database));
+    let cpu = |shown: &str| {
+        let line = shown.lines().find(|line| line.starts_with("pg_server_cpu_seconds_total"));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+    };
+    let before = cpu(&text(&source.read().await.unwrap().families)).unwrap();
+    cluster.sql("SELECT count(*) FROM generate_series(1, 4000000)").unwrap();
+    let shown = text(&source.read().await.unwrap().families);
+    assert!(cpu(&shown).unwrap() >= before + 0.1, "{before} and then {shown}");
+    assert!(shown.contains("pg_server_cpu_cores "), "{shown}");
+}
