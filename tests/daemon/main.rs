@@ -10,6 +10,7 @@ mod http;
 mod indexes;
 mod layers;
 mod metrics;
+mod metrics_document;
 mod monitoring;
 mod pgbouncer;
 mod pool;

@@ -23,7 +23,7 @@ fn wanted() -> Vec<Wanted> {
     let wanted = of_each.map(|collector| Wanted {
         collector,
         settings: Settings::default(),
-        interval: Duration::from_secs(60),
+        interval: Duration::from_mins(1),
     });
     wanted.collect()
 }

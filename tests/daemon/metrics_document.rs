@@ -1,0 +1,131 @@
+//! `docs/metrics.md` says what the code says. `POOLWATCH_WRITE_DOCS=1` writes it anew.
+#![allow(clippy::unwrap_used, reason = "a test ends at what goes wrong")]
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::SystemTime;
+
+use poolwatch::collectors::{self, Collector, Pace, Scope, Table};
+use poolwatch::exposition::{itself, pools};
+use poolwatch::metric::{Family, Kind};
+
+const INTRODUCTION: &str = "# Metrics
+
+Written from the code by a test; `POOLWATCH_WRITE_DOCS=1 cargo test metrics_document` writes it anew.
+
+A figure that cannot be seen is left out, never 0. With several servers each series of the server
+also carries `server`. Families from `postgres_exporter` keep its names; where the values differ,
+`compatibility.md` says how.
+";
+
+const SERVER: &str = "
+## The server
+
+Each collector is switched by `collectors.NAME.enabled` or `--[no-]collector.NAME` and read as often
+as `collectors.NAME.interval` says, else at the pace given here. Of a bounded collector the rows with
+the most activity are shown, `collectors.NAME.limit` of them, and the others summed under `other`;
+`poolwatch_series_dropped_total` counts the samples left out. Settings of the server are families of
+their own, `pg_settings_NAME`, with `_seconds` or `_bytes` where they have a unit.
+";
+
+fn document() -> String {
+    let mut text = INTRODUCTION.to_owned();
+    families(&mut text, "Pools", &pools::families(&[]));
+    text.push_str(SERVER);
+    for collector in collectors::ALL {
+        of_collector(&mut text, collector);
+    }
+    let own = itself::databases(&[], &[])
+        .into_iter()
+        .chain(itself::sources(&[], 0))
+        .chain(itself::advice(&[]))
+        .chain(itself::reload((true, SystemTime::UNIX_EPOCH)));
+    families(
+        &mut text,
+        "poolwatch itself, and whether its databases answer",
+        &own.collect::<Vec<_>>(),
+    );
+    text
+}
+
+fn families(text: &mut String, heading: &str, families: &[Family]) {
+    write!(text, "\n## {heading}\n\n| name | kind | meaning |\n| --- | --- | --- |\n").unwrap();
+    for family in families {
+        let (name, help) = (family.name(), family.help());
+        writeln!(text, "| `{name}` | {} | {help} |", kind(family.kind())).unwrap();
+    }
+}
+
+fn of_collector(text: &mut String, collector: &Collector) {
+    let pace = match collector.pace {
+        Pace::Activity => "activity",
+        Pace::Server => "server",
+        Pace::Statements => "statements",
+        Pace::Tables => "tables",
+        Pace::Sizes => "sizes",
+    };
+    write!(text, "\n### {}\n\n`sampling.{pace}`", collector.name).unwrap();
+    text.push_str(if collector.enabled { "" } else { "; off by default" });
+    text.push_str(if collector.scope == Scope::Database { "; in each database" } else { "" });
+    if let Some(whole) = collector.part_of {
+        write!(text, "; off with `{whole}`").unwrap();
+    }
+    for bound in collector.tables.iter().filter_map(|table| table.bound.as_ref()).take(1) {
+        write!(text, "; bounded to {}", bound.limit).unwrap();
+    }
+    text.push('\n');
+    if collector.tables.iter().any(|table| !table.columns.is_empty()) {
+        text.push_str(
+            "\n| name | kind | labels | from | meaning |\n| --- | --- | --- | --- | --- |\n",
+        );
+        collector.tables.iter().for_each(|table| rows(text, table));
+    }
+}
+
+fn rows(text: &mut String, table: &Table) {
+    let labels: Vec<_> = table.labels.iter().map(|label| format!("`{label}`")).collect();
+    let oldest = table.queries.iter().map(|query| query.since).min().unwrap_or(0);
+    for column in table.columns {
+        let (name, labels) = if table.named_by_row {
+            (format!("{}_NAME", table.prefix), String::new())
+        } else {
+            (table.family(column), labels.join(" "))
+        };
+        let since = since(table, column.since.max(oldest));
+        writeln!(
+            text,
+            "| `{name}` | {} | {labels} | {since} | {} |",
+            kind(column.kind),
+            column.help
+        )
+        .unwrap();
+    }
+}
+
+/// Versions that every supported server has go without saying.
+fn since(table: &Table, version: u32) -> String {
+    match table.extension {
+        Some(extension) => format!("`{extension}` {}.{}", version / 100, version % 100),
+        None if version > 13 => version.to_string(),
+        None => String::new(),
+    }
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Gauge => "gauge",
+        Kind::Counter => "counter",
+        Kind::Histogram => "histogram",
+    }
+}
+
+#[test]
+fn the_document_is_what_the_code_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    let document = document();
+    if std::env::var_os("POOLWATCH_WRITE_DOCS").is_some() {
+        std::fs::write(&path, &document).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == document, "stale: POOLWATCH_WRITE_DOCS=1 cargo test metrics_document");
+}
