@@ -1,6 +1,8 @@
 //! What the tests share: the daemon as a process of its own, its answers, and patience.
 #![allow(dead_code, reason = "a kit: not every part is in use at every time")]
 
+mod metrics;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read, Write};
@@ -14,6 +16,8 @@ use std::time::{Duration, Instant};
 
 use poolwatch::demo::Process;
 use tempfile::TempDir;
+
+pub(crate) use metrics::Metrics;
 
 /// More than anything takes on a machine busy with other tests.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -58,15 +62,19 @@ pub(crate) fn free_port() -> u16 {
 
 /// All that a process has printed so far.
 #[derive(Clone, Default)]
-pub(crate) struct Output(Arc<Mutex<String>>);
+pub(crate) struct Output {
+    text: Arc<Mutex<String>>,
+    /// Held once here and once by each stream that has not ended.
+    open: Arc<()>,
+}
 
 impl Output {
     /// Collects what comes, on a thread of its own, until the end.
     pub(crate) fn collect(&self, stream: impl Read + Send + 'static) {
-        let Self(text) = self.clone();
+        let output = self.clone();
         thread::spawn(move || {
             for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                let mut text = text.lock().unwrap();
+                let mut text = output.text.lock().unwrap();
                 text.push_str(&line);
                 text.push('\n');
             }
@@ -84,7 +92,12 @@ impl Output {
     }
 
     pub(crate) fn text(&self) -> String {
-        self.0.lock().unwrap().clone()
+        self.text.lock().unwrap().clone()
+    }
+
+    /// Whether all streams have ended: what a program said last may come after its end.
+    pub(crate) fn is_whole(&self) -> bool {
+        Arc::strong_count(&self.open) == 1
     }
 }
 
@@ -196,6 +209,7 @@ impl Daemon {
     pub(crate) fn terminate(mut self) -> (ExitStatus, String) {
         self.signal("TERM");
         let status = eventually(|| self.process.ended().unwrap());
+        eventually(|| self.output.is_whole());
         (status, self.output())
     }
 
@@ -313,91 +327,6 @@ fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
         body.extend_from_slice(rest.get(end + 2..end + 2 + size)?);
         rest = rest.get(end + 4 + size..)?;
     }
-}
-
-/// A page of metrics, taken apart.
-#[derive(Debug)]
-pub(crate) struct Metrics {
-    pub(crate) text: String,
-    pub(crate) series: Vec<Series>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Series {
-    pub(crate) name: String,
-    pub(crate) labels: BTreeMap<String, String>,
-    pub(crate) value: f64,
-}
-
-impl Metrics {
-    #[track_caller]
-    pub(crate) fn parse(text: &str) -> Self {
-        let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-        let series = lines.map(|line| Series::parse(line).unwrap_or_else(|| panic!("{line}")));
-        Self { text: text.to_owned(), series: series.collect() }
-    }
-
-    pub(crate) fn all<'a>(
-        &'a self,
-        name: &'a str,
-        labels: &'a [(&'a str, &'a str)],
-    ) -> impl Iterator<Item = &'a Series> {
-        let has = |series: &&Series| {
-            labels
-                .iter()
-                .all(|(label, value)| series.labels.get(*label).is_some_and(|v| v == value))
-        };
-        self.series.iter().filter(move |series| series.name == name).filter(has)
-    }
-
-    /// The value of the one series with these labels, and perhaps others.
-    #[track_caller]
-    pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
-        let mut found = self.all(name, labels);
-        let value = found.next()?.value;
-        assert!(found.next().is_none(), "several series {name} have {labels:?}");
-        Some(value)
-    }
-}
-
-impl Series {
-    fn parse(line: &str) -> Option<Self> {
-        let (series, value) = line.rsplit_once(' ')?;
-        let value = value.parse().ok()?;
-        let Some((name, rest)) = series.split_once('{') else {
-            return Some(Self { name: series.to_owned(), labels: BTreeMap::new(), value });
-        };
-        let labels = parse_labels(rest.strip_suffix('}')?)?;
-        Some(Self { name: name.to_owned(), labels, value })
-    }
-}
-
-fn parse_labels(mut rest: &str) -> Option<BTreeMap<String, String>> {
-    let mut labels = BTreeMap::new();
-    while let Some((label, quoted)) = rest.split_once("=\"") {
-        let mut value = String::new();
-        let mut characters = quoted.chars();
-        loop {
-            match characters.next()? {
-                '"' => break,
-                '\\' => value.push(characters.next().map(|c| if c == 'n' { '\n' } else { c })?),
-                character => value.push(character),
-            }
-        }
-        labels.insert(label.to_owned(), value);
-        rest = characters.as_str().trim_start_matches(',');
-    }
-    rest.is_empty().then_some(labels)
-}
-
-#[test]
-fn a_page_of_metrics_is_taken_apart() {
-    let text = "# HELP a b\na 1\nb{pool=\"x, \\\"y\\\"\\n\",le=\"+Inf\"} 2.5\nc{} NaN\n";
-    let metrics = Metrics::parse(text);
-    assert_eq!(metrics.value("a", &[]), Some(1.0));
-    assert_eq!(metrics.value("b", &[("pool", "x, \"y\"\n"), ("le", "+Inf")]), Some(2.5));
-    assert!(metrics.value("c", &[]).is_some_and(f64::is_nan));
-    assert_eq!(metrics.value("b", &[("pool", "z")]), None);
 }
 
 #[test]
