@@ -49,8 +49,8 @@ pub fn sources(sources: &[SourceState], dropped: u64) -> Vec<Family> {
         "Series left out to keep within a limit, or because they repeated another.",
     );
     left_out.sample(&[], dropped as f64);
-    let [took, success_of] = scrapes(sources);
-    vec![up, duration, failures, success, left_out, took, success_of]
+    let own = [up, duration, failures, success, left_out];
+    own.into_iter().chain(scrapes(sources)).chain(last_scrape(sources)).collect()
 }
 
 /// The same of each collector under `postgres_exporter`'s names; of several servers the worst.
@@ -72,6 +72,28 @@ fn scrapes(sources: &[SourceState]) -> [Family; 2] {
         success.sample(&labels, up.map(|up| f64::from(u8::from(up))));
     }
     [duration, success]
+}
+
+/// All collectors as one, as `postgres_exporter` shows its scrape.
+fn last_scrape(sources: &[SourceState]) -> [Family; 2] {
+    let mut duration = Family::gauge(
+        "pg_exporter_last_scrape_duration_seconds",
+        "How long the last readings of all collectors took together.",
+    );
+    let mut error = Family::gauge(
+        "pg_exporter_last_scrape_error",
+        "Whether the last reading of some collector did not come: 1 or 0.",
+    );
+    let known = || sources.iter().filter(|source| source.up.is_some());
+    let of_collectors =
+        || known().filter(|source| collectors::ALL.iter().any(|known| is_of(source, known.name)));
+    if of_collectors().next().is_some() {
+        let took = of_collectors().filter_map(|source| source.duration);
+        duration.sample(&[], took.map(|took| took.as_secs_f64()).sum::<f64>());
+        let failed = of_collectors().any(|source| source.up == Some(false));
+        error.sample(&[], f64::from(u8::from(failed)));
+    }
+    [duration, error]
 }
 
 fn is_of(source: &SourceState, collector: &str) -> bool {

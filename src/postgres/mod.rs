@@ -21,6 +21,11 @@ pub use address::AddressError;
 /// left out of what it counts.
 pub const APPLICATION_NAME: &str = "poolwatch";
 
+/// A database without an encoding may hold any bytes, and the server refuses to send as UTF-8 what
+/// is none; then it is to send what it has.
+const ANY_BYTES: &str = "SELECT set_config('client_encoding', 'SQL_ASCII', false) \
+                         WHERE current_setting('server_encoding') = 'SQL_ASCII'";
+
 /// The most connections poolwatch opens to one database.
 pub const CONNECTIONS: u32 = 2;
 
@@ -138,7 +143,7 @@ impl Settings {
         format!(
             "SET default_transaction_read_only = on; SET statement_timeout = {}; \
              SET lock_timeout = {}; SET idle_in_transaction_session_timeout = 60000; \
-             SET jit = off; SET search_path = pg_catalog, public",
+             SET jit = off; SET search_path = pg_catalog, public; {ANY_BYTES}",
             self.statement_timeout.as_millis(),
             self.lock_timeout.as_millis()
         )

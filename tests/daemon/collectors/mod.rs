@@ -1,6 +1,8 @@
 //! Every collector against a real server of each supported version.
 #![allow(clippy::unwrap_used, reason = "a test ends at what goes wrong")]
 
+mod compatibility;
+mod hardship;
 mod laden;
 mod servers;
 mod sources;
@@ -116,11 +118,13 @@ async fn losses(major: u32, binaries: &Path) -> Vec<String> {
     if !seen.contains("pg_settings_max_connections") {
         wrong.push("no pg_settings_max_connections".to_owned());
     }
+    let unanswered = compatibility::unanswered(&laden.primary.url("app")).await;
+    wrong.extend(unanswered.into_iter().map(|expression| format!("not as listed: {expression}")));
     wrong.into_iter().map(|what| format!("PostgreSQL {major}: {what}")).collect()
 }
 
 #[tokio::test]
-async fn no_version_loses_a_family() {
+async fn no_version_loses_a_family_or_a_dashboard() {
     let mut wrong = Vec::new();
     for (major, binaries) in servers::all() {
         wrong.extend(losses(*major, binaries).await);
