@@ -136,7 +136,9 @@ fn no_writer_waits_for_a_build() {
     let (code, text) = run(&cluster, &["--apply"]);
     let during = written.load(Ordering::Relaxed) - before;
     stop.store(true, Ordering::Relaxed);
-    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    for writer in writers {
+        writer.join().unwrap();
+    }
     assert_eq!(code, Some(0), "{text}");
     // The server logs every wait for a lock that is longer than deadlock_timeout.
     let log = cluster.log();

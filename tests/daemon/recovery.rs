@@ -100,7 +100,8 @@ fn it_still_reads_when_the_server_refuses_everyone_else() {
     cluster.sql("CREATE ROLE watch LOGIN; GRANT pg_monitor TO watch").unwrap();
     let daemon = Daemon::with_settings(&settings(&cluster.url_as("watch", "postgres"))).start();
     let inferred = [("pool", "inferred")];
-    eventually(|| daemon.value("db_pool_checked_in", &[("pool", "poolwatch")]) == Some(2.0));
+    let opened = [("pool", "poolwatch")];
+    eventually(|| daemon.value("db_pool_connections_opened_total", &opened) == Some(2.0));
     let held: Vec<Child> = (0..8).map(|_| hold(&cluster)).collect();
     // Eight connections in all, two of them poolwatch's.
     eventually(|| daemon.value("db_pool_checked_out", &inferred) == Some(6.0));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use poolwatch::config::{Config, Log, Sampling};
 use poolwatch::snapshot::Thresholds;
 use poolwatch::sources::{activity, app_health, pgbouncer, workers};
-use poolwatch::{http, postgres};
+use poolwatch::{http, indexes, postgres};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -36,6 +36,7 @@ fn the_example_has_every_setting_and_no_other() {
         ("/workers", settings_of::<workers::Settings>()),
         ("/sampling", settings_of::<Sampling>()),
         ("/thresholds", settings_of::<Thresholds>()),
+        ("/indexes", settings_of::<indexes::Settings>()),
         ("/web", settings_of::<http::Settings>()),
         ("/log", settings_of::<Log>()),
     ] {

@@ -63,6 +63,7 @@ fn watches(database: &Arc<Database>) -> Vec<Watch> {
     let entry = |name: &str, source| Watch {
         name: format!("primary/{name}"),
         group: name.to_owned(),
+        label: None,
         database: Some("primary".to_owned()),
         interval: Duration::from_mins(10),
         source,
