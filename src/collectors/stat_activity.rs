@@ -1,6 +1,6 @@
 //! Sessions by what they do, in `postgres_exporter`'s labels.
 
-use super::{Collector, Pace, Query, Scope, Table, gauge};
+use super::{Bound, Collector, Pace, Query, Scope, Table, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_activity",
@@ -19,6 +19,8 @@ pub(super) const COLLECTOR: Collector = Collector {
             "wait_event_type",
             "wait_event",
         ],
+        // An application may put its process or its task into its name, and then there is no end.
+        bound: Some(Bound { key: "key", rank: "count", kept: &[], limit: 1000 }),
         // Every state of every database is always there, with empty labels, so that a dashboard's
         // sum over a state does not vanish with the last session in it.
         queries: &[Query {
@@ -28,6 +30,9 @@ pub(super) const COLLECTOR: Collector = Collector {
                          coalesce(backend_type, '') AS backend_type,
                          coalesce(wait_event_type, '') AS wait_event_type,
                          coalesce(wait_event, '') AS wait_event,
+                         concat_ws('/', databases.datname, states.state, usename,
+                                   application_name, backend_type, wait_event_type,
+                                   wait_event) AS key,
                          coalesce(sessions, 0) AS count,
                          coalesce(max_tx_duration, 0) AS max_tx_duration
                     FROM pg_database AS databases
@@ -50,7 +55,8 @@ pub(super) const COLLECTOR: Collector = Collector {
                 "max_tx_duration",
                 "Age in seconds of the oldest open transaction of these sessions; \
                  pg_stat_activity.xact_start.",
-            ),
+            )
+            .apart(),
         ],
         ..Table::EMPTY
     }],

@@ -156,12 +156,12 @@ fn of_collector(
 ) -> Entry {
     let (settings, interval) = chosen(config, collector);
     let database = database.clone();
-    let wanted = wanted_elsewhere(config);
     let fingerprint = format!("{settings:?}");
     let (kind, fingerprint) = match collector.name {
         of if of == WAIT_EVENTS.name => (Kind::WaitEvents(database), fingerprint),
         of if of == SERVER_CPU.name => (Kind::ServerCpu(database), fingerprint),
         of if of == OTHER_DATABASES.name => {
+            let wanted = wanted_elsewhere(config);
             let fingerprint = format!("{fingerprint} {wanted:?}");
             (Kind::Elsewhere(database, wanted), fingerprint)
         }

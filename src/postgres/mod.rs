@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tracing::warn;
 
 use crate::pool::{self, AcquireError, Checkout, SharedPool};
 use crate::reading::MaxOverflow;
@@ -25,6 +26,9 @@ pub const APPLICATION_NAME: &str = "poolwatch";
 /// is none; then it is to send what it has.
 const ANY_BYTES: &str = "SELECT set_config('client_encoding', 'SQL_ASCII', false) \
                          WHERE current_setting('server_encoding') = 'SQL_ASCII'";
+
+/// The newest major version that is tested.
+pub const NEWEST: u32 = 18;
 
 /// The most connections poolwatch opens to one database.
 pub const CONNECTIONS: u32 = 2;
@@ -212,7 +216,12 @@ impl Database {
     pub async fn acquire(&self) -> Result<Checkout, AcquireError> {
         let checkout = self.pool.acquire().await?;
         if let Some(version) = checkout.server_version_num() {
-            self.version.store(version, Ordering::Relaxed);
+            let known = self.version.swap(version, Ordering::Relaxed);
+            if known / 10_000 != version / 10_000 && version / 10_000 > NEWEST {
+                let version = version / 10_000;
+                warn!(database = %self.name, version, "newer than any PostgreSQL this was tested \
+                    with; what has moved since is missing");
+            }
         }
         Ok(checkout)
     }

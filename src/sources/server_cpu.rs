@@ -181,7 +181,7 @@ mod tests {
         let text = "7 (a) b (c) S 3 7 7 0 -1 4 1 0 0 0 10 20 30 40 20 0 1 0 555 1 1";
         let process = Process::parse(text).unwrap();
         assert_eq!((process.name.as_str(), process.parent, process.start), ("a) b (c", 3, 555));
-        assert_eq!(process.cpu(), 1.0);
+        assert!((process.cpu() - 1.0).abs() < 1e-9);
     }
 
     #[test]

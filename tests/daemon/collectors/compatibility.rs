@@ -44,14 +44,14 @@ pub(super) async fn unanswered(url: &str) -> Vec<String> {
 /// What the daemon shows once every source was read.
 async fn exposition(database: &Arc<Database>) -> String {
     let sampler = Sampler::new(watches(database), vec![database.clone()], Thresholds::default());
-    let (publisher, mut published) = watch::channel(Arc::new(sampler.first()));
+    let (publisher, mut snapshots) = watch::channel(Arc::new(sampler.first()));
     let (_orders, received) = mpsc::channel(1);
     let all_read = |snapshot: &Arc<Snapshot>| {
         !snapshot.sources.is_empty() && snapshot.sources.iter().all(|source| source.up.is_some())
     };
     tokio::select! {
         () = sampler.run(publisher, received) => panic!("the sampler ended"),
-        snapshot = published.wait_for(all_read) => {
+        snapshot = snapshots.wait_for(all_read) => {
             let snapshot = snapshot.unwrap();
             let chunks = snapshot.chunks.iter().map(AsRef::as_ref);
             String::from_utf8(poolwatch::exposition::join(chunks, false).to_vec()).unwrap()

@@ -173,9 +173,9 @@ fn replica_of(primary: &mut Cluster, binaries: &Path) -> Cluster {
     let copied = Command::new("cp").arg("-a").arg(data(primary)).arg(data(&replica)).status();
     assert!(copied.unwrap().success());
     let owner = data(primary);
-    let signal = data(&replica).join("standby.signal");
-    fs::write(&signal, "").unwrap();
-    let owned = Command::new("chown").arg("--reference").arg(owner).arg(signal).status();
+    let marker = data(&replica).join("standby.signal");
+    fs::write(&marker, "").unwrap();
+    let owned = Command::new("chown").arg("--reference").arg(owner).arg(marker).status();
     assert!(owned.unwrap().success());
     let conninfo = format!("host={} user=postgres", primary.folder().display());
     let settings = [
@@ -185,8 +185,8 @@ fn replica_of(primary: &mut Cluster, binaries: &Path) -> Cluster {
         ("archive_mode", "off".to_owned()),
         ("hot_standby_feedback", "on".to_owned()),
     ];
-    let settings = settings.map(|(name, value)| (name.to_owned(), value.replace('\'', "''")));
-    replica.configure(&settings).unwrap();
+    let quoted = settings.map(|(name, value)| (name.to_owned(), value.replace('\'', "''")));
+    replica.configure(&quoted).unwrap();
     primary.start().unwrap();
     replica.start().unwrap();
     replica
