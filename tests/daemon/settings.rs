@@ -71,7 +71,7 @@ fn a_reload_changes_what_the_file_changed_and_a_bad_file_changes_nothing() {
     daemon.signal("HUP");
     eventually(|| daemon.value("poolwatch_config_last_reload_successful", &[]) == Some(0.0));
     assert_eq!(capacity(&daemon), Some(5.0));
-    assert!(daemon.output().contains("nonsense"), "{}", daemon.output());
+    eventually(|| daemon.output().contains("nonsense"));
     let probes = daemon.value("db_probe_duration_seconds_count", &[]);
     eventually(|| daemon.value("db_probe_duration_seconds_count", &[]) > probes.map(|n| n + 2.0));
     assert_eq!(opened(&daemon), Some(2.0), "a reload keeps the connections");
@@ -99,6 +99,22 @@ fn a_password_is_never_shown() {
     }
     shown += &daemon.terminate().1;
     assert!(!shown.contains(PASSWORD), "{shown}");
+}
+
+#[test]
+fn the_pools_events_are_logged_at_debug_level() {
+    let cluster = Cluster::builder().start().unwrap();
+    let settings = format!("databases: {{primary: {{url: '{}'}}}}\n", cluster.url("postgres"));
+    let events = [
+        "Database connection established",
+        "Connection checked out from pool",
+        "Connection returned to pool",
+    ];
+    let daemon = Daemon::with_settings(&settings).variable("LOG_LEVEL", "DEBUG").start();
+    eventually(|| events.iter().all(|event| daemon.output().contains(event)));
+    let quiet = Daemon::with_settings(&settings).start();
+    eventually(|| quiet.value("pg_up", &[]) == Some(1.0));
+    assert!(!events.iter().any(|event| quiet.output().contains(event)), "{}", quiet.output());
 }
 
 #[test]
