@@ -3,10 +3,10 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use poolwatch::advice;
+use poolwatch::advice::{self, Advisor, Known};
 use poolwatch::exposition::{Chunk, join, pools};
 use poolwatch::latency::{ACQUIRE_BOUNDS, BOUNDS, Histogram};
 use poolwatch::metric::Family;
@@ -107,13 +107,24 @@ fn encode(criterion: &mut Criterion) {
 fn tick(criterion: &mut Criterion) {
     let thresholds = Thresholds::default();
     let read: Vec<_> = (0..10).map(|at| pool(format!("pool{at}"))).collect();
+    let mut advisor = Advisor::new(advice::Settings::default());
+    let mut now = Instant::now();
     criterion.bench_function("tick/500 workers", |bencher| {
         bencher.iter(|| {
             let judged: Vec<_> = read
                 .iter()
                 .map(|pool| PoolState::judge(pool.clone(), None, Timings::default(), &thresholds))
                 .collect();
-            black_box(advice::review(&judged, &thresholds));
+            let known = Known {
+                pools: &judged,
+                databases: &[],
+                findings: Vec::new(),
+                indexes: Vec::new(),
+                servers: Vec::new(),
+                thresholds: &thresholds,
+            };
+            now += Duration::from_secs(1);
+            black_box(advisor.review(&known, now));
             black_box(Chunk::encode(&pools::families(&judged)))
         });
     });

@@ -98,6 +98,16 @@ impl Family {
         self.0.get_metric().len()
     }
 
+    /// The sum of all its gauges or counters; `None` when it holds no sample.
+    pub fn total(&self) -> Option<f64> {
+        let samples = self.0.get_metric().iter();
+        let value = |metric: &proto::Metric| match self.kind() {
+            Kind::Counter => metric.get_counter().get_value(),
+            _ => metric.get_gauge().get_value(),
+        };
+        samples.map(value).reduce(|sum, value| sum + value)
+    }
+
     /// Whether it holds no sample.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

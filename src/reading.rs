@@ -21,6 +21,8 @@ pub struct Reading {
     pub probe: Option<Duration>,
     /// What workers found in the application's own statements.
     pub findings: Vec<Finding>,
+    /// What a database's indexes and tables are like.
+    pub indexes: Option<Indexes>,
     /// Samples left out to keep within a limit, since the start.
     pub dropped: u64,
     /// What would let more be seen, for whoever asks what to do.
@@ -265,6 +267,9 @@ pub struct Sessions {
     /// Age in seconds of the longest running statement.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest_statement_seconds: Option<f64>,
+    /// For how many seconds the longest idle in a transaction has been so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_idle_in_transaction_seconds: Option<f64>,
     /// Age in seconds of the oldest open transaction.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest_transaction_seconds: Option<f64>,
@@ -273,6 +278,68 @@ pub struct Sessions {
     /// The server's `max_connections` less those reserved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_connections: Option<u64>,
+}
+
+/// What a database's indexes and tables are like.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Indexes {
+    /// The database as the settings name it.
+    pub server: String,
+    /// Expected and not there.
+    pub missing: Vec<Index>,
+    /// Left by a build that failed.
+    pub invalid: Vec<Index>,
+    /// Used by no query since the statistics began, and needed for nothing else.
+    pub unused: Vec<Index>,
+    /// Those whose queries another serves as well.
+    pub covered: Vec<Index>,
+    /// For how many seconds use was counted, at least.
+    pub counted_for: f64,
+    /// Foreign keys that no index serves.
+    pub foreign_keys: Vec<ForeignKey>,
+    /// The tables that were scanned most.
+    pub tables: Vec<TableScans>,
+}
+
+/// One index, there or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Index {
+    /// Its name, with the schema where that is not `public`.
+    pub name: String,
+    /// Its table and what is indexed.
+    pub place: String,
+    /// The index that serves its queries as well.
+    pub covered_by: Option<String>,
+    /// Its size by the last vacuum or analyze.
+    pub bytes: u64,
+    /// The statement that puts it right.
+    pub statement: String,
+}
+
+/// A foreign key that no index serves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ForeignKey {
+    /// Its table.
+    pub table: String,
+    /// Its columns, by comma.
+    pub columns: String,
+    /// The table it refers to.
+    pub refers_to: String,
+    /// Rows of its table, estimated.
+    pub rows: u64,
+}
+
+/// How a table is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableScans {
+    /// The table.
+    pub table: String,
+    /// Its rows, estimated.
+    pub rows: u64,
+    /// How often it was read from its beginning since the statistics began.
+    pub scans: u64,
+    /// How many rows were read so.
+    pub rows_scanned: u64,
 }
 
 /// A statement that a worker found troublesome, literals stripped.

@@ -1,24 +1,103 @@
-//! Callers wait for a connection.
+//! Callers wait for a connection, or gave up waiting.
 
-use super::{Advice, Severity};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::history::History;
+use super::{Advice, Known, Rule, Severity, say};
 use crate::snapshot::PoolState;
 
-pub(super) fn judge(state: &PoolState) -> Option<Advice> {
+/// How far back callers who gave up count.
+const WITHIN: Duration = Duration::from_mins(1);
+
+const REMEDY: &str = "find what holds the connections (oldest checkout, slow queries, sessions \
+                      that are never closed); raise max_overflow only if the server has \
+                      connections to spare";
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct PoolExhausted {
+    enabled: bool,
+}
+
+impl Default for PoolExhausted {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+impl Rule for PoolExhausted {
+    fn name(&self) -> &'static str {
+        "pool_exhausted"
+    }
+
+    fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    fn after(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+
+    fn judge(&self, known: &Known<'_>, past: &History) -> Vec<Advice> {
+        known.pools.iter().filter_map(|pool| judge(pool, past)).collect()
+    }
+}
+
+fn judge(state: &PoolState, past: &History) -> Option<Advice> {
     // poolwatch's own readings wait for one another by design; its pool has no status.
     state.status?;
+    let gave_up = past.grown(state, WITHIN, |totals| totals.timeouts);
+    let message = match (waiting(state), gave_up) {
+        (None, 0) => return None,
+        (Some(1), 0) => "1 caller waits for a connection and there is none left for it".into(),
+        (Some(callers), 0) => {
+            format!("{callers} callers wait for a connection and there is none left for them")
+        }
+        (waiting, gave_up) => format!(
+            "{gave_up} callers gave up waiting for a connection in the last minute, and {} wait now",
+            waiting.unwrap_or(0)
+        ),
+    };
+    Some(say(Severity::Critical, &state.pool.name, message, REMEDY))
+}
+
+/// Callers pass through "pending" for an instant while a connection is made; only a worker with
+/// nothing left keeps them there.
+fn waiting(state: &PoolState) -> Option<u64> {
     let pending = state.sum.pending.filter(|pending| *pending > 0)?;
-    // Callers pass through "pending" for an instant while a connection is made; only a worker with
-    // nothing left keeps them there.
-    state.busiest.filter(|utilization| *utilization >= 1.0)?;
-    let (callers, them) =
-        if pending == 1 { ("caller waits", "it") } else { ("callers wait", "them") };
-    Some(Advice {
-        rule: "pool_exhausted",
-        severity: Severity::Critical,
-        subject: state.pool.name.clone(),
-        message: format!("{pending} {callers} for a connection and there is none left for {them}"),
-        remedy: "find what holds the connections (oldest checkout, slow queries, sessions that \
-                 are never closed); raise max_overflow only if the server has connections to spare"
-            .into(),
-    })
+    state.busiest.filter(|utilization| *utilization >= 1.0).map(|_| pending)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::Scene;
+    use super::*;
+
+    #[test]
+    fn callers_of_a_full_worker_wait() {
+        let mut scene = Scene::of(&[20]);
+        scene.figures(|figures| figures.pending = Some(3));
+        assert!(scene.message(&PoolExhausted::default()).starts_with("3 callers wait"));
+    }
+
+    #[test]
+    fn a_caller_whose_connection_is_just_being_made_does_not() {
+        let mut scene = Scene::of(&[4]);
+        scene.figures(|figures| figures.pending = Some(1));
+        assert_eq!(scene.ask(&PoolExhausted::default()), []);
+    }
+
+    #[test]
+    fn who_gave_up_is_spoken_of_for_a_minute() {
+        let mut scene = Scene::of(&[4]);
+        scene.totals().timeouts = Some(7);
+        assert_eq!(scene.ask(&PoolExhausted::default()), [], "that was before poolwatch looked");
+        scene.pass(60);
+        scene.totals().timeouts = Some(9);
+        assert!(scene.message(&PoolExhausted::default()).starts_with("2 callers gave up"));
+        scene.pass(70);
+        assert_eq!(scene.ask(&PoolExhausted::default()), []);
+    }
 }

@@ -1,67 +1,82 @@
 //! A pool nearly full.
 
-use super::{Advice, Severity};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::history::History;
+use super::{Advice, Known, Rule, Severity, say};
 use crate::snapshot::{PoolState, Status, Thresholds};
 
-pub(super) fn judge(state: &PoolState, thresholds: &Thresholds) -> Option<Advice> {
+/// Judged by the busiest worker and the marks of `thresholds`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct PoolUsage {
+    enabled: bool,
+}
+
+impl Default for PoolUsage {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+impl Rule for PoolUsage {
+    fn name(&self) -> &'static str {
+        "pool_usage"
+    }
+
+    fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    fn after(&self) -> Duration {
+        Duration::from_secs(3)
+    }
+
+    fn judge(&self, known: &Known<'_>, _: &History) -> Vec<Advice> {
+        known.pools.iter().filter_map(|pool| judge(pool, known.thresholds)).collect()
+    }
+}
+
+fn judge(state: &PoolState, thresholds: &Thresholds) -> Option<Advice> {
     let (severity, mark) = match state.status? {
         Status::Healthy => return None,
         Status::Warning => (Severity::Warning, thresholds.warning),
         Status::Critical => (Severity::Critical, thresholds.critical),
     };
-    let worker = state.pool.workers.iter().map(|worker| worker.figures).max_by(|a, b| {
-        a.utilization().partial_cmp(&b.utilization()).unwrap_or_else(|| 0.cmp(&0))
-    })?;
-    Some(Advice {
-        rule: "pool_usage",
-        severity,
-        subject: state.pool.name.clone(),
-        message: format!(
-            "{} of {} connections are checked out ({:.0} %, the mark is {:.0} %){}",
-            worker.checked_out?,
-            worker.capacity()?,
-            100.0 * state.busiest?,
-            100.0 * mark,
-            if state.pool.workers.len() > 1 { " in the busiest worker" } else { "" },
-        ),
-        remedy: "look for sessions that are not closed and for slow queries; \
-                 if neither, raise max_overflow or add workers"
-            .into(),
-    })
+    let mut figures = state.pool.workers.iter().map(|worker| worker.figures);
+    let worker = figures.find(|figures| figures.utilization() == state.busiest)?;
+    let message = format!(
+        "{} of {} connections are checked out ({:.0} %, the mark is {:.0} %){}",
+        worker.checked_out?,
+        worker.capacity()?,
+        100.0 * state.busiest?,
+        100.0 * mark,
+        if state.pool.workers.len() > 1 { " in the busiest worker" } else { "" },
+    );
+    let remedy = "look for sessions that are not closed and for slow queries; \
+                  if neither, raise max_overflow or add workers";
+    Some(say(severity, &state.pool.name, message, remedy))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::scene::Scene;
     use super::*;
-    use crate::reading::{Figures, MaxOverflow, Origin, Pool, Timings, Totals, Worker};
-
-    fn pool(checked_out: u64) -> PoolState {
-        let figures = Figures {
-            size: Some(5),
-            max_overflow: Some(MaxOverflow::Limited(15)),
-            checked_out: Some(checked_out),
-            ..Figures::default()
-        };
-        let pool = Pool {
-            name: "web".into(),
-            origin: Origin::AppHealth,
-            workers: vec![Worker { figures, ..Worker::default() }],
-            worker_count: None,
-            totals: Totals::default(),
-            timings: Timings::default(),
-        };
-        PoolState::judge(pool, None, Timings::default(), &Thresholds::default())
-    }
 
     #[test]
     fn nineteen_of_twenty_is_critical_and_says_so() {
-        let advice = judge(&pool(19), &Thresholds::default()).unwrap();
-        assert_eq!(advice.severity, Severity::Critical);
-        assert!(advice.message.starts_with("19 of 20 connections"), "{}", advice.message);
+        let advice = Scene::of(&[19, 2]).ask(&PoolUsage::default());
+        assert_eq!(advice[0].severity, Severity::Critical);
+        assert!(advice[0].message.starts_with("19 of 20 connections"), "{}", advice[0].message);
     }
 
     #[test]
-    fn a_quiet_pool_is_not_spoken_of() {
-        assert_eq!(judge(&pool(3), &Thresholds::default()), None);
+    fn a_quiet_pool_or_one_without_a_capacity_is_not_spoken_of() {
+        assert_eq!(Scene::of(&[3]).ask(&PoolUsage::default()), []);
+        let mut scene = Scene::of(&[300]);
+        scene.figures(|figures| figures.max_overflow = None);
+        assert_eq!(scene.ask(&PoolUsage::default()), []);
     }
 }

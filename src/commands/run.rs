@@ -45,7 +45,8 @@ async fn run(config: Config, reload: Reload<'_>) -> Result<(), Failure> {
         warn!("no database is watched; set DATABASE_URL or databases in the settings");
     }
     let (orders, received) = mpsc::channel(4);
-    let sampler = Sampler::new(watches, databases, config.thresholds.clone());
+    let sampler =
+        Sampler::new(watches, databases, config.thresholds.clone(), config.advice.clone());
     let (publisher, snapshot) = watch::channel(Arc::new(sampler.first()));
     let (ask, asked) = mpsc::channel(4);
     let (stop, stopped) = oneshot::channel::<()>();
@@ -143,7 +144,7 @@ impl Daemon {
         let (order, result) = match changed {
             Ok(change) => {
                 info!("settings read anew");
-                (Order::Change(change), Ok(()))
+                (Order::Change(Box::new(change)), Ok(()))
             }
             Err(error) => {
                 error!(%error, "the settings in force are kept");
@@ -170,6 +171,7 @@ impl Daemon {
             add: opened,
             databases,
             thresholds: config.thresholds.clone(),
+            advice: config.advice.clone(),
             at: SystemTime::now(),
         })
     }

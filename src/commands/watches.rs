@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use crate::collectors::{self, Collector, OTHER_DATABASES, SERVER_CPU, Scope, WAIT_EVENTS};
 use crate::config::{Config, Pool};
+use crate::indexes::Catalogue;
 use crate::pool::SharedPool;
 use crate::postgres::{self, Database};
 use crate::sources::{Failure, Source, Watch, activity, app_health, collector, elsewhere};
-use crate::sources::{pgbouncer, probe, server_cpu, shared, wait_events, workers};
+use crate::sources::{indexes, pgbouncer, probe, server_cpu, shared, wait_events, workers};
 
 /// The pool that is inferred when the settings name none.
 const INFERRED: &str = "app";
@@ -43,6 +44,7 @@ enum Kind {
     Elsewhere(Arc<Database>, Vec<elsewhere::Wanted>),
     WaitEvents(Arc<Database>),
     ServerCpu(Arc<Database>),
+    Indexes(Arc<Database>, Catalogue),
     AppHealth(String, app_health::Settings),
     Pgbouncer(String, pgbouncer::Settings),
     Workers(workers::Settings),
@@ -72,6 +74,7 @@ impl Plan {
         let mut entries = Vec::new();
         for (name, database) in &databases {
             entries.extend(of_server(config, name, database));
+            entries.push(index_catalogue(config, name, database)?);
         }
         entries.extend(config.pools.iter().filter_map(|(name, pool)| of_pool(config, name, pool)));
         if config.workers.enabled {
@@ -200,6 +203,23 @@ fn is_enabled(config: &Config, collector: &Collector) -> bool {
     said(collector.name).or_else(|| collector.part_of.and_then(said)).unwrap_or(collector.enabled)
 }
 
+/// The indexes of a database, of which the one that the catalogue is for has expected ones.
+fn index_catalogue(
+    config: &Config,
+    name: &str,
+    database: &Arc<Database>,
+) -> Result<Entry, Failure> {
+    let meant = config.indexes.database.as_ref().or(config.databases.keys().next());
+    let file = config.indexes.catalogue.as_ref().filter(|_| meant.is_some_and(|of| of == name));
+    let catalogue = file.map(|file| Catalogue::read(file)).transpose()?.unwrap_or_default();
+    let identity = Some((name, of_database(name, &config.databases[name])));
+    let source = format!("{name}/index_catalogue");
+    let interval = config.sampling.tables;
+    Ok(entry(&source, identity, interval, &catalogue.clone(), {
+        Kind::Indexes(database.clone(), catalogue)
+    }))
+}
+
 /// The pools inferred from a server's sessions: those the settings name, or, when they name none
 /// at all, one of all sessions.
 fn inferred_pools(config: &Config, database: &str) -> Vec<(String, activity::Settings)> {
@@ -252,6 +272,9 @@ impl Entry {
                 Source::WaitEvents(wait_events::WaitEvents::open(database))
             }
             Kind::ServerCpu(database) => Source::ServerCpu(server_cpu::ServerCpu::open(database)),
+            Kind::Indexes(database, catalogue) => {
+                Source::Indexes(indexes::IndexReader::open(database, catalogue).into())
+            }
             Kind::AppHealth(name, settings) => Source::AppHealth(settings.open(&name)?.into()),
             Kind::Pgbouncer(name, settings) => Source::Pgbouncer(settings.open(&name)?.into()),
             Kind::Workers(settings) => Source::Workers(settings.open()?.into()),

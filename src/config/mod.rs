@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::collectors::{Collector, Pace};
 use crate::snapshot::Thresholds;
 use crate::sources::{activity, app_health, collector, pgbouncer, workers};
-use crate::{http, indexes, postgres};
+use crate::{advice, http, indexes, postgres};
 
 pub use complaint::Error;
 
@@ -33,6 +33,8 @@ pub struct Config {
     pub collectors: BTreeMap<String, collector::Settings>,
     /// The marks everything is judged by.
     pub thresholds: Thresholds,
+    /// The rules of advice.
+    pub advice: advice::Settings,
     /// The indexes that are expected.
     pub indexes: indexes::Settings,
     /// The HTTP server.

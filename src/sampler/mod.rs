@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tracing::{info, warn};
 
+use crate::advice::{self, Advisor};
 use crate::exposition::Chunk;
 use crate::latency::{BOUNDS, Histogram};
 use crate::postgres::Database;
@@ -43,6 +44,7 @@ pub struct Sampler {
     stale_after: Duration,
     started_at: SystemTime,
     history: History,
+    advisor: Advisor,
     probes: Vec<Histogram>,
     chunks: HashMap<String, Arc<Chunk>>,
     reloaded: (bool, SystemTime),
@@ -53,7 +55,7 @@ pub struct Sampler {
 /// What the sampler may be told while it runs.
 pub enum Order {
     /// The settings changed.
-    Change(Change),
+    Change(Box<Change>),
     /// The settings could not be read anew; those in force are kept.
     ReloadFailed,
 }
@@ -68,6 +70,8 @@ pub struct Change {
     pub databases: Vec<Arc<Database>>,
     /// The marks everything is judged by.
     pub thresholds: Thresholds,
+    /// The rules of advice.
+    pub advice: advice::Settings,
     /// When the settings were read.
     pub at: SystemTime,
 }
@@ -100,8 +104,14 @@ struct Outcome {
 }
 
 impl Sampler {
-    /// A sampler of these sources, the databases they ask, and the marks they are judged by.
-    pub fn new(watches: Vec<Watch>, databases: Vec<Arc<Database>>, thresholds: Thresholds) -> Self {
+    /// A sampler of these sources, the databases they ask, and the marks and rules they are judged
+    /// by.
+    pub fn new(
+        watches: Vec<Watch>,
+        databases: Vec<Arc<Database>>,
+        thresholds: Thresholds,
+        advice: advice::Settings,
+    ) -> Self {
         let mut sampler = Self {
             watched: Vec::new(),
             databases: Vec::new(),
@@ -109,6 +119,7 @@ impl Sampler {
             stale_after: Duration::ZERO,
             started_at: SystemTime::now(),
             history: History::default(),
+            advisor: Advisor::new(advice),
             probes: Vec::new(),
             chunks: HashMap::new(),
             reloaded: (true, SystemTime::now()),
@@ -163,6 +174,7 @@ impl Sampler {
             Order::Change(change) => {
                 self.reloaded = (true, change.at);
                 self.thresholds = change.thresholds;
+                self.advisor.change(change.advice);
                 let (kept, gone) = std::mem::take(&mut self.watched)
                     .into_iter()
                     .partition(|watched| change.keep.contains(&watched.name));

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 
 use super::{Sampler, Watched};
-use crate::advice;
+use crate::advice::{Advice, Known, Server};
 use crate::exposition::{Chunk, itself, pools};
 use crate::reading::{Pool, Reading};
 use crate::snapshot::{DatabaseState, PoolState, Snapshot};
@@ -17,7 +17,7 @@ impl Sampler {
         self.encode_fresh_groups();
         let pools = self.judge_pools();
         let databases = self.databases();
-        let advice = advice::review(&pools, &self.thresholds);
+        let advice = self.advise(&pools, &databases);
         let sources: Vec<_> = self.watched.iter().map(|watched| watched.state.clone()).collect();
         let own = Chunk::encode(
             pools::families(&pools)
@@ -42,6 +42,34 @@ impl Sampler {
             findings,
             thresholds: self.thresholds.clone(),
             chunks: [Arc::new(own)].into_iter().chain(chunks).collect(),
+        }
+    }
+
+    fn advise(&mut self, pools: &[PoolState], databases: &[DatabaseState]) -> Vec<Advice> {
+        let servers = databases.iter().map(|database| self.server(&database.name)).collect();
+        let readings = || self.watched.iter().filter_map(|watched| watched.last.as_ref());
+        let known = Known {
+            pools,
+            databases,
+            findings: readings().flat_map(|reading| &reading.findings).collect(),
+            indexes: readings().filter_map(|reading| reading.indexes.as_ref()).collect(),
+            servers,
+            thresholds: &self.thresholds,
+        };
+        self.advisor.review(&known, Instant::now().into_std())
+    }
+
+    /// A server's machine and size, as its collectors tell of them.
+    fn server(&self, name: &str) -> Server {
+        let of_server = self.watched.iter().filter(|w| w.database.as_deref() == Some(name));
+        let families: Vec<_> =
+            of_server.filter_map(|w| w.last.as_ref()).flat_map(|r| &r.families).collect();
+        let total = |family: &str| families.iter().find(|f| f.name() == family)?.total();
+        Server {
+            name: name.to_owned(),
+            cpu_seconds: total("pg_server_cpu_seconds_total"),
+            cores: total("pg_server_cpu_cores"),
+            bytes: total("pg_database_size_bytes"),
         }
     }
 

@@ -125,6 +125,7 @@ struct Group {
     sessions: i64,
     oldest_statement: Option<f64>,
     oldest_transaction: Option<f64>,
+    oldest_idle_in_transaction: Option<f64>,
     role: String,
     max_connections: i64,
 }
@@ -141,6 +142,7 @@ impl Group {
             sessions: row.try_get("sessions")?,
             oldest_statement: row.try_get("oldest_statement")?,
             oldest_transaction: row.try_get("oldest_transaction")?,
+            oldest_idle_in_transaction: row.try_get("oldest_idle_in_transaction")?,
             role: row.try_get("role")?,
             max_connections: row.try_get("max_connections")?,
         })
@@ -192,6 +194,7 @@ fn sessions(server: &str, groups: &[Group]) -> Sessions {
         waiting_for_lock: count(clients().filter(|group| group.waiting_for_lock)),
         oldest_statement_seconds: oldest(|group| group.oldest_statement),
         oldest_transaction_seconds: oldest(|group| group.oldest_transaction),
+        oldest_idle_in_transaction_seconds: oldest(|group| group.oldest_idle_in_transaction),
         connections: count(groups.iter()),
         max_connections: groups.first().and_then(|g| u64::try_from(g.max_connections).ok()),
     }
@@ -256,6 +259,8 @@ SELECT coalesce(datname = current_database(), false) AS here,
        (max(extract(epoch FROM clock_timestamp() - query_start))
            FILTER (WHERE state = 'active'))::float8 AS oldest_statement,
        max(extract(epoch FROM clock_timestamp() - xact_start))::float8 AS oldest_transaction,
+       (max(extract(epoch FROM clock_timestamp() - state_change))
+           FILTER (WHERE state LIKE 'idle in transaction%'))::float8 AS oldest_idle_in_transaction,
        current_user::text AS role,
        (current_setting('max_connections')::bigint
            - current_setting('superuser_reserved_connections')::bigint

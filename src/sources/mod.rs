@@ -8,6 +8,7 @@ pub mod activity;
 pub mod app_health;
 pub mod collector;
 pub mod elsewhere;
+pub mod indexes;
 pub mod pgbouncer;
 pub mod probe;
 pub mod server_cpu;
@@ -37,6 +38,8 @@ pub enum Source {
     WaitEvents(wait_events::WaitEvents),
     /// The CPU time of a server's processes.
     ServerCpu(server_cpu::ServerCpu),
+    /// A database's indexes, against those that are expected.
+    Indexes(Box<indexes::IndexReader>),
     /// An application's health endpoint.
     AppHealth(Box<app_health::AppHealth>),
     /// `PgBouncer`'s console.
@@ -57,6 +60,7 @@ impl Source {
             Self::Elsewhere(source) => source.read().await?,
             Self::WaitEvents(source) => source.read().await?,
             Self::ServerCpu(source) => source.read().await?,
+            Self::Indexes(source) => source.read().await?,
             Self::AppHealth(source) => source.read().await?,
             Self::Pgbouncer(source) => source.read().await.unwrap_or_else(|error| Reading {
                 families: vec![pgbouncer::Pgbouncer::down()],

@@ -21,7 +21,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("metric", &["sources", "sampler", "http", "snapshot", "advice", "config", "postgres"]),
     ("snapshot", &["sources", "sampler", "http", "config", "postgres", "commands"]),
     ("sampler", &["http", "config", "commands", "collectors"]),
-    ("config", &["sampler", "advice", "commands", "exposition"]),
+    ("config", &["sampler", "commands", "exposition"]),
     ("demo", &["sampler", "http", "exposition", "config", "sources", "advice"]),
 ];
 

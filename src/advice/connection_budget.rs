@@ -1,0 +1,133 @@
+//! Workers that together may open more connections than the server grants.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::history::History;
+use super::{Advice, Known, Rule, Severity, say};
+use crate::reading::Origin;
+use crate::snapshot::PoolState;
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ConnectionBudget {
+    enabled: bool,
+}
+
+impl Default for ConnectionBudget {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+impl Rule for ConnectionBudget {
+    fn name(&self) -> &'static str {
+        "connection_budget"
+    }
+
+    fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// Long enough for a restart's old and new workers not to be taken for one crowd.
+    fn after(&self) -> Duration {
+        Duration::from_secs(15)
+    }
+
+    /// With several servers, or a pooler between, nobody knows whose connections a pool opens.
+    fn judge(&self, known: &Known<'_>, _: &History) -> Vec<Advice> {
+        let [database] = known.databases else { return Vec::new() };
+        let pooled = known.pools.iter().any(|pool| pool.pool.origin == Origin::Pgbouncer);
+        let granted = database.sessions.as_ref().and_then(|sessions| sessions.max_connections);
+        let Some(granted) = granted.filter(|_| !pooled) else { return Vec::new() };
+        let pools: Vec<_> = applications(known.pools).collect();
+        let wanted: u64 = pools.iter().map(|pool| pool.capacity).sum();
+        if wanted <= granted {
+            return Vec::new();
+        }
+        let terms: Vec<_> = pools.iter().map(Demand::term).collect();
+        let message = format!(
+            "the pools may open {} = {wanted} connections, and the server grants {granted} \
+             (max_connections less those reserved)",
+            terms.join(" + ")
+        );
+        vec![say(Severity::Warning, &database.name, message, remedy(granted, wanted, &pools))]
+    }
+}
+
+/// What one pool may open.
+struct Demand {
+    name: String,
+    workers: u64,
+    capacity: u64,
+}
+
+impl Demand {
+    fn term(&self) -> String {
+        let Self { name, workers, capacity } = self;
+        format!("{workers} × {} ({name})", capacity / workers)
+    }
+}
+
+/// The application's pools whose figures are the workers' own; not those seen a second time in the
+/// server's sessions, nor poolwatch's.
+fn applications(pools: &[PoolState]) -> impl Iterator<Item = Demand> {
+    let told = pools.iter().any(|pool| pool.pool.origin == Origin::Workers);
+    let counted = move |pool: &&PoolState| match pool.pool.origin {
+        Origin::Workers => true,
+        Origin::Activity | Origin::AppHealth => !told,
+        Origin::Shared | Origin::Pgbouncer => false,
+    };
+    pools.iter().filter(counted).filter_map(|state| {
+        let seen = state.pool.workers.len() as u64;
+        let workers = state.pool.worker_count.unwrap_or(seen).max(1);
+        // One worker that answers for all tells of itself alone.
+        let capacity = state.sum.capacity()?;
+        let of_all = state.pool.origin == Origin::AppHealth;
+        let capacity = if of_all { capacity * workers / seen.max(1) } else { capacity };
+        Some(Demand { name: state.pool.name.clone(), workers, capacity })
+    })
+}
+
+fn remedy(granted: u64, wanted: u64, pools: &[Demand]) -> String {
+    let workers: u64 = pools.iter().map(|pool| pool.workers).sum();
+    let each = granted / workers.max(1);
+    format!(
+        "let size + max_overflow be at most {each} ({granted} / {workers} workers), put PgBouncer \
+         between, or raise max_connections above {wanted} where memory allows"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::Scene;
+    use super::*;
+    use crate::reading::Sessions;
+
+    fn scene(workers: usize, granted: u64) -> Scene {
+        let sessions = Sessions { max_connections: Some(granted), ..Sessions::default() };
+        Scene { pools: Scene::of(&vec![1; workers]).pools, ..Scene::with_sessions(sessions) }
+    }
+
+    #[test]
+    fn the_arithmetic_is_shown() {
+        let advice = &scene(6, 97).ask(&ConnectionBudget::default())[0];
+        assert!(advice.message.contains("6 × 20 (web) = 120 connections"), "{}", advice.message);
+        assert!(advice.message.contains("grants 97"), "{}", advice.message);
+        assert!(advice.remedy.contains("at most 16 (97 / 6 workers)"), "{}", advice.remedy);
+    }
+
+    #[test]
+    fn what_fits_or_cannot_be_known_is_not_spoken_of() {
+        assert_eq!(scene(4, 97).ask(&ConnectionBudget::default()), []);
+        let mut pooled = scene(6, 97);
+        pooled.pools.push(Scene::of(&[1]).pools.remove(0));
+        pooled.pools[1].pool.origin = Origin::Pgbouncer;
+        assert_eq!(pooled.ask(&ConnectionBudget::default()), []);
+        let mut inferred = scene(4, 97);
+        inferred.pools.push(Scene::of(&[1; 4]).pools.remove(0));
+        inferred.pools[1].pool.origin = Origin::Activity;
+        assert_eq!(inferred.ask(&ConnectionBudget::default()), [], "the same seen twice");
+    }
+}

@@ -1,0 +1,145 @@
+//! Connections that are taken and not given back.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::history::History;
+use super::{Advice, Known, Rule, Severity, say};
+use crate::snapshot::PoolState;
+
+/// Steps of history over which what is checked out must only have risen.
+const STEPS: usize = 5;
+/// The same, where nobody says how long connections are held.
+const BLIND_STEPS: usize = 60;
+
+const REMEDY: &str = "close every session in a `with` block or a `finally`; look at the code that \
+                      runs at the time the oldest checkout began; restarting the worker gives the \
+                      connections back for now";
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ConnectionLeak {
+    enabled: bool,
+    /// Connections more than before, never fewer in between, that are a leak.
+    rise: u64,
+    /// The oldest of them must be held for at least this long.
+    #[serde(with = "humantime_serde")]
+    held: Duration,
+}
+
+impl Default for ConnectionLeak {
+    fn default() -> Self {
+        Self { enabled: true, rise: 4, held: Duration::from_secs(20) }
+    }
+}
+
+impl Rule for ConnectionLeak {
+    fn name(&self) -> &'static str {
+        "connection_leak"
+    }
+
+    fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    fn judge(&self, known: &Known<'_>, past: &History) -> Vec<Advice> {
+        let mark = known.thresholds.held_too_long.as_secs_f64();
+        let judged = known.pools.iter().filter_map(|pool| {
+            let advice = held_too_long(pool, mark).or_else(|| self.rising(pool, past));
+            advice.map(|message| say(Severity::Warning, &pool.pool.name, message, REMEDY))
+        });
+        judged.collect()
+    }
+}
+
+fn held_too_long(state: &PoolState, mark: f64) -> Option<String> {
+    let oldest = state.sum.oldest_checkout.filter(|oldest| *oldest >= mark)?;
+    let holder = state
+        .pool
+        .workers
+        .iter()
+        .find(|worker| worker.figures.oldest_checkout == Some(oldest))
+        .and_then(|worker| worker.pid);
+    let holder = holder.map(|pid| format!(" by the worker {pid}")).unwrap_or_default();
+    Some(format!("a connection has been held for {oldest:.0} s{holder} (the mark is {mark:.0} s)"))
+}
+
+impl ConnectionLeak {
+    /// The fewest checked out rise and never fall, and none of them comes back.
+    fn rising(&self, state: &PoolState, past: &History) -> Option<String> {
+        let steps = match state.sum.oldest_checkout {
+            Some(oldest) if oldest < self.held.as_secs_f64() => return None,
+            Some(_) => STEPS,
+            None => BLIND_STEPS,
+        };
+        let steps = past.pool(&state.pool.name)?.steps(steps + 1).map(|step| step.floor);
+        let floors: Vec<u64> = steps.collect::<Option<_>>()?;
+        let enough = floors.len() > STEPS
+            && (state.sum.oldest_checkout.is_some() || floors.len() > BLIND_STEPS);
+        let (first, last) = (*floors.first()?, *floors.last()?);
+        let rise = last.saturating_sub(first);
+        if !enough || rise < self.rise || !floors.is_sorted() {
+            return None;
+        }
+        Some(match state.sum.oldest_checkout {
+            Some(oldest) => format!(
+                "the connections checked out rose from {first} to {last} and none came back; \
+                 the oldest has been held for {oldest:.0} s"
+            ),
+            None => format!(
+                "the connections checked out rose from {first} to {last} in 5 minutes \
+                             and never fell"
+            ),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::Scene;
+    use super::*;
+
+    fn look(floors: &[u64], oldest: impl Fn(usize) -> Option<f64>) -> Vec<Advice> {
+        let mut scene = Scene::of(&[0]);
+        for (at, floor) in floors.iter().enumerate() {
+            scene.check_out(*floor);
+            scene.figures(|figures| figures.oldest_checkout = oldest(at));
+            scene.pass(5);
+        }
+        scene.ask(&ConnectionLeak::default())
+    }
+
+    #[test]
+    fn a_connection_held_too_long_is_named_with_its_worker() {
+        let mut scene = Scene::of(&[1]);
+        scene.figures(|figures| figures.oldest_checkout = Some(75.4));
+        let message = scene.message(&ConnectionLeak::default());
+        assert_eq!(
+            message,
+            "a connection has been held for 75 s by the worker 1 (the mark is 60 s)"
+        );
+    }
+
+    #[test]
+    fn a_slow_leak_is_found_before_anything_is_held_too_long() {
+        let advice = look(&[0, 1, 3, 5, 7, 9, 11], |at| Some(5.0 * at as f64));
+        assert!(advice[0].message.contains("and none came back"), "{advice:?}");
+    }
+
+    #[test]
+    fn a_rising_load_that_gives_connections_back_is_no_leak() {
+        let rising = [0, 2, 4, 6, 8, 10, 12];
+        assert_eq!(look(&rising, |_| Some(2.0)), []);
+        assert_eq!(look(&rising, |_| None), [], "not seen for long enough");
+        assert_eq!(look(&[0, 5, 3, 8, 6, 9, 11], |_| Some(30.0)), [], "some came back");
+        assert_eq!(look(&[9; 7], |_| Some(30.0)), [], "one long request");
+    }
+
+    #[test]
+    fn where_holds_cannot_be_seen_a_leak_takes_longer_to_be_sure_of() {
+        let floors: Vec<u64> = (0..64).map(|at| at / 8).collect();
+        let advice = look(&floors, |_| None);
+        assert!(advice[0].message.contains("never fell"), "{advice:?}");
+    }
+}

@@ -1,0 +1,236 @@
+//! What pools, tables and servers did lately, in steps of a few seconds, as far back as rules ask.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::known::{Known, Server};
+use crate::latency::Histogram;
+use crate::reading::{Indexes, TableScans, Totals};
+use crate::snapshot::{DatabaseState, PoolState, Thresholds};
+
+/// How far back the past goes.
+pub(super) const REACH: Duration = Duration::from_mins(10);
+/// What happens within one step is kept together.
+const STEP: Duration = Duration::from_secs(5);
+
+/// What was seen lately.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    pools: HashMap<String, Past<PoolStep>>,
+    servers: HashMap<String, Past<ServerStep>>,
+    tables: HashMap<(String, String), Past<TableScans>>,
+}
+
+/// Steps in the order of time, each with when it began.
+#[derive(Debug)]
+pub(super) struct Past<T>(VecDeque<(Instant, T)>);
+
+/// A pool within one step. What is counted or timed is as it stood when the step began.
+#[derive(Clone, Debug)]
+pub(super) struct PoolStep {
+    /// Counted since the pool began.
+    pub(super) totals: Totals,
+    /// Statements timed since the pool began.
+    pub(super) query: Option<Histogram>,
+    /// The fewest connections checked out.
+    pub(super) floor: Option<u64>,
+    /// The most connections above size.
+    pub(super) overflow: u64,
+    /// The busiest worker's lowest utilization.
+    pub(super) utilization: Option<f64>,
+}
+
+/// A server within one step.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ServerStep {
+    /// As counted when the step began.
+    pub(super) cpu_seconds: Option<f64>,
+    /// Looks at which a statement had been running for longer than a slow one may, so far.
+    pub(super) slow_looks: u64,
+}
+
+impl History {
+    /// Remembers what is known now, and forgets what is too long ago or no more.
+    pub(super) fn remember(&mut self, known: &Known<'_>, now: Instant) {
+        for pool in known.pools {
+            remember_pool(self.pools.entry(pool.pool.name.clone()).or_default(), pool, now);
+        }
+        let names: HashSet<_> = known.pools.iter().map(|pool| pool.pool.name.as_str()).collect();
+        self.pools.retain(|name, _| names.contains(name.as_str()));
+        for database in known.databases {
+            let past = self.servers.entry(database.name.clone()).or_default();
+            let server = known.servers.iter().find(|server| server.name == database.name);
+            remember_server(past, database, server, known.thresholds, now);
+        }
+        let names: HashSet<_> = known.databases.iter().map(|known| known.name.as_str()).collect();
+        self.servers.retain(|name, _| names.contains(name.as_str()));
+        self.tables.retain(|(name, _), _| names.contains(name.as_str()));
+        for indexes in &known.indexes {
+            self.remember_tables(indexes, now);
+        }
+    }
+
+    /// Tables are read seldom: a reading that is the same as the last is the last.
+    fn remember_tables(&mut self, indexes: &Indexes, now: Instant) {
+        for table in &indexes.tables {
+            let key = (indexes.server.clone(), table.table.clone());
+            let past = self.tables.entry(key).or_default();
+            if past.last() != Some(table) {
+                past.push(now, table.clone());
+            }
+        }
+    }
+
+    /// What a pool did.
+    pub(super) fn pool(&self, name: &str) -> Option<&Past<PoolStep>> {
+        self.pools.get(name)
+    }
+
+    /// What a server did.
+    pub(super) fn server(&self, name: &str) -> Option<&Past<ServerStep>> {
+        self.servers.get(name)
+    }
+
+    /// How a table was read.
+    pub(super) fn table(&self, server: &str, table: &str) -> Option<&Past<TableScans>> {
+        self.tables.get(&(server.to_owned(), table.to_owned()))
+    }
+
+    /// By how much a pool's count grew within the last steps.
+    pub(super) fn grown(
+        &self,
+        pool: &PoolState,
+        within: Duration,
+        count: fn(&Totals) -> Option<u64>,
+    ) -> u64 {
+        let before = self.pool(&pool.pool.name).and_then(|past| past.before(within));
+        let before = before.and_then(|step| count(&step.totals));
+        let now = count(&pool.pool.totals);
+        now.zip(before).map_or(0, |(now, before)| now.saturating_sub(before))
+    }
+
+    /// The statements of a pool within the last steps.
+    pub(super) fn queries(&self, pool: &PoolState, within: Duration) -> Option<Histogram> {
+        let before = self.pool(&pool.pool.name)?.before(within)?;
+        Some(pool.pool.timings.query.as_ref()?.since(before.query.as_ref()?))
+    }
+}
+
+impl<T> Default for Past<T> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+impl<T> Past<T> {
+    fn push(&mut self, now: Instant, step: T) {
+        while self.0.len() > 1 && self.0[1].0 + REACH <= now {
+            self.0.pop_front();
+        }
+        self.0.push_back((now, step));
+    }
+
+    /// The step under way, if it still is.
+    fn current(&mut self, now: Instant) -> Option<&mut T> {
+        self.0.back_mut().filter(|(began, _)| *began + STEP > now).map(|(_, step)| step)
+    }
+
+    pub(super) fn last(&self) -> Option<&T> {
+        self.0.back().map(|(_, step)| step)
+    }
+
+    /// The step that was under way this long ago; the first, when the past is shorter.
+    pub(super) fn before(&self, within: Duration) -> Option<&T> {
+        self.before_at(within).map(|(_, step)| step)
+    }
+
+    /// As [`Past::before`], with how long before the last step it began.
+    pub(super) fn before_at(&self, within: Duration) -> Option<(Duration, &T)> {
+        let (last, _) = self.0.back()?;
+        let later = self.0.partition_point(|(began, _)| *began + within <= *last);
+        let (began, step) = self.0.get(later.saturating_sub(1))?;
+        Some((*last - *began, step))
+    }
+
+    /// The last steps that are over, the oldest first.
+    pub(super) fn steps(&self, count: usize) -> impl Iterator<Item = &T> {
+        let over = self.0.len().saturating_sub(1);
+        self.0.iter().take(over).skip(over.saturating_sub(count)).map(|(_, step)| step)
+    }
+
+    /// How long it goes back.
+    pub(super) fn length(&self) -> Duration {
+        self.before_at(REACH).map_or(Duration::ZERO, |(length, _)| length)
+    }
+}
+
+fn remember_pool(past: &mut Past<PoolStep>, state: &PoolState, now: Instant) {
+    let lower = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::min);
+    let overflow = state.sum.overflow.unwrap_or(0);
+    match past.current(now) {
+        Some(step) => {
+            step.floor = step.floor.into_iter().chain(state.sum.checked_out).min();
+            step.overflow = step.overflow.max(overflow);
+            step.utilization = lower(step.utilization, state.busiest);
+        }
+        None => past.push(
+            now,
+            PoolStep {
+                totals: state.pool.totals,
+                query: state.pool.timings.query.clone(),
+                floor: state.sum.checked_out,
+                overflow,
+                utilization: state.busiest,
+            },
+        ),
+    }
+}
+
+fn remember_server(
+    past: &mut Past<ServerStep>,
+    state: &DatabaseState,
+    server: Option<&Server>,
+    thresholds: &Thresholds,
+    now: Instant,
+) {
+    let oldest = state.sessions.as_ref().and_then(|s| s.oldest_statement_seconds);
+    let slow = oldest.is_some_and(|oldest| oldest >= thresholds.slow_query.as_secs_f64());
+    let slow_looks = past.last().map_or(0, |step| step.slow_looks) + u64::from(slow);
+    match past.current(now) {
+        Some(step) => step.slow_looks = slow_looks,
+        None => past.push(
+            now,
+            ServerStep { cpu_seconds: server.and_then(|server| server.cpu_seconds), slow_looks },
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn past(seconds: &[u64]) -> Past<u64> {
+        let (mut past, start) = (Past::default(), Instant::now());
+        for second in seconds {
+            past.push(start + Duration::from_secs(*second), *second);
+        }
+        past
+    }
+
+    #[test]
+    fn the_past_is_looked_up_by_how_long_ago() {
+        let past = past(&[0, 5, 10, 60, 65]);
+        let before = |seconds| past.before(Duration::from_secs(seconds)).copied();
+        assert_eq!(
+            [before(60), before(58), before(3), before(900)],
+            [Some(5), Some(5), Some(60), Some(0)]
+        );
+        assert_eq!(past.length(), Duration::from_secs(65));
+        assert_eq!(past.steps(2).copied().collect::<Vec<_>>(), [10, 60]);
+    }
+
+    #[test]
+    fn what_is_too_long_ago_is_forgotten() {
+        assert_eq!(past(&[0, 5, 700]).0.len(), 2, "the step that was under way then stays");
+    }
+}

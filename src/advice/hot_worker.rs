@@ -1,0 +1,90 @@
+//! One worker has all the work while the others rest.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::history::History;
+use super::{Advice, Known, Rule, Severity, say};
+use crate::snapshot::PoolState;
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct HotWorker {
+    enabled: bool,
+    /// How many times the others' mean utilization the busiest worker's must be.
+    times: f64,
+}
+
+impl Default for HotWorker {
+    fn default() -> Self {
+        Self { enabled: true, times: 3.0 }
+    }
+}
+
+impl Rule for HotWorker {
+    fn name(&self) -> &'static str {
+        "hot_worker"
+    }
+
+    fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    fn after(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+
+    fn judge(&self, known: &Known<'_>, _: &History) -> Vec<Advice> {
+        let mark = known.thresholds.warning;
+        known.pools.iter().filter_map(|pool| self.judge_pool(pool, mark)).collect()
+    }
+}
+
+impl HotWorker {
+    fn judge_pool(&self, state: &PoolState, mark: f64) -> Option<Advice> {
+        let busiest = state.busiest.filter(|busiest| *busiest >= mark)?;
+        let workers = state.pool.workers.iter();
+        let known: Vec<_> = workers
+            .filter_map(|worker| Some((worker.pid, worker.figures.utilization()?)))
+            .collect();
+        let (pid, _) = known.iter().find(|(_, utilization)| *utilization == busiest)?;
+        let others = known.len().checked_sub(1).filter(|others| *others > 0)?;
+        let sum: f64 = known.iter().map(|(_, utilization)| utilization).sum();
+        let mean = (sum - busiest) / others as f64;
+        if mean * self.times > busiest {
+            return None;
+        }
+        let message = format!(
+            "the worker {} uses {:.0} % of its connections while the other {others} use {:.0} % \
+             on average",
+            pid.map_or_else(|| "that is busiest".to_owned(), |pid| pid.to_string()),
+            100.0 * busiest,
+            100.0 * mean,
+        );
+        let remedy = "a larger pool does not help: see what this worker does that the others do \
+                      not (a leak, one long request, work that always goes to the same worker); \
+                      restarting it gives its connections back";
+        Some(say(Severity::Warning, &state.pool.name, message, remedy))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::Scene;
+    use super::*;
+
+    #[test]
+    fn one_full_worker_among_quiet_ones_is_named() {
+        let message = Scene::of(&[1, 20, 0, 2]).message(&HotWorker::default());
+        assert!(message.starts_with("the worker 2 uses 100 %"), "{message}");
+        assert!(message.contains("the other 3 use 5 %"), "{message}");
+    }
+
+    #[test]
+    fn neither_a_single_worker_nor_a_busy_crowd_is_hot() {
+        for workers in [&[20][..], &[20, 16, 18], &[10, 0, 0]] {
+            assert_eq!(Scene::of(workers).ask(&HotWorker::default()), [], "{workers:?}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! An index that a failed build left: it costs every write and serves no query.
+
+use serde::Deserialize;
+
+use super::history::History;
+use super::{Advice, Known, Rule, Severity, say};
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct InvalidIndex {
+    enabled: bool,
+}
+
+impl Default for InvalidIndex {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+impl Rule for InvalidIndex {
+    fn name(&self) -> &'static str {
+        "invalid_index"
+    }
+
+    fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    fn judge(&self, known: &Known<'_>, _: &History) -> Vec<Advice> {
+        let invalid = known.indexes.iter().flat_map(|of| of.invalid.iter().map(move |i| (of, i)));
+        let advice = invalid.map(|(of, index)| {
+            let message = format!(
+                "the index {} on {} is invalid: a build that failed left it, every write pays for \
+                 it and no query uses it",
+                index.name, index.place
+            );
+            let remedy = format!("build it again or drop it: {}", index.statement);
+            say(Severity::Warning, known.within(&of.server, &index.name), message, remedy)
+        });
+        advice.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::Scene;
+    use super::*;
+    use crate::reading::{Index, Indexes};
+
+    #[test]
+    fn with_several_databases_each_says_which_it_is_in() {
+        let index = Index { name: "i".into(), ..Index::default() };
+        let indexes = Indexes { server: "b".into(), invalid: vec![index], ..Indexes::default() };
+        let mut scene = Scene::with_sessions(crate::reading::Sessions::default());
+        scene.indexes = vec![indexes];
+        assert_eq!(scene.ask(&InvalidIndex::default())[0].subject, "i");
+        scene.databases.push(crate::snapshot::DatabaseState::default());
+        assert_eq!(scene.ask(&InvalidIndex::default())[0].subject, "b/i");
+    }
+}

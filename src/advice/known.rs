@@ -1,0 +1,47 @@
+//! What the rules may look at.
+
+use crate::reading::{Finding, Indexes};
+use crate::snapshot::{DatabaseState, PoolState, Thresholds};
+
+/// All that is known at one moment.
+#[derive(Debug)]
+pub struct Known<'a> {
+    /// Every pool that could be seen.
+    pub pools: &'a [PoolState],
+    /// Every database that is watched.
+    pub databases: &'a [DatabaseState],
+    /// What workers found in the application's statements, the newest first.
+    pub findings: Vec<&'a Finding>,
+    /// The indexes and tables of each database.
+    pub indexes: Vec<&'a Indexes>,
+    /// Each server's machine and size.
+    pub servers: Vec<Server>,
+    /// The marks everything is judged by.
+    pub thresholds: &'a Thresholds,
+}
+
+/// A server's machine and size.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Server {
+    /// The database as the settings name it.
+    pub name: String,
+    /// Seconds that its processes have computed since they began.
+    pub cpu_seconds: Option<f64>,
+    /// Processors it may use.
+    pub cores: Option<f64>,
+    /// The size of its databases.
+    pub bytes: Option<f64>,
+}
+
+impl<'a> Known<'a> {
+    /// What workers found of one kind in a pool's statements, the newest first.
+    pub(super) fn found(&self, pool: &str, kind: &str) -> impl Iterator<Item = &'a Finding> {
+        let wanted = move |finding: &&Finding| finding.pool == pool && finding.kind == kind;
+        self.findings.iter().copied().filter(wanted)
+    }
+
+    /// The name of a database's things: with several databases each says which it is in.
+    pub(super) fn within(&self, server: &str, name: &str) -> String {
+        if self.databases.len() > 1 { format!("{server}/{name}") } else { name.to_owned() }
+    }
+}

@@ -1,0 +1,57 @@
+//! An index that is expected and not there.
+
+use serde::Deserialize;
+
+use super::history::History;
+use super::{Advice, Known, Rule, Severity, say};
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct MissingIndex {
+    enabled: bool,
+}
+
+impl Default for MissingIndex {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+impl Rule for MissingIndex {
+    fn name(&self) -> &'static str {
+        "missing_index"
+    }
+
+    fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    fn judge(&self, known: &Known<'_>, _: &History) -> Vec<Advice> {
+        let missing = known.indexes.iter().flat_map(|of| of.missing.iter().map(move |i| (of, i)));
+        let advice = missing.map(|(of, index)| {
+            let message = format!(
+                "the index {} on {} is in the catalogue and not in the database",
+                index.name, index.place
+            );
+            let remedy = format!("poolwatch indexes --apply, which runs: {}", index.statement);
+            say(Severity::Warning, known.within(&of.server, &index.name), message, remedy)
+        });
+        advice.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::Scene;
+    use super::*;
+    use crate::reading::{Index, Indexes};
+
+    #[test]
+    fn each_is_named_with_the_statement_that_creates_it() {
+        let index = Index { name: "i".into(), place: "t (a)".into(), ..Index::default() };
+        let mut scene = Scene::of(&[]);
+        assert_eq!(scene.ask(&MissingIndex::default()), [], "nothing is expected");
+        scene.indexes = vec![Indexes { missing: vec![index], ..Indexes::default() }];
+        assert!(scene.message(&MissingIndex::default()).starts_with("the index i on t (a)"));
+    }
+}

@@ -1,0 +1,87 @@
+//! Connections that are opened above the pool's size and closed again at once.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::history::History;
+use super::{Advice, Known, Rule, Severity, say};
+use crate::snapshot::PoolState;
+
+const WITHIN: Duration = Duration::from_mins(1);
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct OverflowChurn {
+    enabled: bool,
+    /// Connections opened in a minute, by all workers, from which it costs.
+    opened_per_minute: u64,
+}
+
+impl Default for OverflowChurn {
+    fn default() -> Self {
+        Self { enabled: true, opened_per_minute: 60 }
+    }
+}
+
+impl Rule for OverflowChurn {
+    fn name(&self) -> &'static str {
+        "overflow_churn"
+    }
+
+    fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    fn judge(&self, known: &Known<'_>, past: &History) -> Vec<Advice> {
+        known.pools.iter().filter_map(|pool| self.judge_pool(pool, past)).collect()
+    }
+}
+
+impl OverflowChurn {
+    /// A pool that never went above its size opens connections for another reason.
+    fn judge_pool(&self, state: &PoolState, past: &History) -> Option<Advice> {
+        let opened = past.grown(state, WITHIN, |totals| totals.opened);
+        let mut steps = past.pool(&state.pool.name)?.steps(12);
+        if opened < self.opened_per_minute || !steps.any(|step| step.overflow > 0) {
+            return None;
+        }
+        let workers = state.pool.workers.len().max(1) as u64;
+        let size = state.sum.size.map_or(0, |size| size / workers);
+        let message = format!(
+            "{opened} connections were opened in the last minute: the pool of {size} is outgrown \
+             again and again, and what overflows is closed when it is returned"
+        );
+        let remedy = "raise pool_size to what is usually in use and lower max_overflow by as much: \
+                      the capacity stays, the connections are kept";
+        Some(say(Severity::Warning, &state.pool.name, message, remedy))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::Scene;
+    use super::*;
+
+    fn after_a_minute(opened: u64, overflow: u64) -> Vec<Advice> {
+        let mut scene = Scene::of(&[7]);
+        scene.totals().opened = Some(1000);
+        scene.figures(|figures| figures.overflow = Some(overflow));
+        scene.pass(60);
+        scene.totals().opened = Some(1000 + opened);
+        scene.ask(&OverflowChurn::default())
+    }
+
+    #[test]
+    fn overflow_opened_again_and_again_is_churn() {
+        let advice = after_a_minute(90, 2);
+        assert!(advice[0].message.starts_with("90 connections were opened"), "{advice:?}");
+        assert!(advice[0].message.contains("the pool of 5"), "{advice:?}");
+    }
+
+    #[test]
+    fn neither_a_start_nor_overflow_that_is_kept_is_churn() {
+        assert_eq!(after_a_minute(90, 0), [], "workers that start");
+        assert_eq!(after_a_minute(10, 2), []);
+    }
+}

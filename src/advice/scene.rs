@@ -1,0 +1,130 @@
+//! Hand-written readings for the rules' tests.
+
+use std::time::{Duration, Instant};
+
+use super::history::History;
+use super::{Advice, Known, Rule, Server};
+use crate::latency::{BOUNDS, Histogram};
+use crate::reading::{
+    Figures, Finding, Indexes, MaxOverflow, Origin, Pool, Sessions, Timings, Totals, Worker,
+};
+use crate::snapshot::{DatabaseState, PoolState, Thresholds};
+
+/// All that is known, while time passes.
+pub(super) struct Scene {
+    pub(super) pools: Vec<PoolState>,
+    pub(super) databases: Vec<DatabaseState>,
+    pub(super) findings: Vec<Finding>,
+    pub(super) indexes: Vec<Indexes>,
+    pub(super) servers: Vec<Server>,
+    pub(super) thresholds: Thresholds,
+    pub(super) history: History,
+    pub(super) now: Instant,
+}
+
+impl Scene {
+    /// One pool `web` whose workers have so many checked out, and nothing else.
+    pub(super) fn of(checked_out: &[u64]) -> Self {
+        Self {
+            pools: vec![pool(checked_out)],
+            databases: Vec::new(),
+            findings: Vec::new(),
+            indexes: Vec::new(),
+            servers: Vec::new(),
+            thresholds: Thresholds::default(),
+            history: History::default(),
+            now: Instant::now(),
+        }
+    }
+
+    /// One server `primary` with these sessions, and no pool.
+    pub(super) fn with_sessions(sessions: Sessions) -> Self {
+        let name = "primary".to_owned();
+        let database = DatabaseState { name, sessions: Some(sessions), ..DatabaseState::default() };
+        Self { pools: Vec::new(), databases: vec![database], ..Self::of(&[]) }
+    }
+
+    pub(super) fn totals(&mut self) -> &mut Totals {
+        &mut self.pools[0].pool.totals
+    }
+
+    /// One more figure of the pool's only worker.
+    pub(super) fn figures(&mut self, change: impl Fn(&mut Figures)) {
+        self.pools[0].pool.workers.iter_mut().for_each(|worker| change(&mut worker.figures));
+        self.judge();
+    }
+
+    /// Statements of the pool that took so many seconds each.
+    pub(super) fn queries(&mut self, count: u64, seconds: f64) {
+        let query = &mut self.pools[0].pool.timings.query;
+        let query = query.get_or_insert_with(|| Histogram::new(BOUNDS));
+        (0..count).for_each(|_| query.observe(seconds));
+    }
+
+    /// So many checked out from now on.
+    pub(super) fn check_out(&mut self, checked_out: u64) {
+        self.figures(|figures| figures.checked_out = Some(checked_out));
+    }
+
+    fn judge(&mut self) {
+        let pool = self.pools.remove(0).pool;
+        self.pools.insert(0, PoolState::judge(pool, None, Timings::default(), &self.thresholds));
+    }
+
+    /// Lets time pass, looking once a second.
+    pub(super) fn pass(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.now += Duration::from_secs(1);
+            let mut history = std::mem::take(&mut self.history);
+            history.remember(&self.known(), self.now);
+            self.history = history;
+        }
+    }
+
+    /// What a rule says after another second.
+    pub(super) fn ask(&mut self, rule: &dyn Rule) -> Vec<Advice> {
+        self.pass(1);
+        rule.judge(&self.known(), &self.history)
+    }
+
+    /// The one thing that a rule says.
+    #[track_caller]
+    pub(super) fn message(&mut self, rule: &dyn Rule) -> String {
+        let said = self.ask(rule);
+        assert_eq!(said.len(), 1, "{said:?}");
+        said[0].message.clone()
+    }
+
+    fn known(&self) -> Known<'_> {
+        Known {
+            pools: &self.pools,
+            databases: &self.databases,
+            findings: self.findings.iter().collect(),
+            indexes: self.indexes.iter().collect(),
+            servers: self.servers.clone(),
+            thresholds: &self.thresholds,
+        }
+    }
+}
+
+fn pool(checked_out: &[u64]) -> PoolState {
+    let worker = |(at, checked_out): (usize, &u64)| Worker {
+        pid: u32::try_from(at + 1).ok(),
+        figures: Figures {
+            size: Some(5),
+            max_overflow: Some(MaxOverflow::Limited(15)),
+            checked_out: Some(*checked_out),
+            ..Figures::default()
+        },
+        ..Worker::default()
+    };
+    let pool = Pool {
+        name: "web".into(),
+        origin: Origin::Workers,
+        workers: checked_out.iter().enumerate().map(worker).collect(),
+        worker_count: None,
+        totals: Totals::default(),
+        timings: Timings::default(),
+    };
+    PoolState::judge(pool, None, Timings::default(), &Thresholds::default())
+}

@@ -1,0 +1,96 @@
+//! A server whose processors are busy.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::history::History;
+use super::known::Server;
+use super::{Advice, Known, Rule, Severity, say};
+
+const WITHIN: Duration = Duration::from_mins(1);
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ServerCpu {
+    enabled: bool,
+    /// The share of all processors from which it is said.
+    above: f64,
+}
+
+impl Default for ServerCpu {
+    fn default() -> Self {
+        Self { enabled: true, above: 0.80 }
+    }
+}
+
+impl Rule for ServerCpu {
+    fn name(&self) -> &'static str {
+        "server_cpu"
+    }
+
+    fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    fn after(&self) -> Duration {
+        Duration::from_secs(15)
+    }
+
+    fn judge(&self, known: &Known<'_>, past: &History) -> Vec<Advice> {
+        let busy = known.servers.iter().filter_map(|server| {
+            let share = busy(server, past, WITHIN).filter(|share| *share > self.above)?;
+            let message = format!(
+                "the server used {:.0} % of its {} processors in the last minute (the mark is \
+                 {:.0} %)",
+                100.0 * share,
+                server.cores?,
+                100.0 * self.above
+            );
+            let remedy = "see which statements take the time (pg_stat_statements) and whether \
+                          tables are read whole; a larger machine is the last resort";
+            Some(say(Severity::Warning, &server.name, message, remedy))
+        });
+        busy.collect()
+    }
+}
+
+/// The share of all processors that the server used within the last steps; nothing before half of
+/// that was seen.
+pub(super) fn busy(server: &Server, past: &History, within: Duration) -> Option<f64> {
+    let (ago, before) = past.server(&server.name)?.before_at(within)?;
+    let used = server.cpu_seconds? - before.cpu_seconds?;
+    let share = used / ago.as_secs_f64() / server.cores.filter(|cores| *cores > 0.0)?;
+    // A server that restarted counts from nothing.
+    (ago >= within / 2 && share >= 0.0).then_some(share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::Scene;
+    use super::*;
+    use crate::reading::Sessions;
+
+    fn after_a_minute(cpu_seconds: f64) -> Vec<Advice> {
+        let server = |cpu_seconds| Server {
+            name: "primary".into(),
+            cpu_seconds: Some(cpu_seconds),
+            cores: Some(2.0),
+            bytes: None,
+        };
+        let mut scene = Scene::with_sessions(Sessions::default());
+        scene.servers = vec![server(500.0)];
+        assert_eq!(scene.ask(&ServerCpu::default()), []);
+        scene.pass(59);
+        scene.servers = vec![server(500.0 + cpu_seconds)];
+        scene.ask(&ServerCpu::default())
+    }
+
+    #[test]
+    fn it_is_the_share_of_all_processors() {
+        let advice = after_a_minute(110.0);
+        assert!(advice[0].message.contains("of its 2 processors"), "{advice:?}");
+        assert_eq!(after_a_minute(60.0), []);
+        assert_eq!(after_a_minute(-400.0), [], "a server that restarted");
+    }
+}

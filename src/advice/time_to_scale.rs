@@ -1,0 +1,164 @@
+//! The four signs that it is time to scale: pools, latency, processors, size.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::history::{History, Past, PoolStep, REACH};
+use super::known::Server;
+use super::server_cpu::busy;
+use super::{Advice, Known, Rule, Severity, say};
+use crate::snapshot::{PoolState, Thresholds};
+
+/// Below this a sign may be a passing cloud.
+const SEEN: Duration = Duration::from_mins(5);
+
+const POOL_REMEDY: &str = "give the pool more connections or workers, once the rules about leaks, \
+                           slow queries and missing indexes are silent";
+const SERVER_REMEDY: &str = "a larger machine or read replicas; before that: caching, partitions \
+                             for the largest tables, old data moved away";
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct TimeToScale {
+    enabled: bool,
+    /// The share of all processors.
+    cpu: f64,
+    /// The size of the databases, in gigabytes (10⁹ bytes).
+    gigabytes: f64,
+}
+
+impl Default for TimeToScale {
+    fn default() -> Self {
+        Self { enabled: true, cpu: 0.70, gigabytes: 100.0 }
+    }
+}
+
+impl Rule for TimeToScale {
+    fn name(&self) -> &'static str {
+        "time_to_scale"
+    }
+
+    fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    fn judge(&self, known: &Known<'_>, past: &History) -> Vec<Advice> {
+        let pools = known.pools.iter().filter_map(|pool| {
+            advice(&pool.pool.name, &pool_signs(pool, past, known.thresholds), POOL_REMEDY)
+        });
+        let servers = known.servers.iter().filter_map(|server| {
+            advice(&server.name, &self.server_signs(server, past), SERVER_REMEDY)
+        });
+        pools.chain(servers).collect()
+    }
+}
+
+fn advice(subject: &str, signs: &[String], remedy: &str) -> Option<Advice> {
+    let signs = (!signs.is_empty()).then(|| signs.join("; "))?;
+    let message = format!("it is time to think of scaling: {signs}");
+    Some(say(Severity::Info, subject, message, remedy))
+}
+
+fn pool_signs(state: &PoolState, past: &History, marks: &Thresholds) -> Vec<String> {
+    let past = past.pool(&state.pool.name).filter(|past| past.length() >= SEEN);
+    let Some(past) = past else { return Vec::new() };
+    let mut signs = Vec::new();
+    if let Some((lowest, trend)) = utilization(past).filter(|(lowest, _)| *lowest > marks.warning) {
+        signs.push(format!("the pool was never below {:.0} % ({trend})", 100.0 * lowest));
+    }
+    if let Some((p95, trend)) = latency(state, past)
+        && p95 > marks.scale_at.as_secs_f64()
+    {
+        signs.push(format!("95 % of queries take up to {:.0} ms ({trend})", 1000.0 * p95));
+    }
+    signs
+}
+
+/// The lowest utilization of the busiest worker, and whether the mean rises.
+fn utilization(past: &Past<PoolStep>) -> Option<(f64, &'static str)> {
+    let steps: Vec<f64> = past.steps(usize::MAX).filter_map(|step| step.utilization).collect();
+    let lowest = steps.iter().copied().reduce(f64::min)?;
+    let (early, late) = steps.split_at(steps.len() / 2);
+    let mean = |steps: &[f64]| steps.iter().sum::<f64>() / steps.len().max(1) as f64;
+    Some((lowest, trend(mean(early), mean(late))))
+}
+
+/// The p95 of all that was timed, and whether its later half is slower.
+fn latency(state: &PoolState, past: &Past<PoolStep>) -> Option<(f64, &'static str)> {
+    let now = state.pool.timings.query.as_ref()?;
+    let first = past.before(REACH)?.query.as_ref()?;
+    let middle = past.before(past.length() / 2)?.query.as_ref()?;
+    let all = now.since(first).quantile(0.95)?;
+    let (early, late) = (middle.since(first).quantile(0.95), now.since(middle).quantile(0.95));
+    Some((all, early.zip(late).map_or("steady", |(early, late)| trend(early, late))))
+}
+
+impl TimeToScale {
+    fn server_signs(&self, server: &Server, past: &History) -> Vec<String> {
+        let mut signs = Vec::new();
+        let share = busy(server, past, REACH).filter(|share| *share > self.cpu);
+        if let Some(share) = share {
+            let lately = busy(server, past, REACH / 5).unwrap_or(share);
+            let trend = trend(share, lately);
+            signs.push(format!("{:.0} % of the processors are in use ({trend})", 100.0 * share));
+        }
+        let gigabytes = server.bytes.map(|bytes| bytes / 1e9);
+        if let Some(size) = gigabytes.filter(|size| *size > self.gigabytes) {
+            signs.push(format!("the databases have {size:.0} GB"));
+        }
+        signs
+    }
+}
+
+/// A tenth more or less is no trend.
+fn trend(early: f64, late: f64) -> &'static str {
+    if late > 1.1 * early {
+        "rising"
+    } else if late < 0.9 * early {
+        "falling"
+    } else {
+        "steady"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::Scene;
+    use super::*;
+
+    #[test]
+    fn a_pool_that_is_always_nearly_full_is_a_sign_with_its_trend() {
+        let mut scene = Scene::of(&[16]);
+        scene.pass(180);
+        assert_eq!(scene.ask(&TimeToScale::default()), [], "not seen for long enough");
+        scene.check_out(19);
+        scene.pass(200);
+        let message = scene.message(&TimeToScale::default());
+        assert!(message.contains("never below 80 % (rising)"), "{message}");
+        scene.check_out(2);
+        assert_eq!(scene.ask(&TimeToScale::default()).len(), 1, "the step is not over");
+        scene.pass(6);
+        assert_eq!(scene.ask(&TimeToScale::default()), []);
+    }
+
+    #[test]
+    fn slow_queries_all_along_are_a_sign() {
+        let mut scene = Scene::of(&[1]);
+        scene.queries(1, 0.001);
+        for _ in 0..40 {
+            scene.pass(10);
+            scene.queries(10, 0.4);
+        }
+        let message = scene.message(&TimeToScale::default());
+        assert!(message.contains("ms (steady)"), "{message}");
+    }
+
+    #[test]
+    fn a_large_database_is_a_sign() {
+        let mut scene = Scene::of(&[]);
+        scene.servers =
+            vec![Server { name: "primary".into(), bytes: Some(1.5e11), ..Server::default() }];
+        assert!(scene.message(&TimeToScale::default()).ends_with("the databases have 150 GB"));
+    }
+}

@@ -1,0 +1,63 @@
+//! A foreign key without an index: each delete of what it refers to reads the whole table.
+
+use serde::Deserialize;
+
+use super::history::History;
+use super::{Advice, Known, Rule, Severity, say};
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct UnindexedForeignKey {
+    enabled: bool,
+    /// Rows below which reading the table whole costs little.
+    rows: u64,
+}
+
+impl Default for UnindexedForeignKey {
+    fn default() -> Self {
+        Self { enabled: true, rows: 10_000 }
+    }
+}
+
+impl Rule for UnindexedForeignKey {
+    fn name(&self) -> &'static str {
+        "unindexed_foreign_key"
+    }
+
+    fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    fn judge(&self, known: &Known<'_>, _: &History) -> Vec<Advice> {
+        let keys = known.indexes.iter().flat_map(|of| of.foreign_keys.iter().map(move |k| (of, k)));
+        let large = keys.filter(|(_, key)| key.rows >= self.rows);
+        let advice = large.map(|(of, key)| {
+            let place = format!("{} ({})", key.table, key.columns);
+            let message = format!(
+                "the foreign key {place} to {} has no index: each delete or key change there \
+                 reads {} rows here, and holds its locks meanwhile",
+                key.refers_to, key.rows
+            );
+            let remedy = format!("CREATE INDEX CONCURRENTLY ON {place}");
+            say(Severity::Info, known.within(&of.server, &place), message, remedy)
+        });
+        advice.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::Scene;
+    use super::*;
+    use crate::reading::{ForeignKey, Indexes};
+
+    #[test]
+    fn a_small_table_needs_none() {
+        let key = |rows| ForeignKey { table: "t".into(), rows, ..ForeignKey::default() };
+        let mut scene = Scene::of(&[]);
+        scene.indexes = vec![Indexes { foreign_keys: vec![key(50)], ..Indexes::default() }];
+        assert_eq!(scene.ask(&UnindexedForeignKey::default()), []);
+        scene.indexes[0].foreign_keys = vec![key(50_000)];
+        assert!(scene.message(&UnindexedForeignKey::default()).contains("50000 rows"));
+    }
+}

@@ -1,0 +1,80 @@
+//! A list that is read whole.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::history::History;
+use super::{Advice, Known, Rule, Severity, say};
+use crate::reading::Finding;
+use crate::snapshot::PoolState;
+
+const WITHIN: Duration = Duration::from_mins(1);
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Unpaginated {
+    enabled: bool,
+    /// Such statements in the last minute: an export now and then is none of our business.
+    least: u64,
+}
+
+impl Default for Unpaginated {
+    fn default() -> Self {
+        Self { enabled: true, least: 3 }
+    }
+}
+
+impl Rule for Unpaginated {
+    fn name(&self) -> &'static str {
+        "unpaginated"
+    }
+
+    fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    fn judge(&self, known: &Known<'_>, past: &History) -> Vec<Advice> {
+        known.pools.iter().filter_map(|pool| self.judge_pool(pool, known, past)).collect()
+    }
+}
+
+impl Unpaginated {
+    fn judge_pool(&self, state: &PoolState, known: &Known<'_>, past: &History) -> Option<Advice> {
+        let statements = past.grown(state, WITHIN, |totals| totals.unpaginated);
+        if statements < self.least {
+            return None;
+        }
+        let found = known.found(&state.pool.name, "unpaginated").next();
+        let example = found.map(|finding| format!(": {}", described(finding)));
+        let message = format!(
+            "{statements} SELECTs without LIMIT returned 1,000 rows or more in the last minute{}",
+            example.unwrap_or_default()
+        );
+        let remedy = "ask by the page (LIMIT and OFFSET, or a key to go on from); where only the \
+                      number of rows is wanted, ask for count(*)";
+        Some(say(Severity::Warning, &state.pool.name, message, remedy))
+    }
+}
+
+fn described(finding: &Finding) -> String {
+    let place = finding.location.as_ref().map(|place| format!(" at {place}")).unwrap_or_default();
+    format!("`{}` returned {} rows{place}", finding.sql, finding.rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::Scene;
+    use super::*;
+
+    #[test]
+    fn a_list_read_whole_again_and_again_is_told_and_an_export_is_not() {
+        let mut scene = Scene::of(&[1]);
+        scene.totals().unpaginated = Some(0);
+        scene.pass(60);
+        scene.totals().unpaginated = Some(1);
+        assert_eq!(scene.ask(&Unpaginated::default()), []);
+        scene.totals().unpaginated = Some(5);
+        assert!(scene.message(&Unpaginated::default()).starts_with("5 SELECTs without LIMIT"));
+    }
+}

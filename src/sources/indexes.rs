@@ -1,0 +1,166 @@
+//! A database's indexes and tables, against what is expected: read seldom and gently, for advice.
+
+use std::sync::Arc;
+
+use sqlx::postgres::PgRow;
+use sqlx::{Executor, Row};
+use tokio::time::{Instant, timeout};
+
+use super::{Failure, explain};
+use crate::indexes::{Catalogue, Comparison, Inventory, Present, State, compare, identifier};
+use crate::pool::Checkout;
+use crate::postgres::Database;
+use crate::reading::{ForeignKey, Index, Indexes, Reading, TableScans};
+
+/// No more foreign keys and tables than these are told of.
+const LIMIT: i64 = 100;
+/// Tables with fewer rows are best read whole.
+const LARGE: i64 = 5000;
+
+/// Reads the indexes of one database.
+#[derive(Debug)]
+pub struct IndexReader {
+    database: Arc<Database>,
+    catalogue: Catalogue,
+}
+
+/// Why the indexes were not read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No answer in time.
+    #[error("no answer within {0} s")]
+    Slow(u64),
+    /// A statement failed.
+    #[error("{}", explain(.0).unwrap_or("cannot read the indexes"))]
+    Failed(#[from] sqlx::Error),
+    /// No connection.
+    #[error("no connection")]
+    Acquire(#[from] crate::pool::AcquireError),
+}
+
+impl IndexReader {
+    /// A reader of one database, in which these indexes are expected.
+    pub fn open(database: Arc<Database>, catalogue: Catalogue) -> Self {
+        Self { database, catalogue }
+    }
+
+    /// Reads once, in the turn of slow readings.
+    pub async fn read(&mut self) -> Result<Reading, Failure> {
+        let _turn = self.database.slow_lane().await;
+        let began = Instant::now();
+        let patience = self.database.patience();
+        let read = timeout(patience, self.look()).await;
+        let indexes = read.map_err(|_| Error::Slow(patience.as_secs()))??;
+        Ok(Reading { indexes: Some(indexes), took: Some(began.elapsed()), ..Reading::default() })
+    }
+
+    async fn look(&self) -> Result<Indexes, Error> {
+        let mut connection = self.database.acquire().await?;
+        let inventory = Inventory::read(&mut connection).await?;
+        let foreign_keys = rows(&mut connection, FOREIGN_KEYS).await?;
+        let tables = rows(&mut connection, TABLES).await?;
+        Ok(Indexes {
+            foreign_keys: foreign_keys.iter().map(foreign_key).collect::<Result<_, _>>()?,
+            tables: tables.iter().map(table).collect::<Result<_, _>>()?,
+            ..told(self.database.name(), &compare(&self.catalogue, &inventory))
+        })
+    }
+}
+
+async fn rows(connection: &mut Checkout, sql: &'static str) -> Result<Vec<PgRow>, sqlx::Error> {
+    connection.fetch_all(sqlx::query(sql).bind(LIMIT).bind(LARGE)).await
+}
+
+fn foreign_key(row: &PgRow) -> Result<ForeignKey, sqlx::Error> {
+    Ok(ForeignKey {
+        table: row.try_get("table")?,
+        columns: row.try_get("columns")?,
+        refers_to: row.try_get("refers_to")?,
+        rows: count(row, "rows")?,
+    })
+}
+
+fn table(row: &PgRow) -> Result<TableScans, sqlx::Error> {
+    Ok(TableScans {
+        table: row.try_get("table")?,
+        rows: count(row, "rows")?,
+        scans: count(row, "scans")?,
+        rows_scanned: count(row, "rows_scanned")?,
+    })
+}
+
+fn count(row: &PgRow, column: &str) -> Result<u64, sqlx::Error> {
+    Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0))
+}
+
+/// What of the comparison is worth telling.
+fn told(server: &str, comparison: &Comparison) -> Indexes {
+    let expected = |wanted: State| {
+        let such = comparison.expected.iter().filter(move |(_, state)| *state == wanted);
+        such.map(|(expected, _)| Index {
+            name: expected.name.clone(),
+            place: expected.place(),
+            statement: expected.create(),
+            ..Index::default()
+        })
+    };
+    let rebuild = |index: Index| Index { statement: "poolwatch indexes --apply".into(), ..index };
+    let invalid = expected(State::Invalid).map(rebuild);
+    Indexes {
+        server: server.to_owned(),
+        missing: expected(State::Missing).collect(),
+        invalid: invalid.chain(comparison.invalid.iter().map(|i| present(i, None))).collect(),
+        unused: comparison.unused.iter().map(|index| present(index, None)).collect(),
+        covered: comparison.covered.iter().map(|(i, by)| present(i, Some(by))).collect(),
+        counted_for: comparison.counted_days * 86_400.0,
+        ..Indexes::default()
+    }
+}
+
+fn present(index: &Present, covered_by: Option<&String>) -> Index {
+    Index {
+        name: index.title(),
+        place: format!("{} ({})", index.table_title(), index.columns.join(", ")),
+        covered_by: covered_by.cloned(),
+        bytes: index.bytes,
+        statement: format!(
+            "DROP INDEX CONCURRENTLY {}.{}",
+            identifier(&index.schema),
+            identifier(&index.name)
+        ),
+    }
+}
+
+/// Foreign keys whose columns lead no index that all rows are in.
+const FOREIGN_KEYS: &str = r#"
+SELECT conrelid::regclass::text AS "table",
+       (SELECT string_agg(quote_ident(attname), ', ' ORDER BY place)
+          FROM unnest(conkey) WITH ORDINALITY AS key (number, place)
+          JOIN pg_attribute ON attrelid = conrelid AND attnum = number) AS columns,
+       confrelid::regclass::text AS refers_to,
+       greatest(relation.reltuples, 0)::bigint AS rows
+  FROM pg_constraint
+  JOIN pg_class AS relation ON relation.oid = conrelid
+ WHERE contype = 'f'
+   AND relation.reltuples >= $2
+   AND NOT EXISTS (
+       SELECT FROM pg_index
+        WHERE indrelid = conrelid AND indisvalid AND indpred IS NULL
+          AND (indkey::int2[])[0:cardinality(conkey) - 1] @> conkey)
+ ORDER BY rows DESC, 1, 2
+ LIMIT $1"#;
+
+/// A table without a count of rows was never analyzed.
+const TABLES: &str = r#"
+SELECT relation.oid::regclass::text AS "table",
+       relation.reltuples::bigint AS rows,
+       pg_stat_get_numscans(relation.oid) AS scans,
+       pg_stat_get_tuples_returned(relation.oid) AS rows_scanned
+  FROM pg_class AS relation
+  JOIN pg_namespace AS namespace ON namespace.oid = relation.relnamespace
+ WHERE relation.relkind IN ('r', 'm')
+   AND relation.reltuples >= $2
+   AND namespace.nspname NOT IN ('pg_catalog', 'information_schema')
+   AND namespace.nspname NOT LIKE 'pg\_%'
+ ORDER BY rows_scanned DESC, 1
+ LIMIT $1"#;
