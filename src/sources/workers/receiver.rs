@@ -78,11 +78,26 @@ fn next(socket: &UnixDatagram, buffer: &mut [u8]) -> nix::Result<(usize, Option<
     Ok((message.bytes, sender(&message)))
 }
 
-/// The sender's process: 0 when this pid namespace does not have it, as when the worker runs in
-/// another container.
+/// The sender's process, when this pid namespace has it.
 fn sender(message: &RecvMsg<'_, '_, UnixAddr>) -> Option<u32> {
     message.cmsgs().ok()?.find_map(|said| match said {
-        ControlMessageOwned::ScmCredentials(sender) => u32::try_from(sender.pid()).ok(),
+        ControlMessageOwned::ScmCredentials(sender) => process(sender.pid()),
         _ => None,
     })
+}
+
+/// A process by its number. The kernel says 0 of one in another pid namespace, as when poolwatch
+/// runs in a container of its own: then only the worker itself knows its number.
+fn process(number: i32) -> Option<u32> {
+    u32::try_from(number).ok().filter(|number| *number != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::process;
+
+    #[test]
+    fn a_worker_in_another_container_is_nobody_here() {
+        assert_eq!([process(812), process(0), process(-1)], [Some(812), None, None]);
+    }
 }
