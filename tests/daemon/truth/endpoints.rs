@@ -71,6 +71,16 @@ fn every_endpoint_of_the_example_is_judged_right_and_its_line_named() {
             ((path, queries, counted), (path, truth.queries, [n_plus_one, unpaginated]))
         });
     }
+    findings_are_named(&stage);
+
+    let stage = stage.restart_daemon();
+    stage.counts_agree();
+    let repeated = web(&stage.daemon.metrics(), "db_n_plus_one_checkouts_total");
+    assert_eq!(repeated, n_plus_one, "workers say again all that they ever counted");
+}
+
+#[track_caller]
+fn findings_are_named(stage: &Stage) {
     let body = stage.daemon.get("/health/detailed").json();
     let findings = body["findings"].as_array().unwrap();
     for (kind, statement, file, text) in FINDINGS {

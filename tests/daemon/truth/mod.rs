@@ -34,15 +34,16 @@ impl Stage {
     fn set(variables: &[(&str, &str)]) -> Self {
         let keeper = [("GUNICORN_CONFIG", KEEPER), ("POOL_TIMEOUT", "10")];
         let application = Application::start_watched(&[&keeper, variables].concat());
-        let database = application.cluster.url_as("poolwatch", "redditbot");
-        let settings = format!(
-            "databases: {{primary: {{url: '{database}'}}}}\npools: {{web: {{workers: {{}}}}}}\n\
-             sampling: {{pools: {}ms}}\n",
-            SAMPLE.as_millis()
-        );
-        let daemon = Daemon::with_settings(&settings)
-            .variable("POOLWATCH__WORKERS__SOCKET", application.socket().to_str().unwrap())
-            .start();
+        let daemon = watch(&application);
+        Self { application, daemon }
+    }
+
+    /// Ends the daemon and starts it again.
+    #[track_caller]
+    fn restart_daemon(self) -> Self {
+        let Self { application, daemon } = self;
+        assert!(daemon.terminate().0.success());
+        let daemon = watch(&application);
         Self { application, daemon }
     }
 
@@ -94,6 +95,19 @@ impl Stage {
         let of_it = format!("application_name = '{}'", self.application.name());
         self.application.cluster.sql(&format!("{statement} {of_it}")).unwrap().trim().to_owned()
     }
+}
+
+#[track_caller]
+fn watch(application: &Application) -> Daemon {
+    let database = application.cluster.url_as("poolwatch", "redditbot");
+    let settings = format!(
+        "databases: {{primary: {{url: '{database}'}}}}\npools: {{web: {{workers: {{}}}}}}\n\
+         sampling: {{pools: {}ms}}\n",
+        SAMPLE.as_millis()
+    );
+    Daemon::with_settings(&settings)
+        .variable("POOLWATCH__WORKERS__SOCKET", application.socket().to_str().unwrap())
+        .start()
 }
 
 /// Waits until what is exported is what is true, and shows both if it never is.
