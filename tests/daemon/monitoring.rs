@@ -117,10 +117,21 @@ impl Monitoring {
 
     /// The value of a query that has one result.
     pub(crate) fn query(&self, query: &str) -> Option<f64> {
+        self.ask(query)["data"]["result"][0]["value"][1].as_str()?.parse().ok()
+    }
+
+    /// Whether a query has any result.
+    #[track_caller]
+    pub(crate) fn answers(&self, query: &str) -> bool {
+        let answer = self.ask(query);
+        assert_eq!(answer["status"], "success", "{query}: {answer}");
+        answer["data"]["result"].as_array().is_some_and(|results| !results.is_empty())
+    }
+
+    fn ask(&self, query: &str) -> serde_json::Value {
         let encoded: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
         let path = format!("/api/v1/query?query={encoded}");
-        let answer = request(self.prometheus_address, "GET", &path, &[]).json();
-        answer["data"]["result"][0]["value"][1].as_str()?.parse().ok()
+        request(self.prometheus_address, "GET", &path, &[]).json()
     }
 
     /// What both have printed, for a failed test.

@@ -118,7 +118,7 @@ async fn losses(major: u32, binaries: &Path) -> Vec<String> {
     if !seen.contains("pg_settings_max_connections") {
         wrong.push("no pg_settings_max_connections".to_owned());
     }
-    let unanswered = compatibility::unanswered(&laden.primary.url("app")).await;
+    let unanswered = compatibility::unanswered(&laden.primary.url("app"));
     wrong.extend(unanswered.into_iter().map(|expression| format!("not as listed: {expression}")));
     wrong.into_iter().map(|what| format!("PostgreSQL {major}: {what}")).collect()
 }
