@@ -175,8 +175,8 @@ fn replica_of(primary: &mut Cluster, binaries: &Path) -> Cluster {
     let owner = data(primary);
     let marker = data(&replica).join("standby.signal");
     fs::write(&marker, "").unwrap();
-    let owned = Command::new("chown").arg("--reference").arg(owner).arg(marker).status();
-    assert!(owned.unwrap().success());
+    let given = Command::new("chown").arg("--reference").arg(owner).arg(marker).status();
+    assert!(given.unwrap().success());
     let conninfo = format!("host={} user=postgres", primary.folder().display());
     let settings = [
         ("unix_socket_directories", replica.folder().display().to_string()),
