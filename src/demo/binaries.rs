@@ -24,7 +24,10 @@ pub(super) fn find() -> Option<PathBuf> {
 /// Whether the server can load this library (`shared_preload_libraries` with an absent one is fatal).
 pub(super) fn has_library(binaries: &Path, name: &str) -> bool {
     let told = ask(&binaries.join("pg_config"), "--pkglibdir");
-    let beside = binaries.parent().map(|folder| folder.join("lib"));
+    let beside = binaries
+        .parent()
+        .into_iter()
+        .flat_map(|folder| ["lib", "lib/postgresql"].map(|library| folder.join(library)));
     told.into_iter().chain(beside).any(|folder| folder.join(format!("{name}.so")).exists())
 }
 

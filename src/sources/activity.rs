@@ -12,7 +12,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Executor, Row};
 use tokio::time::timeout;
 
-use super::{Failure, explain};
+use super::{Failure, explain, text};
 use crate::postgres::{APPLICATION_NAME, Database};
 use crate::reading::{
     Figures, MaxOverflow, Origin, Pool, Reading, Sessions, Timings, Totals, Worker,
@@ -134,8 +134,8 @@ impl Group {
     fn from_row(row: &PgRow) -> Result<Self, Error> {
         Ok(Self {
             here: row.try_get("here")?,
-            user: row.try_get("usename")?,
-            application_name: row.try_get("application_name")?,
+            user: text(row, "usename")?.unwrap_or_default(),
+            application_name: text(row, "application_name")?.unwrap_or_default(),
             state: row.try_get("state")?,
             hidden: row.try_get("hidden")?,
             waiting_for_lock: row.try_get("waiting_for_lock")?,
@@ -143,7 +143,7 @@ impl Group {
             oldest_statement: row.try_get("oldest_statement")?,
             oldest_transaction: row.try_get("oldest_transaction")?,
             oldest_idle_in_transaction: row.try_get("oldest_idle_in_transaction")?,
-            role: row.try_get("role")?,
+            role: text(row, "role")?.unwrap_or_default(),
             max_connections: row.try_get("max_connections")?,
         })
     }

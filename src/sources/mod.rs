@@ -18,6 +18,9 @@ pub mod workers;
 
 use std::time::Duration;
 
+use sqlx::postgres::PgRow;
+use sqlx::{ColumnIndex, Row as _};
+
 use crate::reading::Reading;
 
 /// Why a reading did not come: the text says what to do, the chain what happened.
@@ -88,6 +91,15 @@ pub struct Watch {
     pub interval: Duration,
     /// The source itself.
     pub source: Source,
+}
+
+/// A text, whatever encoding the database claims; `None` is NULL.
+pub(crate) fn text<I>(row: &PgRow, column: I) -> Result<Option<String>, sqlx::Error>
+where
+    I: ColumnIndex<PgRow>,
+{
+    let raw = row.try_get_raw(column)?;
+    Ok(raw.as_bytes().ok().map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
 }
 
 /// What a failed statement means, in words that say what to do.

@@ -7,6 +7,7 @@ use super::Error;
 use crate::collectors::{Column, Table};
 use crate::latency::Histogram;
 use crate::metric::{Family, Kind};
+use crate::sources::text;
 
 /// One row of a table's statement.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,12 +39,6 @@ impl Row {
             figures: figures.map(|at| row.try_get(at)).collect::<Result<_, _>>()?,
         })
     }
-}
-
-/// A text, whatever encoding the database claims.
-pub(super) fn text(row: &PgRow, at: usize) -> Result<Option<String>, Error> {
-    let raw = row.try_get_raw(at)?;
-    Ok(raw.as_bytes().ok().map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
 }
 
 /// The families of a table. A NULL label is empty, which Prometheus treats as none.

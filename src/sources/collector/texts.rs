@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use sqlx::{AssertSqlSafe, Executor};
 
 use super::Error;
-use super::families::{Row, text};
+use super::families::Row;
 use crate::metric::Family;
 use crate::pool::Checkout;
+use crate::sources::text;
 
 /// Texts by the statement's number.
 #[derive(Debug, Default)]
