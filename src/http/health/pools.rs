@@ -132,10 +132,13 @@ fn notes(state: &PoolState) -> Vec<&'static str> {
              statement is not seen, so checked_out is a lower bound",
         ),
         Origin::AppHealth => Some("the figures of the one worker that answered"),
-        Origin::Workers | Origin::Shared | Origin::Pgbouncer => None,
+        Origin::Shared => {
+            Some("poolwatch's own connections, as few as can be: often full, and not judged")
+        }
+        Origin::Workers | Origin::Pgbouncer => None,
     };
     let blind = "without a known capacity there is no utilization and no status";
-    origin.into_iter().chain(state.status.is_none().then_some(blind)).collect()
+    origin.into_iter().chain(state.busiest.is_none().then_some(blind)).collect()
 }
 
 fn recommendations(snapshot: &Snapshot, pool: &str) -> Vec<String> {
