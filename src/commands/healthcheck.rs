@@ -1,17 +1,12 @@
 //! Asks a running daemon whether it is alive, for Docker's HEALTHCHECK: exit 0 or 1.
 
-use std::time::Duration;
-
 use clap::Args;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{Failure, runtime};
+use super::{Failure, daemon, runtime};
 use crate::config::Config;
-
-/// How long the daemon may take to answer.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -21,22 +16,13 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
-    let listened = config.web.listen_addresses.first().map_or(":8001", String::as_str);
-    let address = reachable(arguments.address.as_deref().unwrap_or(listened));
-    let answer = runtime()?.block_on(timeout(PATIENCE, ask(&address)));
+    let given = arguments.address.as_deref().map(daemon::reachable);
+    let address = given.unwrap_or_else(|| daemon::address(config));
+    let answer = runtime()?.block_on(timeout(daemon::PATIENCE, ask(&address)));
     let answer = answer
         .map_err(|_| Failure::Other(format!("{address} does not answer")))?
         .map_err(|error| Failure::Other(format!("{address}: {error}")))?;
     if is_alive(&answer) { Ok(()) } else { Err(Failure::Other(format!("{address} is not well"))) }
-}
-
-/// An address to connect to from one to listen on: all interfaces are reached by loopback.
-fn reachable(address: &str) -> String {
-    match address.rsplit_once(':') {
-        Some(("" | "0.0.0.0", port)) => format!("127.0.0.1:{port}"),
-        Some(("[::]", port)) => format!("[::1]:{port}"),
-        _ => address.to_owned(),
-    }
 }
 
 async fn ask(address: &str) -> std::io::Result<Vec<u8>> {
@@ -59,13 +45,6 @@ fn is_alive(answer: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn all_interfaces_are_reached_by_loopback() {
-        assert_eq!(reachable(":8001"), "127.0.0.1:8001");
-        assert_eq!(reachable("[::]:8001"), "[::1]:8001");
-        assert_eq!(reachable("10.0.0.1:8001"), "10.0.0.1:8001");
-    }
 
     #[test]
     fn a_failing_server_is_not_alive() {

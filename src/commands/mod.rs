@@ -2,6 +2,7 @@
 
 mod check;
 mod collector_flags;
+mod daemon;
 mod demo;
 mod healthcheck;
 mod indexes;

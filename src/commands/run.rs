@@ -45,8 +45,8 @@ async fn run(config: Config, reload: Reload<'_>) -> Result<(), Failure> {
         warn!("no database is watched; set DATABASE_URL or databases in the settings");
     }
     let (orders, received) = mpsc::channel(4);
-    let sampler =
-        Sampler::new(watches, databases, config.thresholds.clone(), config.advice.clone());
+    let sampler = Sampler::new(watches, databases, config.thresholds.clone())
+        .advised_by(config.advice.clone());
     let (publisher, snapshot) = watch::channel(Arc::new(sampler.first()));
     let (ask, asked) = mpsc::channel(4);
     let (stop, stopped) = oneshot::channel::<()>();

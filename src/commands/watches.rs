@@ -214,7 +214,8 @@ fn index_catalogue(
     let catalogue = file.map(|file| Catalogue::read(file)).transpose()?.unwrap_or_default();
     let identity = Some((name, of_database(name, &config.databases[name])));
     let source = format!("{name}/index_catalogue");
-    let interval = config.sampling.tables;
+    // Twice as often as tables, so that what went missing is told within a minute.
+    let interval = config.sampling.tables / 2;
     Ok(entry(&source, identity, interval, &catalogue.clone(), {
         Kind::Indexes(database.clone(), catalogue)
     }))

@@ -104,14 +104,8 @@ struct Outcome {
 }
 
 impl Sampler {
-    /// A sampler of these sources, the databases they ask, and the marks and rules they are judged
-    /// by.
-    pub fn new(
-        watches: Vec<Watch>,
-        databases: Vec<Arc<Database>>,
-        thresholds: Thresholds,
-        advice: advice::Settings,
-    ) -> Self {
+    /// A sampler of these sources, the databases they ask, and the marks they are judged by.
+    pub fn new(watches: Vec<Watch>, databases: Vec<Arc<Database>>, thresholds: Thresholds) -> Self {
         let mut sampler = Self {
             watched: Vec::new(),
             databases: Vec::new(),
@@ -119,7 +113,7 @@ impl Sampler {
             stale_after: Duration::ZERO,
             started_at: SystemTime::now(),
             history: History::default(),
-            advisor: Advisor::new(advice),
+            advisor: Advisor::new(advice::Settings::default()),
             probes: Vec::new(),
             chunks: HashMap::new(),
             reloaded: (true, SystemTime::now()),
@@ -128,6 +122,12 @@ impl Sampler {
         };
         sampler.watch(watches, databases);
         sampler
+    }
+
+    /// The same, advised by other rules than the usual.
+    pub fn advised_by(mut self, rules: advice::Settings) -> Self {
+        self.advisor.change(rules);
+        self
     }
 
     /// Nothing seen yet, for whoever asks before the first sample.

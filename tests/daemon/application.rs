@@ -49,18 +49,33 @@ impl Application {
         Self::serve("&plugin=poolwatch&poolwatch_pool=web", variables)
     }
 
+    /// The same on a server that no other test touches.
+    #[track_caller]
+    pub(crate) fn start_apart(variables: &[(&str, &str)]) -> Self {
+        let cluster = Cluster::builder().setting("max_connections", "300").start().unwrap();
+        cluster.sql(ROLES).unwrap();
+        // It goes when the process does, as the shared one.
+        let cluster = Box::leak(Box::new(cluster));
+        Self::serve_on(cluster, "&plugin=poolwatch&poolwatch_pool=web", variables)
+    }
+
     #[track_caller]
     fn serve(options: &str, variables: &[(&str, &str)]) -> Self {
+        Self::serve_on(&CLUSTER, options, variables)
+    }
+
+    #[track_caller]
+    fn serve_on(cluster: &'static Cluster, options: &str, variables: &[(&str, &str)]) -> Self {
         let run = tempfile::tempdir().unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         prepare();
-        let url = CLUSTER.url_as("redditbot", "redditbot");
+        let url = cluster.url_as("redditbot", "redditbot");
         let mut serve = Command::new(format!("{FOLDER}/serve"));
         serve.env("DATABASE_URL", format!("{url}&application_name={}{options}", name(address)));
         serve.env("BIND", address.to_string()).env("RUN_DIR", run.path());
         serve.env("POOLWATCH_SOCKET", run.path().join("poolwatch.sock"));
         let (process, output) = Output::of(serve.envs(variables.iter().copied()));
-        let mut application = Self { process, output, address, run, cluster: &CLUSTER };
+        let mut application = Self { process, output, address, run, cluster };
         eventually(|| application.answers());
         application
     }
@@ -134,11 +149,21 @@ impl Application {
     /// Runs phases of the example's load, one after the other.
     #[track_caller]
     pub(crate) fn load(&self, phases: &str, seconds: u32) {
+        let loaded = self.load_command(phases, seconds).output().unwrap();
+        assert!(loaded.status.success(), "{loaded:?}\n{}", self.output());
+    }
+
+    /// Starts a phase of the load; SIGTERM ends it, and then it puts everything right.
+    pub(crate) fn start_load(&self, phase: &str, seconds: u32) -> (Process, Output) {
+        Output::of(&mut self.load_command(phase, seconds))
+    }
+
+    fn load_command(&self, phases: &str, seconds: u32) -> Command {
         let mut load = python();
         load.arg(format!("{FOLDER}/load.py")).args(["--phases", phases, "--target"]);
         load.arg(format!("http://{}", self.address));
-        let loaded = load.arg("--phase-seconds").arg(seconds.to_string()).output().unwrap();
-        assert!(loaded.status.success(), "{loaded:?}\n{}", self.output());
+        load.arg("--phase-seconds").arg(seconds.to_string());
+        load
     }
 }
 

@@ -1,8 +1,10 @@
 //! Tests against real servers.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod advice;
 mod app_health;
 mod application;
+mod check;
 mod cluster;
 mod collectors;
 mod end_to_end;

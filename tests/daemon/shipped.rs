@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use poolwatch::config::{Config, Log, Sampling};
 use poolwatch::snapshot::Thresholds;
 use poolwatch::sources::{activity, app_health, pgbouncer, workers};
-use poolwatch::{http, indexes, postgres};
+use poolwatch::{advice, http, indexes, postgres};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -36,6 +36,7 @@ fn the_example_has_every_setting_and_no_other() {
         ("/workers", settings_of::<workers::Settings>()),
         ("/sampling", settings_of::<Sampling>()),
         ("/thresholds", settings_of::<Thresholds>()),
+        ("/advice", settings_of::<advice::Settings>()),
         ("/indexes", settings_of::<indexes::Settings>()),
         ("/web", settings_of::<http::Settings>()),
         ("/log", settings_of::<Log>()),
@@ -51,6 +52,7 @@ fn the_example_shows_the_defaults() {
     let config = Config::load(Some(&example()), &HashMap::new()).unwrap();
     assert_eq!(config.sampling, Sampling::default());
     assert_eq!(config.thresholds, Thresholds::default());
+    assert_eq!(config.advice, advice::Settings::default());
     assert_eq!(config.workers, workers::Settings::default());
     assert_eq!(config.web, http::Settings::default());
     assert_eq!(config.log, Log::default());

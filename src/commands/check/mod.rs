@@ -1,5 +1,8 @@
 //! Reads every source once and says what works, what does not, and what to do.
 
+mod opinion;
+mod rights;
+
 use std::io::IsTerminal;
 
 use clap::Args;
@@ -11,6 +14,8 @@ use super::{Failure, runtime};
 use crate::config::Config;
 use crate::reading::{Origin, Reading};
 use crate::sampler::chain;
+use crate::sources::{Failure as Unread, workers};
+use opinion::Opinion;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -30,16 +35,21 @@ struct Line {
 #[expect(clippy::print_stdout, reason = "the answer of a command")]
 pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
     let plan = Plan::of(config).map_err(|error| Failure::Usage(chain(&*error)))?;
-    let lines = runtime()?.block_on(check(plan));
+    let (lines, opinion) = runtime()?.block_on(check(config, plan));
     match arguments.format {
-        Format::Json => println!("{}", serde_json::json!({ "sources": lines })),
-        Format::Text => print!("{}", table(&lines, std::io::stdout().is_terminal())),
+        Format::Json => {
+            println!("{}", serde_json::json!({ "sources": lines, "opinion": opinion }));
+        }
+        Format::Text => {
+            let terminal = std::io::stdout().is_terminal();
+            print!("{}{}", table(&lines, terminal), opinion.text(terminal));
+        }
     }
     let bad = lines.iter().any(|line| line.verdict == Verdict::Bad);
     if bad { Err(Failure::Said) } else { Ok(()) }
 }
 
-async fn check(plan: Plan) -> Vec<Line> {
+async fn check(config: &Config, plan: Plan) -> (Vec<Line>, Opinion) {
     let mut lines = Vec::new();
     if plan.databases.is_empty() {
         lines.push(Line {
@@ -48,23 +58,36 @@ async fn check(plan: Plan) -> Vec<Line> {
             message: "none is named; set DATABASE_URL=postgresql://user@host/database".to_owned(),
         });
     }
-    for entry in plan.entries {
-        lines.extend(look(entry).await);
+    for database in &plan.databases {
+        lines.extend(rights::look(database).await);
     }
-    lines
+    let mut readings = Vec::new();
+    for entry in plan.entries {
+        let source = entry.name.clone();
+        match look(entry).await {
+            Ok(reading) => {
+                lines.extend(judge(&source, &reading));
+                readings.push(reading);
+            }
+            Err(error) => lines.push(excuse(source, &error)),
+        }
+    }
+    let daemon = Opinion::of_daemon(config).await;
+    (lines, daemon.unwrap_or_else(|| Opinion::at_a_glance(config, &readings)))
 }
 
-async fn look(entry: Entry) -> Vec<Line> {
-    let source = entry.name.clone();
-    let read = async {
-        let mut watch = entry.open()?;
-        watch.source.read().await
-    };
-    match read.await {
-        Err(error) => {
-            vec![Line { source, verdict: Verdict::Bad, message: chain(&*error) }]
+async fn look(entry: Entry) -> Result<Reading, Unread> {
+    entry.open()?.source.read().await
+}
+
+/// What could not be read. A socket that a running daemon listens on is as it should be.
+fn excuse(source: String, error: &Unread) -> Line {
+    match error.downcast_ref::<workers::Error>() {
+        Some(workers::Error::Taken(path)) => {
+            let message = format!("a running poolwatch listens at {}", path.display());
+            Line { source, verdict: Verdict::Good, message }
         }
-        Ok(reading) => judge(&source, &reading),
+        _ => Line { source, verdict: Verdict::Bad, message: chain(&**error) },
     }
 }
 
@@ -87,7 +110,10 @@ fn judge(source: &str, reading: &Reading) -> Vec<Line> {
             );
             line(Verdict::Doubtful, message)
         });
-    let hints = reading.hints.iter().map(|hint| line(Verdict::Doubtful, hint.clone()));
+    // What the line about rights says already, with the setting too.
+    let said = |hint: &&String| hint.contains("CREATE EXTENSION pg_stat_statements");
+    let hints = reading.hints.iter().filter(|hint| !said(hint));
+    let hints = hints.map(|hint| line(Verdict::Doubtful, hint.clone()));
     [seen].into_iter().chain(hints).chain(sizeless).collect()
 }
 

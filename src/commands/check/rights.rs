@@ -1,0 +1,96 @@
+//! What a role may see and what the server counts, each lack with the exact remedy.
+
+use std::sync::Arc;
+
+use sqlx::{Executor, Row};
+use tokio::time::timeout;
+
+use super::Line;
+use crate::commands::verdict::Verdict;
+use crate::indexes::identifier;
+use crate::postgres::Database;
+use crate::sources::Failure;
+
+/// What the server says of itself and of the role.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Rights {
+    role: String,
+    monitor: bool,
+    preloaded: bool,
+    installed: bool,
+    version: String,
+}
+
+/// The line, or lines, about one database. Who cannot be asked is told of by the probe.
+pub(super) async fn look(database: &Arc<Database>) -> Vec<Line> {
+    match timeout(database.patience(), ask(database)).await {
+        Ok(Ok(rights)) => judge(database.name(), &rights),
+        _ => Vec::new(),
+    }
+}
+
+async fn ask(database: &Database) -> Result<Rights, Failure> {
+    let mut connection = database.acquire().await?;
+    let row = connection.fetch_one(SQL).await?;
+    Ok(Rights {
+        role: row.try_get("role")?,
+        monitor: row.try_get("monitor")?,
+        preloaded: row.try_get("preloaded")?,
+        installed: row.try_get("installed")?,
+        version: row.try_get("version")?,
+    })
+}
+
+fn judge(name: &str, rights: &Rights) -> Vec<Line> {
+    let Rights { role, version, .. } = rights;
+    let line = |verdict, message| Line { source: format!("{name}/rights"), verdict, message };
+    let monitor = if rights.monitor {
+        line(Verdict::Good, format!("PostgreSQL {version}; the role {role} sees all sessions"))
+    } else {
+        let grant = format!("GRANT pg_monitor TO {}", identifier(role));
+        let message =
+            format!("the role {role} sees its own sessions only; as a superuser: {grant}");
+        line(Verdict::Doubtful, message)
+    };
+    let statements = (!rights.preloaded || !rights.installed).then(|| {
+        let preload = "ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements' (add it \
+                       to those already there), a restart of the server, then ";
+        let steps = if rights.preloaded { "" } else { preload };
+        let message = format!(
+            "the server does not count statements: {steps}CREATE EXTENSION pg_stat_statements \
+             in this database"
+        );
+        line(Verdict::Doubtful, message)
+    });
+    [monitor].into_iter().chain(statements).collect()
+}
+
+/// A library that is not preloaded has no settings.
+const SQL: &str = "
+SELECT current_user::text AS role,
+       pg_has_role(current_user, 'pg_monitor', 'USAGE') AS monitor,
+       coalesce(current_setting('pg_stat_statements.max', true), '') <> '' AS preloaded,
+       EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_stat_statements') AS installed,
+       current_setting('server_version') AS version";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn messages(rights: &Rights) -> String {
+        judge("primary", rights).into_iter().map(|line| line.message + "\n").collect()
+    }
+
+    #[test]
+    fn each_lack_has_its_remedy() {
+        let lacking = Rights { role: "app \"x\"".into(), ..Rights::default() };
+        let said = messages(&lacking);
+        assert!(said.contains(r#"GRANT pg_monitor TO "app ""x""""#), "{said}");
+        assert!(said.contains("shared_preload_libraries = 'pg_stat_statements'"), "{said}");
+        assert!(said.contains("CREATE EXTENSION pg_stat_statements"), "{said}");
+        let preloaded = Rights { monitor: true, preloaded: true, ..lacking.clone() };
+        assert!(!messages(&preloaded).contains("preload"));
+        let well = Rights { installed: true, ..preloaded };
+        assert_eq!(judge("primary", &well).len(), 1);
+    }
+}

@@ -1,0 +1,106 @@
+//! Advice on the example application: each planted trouble is found, and health is silent.
+
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::application::Application;
+use crate::support::{Daemon, eventually};
+
+/// How long a trouble may go on before it is spoken of.
+const WITHIN: Duration = Duration::from_mins(1);
+
+fn watch(application: &Application) -> Daemon {
+    let settings = format!(
+        "databases: {{primary: {{url: '{}'}}}}
+pools: {{web: {{workers: {{}}}}}}
+indexes: {{catalogue: '{}/config/indexes.yml'}}
+advice: {{clear_after: 3s}}
+",
+        application.cluster.url_as("poolwatch", "redditbot"),
+        env!("CARGO_MANIFEST_DIR"),
+    );
+    let socket = application.socket();
+    let daemon = Daemon::with_settings(&settings)
+        .variable("POOLWATCH__WORKERS__SOCKET", socket.to_str().unwrap())
+        .start();
+    // A worker reports from its first connection on.
+    eventually(|| daemon.value("poolwatch_source_up", &[("source", "workers")]) == Some(1.0));
+    daemon
+}
+
+fn advice(daemon: &Daemon) -> Vec<Value> {
+    daemon.get("/health/detailed").json()["advice"].as_array().unwrap().clone()
+}
+
+fn rules(daemon: &Daemon) -> BTreeSet<String> {
+    advice(daemon).iter().map(|one| one["rule"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Runs a phase until these rules have spoken, and returns what all said.
+#[expect(clippy::print_stderr, reason = "how long each took, for whoever asks with --nocapture")]
+#[track_caller]
+fn phase(application: &Application, daemon: &Daemon, name: &str, wanted: &[&str]) -> Vec<Value> {
+    let (mut load, output) = application.start_load(name, 60);
+    let began = Instant::now();
+    let mut said: Vec<Value> = Vec::new();
+    let heard = |said: &[Value], rule: &&str| said.iter().any(|one| one["rule"] == **rule);
+    while !wanted.iter().all(|rule| heard(&said, rule)) {
+        assert!(began.elapsed() < WITHIN, "{name}: {said:#?}\n{}", output.text());
+        for one in advice(daemon) {
+            if !said.iter().any(|known| known["rule"] == one["rule"]) {
+                eprintln!("{name} after {:.0?}: {one}", began.elapsed());
+                said.push(one);
+            }
+        }
+        thread::sleep(Duration::from_millis(250));
+    }
+    load.signal("TERM").unwrap();
+    eventually(|| load.ended().unwrap());
+    said
+}
+
+fn message<'a>(said: &'a [Value], rule: &str) -> &'a str {
+    let one = said.iter().find(|one| one["rule"] == rule).unwrap();
+    assert!(!one["remedy"].as_str().unwrap().is_empty());
+    one["message"].as_str().unwrap()
+}
+
+#[test]
+fn a_healthy_application_is_told_nothing() {
+    let application = Application::start_apart(&[("WORKERS", "2")]);
+    let daemon = watch(&application);
+    let (mut load, output) = application.start_load("healthy", 75);
+    while load.ended().unwrap().is_none() {
+        let said = advice(&daemon);
+        assert!(said.is_empty(), "{said:#?}\n{}", output.text());
+        thread::sleep(Duration::from_millis(500));
+    }
+    let read = daemon.value("poolwatch_source_up", &[("source", "primary/index_catalogue")]);
+    assert_eq!(read, Some(1.0), "what was not looked at says nothing");
+}
+
+#[test]
+fn each_planted_trouble_is_found_within_a_minute() {
+    let application = Application::start_apart(&[("WORKERS", "2")]);
+    let daemon = watch(&application);
+    let look = |name: &str, wanted: &[&str]| phase(&application, &daemon, name, wanted);
+
+    let said = look("saturation", &["pool_usage", "pool_exhausted", "hot_worker"]);
+    assert!(message(&said, "pool_usage").starts_with("20 of 20 connections"), "{said:#?}");
+    let said = look("leak", &["connection_leak"]);
+    assert!(message(&said, "connection_leak").contains("none came back"), "{said:#?}");
+    let said = look("n_plus_one", &["n_plus_one"]);
+    assert!(message(&said, "n_plus_one").contains("redditbot/routes/"), "{said:#?}");
+    let said = look("unpaginated", &["unpaginated"]);
+    assert!(message(&said, "unpaginated").contains("redditbot/routes/"), "{said:#?}");
+    let said = look("slow_query", &["slow_queries"]);
+    assert!(message(&said, "slow_queries").contains("longer than 1 s"), "{said:#?}");
+    let said = look("missing_index", &["missing_index"]);
+    assert!(message(&said, "missing_index").contains("idx_analytics_event_date"), "{said:#?}");
+    let series = daemon.metrics();
+    let labels = [("rule", "missing_index"), ("subject", "idx_analytics_event_date")];
+    assert_eq!(series.value("poolwatch_advice", &labels), Some(1.0), "{:?}", rules(&daemon));
+}

@@ -1,0 +1,77 @@
+//! `poolwatch check`: what works, what does not, the remedy, and what the daemon advises.
+
+use std::path::Path;
+
+use poolwatch::demo::Cluster;
+use tempfile::TempDir;
+
+use crate::support::{Daemon, eventually, poolwatch};
+
+fn settings(cluster: &Cluster, role: &str, folder: &TempDir) -> String {
+    format!(
+        "databases: {{primary: {{url: '{}'}}}}\nworkers: {{socket: '{}'}}
+sampling: {{tables: 4s}}
+indexes: {{catalogue: '{}/config/indexes.yml'}}\n",
+        cluster.url_as(role, "postgres"),
+        folder.path().join("poolwatch.sock").display(),
+        env!("CARGO_MANIFEST_DIR"),
+    )
+}
+
+/// How it ended, and what it said.
+fn check(settings: &str, folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let file = folder.join("check.yml");
+    std::fs::write(&file, settings).unwrap();
+    let mut command = poolwatch();
+    let output = command.arg("check").arg("--config.file").arg(file).args(arguments).output();
+    let output = output.unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+const NOBODY: &str = "--web.listen-address=127.0.0.1:1";
+
+#[test]
+fn what_a_role_lacks_comes_with_the_statement_that_gives_it() {
+    let cluster = Cluster::builder().start().unwrap();
+    cluster.sql("CREATE ROLE watch LOGIN").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&cluster, "watch", &folder);
+    let (_, text) = check(&settings, folder.path(), &[NOBODY]);
+    assert!(text.contains("GRANT pg_monitor TO \"watch\""), "{text}");
+    assert!(text.contains("CREATE EXTENSION pg_stat_statements"), "{text}");
+    cluster.sql("GRANT pg_monitor TO watch; CREATE EXTENSION pg_stat_statements").unwrap();
+    let (code, text) = check(&settings, folder.path(), &[NOBODY]);
+    assert!(text.contains("✓ primary/rights") && !text.contains("GRANT"), "{text}");
+    assert!(!text.contains("CREATE EXTENSION") && !text.contains('\x1b'), "{text}");
+    assert_eq!(code, Some(0), "{text}");
+}
+
+#[test]
+fn the_advice_is_the_running_daemons_else_that_of_a_glance() {
+    let cluster = Cluster::builder().start().unwrap();
+    cluster.sql("CREATE TABLE matched_posts (client_id int, created_at timestamptz)").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&cluster, "postgres", &folder);
+    let (_, text) = check(&settings, folder.path(), &[NOBODY]);
+    assert!(text.contains("at a glance") && text.contains("missing_index"), "{text}");
+    assert!(text.contains("→ poolwatch indexes --apply"), "{text}");
+    let socket = folder.path().join("poolwatch.sock");
+    let daemon = Daemon::with_settings(&settings)
+        .variable("POOLWATCH__WORKERS__SOCKET", socket.to_str().unwrap())
+        .start();
+    eventually(|| daemon.metrics().all("poolwatch_advice", &[]).next().is_some());
+    let listens = format!("--web.listen-address={}", daemon.address());
+    let (code, text) = check(&settings, folder.path(), &[&listens]);
+    assert_eq!(code, Some(0), "a socket that the daemon listens on is no fault: {text}");
+    assert!(text.contains("a running poolwatch listens at"), "{text}");
+    assert!(text.contains(&format!("the daemon at {} advises:", daemon.address())), "{text}");
+    let file = folder.path().join("check.yml");
+    let (_, text) = check(&settings, folder.path(), &[&listens, "--format", "json"]);
+    let page: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(page["opinion"]["advice"][0]["rule"], "missing_index", "{text}");
+    let heeded = poolwatch().args(["indexes", "--apply", "--config.file"]).arg(&file).output();
+    let said = String::from_utf8(heeded.unwrap().stdout).unwrap();
+    assert_eq!(said.matches(" built in ").count(), 3, "{said}");
+    eventually(|| daemon.metrics().all("poolwatch_advice", &[]).next().is_none());
+}
