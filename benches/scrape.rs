@@ -116,7 +116,7 @@ fn tick(criterion: &mut Criterion) {
                 .map(|pool| PoolState::judge(pool.clone(), None, Timings::default(), &thresholds))
                 .collect();
             let known = Known {
-                pools: &judged,
+                pools: judged.iter().collect(),
                 databases: &[],
                 findings: Vec::new(),
                 indexes: Vec::new(),

@@ -41,7 +41,7 @@ impl Rule for ConnectionBudget {
         let pooled = known.pools.iter().any(|pool| pool.pool.origin == Origin::Pgbouncer);
         let granted = database.sessions.as_ref().and_then(|sessions| sessions.max_connections);
         let Some(granted) = granted.filter(|_| !pooled) else { return Vec::new() };
-        let pools: Vec<_> = applications(known.pools).collect();
+        let pools: Vec<_> = applications(&known.pools).collect();
         let wanted: u64 = pools.iter().map(|pool| pool.capacity).sum();
         if wanted <= granted {
             return Vec::new();
@@ -72,9 +72,9 @@ impl Demand {
 
 /// The application's pools whose figures are the workers' own; not those seen a second time in the
 /// server's sessions, nor poolwatch's.
-fn applications(pools: &[PoolState]) -> impl Iterator<Item = Demand> {
+fn applications(pools: &[&PoolState]) -> impl Iterator<Item = Demand> {
     let told = pools.iter().any(|pool| pool.pool.origin == Origin::Workers);
-    let counted = move |pool: &&PoolState| match pool.pool.origin {
+    let counted = move |pool: &&&PoolState| match pool.pool.origin {
         Origin::Workers => true,
         Origin::Activity | Origin::AppHealth => !told,
         Origin::Shared | Origin::Pgbouncer => false,

@@ -52,7 +52,7 @@ pub(super) struct ServerStep {
 impl History {
     /// Remembers what is known now, and forgets what is too long ago or no more.
     pub(super) fn remember(&mut self, known: &Known<'_>, now: Instant) {
-        for pool in known.pools {
+        for pool in &known.pools {
             remember_pool(self.pools.entry(pool.pool.name.clone()).or_default(), pool, now);
         }
         let names: HashSet<_> = known.pools.iter().map(|pool| pool.pool.name.as_str()).collect();

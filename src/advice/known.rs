@@ -6,8 +6,8 @@ use crate::snapshot::{DatabaseState, PoolState, Thresholds};
 /// All that is known at one moment.
 #[derive(Debug)]
 pub struct Known<'a> {
-    /// Every pool that could be seen.
-    pub pools: &'a [PoolState],
+    /// Every pool of an application that could be seen.
+    pub pools: Vec<&'a PoolState>,
     /// Every database that is watched.
     pub databases: &'a [DatabaseState],
     /// What workers found in the application's statements, the newest first.

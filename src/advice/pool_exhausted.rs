@@ -46,8 +46,6 @@ impl Rule for PoolExhausted {
 }
 
 fn judge(state: &PoolState, past: &History) -> Option<Advice> {
-    // poolwatch's own readings wait for one another by design; its pool has no status.
-    state.status?;
     let gave_up = past.grown(state, WITHIN, |totals| totals.timeouts);
     let message = match (waiting(state), gave_up) {
         (None, 0) => return None,

@@ -97,7 +97,7 @@ impl Scene {
 
     fn known(&self) -> Known<'_> {
         Known {
-            pools: &self.pools,
+            pools: self.pools.iter().collect(),
             databases: &self.databases,
             findings: self.findings.iter().collect(),
             indexes: self.indexes.iter().collect(),

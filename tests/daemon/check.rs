@@ -50,7 +50,9 @@ fn what_a_role_lacks_comes_with_the_statement_that_gives_it() {
 #[test]
 fn the_advice_is_the_running_daemons_else_that_of_a_glance() {
     let cluster = Cluster::builder().start().unwrap();
-    cluster.sql("CREATE TABLE matched_posts (client_id int, created_at timestamptz)").unwrap();
+    let table = "CREATE TABLE matched_posts
+                 (client_id int, reviewed bool, subreddit text, created_at timestamptz)";
+    cluster.sql(table).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(&cluster, "postgres", &folder);
     let (_, text) = check(&settings, folder.path(), &[NOBODY]);

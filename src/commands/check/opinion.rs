@@ -10,7 +10,7 @@ use crate::advice::{self, Known, Severity};
 use crate::commands::daemon;
 use crate::commands::verdict::Verdict;
 use crate::config::Config;
-use crate::reading::{Reading, Timings};
+use crate::reading::{Origin, Reading, Timings};
 use crate::snapshot::{DatabaseState, PoolState};
 
 /// No more than these are shown.
@@ -55,6 +55,7 @@ impl Opinion {
         let pools: Vec<_> = readings
             .iter()
             .flat_map(|reading| reading.pools.iter().cloned())
+            .filter(|pool| pool.origin != Origin::Shared)
             .map(|pool| PoolState::judge(pool, None, Timings::default(), marks))
             .collect();
         let sessions = readings.iter().filter_map(|reading| reading.sessions.clone());
@@ -66,7 +67,7 @@ impl Opinion {
             })
             .collect();
         let known = Known {
-            pools: &pools,
+            pools: pools.iter().collect(),
             databases: &databases,
             findings: Vec::new(),
             indexes: readings.iter().filter_map(|reading| reading.indexes.as_ref()).collect(),
