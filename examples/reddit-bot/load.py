@@ -3,14 +3,19 @@
 
 import argparse
 import itertools
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Optional
 
 from redditload.phases import PHASES
 from redditload.run import Run
 from redditload.workers import FAILURES, Address, Application, Refused
+
+# A phase and its own seconds, if it has any.
+Wanted = tuple[str, Optional[float]]
 
 
 def main() -> int:
@@ -26,11 +31,11 @@ def main() -> int:
             else complain("no worker of the application answers; its RUN_DIR must be readable")
         )
     application.put_right()
-    for name in phases_to_run(arguments.phases, arguments.cycles):
+    for name, seconds in phases_to_run(arguments.phases, arguments.cycles):
         if stop.is_set():
             break
         try:
-            run_phase(application, name, arguments.phase_seconds, stop)
+            run_phase(application, name, seconds or arguments.phase_seconds, stop)
         except (*FAILURES, Refused) as error:
             complain(f"{name} could not start: {error!r}")
             stop.wait(1)
@@ -49,9 +54,9 @@ def run_phase(application: Application, name: str, seconds: float, stop: threadi
         complain(f"{name}: {run.failures} requests failed, the last with {run.last_failure}")
 
 
-def phases_to_run(names: list[str], cycles: int) -> Iterator[str]:
+def phases_to_run(phases: list[Wanted], cycles: int) -> Iterator[Wanted]:
     """The phases in order, so many times; 0 is for ever."""
-    return itertools.chain.from_iterable(itertools.repeat(names, *([cycles] if cycles else [])))
+    return itertools.chain.from_iterable(itertools.repeat(phases, *([cycles] if cycles else [])))
 
 
 def complain(message: str) -> int:
@@ -70,8 +75,9 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--phases",
         type=phases,
-        default=list(PHASES),
-        help=f"by comma, of {','.join(PHASES)}; default all",
+        default=os.environ.get("LOAD_PHASES", ",".join(PHASES)),
+        help=f"by comma, each as NAME or NAME:SECONDS, of {','.join(PHASES)}; "
+        "default $LOAD_PHASES, else all",
     )
     parser.add_argument(
         "--phase-seconds", type=positive, default=40.0, help="how long each phase lasts; default 40"
@@ -98,12 +104,14 @@ def address(given: str) -> Address:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def phases(given: str) -> list[str]:
-    names = given.split(",")
-    for name in names:
+def phases(given: str) -> list[Wanted]:
+    wanted: list[Wanted] = []
+    for part in given.split(","):
+        name, _, seconds = part.partition(":")
         if name not in PHASES:
             raise argparse.ArgumentTypeError(f"no phase {name!r}; there are {', '.join(PHASES)}")
-    return names
+        wanted.append((name, positive(seconds) if seconds else None))
+    return wanted
 
 
 def positive(given: str) -> float:

@@ -68,7 +68,7 @@ def test_all_phases_run_and_leave_nothing_behind(served: Served) -> None:
 
 def test_a_healthy_phase_needs_no_overflow(served: Served) -> None:
     with watched(served) as seen:
-        _, err = load(served, "--phases", "healthy", "--phase-seconds", "4").communicate(timeout=15)
+        _, err = load(served, "--phases", "healthy:4", "--phase-seconds", "60").communicate(timeout=15)
     assert err == ""
     assert 5 <= max(utilization(seen)) < 75
     assert max(pool["overflow"] for pool in seen) == 0
@@ -161,6 +161,7 @@ def stop(process: "subprocess.Popen[str]", number: int = signal.SIGTERM) -> None
         ["--target", "http://10.0.0.1:8000"],
         ["--target", "https://127.0.0.1"],
         ["--phases", "healthy,unheard_of"],
+        ["--phases", "healthy:0"],
         ["--phase-seconds", "0"],
         ["--cycles", "-1"],
     ],
