@@ -25,6 +25,8 @@ pub struct Reading {
     pub indexes: Option<Indexes>,
     /// Samples left out to keep within a limit, since the start.
     pub dropped: u64,
+    /// Samples shown only in the sum called `other`, to keep within a limit, since the start.
+    pub summed: u64,
     /// What would let more be seen, for whoever asks what to do.
     pub hints: Vec<String>,
     /// What could not be read, when the rest could.

@@ -1,5 +1,6 @@
 //! The metric families of poolwatch itself, and of whether its databases answer.
 
+use std::ops::AddAssign;
 use std::time::SystemTime;
 
 use crate::advice::Advice;
@@ -7,6 +8,22 @@ use crate::collectors;
 use crate::latency::Histogram;
 use crate::metric::Family;
 use crate::snapshot::{DatabaseState, SourceState};
+
+/// Samples left out since the start.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LeftOut {
+    /// They were beyond a limit, or repeated another, which would fail a whole scrape.
+    pub omitted: u64,
+    /// They are in the sum called `other` of a collector that shows only the most active.
+    pub summed: u64,
+}
+
+impl AddAssign for LeftOut {
+    fn add_assign(&mut self, other: Self) {
+        self.omitted += other.omitted;
+        self.summed += other.summed;
+    }
+}
 
 /// Whether each database answers, and how fast. With several each series says which.
 pub fn databases(databases: &[DatabaseState], probes: &[Histogram]) -> Vec<Family> {
@@ -25,7 +42,7 @@ pub fn databases(databases: &[DatabaseState], probes: &[Histogram]) -> Vec<Famil
 }
 
 /// How each source does, and how many series were left out.
-pub fn sources(sources: &[SourceState], dropped: u64) -> Vec<Family> {
+pub fn sources(sources: &[SourceState], left_out: LeftOut) -> Vec<Family> {
     let mut up = Family::gauge("poolwatch_source_up", "Whether the last reading came: 1 or 0.");
     let mut duration = Family::gauge(
         "poolwatch_source_read_duration_seconds",
@@ -44,12 +61,13 @@ pub fn sources(sources: &[SourceState], dropped: u64) -> Vec<Family> {
         failures.sample(&labels, source.failures as f64);
         success.sample(&labels, source.last_success.and_then(unix_seconds));
     }
-    let mut left_out = Family::counter(
+    let mut dropped = Family::counter(
         "poolwatch_series_dropped_total",
-        "Series left out to keep within a limit, or because they repeated another.",
+        "Samples left out: omitted (beyond a limit, or repeated), or summed under other.",
     );
-    left_out.sample(&[], dropped as f64);
-    let own = [up, duration, failures, success, left_out];
+    dropped.sample(&[("reason", "omitted")], left_out.omitted as f64);
+    dropped.sample(&[("reason", "summed")], left_out.summed as f64);
+    let own = [up, duration, failures, success, dropped];
     own.into_iter().chain(scrapes(sources)).chain(last_scrape(sources)).collect()
 }
 

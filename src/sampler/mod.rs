@@ -19,6 +19,7 @@ use tracing::{info, warn};
 
 use crate::advice::{self, Advisor};
 use crate::exposition::Chunk;
+use crate::exposition::itself::LeftOut;
 use crate::latency::{BOUNDS, Histogram};
 use crate::postgres::Database;
 use crate::reading::Reading;
@@ -48,7 +49,7 @@ pub struct Sampler {
     probes: Vec<Histogram>,
     chunks: HashMap<String, Arc<Chunk>>,
     reloaded: (bool, SystemTime),
-    dropped: u64,
+    left_out: LeftOut,
     next: u64,
 }
 
@@ -89,7 +90,7 @@ struct Watched {
     /// Absent while it is being read.
     source: Option<Source>,
     last: Option<Reading>,
-    dropped: u64,
+    left_out: LeftOut,
     state: SourceState,
     /// Whether the last reading is not yet in the group's chunk.
     fresh: bool,
@@ -117,7 +118,7 @@ impl Sampler {
             probes: Vec::new(),
             chunks: HashMap::new(),
             reloaded: (true, SystemTime::now()),
-            dropped: 0,
+            left_out: LeftOut::default(),
             next: 0,
         };
         sampler.watch(watches, databases);
@@ -185,10 +186,10 @@ impl Sampler {
         }
     }
 
-    /// What sources that are no more said is said no longer; what they dropped stays counted.
+    /// What sources that are no more said is said no longer; what they left out stays counted.
     fn forget(&mut self, gone: Vec<Watched>) {
         for watched in gone {
-            self.dropped += watched.dropped;
+            self.left_out += watched.left_out;
             self.chunks.remove(&watched.group);
             self.watched
                 .iter_mut()
@@ -287,7 +288,7 @@ impl Watched {
             due: Instant::now(),
             source: Some(watch.source),
             last: None,
-            dropped: 0,
+            left_out: LeftOut::default(),
             fresh: false,
         }
     }
@@ -300,7 +301,7 @@ impl Watched {
             Ok(mut reading) => {
                 self.state.duration = Some(reading.took.unwrap_or(took));
                 self.tell(reading.trouble.take());
-                self.dropped = reading.dropped;
+                self.left_out = LeftOut { omitted: reading.dropped, summed: reading.summed };
                 let probe = reading.probe;
                 self.last = Some(reading);
                 probe

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{Sampler, Watched};
 use crate::advice::{Advice, Known, Server};
+use crate::exposition::itself::LeftOut;
 use crate::exposition::{Chunk, itself, pools};
 use crate::reading::{Origin, Pool, Reading};
 use crate::snapshot::{DatabaseState, PoolState, Snapshot};
@@ -23,7 +24,7 @@ impl Sampler {
             pools::families(&pools)
                 .iter()
                 .chain(&itself::databases(&databases, &self.probes))
-                .chain(&itself::sources(&sources, self.series_dropped()))
+                .chain(&itself::sources(&sources, self.left_out()))
                 .chain(&itself::advice(&advice))
                 .chain(&itself::reload(self.reloaded)),
         );
@@ -79,8 +80,10 @@ impl Sampler {
         self.watched.iter().filter_map(|watched| watched.last.as_ref())
     }
 
-    fn series_dropped(&self) -> u64 {
-        self.dropped + self.watched.iter().map(|watched| watched.dropped).sum::<u64>()
+    fn left_out(&self) -> LeftOut {
+        let mut all = self.left_out;
+        self.watched.iter().for_each(|watched| all += watched.left_out);
+        all
     }
 
     /// Encodes the groups of which some source has spoken since; the others stay as they were.
@@ -92,7 +95,7 @@ impl Sampler {
         for group in groups {
             let members: Vec<_> = self.watched.iter().filter(|w| w.group == group).collect();
             let chunk = encode(&members);
-            self.dropped += chunk.dropped() as u64;
+            self.left_out.omitted += chunk.dropped() as u64;
             if chunk.series() > 0 {
                 self.chunks.insert(group, Arc::new(chunk));
             } else {

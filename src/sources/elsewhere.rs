@@ -94,7 +94,7 @@ impl Elsewhere {
         let kept = || self.known.values().flat_map(|visited| &visited.kept);
         Ok(Reading {
             families: kept().flat_map(|kept| kept.families.iter().cloned()).collect(),
-            dropped: kept().map(|kept| kept.look.dropped).sum(),
+            summed: kept().map(|kept| kept.look.summed).sum(),
             trouble,
             ..Reading::default()
         })

@@ -42,7 +42,7 @@ pub struct WaitEvents {
 #[derive(Debug, Default)]
 struct Sums {
     seconds: BTreeMap<(String, String), f64>,
-    dropped: u64,
+    summed: u64,
 }
 
 impl WaitEvents {
@@ -59,7 +59,7 @@ impl WaitEvents {
         let since = self.last.replace(now).map_or(Duration::ZERO, |last| now - last);
         self.sums.add(&seen, since.min(LONGEST));
         let families = vec![self.sums.family(&WAIT_EVENTS.tables[0])];
-        Ok(Reading { families, dropped: self.sums.dropped, ..Reading::default() })
+        Ok(Reading { families, summed: self.sums.summed, ..Reading::default() })
     }
 
     async fn look(&self) -> Result<Vec<(String, String, i64)>, Failure> {
@@ -76,7 +76,7 @@ impl Sums {
         for (kind, event, sessions) in seen {
             let mut key = (kind.clone(), event.clone());
             if self.seconds.len() >= KINDS && !self.seconds.contains_key(&key) {
-                self.dropped += 1;
+                self.summed += 1;
                 key = (OTHER.to_owned(), OTHER.to_owned());
             }
             *self.seconds.entry(key).or_default() += time.as_secs_f64() * *sessions as f64;

@@ -24,7 +24,7 @@ const SERVER: &str = "
 Each collector is switched by `collectors.NAME.enabled` or `--[no-]collector.NAME` and read as often
 as `collectors.NAME.interval` says, else at the pace given here. Of a bounded collector the rows with
 the most activity are shown, `collectors.NAME.limit` of them, and the others summed under `other`;
-`poolwatch_series_dropped_total` counts the samples left out. Settings of the server are families of
+`poolwatch_series_dropped_total` counts those as `summed`. Settings of the server are families of
 their own, `pg_settings_NAME`, with `_seconds` or `_bytes` where they have a unit.
 ";
 
@@ -37,7 +37,7 @@ fn document() -> String {
     }
     let own = itself::databases(&[], &[])
         .into_iter()
-        .chain(itself::sources(&[], 0))
+        .chain(itself::sources(&[], itself::LeftOut::default()))
         .chain(itself::advice(&[]))
         .chain(itself::reload((true, SystemTime::UNIX_EPOCH)));
     families(

@@ -102,7 +102,7 @@ impl Reader {
                 hints,
                 trouble,
                 took: Some(began.elapsed()),
-                dropped: self.look.dropped,
+                summed: self.look.summed,
                 ..Reading::default()
             }),
         }
@@ -159,7 +159,7 @@ pub(super) struct Look {
     shown: Vec<Shown>,
     texts: Texts,
     /// Samples left out since the start.
-    pub(super) dropped: u64,
+    pub(super) summed: u64,
 }
 
 /// What decides which statement is asked.
@@ -178,7 +178,7 @@ impl Look {
     /// One of so many databases among which the limit is shared; a few rows are left to each.
     pub(super) fn sharing(collector: &'static Collector, settings: Settings, share: u32) -> Self {
         let shown = collector.tables.iter().map(|_| Shown::default()).collect();
-        Self { collector, settings, share, shown, texts: Texts::default(), dropped: 0 }
+        Self { collector, settings, share, shown, texts: Texts::default(), summed: 0 }
     }
 
     /// Reads one table over this connection.
@@ -235,7 +235,7 @@ impl Look {
     fn choose(&mut self, at: usize, rows: Vec<Row>, columns: &[&Column]) -> Vec<Row> {
         let Some(limit) = self.limit(at) else { return rows };
         let (rows, left_out) = self.shown[at].choose(rows, limit as usize, columns);
-        self.dropped += left_out * columns.len() as u64;
+        self.summed += left_out * columns.len() as u64;
         rows
     }
 }
