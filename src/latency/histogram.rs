@@ -1,4 +1,4 @@
-//! Timings gathered into histograms.
+//! Counts of durations by bucket.
 
 /// Upper bounds in seconds of every latency histogram. They hold 0.1, 0.2 and 1 exactly, so the
 /// shares above the latency target, the scaling mark and the slow-query mark are exact.

@@ -1,0 +1,272 @@
+//! A histogram of durations of which only some are known.
+
+use std::sync::LazyLock;
+
+use super::beta::Beta;
+use super::{BOUNDS, Histogram, Interval};
+
+/// Steps from one of [`BOUNDS`] to the next: fine enough for quantiles.
+const STEPS: usize = 4;
+/// Doublings below the first and above the last bound, to some 8 µs and 20 minutes.
+const BEYOND: i32 = 7;
+
+/// The finer bounds in seconds, of which [`BOUNDS`] are some.
+static FINE: LazyLock<Vec<f64>> = LazyLock::new(|| {
+    let (first, last) = (BOUNDS[0], BOUNDS[BOUNDS.len() - 1]);
+    let below = (1..BEYOND).rev().map(|doublings| first / 2_f64.powi(doublings));
+    let above = (1..=BEYOND).map(|doublings| last * 2_f64.powi(doublings));
+    let between = BOUNDS.windows(2).flat_map(|pair| {
+        let ratio = pair[1] / pair[0];
+        (0..STEPS).map(move |step| pair[0] * ratio.powf(step as f64 / STEPS as f64))
+    });
+    below.chain(between).chain([last]).chain(above).collect()
+});
+
+/// Calls of statements spread over buckets: fractions of calls, that add up to whole ones. Counts
+/// only grow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Estimate {
+    counts: Vec<f64>,
+    calls: u64,
+    sum: f64,
+}
+
+impl Default for Estimate {
+    fn default() -> Self {
+        Self { counts: vec![0.0; FINE.len() + 1], calls: 0, sum: 0.0 }
+    }
+}
+
+impl Estimate {
+    /// Adds the calls of one statement in one interval: up to two and new extremes exactly, the
+    /// others by the beta distribution of their mean and variance between their ends.
+    pub fn add(&mut self, interval: &Interval) {
+        if interval.calls == 0 {
+            return;
+        }
+        self.calls += interval.calls;
+        self.sum += interval.sum;
+        let (known, rest) = interval.peeled();
+        known.for_each(|seconds| self.place(1.0, seconds));
+        match rest.calls {
+            0 => {}
+            2 => {
+                let apart = rest.variance().sqrt();
+                for seconds in [rest.mean() - apart, rest.mean() + apart] {
+                    self.place(1.0, seconds.max(rest.lowest).min(rest.highest));
+                }
+            }
+            _ => self.spread(&rest),
+        }
+    }
+
+    fn spread(&mut self, rest: &Interval) {
+        let calls = rest.calls as f64;
+        let (lowest, highest) = rest.ends();
+        let Some(beta) = Beta::fitted(rest.mean(), rest.variance(), lowest, highest) else {
+            return self.place(calls, rest.mean());
+        };
+        let (first, last) = (bucket(lowest), bucket(highest));
+        let mut below = 0.0;
+        for (count, bound) in self.counts[first..last].iter_mut().zip(&FINE[first..last]) {
+            let upto = beta.below(*bound).max(below);
+            *count += calls * (upto - below);
+            below = upto;
+        }
+        self.counts[last] += calls * (1.0 - below);
+    }
+
+    fn place(&mut self, calls: f64, seconds: f64) {
+        self.counts[bucket(seconds)] += calls;
+    }
+
+    /// How many calls.
+    pub fn calls(&self) -> u64 {
+        self.calls
+    }
+
+    /// The histogram over [`BOUNDS`]. Each cumulative count is the whole part of the sum up to its
+    /// bound, so it never falls; the count and the sum are exact.
+    pub fn histogram(&self) -> Histogram {
+        let (mut running, mut before, mut at) = (0.0, 0, 0);
+        let mut counts = Vec::with_capacity(BOUNDS.len() + 1);
+        for bound in BOUNDS {
+            let upto = bucket(*bound) + 1;
+            running += self.counts[at..upto].iter().sum::<f64>();
+            let whole = whole(running).min(self.calls);
+            counts.push(whole - before);
+            (before, at) = (whole, upto);
+        }
+        counts.push(self.calls - before);
+        Histogram::from_counts(BOUNDS, counts, self.sum)
+            .expect("there is a count for each bound, and the sum is one of durations")
+    }
+
+    /// The share of calls (0 to 1) that took more than so many seconds, one of [`BOUNDS`]; `None`
+    /// when there was none.
+    pub fn share_above(&self, seconds: f64) -> Option<f64> {
+        let above: f64 = self.counts[bucket(seconds) + 1..].iter().sum();
+        (self.calls > 0).then(|| above / self.calls as f64)
+    }
+
+    /// The duration in seconds below which a share `q` (0 to 1) of all lie, linear within one of
+    /// the finer buckets; `None` when there was none.
+    pub fn quantile(&self, q: f64) -> Option<f64> {
+        let rank = q.clamp(0.0, 1.0) * self.calls as f64;
+        let (mut below, mut lower) = (0.0, 0.0);
+        for (count, bound) in self.counts.iter().zip(FINE.iter()) {
+            if *count > 0.0 && below + count >= rank {
+                return Some(lower + (bound - lower) * ((rank - below) / count));
+            }
+            below += count;
+            lower = *bound;
+        }
+        (self.calls > 0).then_some(lower)
+    }
+
+    /// What was added since an earlier state of the same estimate.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let counts = self.counts.iter().zip(&earlier.counts);
+        Self {
+            counts: counts.map(|(now, then)| (now - then).max(0.0)).collect(),
+            calls: self.calls.saturating_sub(earlier.calls),
+            sum: (self.sum - earlier.sum).max(0.0),
+        }
+    }
+}
+
+fn bucket(seconds: f64) -> usize {
+    FINE.partition_point(|bound| *bound < seconds)
+}
+
+/// The whole part; what rounding took from a whole number is given back.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of calls")]
+fn whole(count: f64) -> u64 {
+    (count * (1.0 + 1e-12) + 1e-9).floor() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::moments::tests::kept;
+    use super::super::{Histogram, Moments};
+    use super::*;
+
+    fn of(calls: &[f64], at: usize) -> Estimate {
+        let mut estimate = Estimate::default();
+        let before = (at > 0).then(|| kept(&calls[..at]));
+        estimate.add(&kept(calls).since(before.as_ref()));
+        estimate
+    }
+
+    fn exact(calls: &[f64]) -> Histogram {
+        let mut histogram = Histogram::new(BOUNDS);
+        calls.iter().for_each(|seconds| histogram.observe(*seconds));
+        histogram
+    }
+
+    fn cumulative(histogram: &Histogram) -> Vec<u64> {
+        let mut running = 0;
+        let add = |count: &u64| {
+            running += count;
+            running
+        };
+        histogram.counts().iter().map(add).collect()
+    }
+
+    #[test]
+    fn every_bound_is_a_finer_bound() {
+        assert!(FINE.is_sorted_by(|a, b| a < b));
+        assert!(BOUNDS.iter().all(|bound| FINE.contains(bound)));
+    }
+
+    #[test]
+    fn equal_calls_lie_at_their_mean() {
+        let estimate = of(&[0.08; 1000], 10);
+        assert_eq!(estimate.histogram().counts(), exact(&[0.08; 990]).counts());
+    }
+
+    #[test]
+    fn a_slope_is_a_slope() {
+        let calls: Vec<f64> =
+            (0..2000).map(|step| 0.0001 * f64::from(step * 7919 % 2000)).collect();
+        let estimate = of(&calls, 500);
+        assert!((estimate.share_above(0.1).unwrap() - 0.5).abs() < 0.01);
+        assert!((estimate.quantile(0.95).unwrap() - 0.19).abs() < 0.002);
+    }
+
+    #[test]
+    fn fractions_of_calls_add_up() {
+        let mut estimate = Estimate::default();
+        let third = kept(&[0.05, 0.15, 0.06, 0.14, 0.07]).since(None);
+        (0..1000).for_each(|_| estimate.add(&third));
+        let histogram = estimate.histogram();
+        assert_eq!(histogram.count(), 5000);
+        assert!((histogram.sum() - 470.0).abs() < 1e-6);
+        assert!((estimate.share_above(0.1).unwrap() - 0.4).abs() < 0.1);
+        assert_eq!(estimate.since(&estimate).quantile(0.5), None);
+    }
+
+    proptest! {
+        #[test]
+        fn one_or_two_calls_are_exact(
+            before in prop::collection::vec(1e-4..20.0_f64, 0..30),
+            calls in prop::collection::vec(1e-4..20.0_f64, 1..3),
+        ) {
+            // A call on a bound may by rounding fall to either side of it.
+            prop_assume!(calls.iter().all(|s| BOUNDS.iter().all(|b| (s / b - 1.0).abs() > 1e-6)));
+            let all = [before.clone(), calls.clone()].concat();
+            let (histogram, truth) = (of(&all, before.len()).histogram(), exact(&calls));
+            prop_assert_eq!(histogram.counts(), truth.counts());
+            prop_assert!((histogram.sum() - calls.iter().sum::<f64>()).abs() < 1e-9);
+        }
+
+        #[test]
+        fn the_histogram_grows_by_what_ran_whatever_is_forgotten(
+            looks in prop::collection::vec(
+                (prop::bool::weighted(0.2), prop::collection::vec(1e-5..30.0_f64, 0..40)),
+                1..12,
+            ),
+        ) {
+            let (mut estimate, mut calls) = (Estimate::default(), Vec::new());
+            let (mut last, mut reset): (Option<Moments>, f64) = (None, 0.0);
+            let (mut count, mut sum) = (0, 0.0);
+            for (forgotten, ran) in looks {
+                if forgotten {
+                    calls.clear();
+                    reset += 1.0;
+                }
+                count += ran.len() as u64;
+                sum += ran.iter().sum::<f64>();
+                calls.extend(ran);
+                let begun = Some(reset);
+                let now = Moments { since: begun, extremes_since: begun, ..kept(&calls) };
+                let before = cumulative(&estimate.histogram());
+                estimate.add(&now.since(last.as_ref()));
+                let after = estimate.histogram();
+                prop_assert!(cumulative(&after).iter().zip(&before).all(|(now, then)| now >= then));
+                prop_assert_eq!(after.count(), count);
+                prop_assert!((after.sum() - sum).abs() < 1e-6 * sum.max(1.0));
+                last = Some(now);
+            }
+        }
+
+        #[test]
+        fn no_figure_whatever_it_is_breaks_it(
+            now in prop::array::uniform4(0.0..1e9_f64),
+            then in prop::array::uniform4(0.0..1e9_f64),
+            calls in 0..1_000_000_u64,
+            more in 0..1_000_000_u64,
+        ) {
+            let moments = |calls, [total, shortest, longest, deviation]: [f64; 4]| Moments {
+                calls, total, shortest, longest, deviation, ..Moments::default()
+            };
+            let mut estimate = Estimate::default();
+            let interval = moments(calls + more, now).since(Some(&moments(calls, then)));
+            estimate.add(&interval);
+            prop_assert_eq!(estimate.histogram().count(), interval.calls);
+            prop_assert!(estimate.counts.iter().all(|count| count.is_finite() && *count >= 0.0));
+        }
+    }
+}

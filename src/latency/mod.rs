@@ -1,0 +1,11 @@
+//! Timings gathered into histograms: counted where each is known, estimated where only their
+//! number, sum, spread and extremes are.
+
+mod beta;
+mod estimate;
+mod histogram;
+mod moments;
+
+pub use estimate::Estimate;
+pub use histogram::{ACQUIRE_BOUNDS, BOUNDS, Histogram};
+pub use moments::{Interval, Moments};
