@@ -48,6 +48,17 @@ fn what_a_role_lacks_comes_with_the_statement_that_gives_it() {
 }
 
 #[test]
+fn a_database_that_does_not_answer_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("postgresql:///nowhere?host={}&user=nobody", folder.path().display());
+    let settings =
+        format!("databases: {{primary: {{url: '{url}'}}}}\nworkers: {{enabled: false}}\n");
+    let (code, text) = check(&settings, folder.path(), &[NOBODY]);
+    assert_eq!((code, text.matches("✗").count()), (Some(1), 1), "{text}");
+    assert!(text.contains("✗ primary/probe"), "{text}");
+}
+
+#[test]
 fn the_advice_is_the_running_daemons_else_that_of_a_glance() {
     let cluster = Cluster::builder().start().unwrap();
     let table = "CREATE TABLE matched_posts

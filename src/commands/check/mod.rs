@@ -62,14 +62,22 @@ async fn check(config: &Config, plan: Plan) -> (Vec<Line>, Opinion) {
         lines.extend(rights::look(database).await);
     }
     let mut readings = Vec::new();
+    let mut unreachable = Vec::new();
     for entry in plan.entries {
         let source = entry.name.clone();
+        if unreachable.iter().any(|server| source.starts_with(server)) {
+            continue;
+        }
         match look(entry).await {
             Ok(reading) => {
                 lines.extend(judge(&source, &reading));
                 readings.push(reading);
             }
-            Err(error) => lines.push(excuse(source, &error)),
+            Err(error) => {
+                // The first that is read of a database: without it nothing else of it can be.
+                unreachable.extend(source.strip_suffix("probe").map(str::to_owned));
+                lines.push(excuse(source, &error));
+            }
         }
     }
     let daemon = Opinion::of_daemon(config).await;
