@@ -1,8 +1,8 @@
 //! What it means: each rule looks at what is known and says what is wrong and what to do.
 //!
 //! A rule is a file here: a struct whose fields are its thresholds, with a pure `judge`. To add
-//! one, write the file, give it a field in [`Settings`] and a place in [`Settings::rules`]. A rule
-//! need not think of time that passes: what it says counts once it was said for [`Rule::after`]
+//! one, write the file, give it a field in [`Settings`] and a place in `Settings::rules`. A rule
+//! need not think of time that passes: what it says counts once it was said for `Rule::after`
 //! without a break, and is withdrawn when it was not said for a while (`clear_after`).
 
 mod broken_connections;

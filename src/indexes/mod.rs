@@ -1,6 +1,6 @@
 //! The indexes an application's queries need, against those its database has.
 //!
-//! A [`Catalogue`] says what is expected, [`Present`] what is there, [`compare`] what that means,
+//! A [`Catalogue`] says what is expected, [`Present`] what is there, [`compare()`] what that means,
 //! and a [`Builder`] creates what is missing without blocking anybody.
 
 mod builder;

@@ -68,7 +68,7 @@ fn message<'a>(said: &'a [Value], rule: &str) -> &'a str {
     one["message"].as_str().unwrap()
 }
 
-/// For longer than usual with HEALTHY_SECONDS.
+/// For longer than usual with `HEALTHY_SECONDS`.
 #[test]
 fn a_healthy_application_is_told_nothing() {
     let application = Application::start_apart(&[("WORKERS", "2")]);
