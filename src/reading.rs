@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::latency::Histogram;
+use crate::latency::{Estimate, Histogram};
 use crate::metric::Family;
 
 /// All that one source saw at one time. A source fills what it can know.
@@ -19,6 +19,8 @@ pub struct Reading {
     pub sessions: Option<Sessions>,
     /// What `SELECT 1` took.
     pub probe: Option<Duration>,
+    /// How long statements took lately, by database, as estimated.
+    pub statements: Vec<StatementTimes>,
     /// What workers found in the application's own statements.
     pub findings: Vec<Finding>,
     /// What a database's indexes and tables are like.
@@ -342,6 +344,15 @@ pub struct TableScans {
     pub scans: u64,
     /// How many rows were read so.
     pub rows_scanned: u64,
+}
+
+/// How long the statements of one database took lately, estimated from the server's own figures.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StatementTimes {
+    /// The database on the server, the label `datname`.
+    pub database: String,
+    /// Those of the last five minutes.
+    pub recent: Estimate,
 }
 
 /// A statement that a worker found troublesome, literals stripped.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::advice::Advice;
 use crate::exposition::Chunk;
-use crate::reading::{Figures, Finding, Origin, Pool, Sessions, Timings};
+use crate::reading::{Figures, Finding, Origin, Pool, Sessions, StatementTimes, Timings};
 
 /// All that is known at one moment.
 #[derive(Clone, Debug)]
@@ -135,6 +135,8 @@ pub struct DatabaseState {
     pub probe: Option<Duration>,
     /// Its sessions, counted.
     pub sessions: Option<Sessions>,
+    /// How long statements took lately, by database, as estimated.
+    pub statements: Vec<StatementTimes>,
     /// Why it does not answer.
     pub error: Option<String>,
 }

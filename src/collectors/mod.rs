@@ -47,7 +47,7 @@ mod wraparound;
 use crate::metric::Kind;
 
 pub use compatible::COMPATIBLE_NAMES;
-pub use sampled::{OTHER_DATABASES, SERVER_CPU, WAIT_EVENTS};
+pub use sampled::{OTHER_DATABASES, SERVER_CPU, STATEMENT_DURATIONS, WAIT_EVENTS};
 
 /// Every collector, in the order of the documentation.
 pub const ALL: &[&Collector] = &[
@@ -85,6 +85,7 @@ pub const ALL: &[&Collector] = &[
     &stat_database::COLLECTOR,
     &stat_replication::COLLECTOR,
     &statements::COLLECTOR,
+    &STATEMENT_DURATIONS,
     &static_info::COLLECTOR,
     &statio::INDEXES,
     &statio::TABLES,

@@ -1,7 +1,8 @@
 //! Collectors that more than a statement is needed for. Their sources are `sources/wait_events.rs`,
-//! `sources/server_cpu.rs` and `sources/elsewhere.rs`.
+//! `sources/server_cpu.rs`, `sources/elsewhere.rs` and `sources/statements`.
 
-use super::{Collector, Pace, Scope, Table, counter, gauge};
+use super::{Collector, Pace, Scope, Table, counter, gauge, histogram};
+use crate::latency::BOUNDS;
 
 /// What active sessions wait for, looked at again and again.
 pub const WAIT_EVENTS: Collector = Collector {
@@ -38,6 +39,31 @@ pub const SERVER_CPU: Collector = Collector {
             ),
             gauge("cores", "Cores that the server may use; cpu.max of its cgroup, or /proc/stat."),
         ],
+        ..Table::EMPTY
+    }],
+};
+
+/// How long statements take, estimated from what the server keeps of each.
+pub const STATEMENT_DURATIONS: Collector = Collector {
+    name: "statement_durations",
+    pace: Pace::Statements,
+    scope: Scope::Server,
+    enabled: true,
+    part_of: Some(Collector::STATEMENTS),
+    tables: &[Table {
+        prefix: "db_statement_duration",
+        extension: Some("pg_stat_statements"),
+        labels: &["datname"],
+        columns: &[histogram(
+            "estimated_seconds",
+            "How long queries ran in the server, estimated from each statement's calls, mean, \
+             deviation and extremes. Not in it: statements that failed or were cancelled, what \
+             parsing, planning, binding and the network took, transaction control, schema \
+             changes, pings, statements within functions, poolwatch's own role. Those forgotten \
+             for pg_stat_statements.max make it a lower bound; pg_stat_statements.",
+            BOUNDS,
+        )
+        .since(104)],
         ..Table::EMPTY
     }],
 };

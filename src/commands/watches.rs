@@ -6,13 +6,15 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::collectors::{self, Collector, OTHER_DATABASES, SERVER_CPU, Scope, WAIT_EVENTS};
+use crate::collectors::{self, Collector, OTHER_DATABASES, SERVER_CPU, Scope};
+use crate::collectors::{STATEMENT_DURATIONS, WAIT_EVENTS};
 use crate::config::{Config, Pool};
 use crate::indexes::Catalogue;
 use crate::pool::SharedPool;
 use crate::postgres::{self, Database};
 use crate::sources::{Failure, Source, Watch, activity, app_health, collector, elsewhere};
-use crate::sources::{indexes, pgbouncer, probe, server_cpu, shared, wait_events, workers};
+use crate::sources::{indexes, pgbouncer, probe, server_cpu, shared, statements};
+use crate::sources::{wait_events, workers};
 
 /// The pool that is inferred when the settings name none.
 const INFERRED: &str = "app";
@@ -42,6 +44,7 @@ enum Kind {
     Activity(Arc<Database>, Vec<(String, activity::Settings)>),
     Collector(Arc<Database>, &'static Collector, collector::Settings),
     Elsewhere(Arc<Database>, Vec<elsewhere::Wanted>),
+    Statements(Arc<Database>, statements::Excluded),
     WaitEvents(Arc<Database>),
     ServerCpu(Arc<Database>),
     Indexes(Arc<Database>, Catalogue),
@@ -163,6 +166,11 @@ fn of_collector(
     let (kind, fingerprint) = match collector.name {
         of if of == WAIT_EVENTS.name => (Kind::WaitEvents(database), fingerprint),
         of if of == SERVER_CPU.name => (Kind::ServerCpu(database), fingerprint),
+        of if of == STATEMENT_DURATIONS.name => {
+            let excluded = excluded(config);
+            let fingerprint = format!("{fingerprint} {excluded:?}");
+            (Kind::Statements(database, excluded), fingerprint)
+        }
         of if of == OTHER_DATABASES.name => {
             let wanted = wanted_elsewhere(config);
             let fingerprint = format!("{fingerprint} {wanted:?}");
@@ -176,6 +184,12 @@ fn of_collector(
         DATABASES.clone_into(&mut entry.group);
     }
     entry
+}
+
+/// Whose statements the operator leaves out.
+fn excluded(config: &Config) -> statements::Excluded {
+    let settings = config.collectors.get(Collector::STATEMENTS).cloned().unwrap_or_default();
+    statements::Excluded { databases: settings.exclude_databases, users: settings.exclude_users }
 }
 
 /// What the operator says of a collector, and how often it is read.
@@ -268,6 +282,9 @@ impl Entry {
             }
             Kind::Elsewhere(database, wanted) => {
                 Source::Elsewhere(elsewhere::Elsewhere::open(database, wanted))
+            }
+            Kind::Statements(database, excluded) => {
+                Source::Statements(statements::Statements::open(database, excluded).into())
             }
             Kind::WaitEvents(database) => {
                 Source::WaitEvents(wait_events::WaitEvents::open(database))

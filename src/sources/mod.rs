@@ -13,6 +13,7 @@ pub mod pgbouncer;
 pub mod probe;
 pub mod server_cpu;
 pub mod shared;
+pub mod statements;
 pub mod wait_events;
 pub mod workers;
 
@@ -37,6 +38,8 @@ pub enum Source {
     Collector(collector::Reader),
     /// A server's other databases.
     Elsewhere(elsewhere::Elsewhere),
+    /// How long a server's statements take.
+    Statements(Box<statements::Statements>),
     /// What a server's sessions wait for.
     WaitEvents(wait_events::WaitEvents),
     /// The CPU time of a server's processes.
@@ -61,6 +64,7 @@ impl Source {
             Self::Activity(source) => source.read().await?,
             Self::Collector(source) => source.read().await?,
             Self::Elsewhere(source) => source.read().await?,
+            Self::Statements(source) => source.read().await?,
             Self::WaitEvents(source) => source.read().await?,
             Self::ServerCpu(source) => source.read().await?,
             Self::Indexes(source) => source.read().await?,

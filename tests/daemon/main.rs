@@ -8,6 +8,7 @@ mod check;
 mod cluster;
 mod collectors;
 mod end_to_end;
+mod estimator;
 mod http;
 mod indexes;
 mod layers;

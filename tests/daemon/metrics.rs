@@ -54,12 +54,16 @@ fn a_scrape_reaches_no_database() {
     let cluster = Cluster::builder().start().unwrap();
     let daemon = Daemon::with_settings(&format!(
         "databases: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n\
-         sampling: {{pools: 1h, activity: 1h, server: 1h}}\n",
+         sampling: {{pools: 1h, activity: 1h, statements: 1h, server: 1h, tables: 1h}}\n",
         cluster.url("postgres")
     ))
     .start();
     eventually(|| daemon.value("pg_up", &[]) == Some(1.0));
-    eventually(|| daemon.value("poolwatch_source_up", &[("source", "primary/stat_database")]));
+    eventually(|| {
+        let known = daemon.get("/health/detailed").json();
+        let sources = known["sources"].as_array().unwrap().clone();
+        sources.iter().all(|source| source["status"] != "unknown")
+    });
     let asked = || {
         let last =
             "SELECT max(query_start) FROM pg_stat_activity WHERE application_name = 'poolwatch'";

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::databases::DatabaseBody;
+use super::latency::EstimatedLatency;
 use super::{PoolBody, Service, rfc3339, rounded, seconds};
 use crate::advice::Advice;
 use crate::process::{Host, Usage};
@@ -21,6 +22,7 @@ pub(in crate::http) struct Detailed<'a> {
     pub(in crate::http) pools: Vec<PoolBody<'a>>,
     pub(in crate::http) databases: Vec<DatabaseBody<'a>>,
     pub(in crate::http) activity: Vec<&'a Sessions>,
+    pub(in crate::http) estimated_statement_latency: Vec<EstimatedLatency<'a>>,
     pub(in crate::http) sources: Vec<SourceBody<'a>>,
     pub(in crate::http) advice: &'a [Advice],
     pub(in crate::http) findings: &'a [Finding],
@@ -41,6 +43,7 @@ impl<'a> Detailed<'a> {
             pools: snapshot.pools.iter().map(|pool| PoolBody::of(snapshot, pool)).collect(),
             databases: snapshot.databases.iter().map(DatabaseBody::of).collect(),
             activity: sessions.collect(),
+            estimated_statement_latency: EstimatedLatency::of(&snapshot.databases),
             sources: snapshot.sources.iter().map(SourceBody::of).collect(),
             advice: &snapshot.advice,
             findings: &snapshot.findings,
@@ -132,6 +135,12 @@ mod tests {
         let body = json(&Detailed::of(&snapshot, Resources::now(), *NOW));
         assert_eq!(body["pools"].as_array().unwrap().len(), 2);
         assert_eq!(body["activity"][0]["active"], 3);
+        let estimated = &body["estimated_statement_latency"][0];
+        assert_eq!(
+            (&estimated["server"], &estimated["datname"]),
+            (&"primary".into(), &"app".into())
+        );
+        assert_eq!((&estimated["count"], &estimated["p95_seconds"]), (&1.into(), &0.09884.into()));
         assert_eq!(body["sources"][0]["error"], "no route to host");
         assert_eq!(body["sources"][0]["last_success"], "2026-01-31T23:59:29.500Z");
         assert_eq!(body["advice"][0]["remedy"], "look for sessions that are not closed");

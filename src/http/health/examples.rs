@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use crate::advice::{Advice, Severity};
+use crate::latency::{Estimate, Interval};
 use crate::reading::{
-    Figures, Finding, MaxOverflow, Origin, Pool, Sessions, Timings, Totals, Worker,
+    Figures, Finding, MaxOverflow, Origin, Pool, Sessions, StatementTimes, Timings, Totals, Worker,
 };
 use crate::snapshot::{DatabaseState, PoolState, Snapshot, SourceState, Thresholds};
 
@@ -67,6 +68,10 @@ pub(in crate::http) fn full() -> Snapshot {
     let mut primary = database("primary", Some(true));
     primary.sessions =
         Some(Sessions { server: "primary".into(), active: 3, ..Sessions::default() });
+    let mut recent = Estimate::default();
+    let one = Interval { calls: 1, sum: 0.09, highest: 1.0, ..Interval::default() };
+    recent.add(&one);
+    primary.statements = vec![StatementTimes { database: "app".into(), recent }];
     snapshot.databases = vec![primary, database("replica", Some(false))];
     snapshot.sources = vec![SourceState {
         name: "pgbouncer:<script>".into(),

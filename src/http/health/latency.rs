@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use crate::latency::Histogram;
+use crate::latency::{Estimate, Histogram};
 use crate::reading::Timings;
+use crate::snapshot::DatabaseState;
 
 /// What was timed lately.
 #[derive(Debug, Default, Serialize)]
@@ -55,12 +56,42 @@ pub(in crate::http) struct Quantiles {
 
 impl Quantiles {
     fn of(histogram: &Histogram) -> Option<Self> {
-        let quantile = |q| histogram.quantile(q).map(|value| super::rounded(value, 1e6));
+        Self::from(histogram.count(), |q| histogram.quantile(q))
+    }
+
+    fn estimated(estimate: &Estimate) -> Option<Self> {
+        Self::from(estimate.calls(), |q| estimate.quantile(q))
+    }
+
+    fn from(count: u64, quantile: impl Fn(f64) -> Option<f64>) -> Option<Self> {
+        let quantile = |q| quantile(q).map(|value| super::rounded(value, 1e6));
         Some(Self {
-            count: histogram.count(),
+            count,
             p50_seconds: quantile(0.5)?,
             p95_seconds: quantile(0.95)?,
             p99_seconds: quantile(0.99)?,
         })
+    }
+}
+
+/// How long one database's statements took in the last five minutes, as estimated from what the
+/// server keeps of them: those that failed are not in it.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct EstimatedLatency<'a> {
+    server: &'a str,
+    datname: &'a str,
+    #[serde(flatten)]
+    quantiles: Quantiles,
+}
+
+impl<'a> EstimatedLatency<'a> {
+    pub(super) fn of(databases: &'a [DatabaseState]) -> Vec<Self> {
+        let each = databases.iter().flat_map(|server| {
+            server.statements.iter().filter_map(|times| {
+                let quantiles = Quantiles::estimated(&times.recent)?;
+                Some(Self { server: &server.name, datname: &times.database, quantiles })
+            })
+        });
+        each.collect()
     }
 }

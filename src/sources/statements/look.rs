@@ -1,0 +1,206 @@
+//! One look at `pg_stat_statements`.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use futures_util::TryStreamExt as _;
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Executor, Row as _};
+
+use super::kind::is_timed;
+use super::{Error, Excluded};
+use crate::latency::Moments;
+use crate::pool::Checkout;
+use crate::postgres::APPLICATION_NAME;
+
+/// More statements than these are not looked at: some 10 MB.
+pub(super) const MOST: usize = 50_000;
+
+/// By what a statement is known again: its role, its database, its number.
+pub(super) type Key = (i64, i64, i64);
+
+/// All statements at one moment, times in Unix seconds by the server's clock.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    pub(super) at: f64,
+    /// When all statements were last forgotten; from 1.9 on.
+    pub(super) reset: Option<f64>,
+    /// Whether some statements of others are hidden from the role.
+    pub(super) masked: bool,
+    /// The role that looks.
+    pub(super) role: i64,
+    /// Whether others than poolwatch are there as that role.
+    pub(super) shared: bool,
+    pub(super) statements: HashMap<Key, Statement>,
+}
+
+/// One statement of one role in one database.
+#[derive(Clone, Debug)]
+pub(super) struct Statement {
+    pub(super) database: Arc<str>,
+    pub(super) moments: Moments,
+}
+
+/// The extension as it is there, which may be older than its server.
+pub(super) struct Extension {
+    /// 1.10 is (1, 10).
+    version: (u32, u32),
+    /// Quoted.
+    schema: String,
+}
+
+impl Extension {
+    /// `None` when the database has not got it.
+    pub(super) async fn find(connection: &mut Checkout) -> Result<Option<Self>, Error> {
+        let sql = "SELECT extversion, quote_ident(nspname) FROM pg_extension
+                     JOIN pg_namespace ON pg_namespace.oid = extnamespace
+                    WHERE extname = 'pg_stat_statements'";
+        let Some(row) = connection.fetch_optional(sql).await? else { return Ok(None) };
+        Ok(Some(Self { version: version(row.try_get(0)?), schema: row.try_get(1)? }))
+    }
+
+    /// Only statements that clients sent, where those within functions are kept apart: their time
+    /// is in that of the function's caller.
+    fn statements(&self) -> String {
+        let schema = &self.schema;
+        let time = if self.version < (1, 8) { "time" } else { "exec_time" };
+        let toplevel = if self.version < (1, 9) { "true" } else { "toplevel" };
+        let since = if self.version < (1, 11) {
+            "NULL::float8, NULL::float8"
+        } else {
+            "extract(epoch FROM stats_since)::float8, extract(epoch FROM minmax_stats_since)::float8"
+        };
+        format!(
+            "SELECT userid::int8, dbid::int8, queryid, datname::text, calls, total_{time},
+                    min_{time}, max_{time}, stddev_{time}, {since}
+               FROM {schema}.pg_stat_statements(false) AS statements
+               JOIN pg_database ON pg_database.oid = dbid
+              WHERE {toplevel} AND datname <> ALL ($1) AND pg_get_userbyid(userid) <> ALL ($2)
+              LIMIT {}",
+            MOST + 1
+        )
+    }
+
+    fn surroundings(&self) -> String {
+        let reset = if self.version < (1, 9) {
+            "NULL::float8".to_owned()
+        } else {
+            format!(
+                "(SELECT extract(epoch FROM stats_reset)::float8
+                    FROM {}.pg_stat_statements_info)",
+                self.schema
+            )
+        };
+        format!(
+            "SELECT extract(epoch FROM clock_timestamp())::float8, {reset}, oid::int8,
+                    EXISTS (SELECT FROM pg_stat_activity
+                             WHERE usesysid = pg_roles.oid AND backend_type = 'client backend'
+                               AND application_name <> $1)
+               FROM pg_roles WHERE rolname = current_user"
+        )
+    }
+
+    /// Looks once.
+    pub(super) async fn look(
+        &self,
+        connection: &mut Checkout,
+        excluded: &Excluded,
+    ) -> Result<Look, Error> {
+        let sql = AssertSqlSafe(self.surroundings());
+        let row = connection.fetch_one(sqlx::query(sql).bind(APPLICATION_NAME)).await?;
+        let mut look = Look {
+            at: row.try_get(0)?,
+            reset: row.try_get(1)?,
+            role: row.try_get(2)?,
+            shared: row.try_get(3)?,
+            ..Look::default()
+        };
+        let query = sqlx::query(AssertSqlSafe(self.statements()));
+        let query = query.bind(&excluded.databases).bind(&excluded.users);
+        let rows = connection.fetch_all(query).await?;
+        if rows.len() > MOST {
+            return Err(Error::TooMany);
+        }
+        rows.iter().try_for_each(|row| look.take(row))?;
+        Ok(look)
+    }
+
+    /// Which of these numbers are of queries. The server reads the file of all texts for it.
+    pub(super) async fn kinds(
+        &self,
+        connection: &mut Checkout,
+        numbers: &[i64],
+    ) -> Result<HashMap<i64, bool>, Error> {
+        let sql = format!(
+            "SELECT queryid, query FROM {}.pg_stat_statements(true) WHERE queryid = ANY ($1)",
+            self.schema
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(numbers);
+        // One at a time: together they may be long.
+        let mut rows = connection.fetch(query);
+        // What has no text is not asked for again and again.
+        let mut kinds: HashMap<_, _> = numbers.iter().map(|number| (*number, true)).collect();
+        while let Some(row) = rows.try_next().await? {
+            // Of whatever encoding; what decides is ASCII.
+            if let Some(text) = row.try_get_unchecked::<Option<&[u8]>, _>(1)? {
+                kinds.insert(row.try_get(0)?, is_timed(&String::from_utf8_lossy(text)));
+            }
+        }
+        Ok(kinds)
+    }
+}
+
+impl Look {
+    fn take(&mut self, row: &PgRow) -> Result<(), sqlx::Error> {
+        let Some(number) = row.try_get(2)? else {
+            self.masked = true;
+            return Ok(());
+        };
+        let name: &str = row.try_get_unchecked(3)?;
+        let moments = moments(row)?;
+        let durations = [moments.total, moments.shortest, moments.longest, moments.deviation];
+        if durations.iter().all(|seconds| seconds.is_finite()) {
+            let key = (row.try_get(0)?, row.try_get(1)?, number);
+            let statement = Statement { database: name.into(), moments };
+            self.statements.insert(key, statement);
+        }
+        Ok(())
+    }
+
+    /// The numbers of all statements.
+    pub(super) fn numbers(&self) -> HashSet<i64> {
+        self.statements.keys().map(|(_, _, number)| *number).collect()
+    }
+}
+
+fn moments(row: &PgRow) -> Result<Moments, sqlx::Error> {
+    let seconds = |at: usize| Ok::<_, sqlx::Error>(row.try_get::<f64, _>(at)? / 1000.0);
+    Ok(Moments {
+        calls: u64::try_from(row.try_get::<i64, _>(4)?).unwrap_or(0),
+        total: seconds(5)?,
+        shortest: seconds(6)?,
+        longest: seconds(7)?,
+        deviation: seconds(8)?,
+        since: row.try_get(9)?,
+        extremes_since: row.try_get(10)?,
+    })
+}
+
+fn version(text: &str) -> (u32, u32) {
+    let mut parts = text.split('.').map(|part| part.parse().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_extension_is_asked_for_what_it_has() {
+        let sql = |text| Extension { version: version(text), schema: "s".into() }.statements();
+        assert!(sql("1.7").contains("total_time") && !sql("1.7").contains("toplevel"));
+        assert!(sql("1.8").contains("total_exec_time") && !sql("1.8").contains("toplevel"));
+        assert!(sql("1.10").contains("toplevel") && !sql("1.10").contains("stats_since"));
+        assert!(sql("1.11").contains("minmax_stats_since"));
+    }
+}

@@ -1,0 +1,204 @@
+//! How long the server's statements took, estimated from what `pg_stat_statements` keeps of each.
+//!
+//! The calls between two looks are spread over buckets, by database. The first look says only
+//! from where to count. A statement that is forgotten between two looks, for there were too many,
+//! is counted no further than the last.
+
+pub mod kind;
+mod look;
+mod totals;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::time::{Instant, timeout};
+
+use self::look::{Extension, Key, Look, MOST};
+use self::totals::Totals;
+use super::{Failure, explain};
+use crate::collectors::STATEMENT_DURATIONS;
+use crate::latency::Interval;
+use crate::postgres::Database;
+use crate::reading::Reading;
+
+/// Statements that take part are looked through so many at a time.
+const AT_ONCE: usize = 256;
+
+/// Whose statements are left out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Excluded {
+    /// Of these databases.
+    pub databases: Vec<String>,
+    /// Of these roles.
+    pub users: Vec<String>,
+}
+
+/// Why there was no look.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    /// No answer in time.
+    #[error("no answer within {0} s")]
+    Slow(u64),
+    /// More than can be kept.
+    #[error("pg_stat_statements has more than {MOST} statements; lower pg_stat_statements.max")]
+    TooMany,
+    /// A statement failed.
+    #[error("{}", explain(.0).unwrap_or("the statement failed"))]
+    Failed(#[from] sqlx::Error),
+}
+
+/// Estimates how long one server's statements take.
+#[derive(Debug)]
+pub struct Statements {
+    database: Arc<Database>,
+    excluded: Excluded,
+    last: Option<Look>,
+    /// Whether a statement counts as a query, by its number.
+    kinds: HashMap<i64, bool>,
+    /// Whether another than poolwatch was ever seen as its role.
+    shared: bool,
+    totals: Totals,
+}
+
+impl Statements {
+    /// Looks at the statements of this database's server.
+    pub fn open(database: Arc<Database>, excluded: Excluded) -> Self {
+        Self {
+            database,
+            excluded,
+            last: None,
+            kinds: HashMap::new(),
+            shared: false,
+            totals: Totals::default(),
+        }
+    }
+
+    /// Looks once; nothing, when the extension is not there.
+    pub async fn read(&mut self) -> Result<Reading, Failure> {
+        let database = Arc::clone(&self.database);
+        let _turn = database.slow_lane().await;
+        let began = Instant::now();
+        let patience = database.patience();
+        let looked = timeout(patience, self.look()).await;
+        let Some(look) = looked.map_err(|_| Error::Slow(patience.as_secs()))?? else {
+            self.last = None;
+            return Ok(Reading::default());
+        };
+        let hints = self.hints(&look);
+        self.absorb(look).await;
+        Ok(Reading {
+            families: vec![self.totals.family(&STATEMENT_DURATIONS.tables[0])],
+            statements: self.totals.recent(began),
+            dropped: self.totals.dropped(),
+            hints,
+            took: Some(began.elapsed()),
+            ..Reading::default()
+        })
+    }
+
+    async fn look(&mut self) -> Result<Option<Look>, Failure> {
+        let mut connection = self.database.acquire().await?;
+        let Some(extension) = Extension::find(&mut connection).await? else { return Ok(None) };
+        let look = extension.look(&mut connection, &self.excluded).await?;
+        let numbers = look.numbers();
+        self.kinds.retain(|number, _| numbers.contains(number));
+        let new = numbers.into_iter().filter(|number| !self.kinds.contains_key(number));
+        let new: Vec<i64> = new.collect();
+        if !new.is_empty() {
+            self.kinds.extend(extension.kinds(&mut connection, &new).await?);
+        }
+        self.shared |= look.shared;
+        Ok(Some(look))
+    }
+
+    fn hints(&self, look: &Look) -> Vec<String> {
+        let masked = "the role does not see the statements of others, so how long they take is \
+                      not known; GRANT pg_read_all_stats TO it";
+        let shared = "others use poolwatch's role, so its own statements are among those whose \
+                      duration is estimated; give poolwatch a role of its own";
+        let hints = [(look.masked, masked), (self.shared, shared)];
+        hints.iter().filter(|(is, _)| *is).map(|(_, hint)| (*hint).to_owned()).collect()
+    }
+
+    /// Counts what ran since the last look.
+    async fn absorb(&mut self, look: Look) {
+        self.totals.expect(look.statements.values().map(|statement| &*statement.database));
+        if let Some(last) = self.last.take().filter(|last| follows(&look, last)) {
+            for (seen, key) in look.statements.keys().enumerate() {
+                if seen % AT_ONCE == AT_ONCE - 1 {
+                    tokio::task::yield_now().await;
+                }
+                if self.is_counted(&look, *key) {
+                    let interval = ran(&look, &last, *key);
+                    self.totals.add(&look.statements[key].database, &interval);
+                }
+            }
+        }
+        self.last = Some(look);
+    }
+
+    /// poolwatch's own statements are known only by a role that is nobody else's.
+    fn is_counted(&self, look: &Look, (role, _, number): Key) -> bool {
+        let own = role == look.role && !self.shared;
+        !own && self.kinds.get(&number).copied().unwrap_or(true)
+    }
+}
+
+/// Whether a look is at the same server, with the same rights, as the last. A server whose
+/// statements were all forgotten before the last look, and not then, is another.
+fn follows(look: &Look, last: &Look) -> bool {
+    let another = look.reset != last.reset && look.reset.is_some_and(|reset| reset < last.at);
+    !another && look.masked == last.masked
+}
+
+/// What ran of one statement. One that is older than the last look and was not in it was hidden
+/// then: from where to count is only known now.
+fn ran(look: &Look, last: &Look, key: Key) -> Interval {
+    let moments = &look.statements[&key].moments;
+    let earlier = last.statements.get(&key).map(|statement| &statement.moments);
+    let hidden = earlier.is_none() && moments.since.is_some_and(|since| since < last.at);
+    if hidden { Interval::default() } else { moments.since(earlier) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::look::Statement;
+    use super::*;
+    use crate::latency::Moments;
+
+    fn look(at: f64, reset: f64, statements: &[(i64, u64, Option<f64>)]) -> Look {
+        let statements = statements.iter().map(|(number, calls, since)| {
+            let moments = Moments {
+                calls: *calls,
+                total: 0.01 * *calls as f64,
+                shortest: 0.01,
+                longest: 0.01,
+                since: *since,
+                extremes_since: *since,
+                deviation: 0.0,
+            };
+            ((10, 5, *number), Statement { database: "app".into(), moments })
+        });
+        Look { at, reset: Some(reset), statements: statements.collect(), ..Look::default() }
+    }
+
+    #[test]
+    fn another_server_is_not_the_same_one_reset() {
+        let last = look(100.0, 50.0, &[]);
+        assert!(follows(&look(110.0, 50.0, &[]), &last));
+        assert!(follows(&look(110.0, 105.0, &[]), &last), "all was forgotten between");
+        assert!(!follows(&look(110.0, 20.0, &[]), &last), "a replica that took over");
+        assert!(!follows(&Look { masked: true, ..look(110.0, 50.0, &[]) }, &last));
+    }
+
+    #[test]
+    fn a_statement_that_comes_and_goes_is_counted_from_its_birth() {
+        let last = look(100.0, 50.0, &[(1, 7, Some(60.0))]);
+        let now = look(110.0, 50.0, &[(1, 9, Some(60.0)), (2, 3, Some(104.0)), (3, 8, Some(70.0))]);
+        let calls = |number| ran(&now, &last, (10, 5, number)).calls;
+        assert_eq!((calls(1), calls(2)), (2, 3));
+        assert_eq!(calls(3), 0, "it is older than the last look, and was hidden");
+        let evicted = look(110.0, 50.0, &[(1, 9, Some(101.0))]);
+        assert_eq!(ran(&evicted, &last, (10, 5, 1)).calls, 9);
+    }
+}

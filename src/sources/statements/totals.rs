@@ -1,0 +1,132 @@
+//! What was estimated since the start, and lately, by database.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::collectors::{OTHER, Table};
+use crate::latency::{Estimate, Interval};
+use crate::metric::Family;
+use crate::reading::StatementTimes;
+
+/// More databases than these are one.
+const DATABASES: usize = 100;
+/// How far back lately goes.
+const RECENT_WINDOW: Duration = Duration::from_secs(300);
+/// How often the state of then is kept.
+const RECENT_STEP: Duration = Duration::from_secs(15);
+
+/// The estimates by database.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    databases: BTreeMap<String, Total>,
+    summed: u64,
+}
+
+#[derive(Debug, Default)]
+struct Total {
+    all: Estimate,
+    past: VecDeque<(Instant, Estimate)>,
+}
+
+impl Totals {
+    /// A database is shown from when a statement of it is seen, so that nothing it runs is missed
+    /// by whoever asks for an increase.
+    pub(super) fn expect<'a>(&mut self, databases: impl Iterator<Item = &'a str>) {
+        let distinct: BTreeSet<_> = databases.collect();
+        for database in distinct {
+            self.total(database);
+            self.summed += u64::from(!self.databases.contains_key(database));
+        }
+    }
+
+    /// Adds what ran in a database.
+    pub(super) fn add(&mut self, database: &str, interval: &Interval) {
+        if interval.calls > 0 {
+            self.total(database).all.add(interval);
+        }
+    }
+
+    fn total(&mut self, database: &str) -> &mut Total {
+        let full = self.databases.len() >= DATABASES && !self.databases.contains_key(database);
+        let name = if full { OTHER } else { database };
+        if !self.databases.contains_key(name) {
+            self.databases.insert(name.to_owned(), Total::default());
+        }
+        self.databases.get_mut(name).expect("it is there now")
+    }
+
+    pub(super) fn family(&self, table: &Table) -> Family {
+        let column = &table.columns[0];
+        let mut family = Family::new(column.kind, table.family(column), column.help);
+        for (database, total) in &self.databases {
+            family.durations(&[("datname", database)], &total.all.histogram());
+        }
+        family
+    }
+
+    /// What ran in the last five minutes, where anything did.
+    pub(super) fn recent(&mut self, now: Instant) -> Vec<StatementTimes> {
+        let databases = self.databases.iter_mut();
+        let recent = databases.map(|(database, total)| StatementTimes {
+            database: database.clone(),
+            recent: total.recent(now),
+        });
+        recent.filter(|times| times.recent.calls() > 0).collect()
+    }
+
+    /// How many databases were not shown by themselves, look by look.
+    pub(super) fn dropped(&self) -> u64 {
+        self.summed
+    }
+}
+
+impl Total {
+    fn recent(&mut self, now: Instant) -> Estimate {
+        while self.past.len() > 1 && self.past[1].0 + RECENT_WINDOW <= now {
+            self.past.pop_front();
+        }
+        let before = self.past.front().map_or_else(Estimate::default, |(_, then)| then.clone());
+        if self.past.back().is_none_or(|(at, _)| *at + RECENT_STEP <= now) {
+            self.past.push_back((now, self.all.clone()));
+        }
+        self.all.since(&before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collectors::STATEMENT_DURATIONS;
+
+    fn calls(calls: u64) -> Interval {
+        let sum = 0.01 * calls as f64;
+        Interval { calls, sum, lowest: 0.01, highest: 0.01, ..Interval::default() }
+    }
+
+    #[test]
+    fn databases_are_bounded_and_none_is_lost() {
+        let mut totals = Totals::default();
+        for number in 0..2 * DATABASES {
+            totals.add(&format!("d{number}"), &calls(1));
+        }
+        assert_eq!(totals.family(&STATEMENT_DURATIONS.tables[0]).len(), DATABASES + 1);
+        let recent = totals.recent(Instant::now());
+        assert_eq!(recent.iter().map(|times| times.recent.calls()).sum::<u64>(), 200);
+    }
+
+    #[test]
+    fn lately_is_five_minutes() {
+        let (mut totals, start) = (Totals::default(), Instant::now());
+        let mut after = |seconds, ran| {
+            totals.add("app", &calls(ran));
+            let recent = totals.recent(start + Duration::from_secs(seconds));
+            recent.first().map_or(0, |times| times.recent.calls())
+        };
+        assert_eq!(after(0, 4), 4);
+        assert_eq!(after(100, 3), 3, "what the first look found is not of these five minutes");
+        assert_eq!(after(400, 2), 2);
+        assert_eq!(after(1000, 0), 0);
+    }
+}

@@ -1,0 +1,125 @@
+//! The estimate of how long statements take, against a server whose statements take a known time.
+
+use std::fmt::Write as _;
+use std::thread;
+
+use poolwatch::demo::Cluster;
+
+use crate::support::{Daemon, Metrics, eventually};
+
+const FAMILY: &str = "db_statement_duration_estimated_seconds";
+const APP: &[(&str, &str)] = &[("datname", "app")];
+const SESSIONS: usize = 6;
+
+fn cluster() -> Cluster {
+    let cluster = Cluster::builder().start().unwrap();
+    cluster
+        .sql(
+            "CREATE DATABASE app; CREATE EXTENSION pg_stat_statements;
+             CREATE ROLE watcher LOGIN; GRANT pg_monitor TO watcher",
+        )
+        .unwrap();
+    cluster
+}
+
+fn daemon(cluster: &Cluster) -> Daemon {
+    Daemon::with_settings(&format!(
+        "databases: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n\
+         sampling: {{statements: 1s}}\n",
+        cluster.url_as("watcher", "postgres")
+    ))
+    .start()
+}
+
+/// Seconds that one session's statements sleep: of one a slope, of one two humps, and of one much
+/// the same. None is near 100 ms.
+fn sleeps(session: usize) -> Vec<(&'static str, f64)> {
+    let slope = (0..20).map(|step| 0.011 + 0.01 * f64::from(step));
+    let humps = (0..20).map(|step| if step % 5 == 0 { 0.22 } else { 0.012 });
+    let same = (0..60).map(|step| 0.004 + 0.0001 * f64::from(step));
+    let all = slope.map(|seconds| ("", seconds));
+    let all = all.chain(humps.map(|seconds| (", 1", seconds)));
+    let mut all: Vec<_> = all.chain(same.map(|seconds| (", 1, 1", seconds))).collect();
+    let length = all.len();
+    all.rotate_left(session * length / SESSIONS);
+    all
+}
+
+/// Runs what a session sleeps, between transaction control and pings that are not to count.
+fn run(cluster: &Cluster, session: usize) {
+    let mut text = "SELECT 1; BEGIN; SET LOCAL work_mem = '1MB'; COMMIT;\n".to_owned();
+    for (more, seconds) in sleeps(session) {
+        writeln!(text, "SELECT pg_sleep({seconds}){more};").unwrap();
+    }
+    cluster.sql_in("app", &text).unwrap();
+}
+
+fn count(metrics: &Metrics) -> Option<f64> {
+    metrics.value(&format!("{FAMILY}_count"), APP)
+}
+
+fn share_above(metrics: &Metrics, bound: &str) -> f64 {
+    let labels = [("datname", "app"), ("le", bound)];
+    let below = metrics.value(&format!("{FAMILY}_bucket"), &labels).unwrap();
+    1.0 - below / count(metrics).unwrap()
+}
+
+#[test]
+fn shares_are_those_of_known_durations() {
+    let cluster = cluster();
+    cluster.sql_in("app", "SELECT pg_sleep(0.5)").unwrap();
+    let daemon = daemon(&cluster);
+    eventually(|| count(&daemon.metrics()) == Some(0.0));
+    let cluster = &cluster;
+    thread::scope(|scope| {
+        (0..SESSIONS).for_each(|session| drop(scope.spawn(move || run(cluster, session))));
+    });
+    let all: Vec<f64> = (0..SESSIONS).flat_map(sleeps).map(|(_, seconds)| seconds).collect();
+    let ran = all.len() as f64;
+    eventually(|| count(&daemon.metrics()) == Some(ran));
+    let metrics = daemon.metrics();
+    for (bound, seconds) in [("0.1", 0.1), ("0.2", 0.2), ("1", 1.0)] {
+        let truth = all.iter().filter(|slept| **slept > seconds).count() as f64 / ran;
+        let apart = 100.0 * (share_above(&metrics, bound) - truth);
+        assert!(apart.abs() < 1.0, "above {bound} s: {apart:+.2} points from {truth}");
+    }
+    let sum = metrics.value(&format!("{FAMILY}_sum"), APP).unwrap();
+    let slept: f64 = all.iter().sum();
+    assert!((slept..1.2 * slept).contains(&sum), "{sum} s of {slept} s");
+    let body = daemon.get("/health/detailed").json();
+    let latency = body["estimated_statement_latency"].as_array().unwrap();
+    let app = latency.iter().find(|one| one["datname"] == "app").unwrap();
+    let p95 = app["p95_seconds"].as_f64().unwrap();
+    assert!((0.17..0.24).contains(&p95), "{body}");
+}
+
+#[test]
+fn what_is_forgotten_is_counted_on_and_what_failed_is_not() {
+    let cluster = cluster();
+    let daemon = daemon(&cluster);
+    cluster.sql_in("app", "SELECT pg_sleep(0.02), 1").unwrap();
+    eventually(|| count(&daemon.metrics()).is_some());
+    let before = count(&daemon.metrics()).unwrap();
+    let twice = "SELECT pg_sleep(0.15); SELECT pg_sleep(0.3);";
+    cluster.sql_in("app", twice).unwrap();
+    eventually(|| count(&daemon.metrics()) == Some(before + 2.0));
+    cluster.sql("SELECT pg_stat_statements_reset()").unwrap();
+    cluster.sql_in("app", "SET statement_timeout = 200; SELECT pg_sleep(5)").unwrap_err();
+    cluster.sql_in("app", twice).unwrap();
+    eventually(|| count(&daemon.metrics()) == Some(before + 4.0));
+    let metrics = daemon.metrics();
+    let above = share_above(&metrics, "0.2") * count(&metrics).unwrap();
+    assert!((above - 2.0).abs() < 0.01, "two of four took 0.3 s, not {above}");
+}
+
+#[test]
+fn a_role_that_may_not_see_is_told_so() {
+    let cluster = cluster();
+    cluster.sql("CREATE ROLE blind LOGIN").unwrap();
+    cluster.sql_in("app", "SELECT pg_sleep(0.01)").unwrap();
+    let mut check = crate::support::poolwatch();
+    let output =
+        check.arg("check").env("DATABASE_URL", cluster.url_as("blind", "postgres")).output();
+    let said = String::from_utf8(output.unwrap().stdout).unwrap();
+    assert!(said.contains("GRANT pg_read_all_stats"), "{said}");
+}
