@@ -9,6 +9,7 @@ const SMALLEST: f64 = 1e-300;
 
 /// A beta distribution over durations from `lowest` to `highest` seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(clippy::struct_field_names, reason = "the parameters are called so")]
 pub(super) struct Beta {
     lowest: f64,
     highest: f64,

@@ -43,7 +43,7 @@ impl Moments {
     ///
     /// With c calls, total T and deviation d before (0) and now (1), n = c₁ − c₀ and the mean
     /// m = (T₁ − T₀)/n, the squares are d₁²c₁ − d₀²c₀ − (m − T₀/c₀)² c₀n/c₁: the parallel axis
-    /// theorem, as in Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
+    /// theorem, as in Chan, Golub and `LeVeque`, "Updating formulae and a pairwise algorithm for
     /// computing sample variances" (1979), solved for the second sample.
     pub fn since(&self, earlier: Option<&Self>) -> Interval {
         let none = Self::default();
