@@ -1,0 +1,57 @@
+// Asks Prometheus what a dashboard asks, as Grafana would.
+const given = new URLSearchParams(location.search);
+const END = +given.get('end') || Math.floor(Date.now() / 1000);
+const SECONDS = +given.get('range');
+const STEP = Math.max(1, Math.ceil(SECONDS / 500));
+
+export const range = { from: END - SECONDS, to: END };
+
+async function ask(path, query) {
+  const answer = await (await fetch(`${given.get('prometheus')}/api/v1/${path}?${new URLSearchParams(query)}`)).json();
+  if (answer.status !== 'success') throw new Error(answer.error);
+  return answer.data;
+}
+
+/** Every variable is All, which is how the dashboards open. */
+function filledIn(expr) {
+  return expr
+    .replaceAll('$__rate_interval', given.get('rate'))
+    .replaceAll('$__interval', `${STEP}s`)
+    .replaceAll('$__range', `${SECONDS}s`)
+    .replace(/\$\{?\w+\}?/g, '.+');
+}
+
+function legend(format, labels) {
+  return format.replace(/\{\{\s*(\w+)\s*\}\}/g, (_, label) => labels[label] ?? '').trim() || 'Value';
+}
+
+function number(text) {
+  const value = { '+Inf': Infinity, '-Inf': -Infinity }[text] ?? +text;
+  return Number.isNaN(value) ? null : value;
+}
+
+/** The series of a panel; where one has no point, there is a gap. */
+export async function seriesOf(panel) {
+  const found = [];
+  for (const target of panel.targets ?? []) {
+    const query = { query: filledIn(target.expr) };
+    const data = target.instant
+      ? await ask('query', { ...query, time: range.to })
+      : await ask('query_range', { ...query, start: range.from, end: range.to, step: STEP });
+    for (const one of data.result) {
+      const points = new Map((one.values ?? [one.value]).map(([at, value]) => [+at, number(value)]));
+      const times = target.instant ? [...points.keys()] : every(STEP);
+      found.push({
+        name: legend(target.legendFormat, one.metric),
+        labels: one.metric,
+        times: times.map((at) => at * 1000),
+        values: times.map((at) => points.get(at) ?? null),
+      });
+    }
+  }
+  return found;
+}
+
+function every(step) {
+  return Array.from({ length: Math.floor(SECONDS / step) + 1 }, (_, i) => range.from + i * step);
+}
