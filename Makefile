@@ -1,13 +1,14 @@
 # make demo and make test need a Debian or Ubuntu with Rust; what else they need, they install.
 
-.PHONY: help test demo check install clean
+.PHONY: help test demo check dashboards install clean
 
 help:
-	@echo 'make demo     an application, its database and poolwatch over both, until Ctrl-C'
-	@echo 'make test     all tests'
-	@echo 'make check    what CI runs: the tests, the lints, the documentation'
-	@echo 'make install  what the above need, as Debian packages'
-	@echo 'make clean    forget what was built'
+	@echo 'make demo        an application, its database and poolwatch over both, until Ctrl-C'
+	@echo 'make test        all tests'
+	@echo 'make check       what CI runs: the tests, the lints, the documentation'
+	@echo 'make dashboards  the dashboards and alerts proven and rendered on live data: ten minutes, and npm'
+	@echo 'make install     what the above need, as Debian packages'
+	@echo 'make clean       forget what was built'
 
 test:
 	tools/install
@@ -20,6 +21,11 @@ demo:
 
 check:
 	.ci/run
+
+dashboards:
+	tools/install
+	cargo build
+	dashboards/live
 
 install:
 	tools/install

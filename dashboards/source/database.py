@@ -30,7 +30,7 @@ NOW = [
          ["DatabaseCpuAboveScale", "DatabaseCpuHigh"], decimals=0, min=0),
     stat("Idle in transaction", "The oldest transaction that is open and does nothing.",
          'max(pg_stat_activity_max_tx_duration{@database, state=~"idle in transaction.*"})', "s", ["IdleInTransaction"]),
-    stat("Waiting for a lock", "The age of the oldest transaction that waits for a lock.",
+    stat("Lock wait", "The age of the oldest transaction that waits for a lock.",
          'max(pg_stat_activity_max_tx_duration{@database, wait_event_type="Lock"}) or vector(0)', "s", ["LockWait"], width=3),
     stat("Data", "The size of all databases.", "max(sum without (datname) (pg_database_size_bytes{@}))", "decbytes",
          ["DatabaseSizeAboveScale"], width=3),
@@ -42,7 +42,8 @@ CONNECTIONS = [
           ["DatabaseConnectionsHigh", "DatabaseConnectionsExhausted"], width=16, height=9, max=1),
     firing("Database.*|Cache.*|Deadlocks|Idle.*|Long.*|Lock.*|Replication.*|Wal.*|Transaction.*|Dead.*|Checkpoints.*"),
     lines("Sessions by state", "What the sessions do. Idle in transaction holds locks and helps nobody.",
-          ("sum by (state) (pg_stat_activity_count{@database})", "{{state}}"), "short", stack=True, decimals=0),
+          ("sum by (state) (pg_stat_activity_count{@database}) > 0", "{{state}}"), "short", stack=True, decimals=0,
+          colors={"active": "green", "idle": "blue", "idle in transaction": "orange", "idle in transaction (aborted)": "red"}),
     lines("Sessions by application", "Who holds the connections, by application_name.",
           ('topk(10, sum by (application_name) (pg_stat_activity_count{@database, application_name!=""}))',
            "{{application_name}}"), "short", stack=True, decimals=0),
@@ -61,7 +62,7 @@ BLOCKING = [
     lines("Longest transaction", "The age of the oldest transaction at work, dumps and index builds left out.",
           (longest('state="active", backend_type=~"client backend|", application_name!~"(pg_dump|pg_restore|poolwatch).*"'),
            "{{datname}}"), "s", ["LongTransaction"]),
-    lines("Locks held", "Locks by mode.", ("sum by (mode) (pg_locks_count{@database})", "{{mode}}"), "short", width=12, decimals=0),
+    lines("Locks held", "Locks by mode.", ("sum by (mode) (pg_locks_count{@database}) > 0", "{{mode}}"), "short", width=12, decimals=0),
     lines("Deadlocks in 15 minutes", "Deadlocks the server broke.",
           ("increase(pg_stat_database_deadlocks{@database}[15m])", "{{datname}}"), "short", ["Deadlocks"], width=12),
 ]
@@ -81,11 +82,11 @@ BUSY = [
 ]
 
 WRITING = [
-    lines("Checkpoints", "Checkpoints an hour: on time, and forced because WAL filled up.",
-          [("3600 * (rate(pg_stat_checkpointer_num_timed_total{@}[$__rate_interval]) "
-            "or rate(pg_stat_bgwriter_checkpoints_timed_total{@}[$__rate_interval]))", "{{instance}} on time"),
-           ("3600 * (rate(pg_stat_checkpointer_num_requested_total{@}[$__rate_interval]) "
-            "or rate(pg_stat_bgwriter_checkpoints_req_total{@}[$__rate_interval]))", "{{instance}} forced")], "short"),
+    lines("Checkpoints in an hour", "Checkpoints in the hour before: on time, and forced because WAL filled up.",
+          [("increase(pg_stat_checkpointer_num_timed_total{@}[1h]) "
+            "or increase(pg_stat_bgwriter_checkpoints_timed_total{@}[1h])", "{{instance}} on time"),
+           ("increase(pg_stat_checkpointer_num_requested_total{@}[1h]) "
+            "or increase(pg_stat_bgwriter_checkpoints_req_total{@}[1h])", "{{instance}} forced")], "short", decimals=0),
     lines("WAL on disk", "The size of pg_wal. It grows when a slot or the archiver falls behind.",
           ("pg_wal_size_bytes{@}", "{{instance}} {{server}}"), "bytes"),
     lines("WAL archived", "Segments a second archived, and failures.",

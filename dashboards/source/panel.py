@@ -10,10 +10,12 @@ from . import alerts as rules
 ALERTS = rules.read()
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 CHOSEN = 'job=~"$job", instance=~"$instance"'
-SCOPES = {"@pool": CHOSEN + ', pool=~"$pool"', "@database": CHOSEN + ', datname=~"$database"', "@": CHOSEN}
+# poolwatch's own pool of two would stand beside the application's; its place is the dashboard of poolwatch itself.
+SCOPES = {"@pool": CHOSEN + ', pool=~"$pool", pool!="poolwatch"', "@database": CHOSEN + ', datname=~"$database", datname!~"template.*"', "@": CHOSEN}
 COLORS = {"info": "blue", "warning": "orange", "critical": "red"}
 # The one that is judged first, so that it heads the legend.
 QUANTILES = (0.95, "p95"), (0.99, "p99"), (0.5, "p50")
+SEVERITIES = {"critical": "✗ critical", "warning": "! warning", "info": "i info"}
 STATUS = ("✓", "green"), ("!", "orange"), ("✗", "red")
 
 
@@ -73,7 +75,7 @@ def panel(kind, title, description, targets, unit, alerts=(), width=8, height=8,
             "defaults": {
                 "unit": unit,
                 "thresholds": thresholds(alerts),
-                "color": {"mode": "palette-classic" if kind == "timeseries" else "thresholds"},
+                "color": {"mode": "palette-classic-by-name" if kind == "timeseries" else "thresholds"},
                 **({"custom": config["custom"]} if "custom" in config else {}),
                 **config.get("defaults", {}),
             },
@@ -107,7 +109,7 @@ def stat(title, description, expr, unit, alerts=(), legend="", words=None, width
     return panel("stat", title, description, [(expr, legend)], unit, alerts, width, height, defaults=defaults, options=options)
 
 
-def lines(title, description, targets, unit, alerts=(), width=8, height=8, stack=False, dashed=None, **defaults):
+def lines(title, description, targets, unit, alerts=(), width=8, height=8, stack=False, dashed=None, colors=None, **defaults):
     """Figures over time, the alerts' thresholds drawn across. Quantiles differ by the style of their lines."""
     if isinstance(targets, tuple):
         targets = [targets]
@@ -115,7 +117,7 @@ def lines(title, description, targets, unit, alerts=(), width=8, height=8, stack
     custom = {
         "drawStyle": "line",
         "lineWidth": 1,
-        "fillOpacity": 30 if stack else 5,
+        "fillOpacity": 30 if stack else 0,
         "showPoints": "never",
         "spanNulls": False,
         "stacking": {"mode": "normal" if stack else "none", "group": "A"},
@@ -142,8 +144,17 @@ def lines(title, description, targets, unit, alerts=(), width=8, height=8, stack
             {"id": "custom.stacking", "value": {"mode": "none", "group": "limit"}},
         ]
         overrides.append(outline)
+    for name, color in (colors or {}).items():
+        overrides.append({
+            "matcher": {"id": "byName", "options": name},
+            "properties": [{"id": "color", "value": {"mode": "fixed", "fixedColor": color}}],
+        })
     options = {
-        "legend": {"displayMode": "table", "placement": "bottom", "showLegend": True, "calcs": ["lastNotNull", "max"]},
+        "legend": (
+            {"displayMode": "table", "placement": "right", "showLegend": True, "calcs": ["lastNotNull", "max"]}
+            if width >= 16
+            else {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []}
+        ),
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
     return panel(
@@ -169,15 +180,30 @@ def heatmap(title, description, metric, scope="@pool", width=12, height=8):
     return panel("heatmap", title, description, [(expr, "{{le}}")], "s", (), width, height, options=options)
 
 
-def table(title, description, expr, unit, columns, width=8, height=8, value=None, words=None):
-    """Rows now. `columns` names the labels shown, in order; `value` the column of the figure, if it says anything."""
+def table(title, description, expr, unit, columns, width=8, height=8, value=None, words=None, wide=None):
+    """Rows now. `columns` names the labels shown, in order; `value` the column of the figure, if it says anything.
+
+    `wide` is the one column that takes what room there is.
+    """
+    # Grafana would give a query id, which looks like a number, the unit of the figure.
+    overrides = [
+        {"matcher": {"id": "byName", "options": title}, "properties": [{"id": "unit", "value": "string"}]}
+        for title in columns.values()
+    ]
     columns = list(columns.items()) + ([("Value", value)] if value else [])
-    overrides = []
+    if wide:
+        overrides += [
+            {"matcher": {"id": "byName", "options": title}, "properties": [{"id": "custom.width", "value": 108}]}
+            for _, title in columns if title != wide
+        ]
     for label, mapped in (words or {}).items():
-        mapping = {k: {"index": i, "text": v} for i, (k, v) in enumerate(mapped.items())}
+        mapping = {k: {"index": i, "text": v, "color": COLORS[k]} for i, (k, v) in enumerate(mapped.items())}
         overrides.append({
             "matcher": {"id": "byName", "options": label},
-            "properties": [{"id": "mappings", "value": [{"type": "value", "options": mapping}]}],
+            "properties": [
+                {"id": "mappings", "value": [{"type": "value", "options": mapping}]},
+                {"id": "custom.cellOptions", "value": {"type": "color-text"}},
+            ],
         })
     return {
         **panel(
@@ -207,8 +233,8 @@ def firing(names, width=8, height=9):
         "Which alerts are firing?",
         "Alerts as Prometheus holds them; the runbook of each is docs/runbooks.md under its name.",
         expr, "short",
-        {"alertname": "alert", "severity": "severity", "pool": "pool", "datname": "database", "instance": "instance"},
-        width, height, words={"severity": {"critical": "✗ critical", "warning": "! warning", "info": "i info"}},
+        {"severity": "severity", "alertname": "alert", "pool": "pool", "datname": "database", "instance": "instance"},
+        width, height, words={"severity": SEVERITIES},
     )
 
 
@@ -223,8 +249,8 @@ def variable(name, label, query):
 VARIABLES = {
     "job": variable("job", "Job", "label_values(poolwatch_build_info, job)"),
     "instance": variable("instance", "Instance", 'label_values(poolwatch_build_info{job=~"$job"}, instance)'),
-    "pool": variable("pool", "Pool", expand("label_values(db_pool_info{@}, pool)")),
-    "database": variable("database", "Database", expand("label_values(pg_stat_database_numbackends{@}, datname)")),
+    "pool": variable("pool", "Pool", expand('label_values(db_pool_info{@, pool!="poolwatch"}, pool)')),
+    "database": variable("database", "Database", expand('label_values(pg_stat_database_numbackends{@, datname!~"template.*"}, datname)')),
 }
 
 
@@ -243,11 +269,14 @@ ANNOTATIONS = [
 ]
 
 
-def dashboard(uid, title, description, rows, variables=()):
-    """The frame: rows of panels laid out from left to right, 24 columns wide."""
+def dashboard(uid, title, description, rows, variables=(), collapsed=()):
+    """The frame: rows of panels laid out from left to right, 24 columns wide. The last rows may be collapsed."""
     panels, y = [], 0
-    for question, members in rows:
-        panels.append({"type": "row", "title": question, "collapsed": False, "panels": [], "gridPos": {"h": 1, "w": 24, "x": 0, "y": y}})
+    for question, members in (*rows, *collapsed):
+        row = {"type": "row", "title": question, "collapsed": False, "panels": [], "gridPos": {"h": 1, "w": 24, "x": 0, "y": y}}
+        panels.append(row)
+        if (question, members) in collapsed:
+            row.update(collapsed=True, panels=members)
         y, x, tallest = y + 1, 0, 0
         for member in members:
             place = member["gridPos"]
@@ -255,9 +284,10 @@ def dashboard(uid, title, description, rows, variables=()):
                 y, x, tallest = y + tallest, 0, 0
             place.update(x=x, y=y)
             x, tallest = x + place["w"], max(tallest, place["h"])
-            panels.append(member)
+            if not row["collapsed"]:
+                panels.append(member)
         y += tallest
-    for number, member in enumerate(panels, 1):
+    for number, member in enumerate((one for member in panels for one in (member, *member.get("panels", ()))), 1):
         member["id"] = number
     return {
         "id": None,

@@ -1,6 +1,6 @@
 """Pools: is one about to run out, and why?"""
 
-from .panel import dashboard, firing, heatmap, lines, quantiles, stat, table
+from .panel import SEVERITIES, dashboard, firing, heatmap, lines, quantiles, stat, table
 
 NOW = [
     stat("Status", "The status of each pool, judged on its busiest worker: healthy below 75 %, critical above 90 %.",
@@ -13,7 +13,7 @@ NOW = [
          ["PoolUtilizationWarning", "PoolUtilizationCritical"], "{{pool}}", width=6, decimals=0, min=0, max=1),
     stat("Callers waiting", "Callers waiting for a connection now, in all pools.",
          "sum(db_pool_pending{@pool})", "short", ["PoolExhausted"], width=3, decimals=0),
-    stat("Timed out, 5 min", "Callers who got no connection in the last 5 minutes.",
+    stat("Timed out", "Callers who got no connection in the last 5 minutes.",
          "sum(increase(db_pool_acquire_timeouts_total{@pool}[5m]))", "short", ["PoolAcquireTimeouts"], width=3, decimals=0),
     stat("Wait p95", "The p95 of getting a connection, in the slowest pool.",
          "max(histogram_quantile(0.95, sum by (le, pool) (rate(db_pool_acquire_duration_seconds_bucket{@pool}[$__rate_interval]))))",
@@ -40,14 +40,15 @@ RUN_OUT = [
 ADVICE = [
     table("What poolwatch advises", "What is wrong by rule and subject. /health/detailed says what to do about each.",
           '''poolwatch_advice{@} == 1 or on () label_replace(vector(0), "rule", "✓ nothing", "", "")''', "short",
-          {"rule": "rule", "severity": "severity", "subject": "subject", "instance": "instance"}, width=24, height=5,
-          words={"severity": {"critical": "✗ critical", "warning": "! warning", "info": "i info"}}),
+          {"severity": "severity", "rule": "rule", "subject": "subject", "instance": "instance"}, width=24, height=5,
+          words={"severity": SEVERITIES}),
 ]
 
 HOLD = [
-    lines("Connections", "What the pools hold: taken by the application, and resting. The dashed line is the most they may open.",
-          [("sum(db_pool_checked_out{@pool})", "checked out"), ("sum(db_pool_checked_in{@pool})", "resting"),
-           ("sum(db_pool_capacity{@pool})", "capacity")], "short", stack=True, dashed="capacity", decimals=0),
+    lines("Connections taken", "Connections which the application has checked out, of all workers together. The dashed "
+          "line is the most the pool may open.",
+          [("sum by (pool) (db_pool_checked_out{@pool})", "{{pool}}"),
+           ("sum by (pool) (db_pool_capacity{@pool})", "{{pool}} capacity")], "short", dashed="/ capacity$/", decimals=0),
     lines("Held for", "How long callers keep a connection, from getting it to returning it.",
           quantiles("db_pool_hold_duration_seconds", "pool"), "s", ["HoldTimeHigh"]),
     lines("Held longest now", "The age of the oldest checkout. A line that climbs without end is a connection nobody returns.",
@@ -68,10 +69,10 @@ SIZE = [
     lines("Connections opened", "New connections a second, and those thrown away as broken.",
           [("sum by (pool) (rate(db_pool_connections_opened_total{@pool}[$__rate_interval]))", "{{pool}} opened"),
            ("sum by (pool) (rate(db_pool_connections_invalidated_total{@pool}[$__rate_interval]))", "{{pool}} broken")], "ops"),
-    lines("Busiest worker against all", "How far the busiest worker stands above the whole pool. A wide gap means work "
-          "is spread unevenly, and a larger pool will not help.",
-          [("max by (pool) (db_pool_busiest_worker_utilization_ratio{@pool})", "{{pool}} busiest"),
-           ("max by (pool) (db_pool_utilization_ratio{@pool})", "{{pool}} all")], "percentunit", dashed="/ all$/", max=1),
+    lines("Busiest worker above the others", "How far the busiest worker stands above the whole pool. A wide gap means "
+          "work is spread unevenly, and a larger pool will not help.",
+          ("max by (pool) (db_pool_busiest_worker_utilization_ratio{@pool} - db_pool_utilization_ratio{@pool})", "{{pool}}"),
+          "percentunit", max=1),
     lines("Workers", "Worker processes whose pools are summed. A step down is a worker that died or was stopped.",
           ("sum by (pool) (db_pool_workers{@pool})", "{{pool}}"), "short", decimals=0),
     lines("Pools against the server", "The share of the server's connections which the pools may open together. Above "

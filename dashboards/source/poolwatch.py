@@ -18,38 +18,46 @@ NOW = [
 ]
 
 SEES = [
-    lines("Sources up", "1 while a source is read, 0 while it is not.",
-          ("min by (source) (poolwatch_source_up{@})", "{{source}}"), "short", ["PoolwatchSourceFailing"], width=16, height=9,
+    lines("Sources up", "1 while a source is read, 0 while it is not. Those that fail are named.",
+          ('''min by (source) (poolwatch_source_up{@} == 0)
+              or label_replace(max(poolwatch_source_up{@}), "source", "all others", "", "")''', "{{source}}"), "short", ["PoolwatchSourceFailing"], width=16, height=9,
           decimals=0, max=1),
     firing("Poolwatch.*"),
     lines("Failures", "Readings a second that did not come.",
-          ("sum by (source) (rate(poolwatch_source_failures_total{@}[$__rate_interval]))", "{{source}}"), "ops"),
-    lines("Last read", "How long ago each source was last read.",
-          ("max by (source) (time() - poolwatch_source_last_success_timestamp_seconds{@})", "{{source}}"), "s",
+          ('''sum by (source) (rate(poolwatch_source_failures_total{@}[$__rate_interval])) > 0
+              or on () label_replace(vector(0), "source", "none", "", "")''', "{{source}}"), "ops"),
+    lines("Last read", "How long ago the three sources were read whose reading is the oldest. Sizes are read every 5 minutes.",
+          ("topk(3, max by (source) (time() - poolwatch_source_last_success_timestamp_seconds{@}))", "{{source}}"), "s",
           ["PoolwatchSourceStale"]),
-    lines("A reading takes", "How long the last reading of each source took.",
-          ("max by (source) (poolwatch_source_read_duration_seconds{@})", "{{source}}"), "s"),
+    lines("A reading takes", "How long the last reading took, of the three sources that take longest.",
+          ("topk(3, max by (source) (poolwatch_source_read_duration_seconds{@}))", "{{source}}"), "s"),
 ]
 
 LEFT_OUT = [
     lines("Reports of workers", "Reports a second. They stop when the workers die or cannot reach the socket.",
           ("sum by (instance) (rate(poolwatch_reports_total{@}[$__rate_interval]))", "{{instance}}"), "ops"),
     lines("Reports rejected", "Reports a second that could not be used, by reason.",
-          ('''sum by (reason) (rate(poolwatch_reports_rejected_total{@}[$__rate_interval]))
+          ('''sum by (reason) (rate(poolwatch_reports_rejected_total{@}[$__rate_interval])) > 0
               or on () label_replace(vector(0), "reason", "none", "", "")''', "{{reason}}"), "ops"),
-    lines("Series dropped", "Series a second left out because a limit was reached.",
-          ("sum by (instance) (rate(poolwatch_series_dropped_total{@}[$__rate_interval]))", "{{instance}}"), "ops"),
+    lines("Series dropped", "Series a second left out: omitted beyond a limit or because they repeat another, and summed "
+          "under other, which is as intended.",
+          ("sum by (reason) (rate(poolwatch_series_dropped_total{@}[$__rate_interval]))", "{{reason}}"), "ops"),
 ]
 
 COST = [
     lines("Memory", "Resident memory.", ("process_resident_memory_bytes{@}", "{{instance}}"), "bytes"),
     lines("CPU", "The share of one core.", ("rate(process_cpu_seconds_total{@}[$__rate_interval])", "{{instance}}"),
           "percentunit"),
+    lines("Own connections", "poolwatch keeps two connections to each database. Its own readings wait for one another; slow "
+          "statistics go one at a time.",
+          [('sum by (instance) (avg_over_time(db_pool_checked_out{@, pool="poolwatch"}[$__rate_interval]))', "{{instance}} taken"),
+           ('sum by (instance) (avg_over_time(db_pool_pending{@, pool="poolwatch"}[$__rate_interval]))', "{{instance}} waiting")],
+          "short"),
     lines("Open files", "Open file descriptors.", ("process_open_fds{@}", "{{instance}}"), "short", decimals=0),
     lines("A scrape takes", "How long Prometheus waits for /metrics.", ("scrape_duration_seconds{@}", "{{instance}}"), "s"),
-    lines("Series", "Series of each scrape.", ("scrape_samples_scraped{@}", "{{instance}}"), "short", decimals=0),
+    lines("Series", "Series of each scrape.", ("scrape_samples_scraped{@}", "{{instance}}"), "short"),
     table("Versions", "Which version runs where.", "sum by (instance, version) (poolwatch_build_info{@})", "short",
-          {"instance": "instance", "version": "version"}),
+          {"instance": "instance", "version": "version"}, width=24, height=4),
 ]
 
 DASHBOARD = dashboard(

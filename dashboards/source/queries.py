@@ -38,6 +38,9 @@ WHERE = [
     lines("SELECT 1", "poolwatch's own probe: the way to the server and nothing else.",
           [(f"histogram_quantile({q}, sum by (le, instance) (rate(db_probe_duration_seconds_bucket{{@}}[$__rate_interval])))",
             f"{{{{instance}}}} {p}") for q, p in QUANTILES], "s", ["ProbeLatencyHigh"]),
+]
+
+LOGGED = [
     lines("Logged as slow", "Statements over a second a minute, counted in the server's log.",
           ('''60 * sum by (datname) (rate(db_statement_duration_seconds_count{@database}[$__rate_interval])
                - ignoring (le) rate(db_statement_duration_seconds_bucket{@database, le=~"1|1[.]0"}[$__rate_interval]))''',
@@ -46,18 +49,29 @@ WHERE = [
           quantiles("db_statement_duration_seconds", "datname", "@database"), "s", width=12),
 ]
 
-TIME = "sum by (datname, user, queryid) (rate(pg_stat_statements_seconds_total{@database}[$__rate_interval]))"
-CALLS = "sum by (datname, user, queryid) (rate(pg_stat_statements_calls_total{@database}[$__rate_interval]))"
-STATEMENT = {"queryid": "query id", "datname": "database", "user": "user"}
+TIME = 'sum by (datname, user, queryid) (rate(pg_stat_statements_seconds_total{@database, user!="poolwatch"}[$__rate_interval]))'
+CALLS = 'sum by (datname, user, queryid) (rate(pg_stat_statements_calls_total{@database, user!="poolwatch"}[$__rate_interval]))'
+STATEMENT = {"query": "statement", "queryid": "query id", "datname": "database", "user": "user"}
+TEXT = ("Those of the role poolwatch are left out. The text is there with collectors.stat_statements.include_query; else SELECT query FROM pg_stat_statements "
+        "WHERE queryid = …")
+
+
+def top(figure):
+    """The ten highest, with the statement's text where poolwatch was asked for it."""
+    text = "topk by (queryid) (1, pg_stat_statements_query_id{@})"
+    return f"topk(10, {figure}) * on (queryid) group_left (query) {text} or on (datname, user, queryid) topk(10, {figure})"
+
+
+def statements(title, description, figure, unit, value, width):
+    return table(title, f"{description} {TEXT}.", top(figure), unit, STATEMENT, value=value, height=10, width=width, wide="statement")
+
 
 WHICH = [
-    table("Statements that cost the most", "Seconds the server spends a second on each statement. The text is found by "
-          "SELECT query FROM pg_stat_statements WHERE queryid = ….",
-          f"topk(10, {TIME})", "s", STATEMENT, value="time a second", height=10),
-    table("Statements slowest on average", "Mean time of a call.", f"topk(10, {TIME} / ({CALLS} > 0))", "s", STATEMENT,
-          value="mean time", height=10),
-    table("Statements called most", "Calls a second. Many calls of a fast statement are often N+1.",
-          f"topk(10, {CALLS})", "ops", STATEMENT, value="calls a second", height=10),
+    statements("Statements that cost the most", "Seconds the server spends a second on each statement.", TIME, "s",
+               "time a second", 24),
+    statements("Statements slowest on average", "Mean time of a call.", f"{TIME} / ({CALLS} > 0)", "s", "mean time", 12),
+    statements("Statements called most", "Calls a second. Many calls of a fast statement are often N+1.", CALLS, "ops",
+               "calls a second", 12),
     lines("Time on the costliest statements", "Seconds a second the server spends on the five costliest statements: what "
           "changed when it became slow?", (f"topk(5, {TIME})", "{{datname}} {{queryid}}"), "s", width=24),
 ]
@@ -83,4 +97,5 @@ DASHBOARD = dashboard(
         ("What does the application do wrong?", APPLICATION),
     ],
     ["pool", "database"],
+    collapsed=[("What does the server's log say? (with logs in the settings)", LOGGED)],
 )
