@@ -140,7 +140,9 @@ mod tests {
             (&estimated["server"], &estimated["datname"]),
             (&"primary".into(), &"app".into())
         );
-        assert_eq!((&estimated["count"], &estimated["p95_seconds"]), (&1.into(), &0.09884.into()));
+        assert_eq!(estimated["count"], 1);
+        let p95 = estimated["p95_seconds"].as_f64().unwrap();
+        assert!((p95 - 0.09).abs() < 0.005, "{p95} for one call of 90 ms");
         assert_eq!(body["sources"][0]["error"], "no route to host");
         assert_eq!(body["sources"][0]["last_success"], "2026-01-31T23:59:29.500Z");
         assert_eq!(body["advice"][0]["remedy"], "look for sessions that are not closed");
