@@ -9,8 +9,7 @@ const SMALLEST: f64 = 1e-300;
 
 /// A beta distribution over durations from `lowest` to `highest` seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[expect(clippy::struct_field_names, reason = "the parameters are called so")]
-pub(super) struct Beta {
+pub(super) struct Fit {
     lowest: f64,
     highest: f64,
     alpha: f64,
@@ -19,11 +18,11 @@ pub(super) struct Beta {
     scale: f64,
 }
 
-impl Beta {
+impl Fit {
     /// By the method of moments: with μ and s the mean and the variance on \[0, 1\],
     /// k = μ(1 − μ)/s − 1, α = μk and β = (1 − μ)k. `None` when there is no spread, or the mean
     /// is not between the ends: then all lies at the mean.
-    pub(super) fn fitted(mean: f64, variance: f64, lowest: f64, highest: f64) -> Option<Self> {
+    pub(super) fn of(mean: f64, variance: f64, lowest: f64, highest: f64) -> Option<Self> {
         let width = highest - lowest;
         let center = (mean - lowest) / width;
         let greatest = center * (1.0 - center);
@@ -152,12 +151,12 @@ mod tests {
 
     #[test]
     fn a_fit_has_the_mean_and_variance_it_was_given() {
-        let beta = Beta::fitted(0.3, 0.01, 0.1, 0.9).unwrap();
+        let fit = Fit::of(0.3, 0.01, 0.1, 0.9).unwrap();
         let steps = 20_000;
         let (mut mean, mut square, mut before) = (0.0, 0.0, 0.0);
         for step in 1..=steps {
             let at = |step| 0.1 + 0.8 * f64::from(step) / f64::from(steps);
-            let below = beta.below(at(step));
+            let below = fit.below(at(step));
             let middle = f64::midpoint(at(step), at(step - 1));
             mean += middle * (below - before);
             square += middle * middle * (below - before);
@@ -168,9 +167,9 @@ mod tests {
 
     #[test]
     fn without_a_spread_there_is_no_fit() {
-        assert_eq!(Beta::fitted(0.3, 0.0, 0.1, 0.9), None);
-        assert_eq!(Beta::fitted(0.1, 0.01, 0.1, 0.9), None);
-        assert_eq!(Beta::fitted(0.1, 0.01, 0.1, 0.1), None);
-        assert_eq!(Beta::fitted(f64::NAN, 0.01, 0.1, 0.9), None);
+        assert_eq!(Fit::of(0.3, 0.0, 0.1, 0.9), None);
+        assert_eq!(Fit::of(0.1, 0.01, 0.1, 0.9), None);
+        assert_eq!(Fit::of(0.1, 0.01, 0.1, 0.1), None);
+        assert_eq!(Fit::of(f64::NAN, 0.01, 0.1, 0.9), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::beta::Beta;
+use super::beta::Fit;
 use super::{BOUNDS, Histogram, Interval};
 
 /// Steps from one of [`BOUNDS`] to the next: fine enough for quantiles.
@@ -63,13 +63,13 @@ impl Estimate {
     fn spread(&mut self, rest: &Interval) {
         let calls = rest.calls as f64;
         let (lowest, highest) = rest.ends();
-        let Some(beta) = Beta::fitted(rest.mean(), rest.variance(), lowest, highest) else {
+        let Some(fit) = Fit::of(rest.mean(), rest.variance(), lowest, highest) else {
             return self.place(calls, rest.mean());
         };
         let (first, last) = (bucket(lowest), bucket(highest));
         let mut below = 0.0;
         for (count, bound) in self.counts[first..last].iter_mut().zip(&FINE[first..last]) {
-            let upto = beta.below(*bound).max(below);
+            let upto = fit.below(*bound).max(below);
             *count += calls * (upto - below);
             below = upto;
         }

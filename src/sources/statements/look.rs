@@ -23,7 +23,8 @@ pub(super) type Key = (i64, i64, i64);
 #[derive(Debug, Default)]
 pub(super) struct Look {
     pub(super) at: f64,
-    /// When all statements were last forgotten; from 1.9 on.
+    /// When all statements were last forgotten; before 1.9 when the server began, by which one
+    /// server is told from another as well.
     pub(super) reset: Option<f64>,
     /// Whether some statements of others are hidden from the role.
     pub(super) masked: bool,
@@ -83,7 +84,7 @@ impl Extension {
 
     fn surroundings(&self) -> String {
         let reset = if self.version < (1, 9) {
-            "NULL::float8".to_owned()
+            "extract(epoch FROM pg_postmaster_start_time())::float8".to_owned()
         } else {
             format!(
                 "(SELECT extract(epoch FROM stats_reset)::float8

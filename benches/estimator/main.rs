@@ -1,0 +1,67 @@
+//! How far the estimated durations of statements are from the true ones, by workload.
+//!
+//! `cargo bench --bench estimator` runs each workload with pgbench on a server of its own, where
+//! `pg_stat_statements` is read each second and the log has every duration; it takes six minutes.
+//! What was recorded is kept in `target/estimator`; with `-- --replay` it is judged again. Nothing
+//! here is timed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "an experiment ends at what goes wrong"
+)]
+
+mod figures;
+mod record;
+mod workloads;
+
+use std::path::Path;
+
+use figures::{Figures, header, median};
+use record::Record;
+
+/// Seconds between two looks.
+const INTERVALS: [usize; 3] = [1, 5, 10];
+/// The interval of the whole table: poolwatch's own, unless the settings say otherwise.
+const USUAL: usize = 10;
+
+fn main() {
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    let replay = std::env::args().any(|argument| argument == "--replay");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/estimator");
+    std::fs::create_dir_all(&folder).unwrap();
+    if !replay {
+        let stage = record::Stage::start();
+        for workload in workloads::all() {
+            eprintln!("{}", workload.name);
+            stage.record(&workload).save(&folder);
+        }
+    }
+    let names = workloads::all().into_iter().map(|workload| workload.name);
+    let records: Vec<_> = names.map(|name| Record::load(&folder, name)).collect();
+    println!("{}", header());
+    for record in &records {
+        println!("{}", Figures::of(record, USUAL).row(record));
+    }
+    println!();
+    for interval in INTERVALS {
+        summary(interval, &records);
+    }
+}
+
+/// One line over all workloads.
+fn summary(interval: usize, records: &[Record]) {
+    let figures: Vec<_> = records.iter().map(|record| Figures::of(record, interval)).collect();
+    let shares = [0, 1, 2].map(|at| {
+        let apart: Vec<f64> = figures.iter().map(|figures| figures.shares[at].abs()).collect();
+        let mean = apart.iter().sum::<f64>() / apart.len() as f64;
+        format!("{mean:.2} (worst {:.2})", apart.into_iter().fold(0.0, f64::max))
+    });
+    let quantiles = [0, 1, 2].map(|at| {
+        let apart = figures.iter().map(|figures| figures.quantiles[at].abs()).collect();
+        format!("{:.0} %", median(apart))
+    });
+    println!("| {interval} s | {} | {} |", shares.join(" | "), quantiles.join(" | "));
+}
