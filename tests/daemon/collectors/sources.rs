@@ -9,10 +9,11 @@ use poolwatch::exposition::Chunk;
 use poolwatch::sources::collector::Settings;
 use poolwatch::sources::elsewhere::{Elsewhere, Wanted};
 use poolwatch::sources::server_cpu::ServerCpu;
+use poolwatch::sources::statements::{Excluded, Statements};
 use poolwatch::sources::wait_events::WaitEvents;
 
 use super::laden::{Session, wait};
-use super::{database, psql};
+use super::{database, psql, servers};
 
 fn text(families: &[poolwatch::metric::Family]) -> String {
     String::from_utf8(Chunk::encode(families).text().to_vec()).unwrap()
@@ -93,4 +94,32 @@ async fn the_servers_cpu_time_includes_sessions_that_ended() {
     let shown = text(&source.read().await.unwrap().families);
     assert!(cpu(&shown).unwrap() >= before + 0.1, "{before} and then {shown}");
     assert!(shown.contains("pg_server_cpu_cores "), "{shown}");
+}
+
+#[tokio::test]
+async fn statements_are_timed_on_every_version() {
+    for (major, binaries) in servers::all() {
+        let builder = Cluster::builder().binaries(binaries);
+        let builder = builder.setting("shared_preload_libraries", "pg_stat_statements");
+        let cluster = builder.start().unwrap();
+        cluster
+            .sql(
+                "CREATE EXTENSION pg_stat_statements; CREATE SCHEMA apart;
+                 ALTER EXTENSION pg_stat_statements SET SCHEMA apart;
+                 CREATE ROLE watcher LOGIN; GRANT pg_monitor TO watcher;
+                 GRANT USAGE ON SCHEMA apart TO watcher;
+                 CREATE FUNCTION slow() RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(0.3)'",
+            )
+            .unwrap();
+        let url = cluster.url_as("watcher", "postgres");
+        let mut source = Statements::open(database(&url), Excluded::default());
+        let reading = source.read().await.unwrap();
+        assert!(reading.hints.is_empty(), "PostgreSQL {major}: {:?}", reading.hints);
+        cluster.sql("BEGIN; SELECT pg_sleep(0.15); SELECT 1; COMMIT; SELECT slow()").unwrap();
+        let shown = text(&source.read().await.unwrap().families);
+        for (bound, count) in [("0.1", 0), ("0.2", 1), ("0.3", 1), ("0.5", 2)] {
+            let bucket = format!("{{datname=\"postgres\",le=\"{bound}\"}} {count}\n");
+            assert!(shown.contains(&bucket), "PostgreSQL {major}: {shown}");
+        }
+    }
 }
