@@ -23,8 +23,9 @@ pub(super) type Key = (i64, i64, i64);
 #[derive(Debug, Default)]
 pub(super) struct Look {
     pub(super) at: f64,
-    /// When all statements were last forgotten; before 1.9 when the server began, by which one
-    /// server is told from another as well.
+    /// When the server began.
+    pub(super) began: f64,
+    /// When all statements were last forgotten; from 1.9 on.
     pub(super) reset: Option<f64>,
     /// Whether some statements of others are hidden from the role.
     pub(super) masked: bool,
@@ -84,7 +85,7 @@ impl Extension {
 
     fn surroundings(&self) -> String {
         let reset = if self.version < (1, 9) {
-            "extract(epoch FROM pg_postmaster_start_time())::float8".to_owned()
+            "NULL::float8".to_owned()
         } else {
             format!(
                 "(SELECT extract(epoch FROM stats_reset)::float8
@@ -93,7 +94,8 @@ impl Extension {
             )
         };
         format!(
-            "SELECT extract(epoch FROM clock_timestamp())::float8, {reset}, oid::int8,
+            "SELECT extract(epoch FROM clock_timestamp())::float8,
+                    extract(epoch FROM pg_postmaster_start_time())::float8, {reset}, oid::int8,
                     EXISTS (SELECT FROM pg_stat_activity
                              WHERE usesysid = pg_roles.oid AND backend_type = 'client backend'
                                AND application_name <> $1)
@@ -111,9 +113,10 @@ impl Extension {
         let row = connection.fetch_one(sqlx::query(sql).bind(APPLICATION_NAME)).await?;
         let mut look = Look {
             at: row.try_get(0)?,
-            reset: row.try_get(1)?,
-            role: row.try_get(2)?,
-            shared: row.try_get(3)?,
+            began: row.try_get(1)?,
+            reset: row.try_get(2)?,
+            role: row.try_get(3)?,
+            shared: row.try_get(4)?,
             ..Look::default()
         };
         let query = sqlx::query(AssertSqlSafe(self.statements()));

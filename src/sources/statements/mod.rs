@@ -144,18 +144,20 @@ impl Statements {
     }
 }
 
-/// Whether a look is at the same server, with the same rights, as the last. A server whose
-/// statements were all forgotten before the last look, and not then, is another.
+/// Whether a look is at the same server, with the same rights, as the last. One that began, or
+/// forgot all its statements, before the last look but not when that said, is another.
 fn follows(look: &Look, last: &Look) -> bool {
-    let another = look.reset != last.reset && look.reset.is_some_and(|reset| reset < last.at);
-    !another && look.masked == last.masked
+    let began_before = look.began != last.began && look.began < last.at;
+    let forgot_before = look.reset != last.reset && look.reset.is_some_and(|at| at < last.at);
+    !began_before && !forgot_before && look.masked == last.masked
 }
 
 /// What ran of one statement. One that is older than the last look and was not in it was hidden
 /// then: from where to count is only known now.
 fn ran(look: &Look, last: &Look, key: Key) -> Interval {
     let moments = &look.statements[&key].moments;
-    let earlier = last.statements.get(&key).map(|statement| &statement.moments);
+    let known = last.statements.get(&key).filter(|_| look.reset == last.reset);
+    let earlier = known.map(|statement| &statement.moments);
     let hidden = earlier.is_none() && moments.since.is_some_and(|since| since < last.at);
     if hidden { Interval::default() } else { moments.since(earlier) }
 }
@@ -188,6 +190,9 @@ mod tests {
         assert!(follows(&look(110.0, 50.0, &[]), &last));
         assert!(follows(&look(110.0, 105.0, &[]), &last), "all was forgotten between");
         assert!(!follows(&look(110.0, 20.0, &[]), &last), "a replica that took over");
+        let began = |began| Look { began, ..look(110.0, 50.0, &[]) };
+        assert!(!follows(&began(30.0), &last), "another that was there before");
+        assert!(follows(&began(104.0), &last), "the same, restarted");
         assert!(!follows(&Look { masked: true, ..look(110.0, 50.0, &[]) }, &last));
     }
 
@@ -198,6 +203,8 @@ mod tests {
         let calls = |number| ran(&now, &last, (10, 5, number)).calls;
         assert_eq!((calls(1), calls(2)), (2, 3));
         assert_eq!(calls(3), 0, "it is older than the last look, and was hidden");
+        let reset = look(110.0, 105.0, &[(1, 9, None)]);
+        assert_eq!(ran(&reset, &last, (10, 5, 1)).calls, 9, "all were forgotten");
         let evicted = look(110.0, 50.0, &[(1, 9, Some(101.0))]);
         assert_eq!(ran(&evicted, &last, (10, 5, 1)).calls, 9);
     }
