@@ -248,27 +248,32 @@ fn matches(pattern: &str, name: &str) -> bool {
 
 /// Client sessions alike, counted. A role without `pg_monitor` sees others' sessions with a NULL
 /// `backend_type`; the server's own workers have no database then.
+///
+/// The view would join two catalogues each second for a few names: they are looked up once they
+/// are few. Ages are of the earliest time, rather than one for each session.
 const SQL: &str = "
-SELECT coalesce(datname = current_database(), false) AS here,
-       coalesce(usename::text, '') AS usename,
-       coalesce(application_name, '') AS application_name,
-       state,
-       backend_type IS NULL AS hidden,
-       coalesce(state = 'active' AND wait_event_type = 'Lock', false) AS waiting_for_lock,
-       count(*) AS sessions,
-       (max(extract(epoch FROM clock_timestamp() - query_start))
-           FILTER (WHERE state = 'active'))::float8 AS oldest_statement,
-       max(extract(epoch FROM clock_timestamp() - xact_start))::float8 AS oldest_transaction,
-       (max(extract(epoch FROM clock_timestamp() - state_change))
-           FILTER (WHERE state LIKE 'idle in transaction%'))::float8 AS oldest_idle_in_transaction,
+SELECT coalesce(datid = here.oid, false) AS here,
+       coalesce(pg_get_userbyid(usesysid)::text, '') AS usename,
+       application_name, state, hidden, waiting_for_lock, sessions,
+       extract(epoch FROM clock_timestamp() - statement_start)::float8 AS oldest_statement,
+       extract(epoch FROM clock_timestamp() - transaction_start)::float8 AS oldest_transaction,
+       extract(epoch FROM clock_timestamp() - idle_start)::float8 AS oldest_idle_in_transaction,
        current_user::text AS role,
        (current_setting('max_connections')::bigint
            - current_setting('superuser_reserved_connections')::bigint
            - coalesce(current_setting('reserved_connections', true)::bigint, 0)) AS max_connections
-  FROM pg_stat_activity
- WHERE backend_type = 'client backend'
-    OR (backend_type IS NULL AND datname IS NOT NULL AND application_name <> $1)
- GROUP BY 1, 2, 3, 4, 5, 6";
+  FROM (SELECT datid, usesysid, coalesce(application_name, '') AS application_name, state,
+               backend_type IS NULL AS hidden,
+               coalesce(state = 'active' AND wait_event_type = 'Lock', false) AS waiting_for_lock,
+               count(*) AS sessions,
+               min(query_start) FILTER (WHERE state = 'active') AS statement_start,
+               min(xact_start) AS transaction_start,
+               min(state_change) FILTER (WHERE state LIKE 'idle in transaction%') AS idle_start
+          FROM pg_stat_get_activity(NULL)
+         WHERE backend_type = 'client backend'
+            OR (backend_type IS NULL AND datid <> 0 AND application_name <> $1)
+         GROUP BY 1, 2, 3, 4, 5, 6) AS alike,
+       (SELECT oid FROM pg_database WHERE datname = current_database()) AS here";
 
 #[cfg(test)]
 mod tests {

@@ -25,7 +25,7 @@ const KINDS: usize = 300;
 
 const SQL: &str = "
 SELECT coalesce(wait_event_type, 'CPU'), coalesce(wait_event, 'CPU'), count(*)
-  FROM pg_stat_activity
+  FROM pg_stat_get_activity(NULL)
  WHERE state = 'active' AND application_name <> $1
    AND backend_type IN ('client backend', 'parallel worker')
  GROUP BY 1, 2";
