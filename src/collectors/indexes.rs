@@ -57,6 +57,31 @@ pub(super) const COLLECTOR: Collector = Collector {
     }],
 };
 
+/// The rows of `pg_stat_user_indexes` with `pg_index`, which that view has joined already: to join
+/// it once more costs more than to read it.
+macro_rules! of_users {
+    () => {
+        "FROM pg_index JOIN pg_class AS class ON class.oid = indexrelid
+        WHERE class.relkind = 'i'
+          AND class.relnamespace NOT IN (
+              SELECT oid FROM pg_namespace
+               WHERE nspname IN ('pg_catalog', 'information_schema') OR nspname ~ '^pg_toast')"
+    };
+}
+
+macro_rules! named {
+    ($figure:literal) => {
+        concat!(
+            "SELECT current_database() AS datname,
+                    (SELECT nspname FROM pg_namespace WHERE oid = class.relnamespace) AS schemaname,
+                    (SELECT relname FROM pg_class WHERE oid = indrelid) AS relname,
+                    class.relname AS indexrelname, indexrelid, class.relpages, ",
+            $figure,
+            " "
+        )
+    };
+}
+
 pub(super) const HEALTH: Collector = Collector {
     name: "index_health",
     pace: Pace::Tables,
@@ -69,15 +94,17 @@ pub(super) const HEALTH: Collector = Collector {
             labels: &["datname"],
             queries: &[Query {
                 since: 13,
-                sql: "SELECT current_database() AS datname,
-              count(*) FILTER (WHERE idx_scan = 0 AND NOT indisunique AND indisvalid) AS unused,
-              coalesce(sum(relpages::bigint) FILTER (
-                  WHERE idx_scan = 0 AND NOT indisunique AND indisvalid), 0)
-                  * current_setting('block_size')::bigint AS unused_bytes,
-              count(*) FILTER (WHERE NOT indisvalid) AS invalid
-         FROM pg_stat_user_indexes
-         JOIN pg_index USING (indexrelid)
-         JOIN pg_class ON pg_class.oid = indexrelid",
+                sql: concat!(
+                    "SELECT current_database() AS datname,
+                            count(*) FILTER (WHERE indisvalid) AS unused,
+                            coalesce(sum(relpages::bigint) FILTER (WHERE indisvalid), 0)
+                                * current_setting('block_size')::bigint AS unused_bytes,
+                            count(*) FILTER (WHERE NOT indisvalid) AS invalid ",
+                    of_users!(),
+                    " AND CASE WHEN indisvalid
+                               THEN NOT indisunique AND pg_stat_get_numscans(indexrelid) = 0
+                               ELSE true END"
+                ),
             }],
             columns: &[
                 gauge(
@@ -102,13 +129,7 @@ pub(super) const HEALTH: Collector = Collector {
             labels: &["datname", "schemaname", "relname", "indexrelname"],
             queries: &[Query {
                 since: 13,
-                sql: "\
-            SELECT current_database() AS datname, schemaname, used.relname, indexrelname, indexrelid,
-                   1 AS invalid, relpages
-              FROM pg_stat_user_indexes AS used
-              JOIN pg_index USING (indexrelid)
-              JOIN pg_class ON pg_class.oid = indexrelid
-             WHERE NOT indisvalid",
+                sql: concat!(named!("1 AS invalid"), of_users!(), " AND NOT indisvalid"),
             }],
             columns: &[gauge("invalid", "1 for each invalid index; pg_index.indisvalid.")],
             bound: Some(Bound {
@@ -124,13 +145,14 @@ pub(super) const HEALTH: Collector = Collector {
             labels: &["datname", "schemaname", "relname", "indexrelname"],
             queries: &[Query {
                 since: 13,
-                sql: "\
-  SELECT current_database() AS datname, schemaname, used.relname, indexrelname, indexrelid, relpages,
-         relpages::bigint * current_setting('block_size')::bigint AS unused_bytes
-    FROM pg_stat_user_indexes AS used
-    JOIN pg_index USING (indexrelid)
-    JOIN pg_class ON pg_class.oid = indexrelid
-   WHERE idx_scan = 0 AND NOT indisunique AND indisvalid",
+                sql: concat!(
+                    named!(
+                        "class.relpages::bigint * current_setting('block_size')::bigint
+                             AS unused_bytes"
+                    ),
+                    of_users!(),
+                    " AND NOT indisunique AND indisvalid AND pg_stat_get_numscans(indexrelid) = 0"
+                ),
             }],
             columns: &[gauge(
                 "unused_bytes",

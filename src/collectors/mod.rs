@@ -276,7 +276,8 @@ impl Table {
     }
 
     /// The rows that are shown, each with its key and its place; and last, without a key, the sum
-    /// of all rows and how many they are.
+    /// of all rows and how many they are. A list of keys is gone through for each row where a
+    /// subquery of them is hashed.
     fn bounded_statement(&self, version: u32, bound: &Bound, sql: &str, selected: &str) -> String {
         let Bound { key, rank, kept, .. } = bound;
         let labels = self.labels.iter().map(|label| {
@@ -300,7 +301,7 @@ impl Table {
                             ORDER BY \"{rank}\" DESC NULLS LAST, \"{key}\") AS place
                    FROM ({sql}) AS reading)
              SELECT \"{key}\"::text, place, {selected} FROM ranked
-              WHERE place <= $1 OR \"{key}\"::text = ANY ($2)
+              WHERE place <= $1 OR \"{key}\"::text IN (SELECT unnest($2::text[]))
               UNION ALL SELECT NULL, count(*), {summed} FROM ranked HAVING count(*) > 0"
         )
     }

@@ -20,19 +20,19 @@ pub(super) const COLLECTOR: Collector = Collector {
                     sql: "SELECT userid || '/' || dbid || '/' || coalesce(queryid, 0) AS key,
               pg_get_userbyid(userid) AS user, datname, coalesce(queryid, 0) AS queryid,
               -least(row_number() OVER (ORDER BY sum(total_exec_time) DESC),
-                     row_number() OVER (ORDER BY sum(calls) DESC),
+                     row_number() OVER (ORDER BY sum(calls::float8) DESC),
                      row_number() OVER (
-                         ORDER BY sum(total_exec_time) / nullif(sum(calls), 0) DESC NULLS LAST),
-                     row_number() OVER (ORDER BY sum(rows) DESC)) AS rank,
-              sum(calls) AS calls_total,
+                         ORDER BY sum(total_exec_time) / nullif(sum(calls::float8), 0) DESC NULLS LAST),
+                     row_number() OVER (ORDER BY sum(rows::float8) DESC)) AS rank,
+              sum(calls::float8) AS calls_total,
               sum(total_exec_time) / 1000.0 AS seconds_total,
-              sum(rows) AS rows_total,
+              sum(rows::float8) AS rows_total,
               sum(shared_blk_read_time) / 1000.0 AS block_read_seconds_total,
               sum(shared_blk_write_time) / 1000.0 AS block_write_seconds_total,
-              sum(shared_blks_hit) AS shared_blocks_hit_total,
-              sum(shared_blks_read) AS shared_blocks_read_total,
-              sum(temp_blks_written) AS temp_blocks_written_total,
-              sum(wal_bytes) AS wal_bytes_total
+              sum(shared_blks_hit::float8) AS shared_blocks_hit_total,
+              sum(shared_blks_read::float8) AS shared_blocks_read_total,
+              sum(temp_blks_written::float8) AS temp_blocks_written_total,
+              sum(wal_bytes::float8) AS wal_bytes_total
          FROM @extension.pg_stat_statements(false) AS statements
          JOIN pg_database ON pg_database.oid = dbid
         WHERE datname <> ALL ($3) AND pg_get_userbyid(userid) <> ALL ($4)
@@ -43,19 +43,19 @@ pub(super) const COLLECTOR: Collector = Collector {
                     sql: "SELECT userid || '/' || dbid || '/' || coalesce(queryid, 0) AS key,
               pg_get_userbyid(userid) AS user, datname, coalesce(queryid, 0) AS queryid,
               -least(row_number() OVER (ORDER BY sum(total_exec_time) DESC),
-                     row_number() OVER (ORDER BY sum(calls) DESC),
+                     row_number() OVER (ORDER BY sum(calls::float8) DESC),
                      row_number() OVER (
-                         ORDER BY sum(total_exec_time) / nullif(sum(calls), 0) DESC NULLS LAST),
-                     row_number() OVER (ORDER BY sum(rows) DESC)) AS rank,
-              sum(calls) AS calls_total,
+                         ORDER BY sum(total_exec_time) / nullif(sum(calls::float8), 0) DESC NULLS LAST),
+                     row_number() OVER (ORDER BY sum(rows::float8) DESC)) AS rank,
+              sum(calls::float8) AS calls_total,
               sum(total_exec_time) / 1000.0 AS seconds_total,
-              sum(rows) AS rows_total,
+              sum(rows::float8) AS rows_total,
               sum(blk_read_time) / 1000.0 AS block_read_seconds_total,
               sum(blk_write_time) / 1000.0 AS block_write_seconds_total,
-              sum(shared_blks_hit) AS shared_blocks_hit_total,
-              sum(shared_blks_read) AS shared_blocks_read_total,
-              sum(temp_blks_written) AS temp_blocks_written_total,
-              sum(wal_bytes) AS wal_bytes_total
+              sum(shared_blks_hit::float8) AS shared_blocks_hit_total,
+              sum(shared_blks_read::float8) AS shared_blocks_read_total,
+              sum(temp_blks_written::float8) AS temp_blocks_written_total,
+              sum(wal_bytes::float8) AS wal_bytes_total
          FROM @extension.pg_stat_statements(false) AS statements
          JOIN pg_database ON pg_database.oid = dbid
         WHERE datname <> ALL ($3) AND pg_get_userbyid(userid) <> ALL ($4)
@@ -66,18 +66,18 @@ pub(super) const COLLECTOR: Collector = Collector {
                     sql: "SELECT userid || '/' || dbid || '/' || coalesce(queryid, 0) AS key,
                    pg_get_userbyid(userid) AS user, datname, coalesce(queryid, 0) AS queryid,
                    -least(row_number() OVER (ORDER BY sum(total_time) DESC),
-                          row_number() OVER (ORDER BY sum(calls) DESC),
+                          row_number() OVER (ORDER BY sum(calls::float8) DESC),
                           row_number() OVER (
-                              ORDER BY sum(total_time) / nullif(sum(calls), 0) DESC NULLS LAST),
-                          row_number() OVER (ORDER BY sum(rows) DESC)) AS rank,
-                   sum(calls) AS calls_total,
+                              ORDER BY sum(total_time) / nullif(sum(calls::float8), 0) DESC NULLS LAST),
+                          row_number() OVER (ORDER BY sum(rows::float8) DESC)) AS rank,
+                   sum(calls::float8) AS calls_total,
                    sum(total_time) / 1000.0 AS seconds_total,
-                   sum(rows) AS rows_total,
+                   sum(rows::float8) AS rows_total,
                    sum(blk_read_time) / 1000.0 AS block_read_seconds_total,
                    sum(blk_write_time) / 1000.0 AS block_write_seconds_total,
-                   sum(shared_blks_hit) AS shared_blocks_hit_total,
-                   sum(shared_blks_read) AS shared_blocks_read_total,
-                   sum(temp_blks_written) AS temp_blocks_written_total,
+                   sum(shared_blks_hit::float8) AS shared_blocks_hit_total,
+                   sum(shared_blks_read::float8) AS shared_blocks_read_total,
+                   sum(temp_blks_written::float8) AS temp_blocks_written_total,
                    NULL AS wal_bytes_total
               FROM @extension.pg_stat_statements(false) AS statements
               JOIN pg_database ON pg_database.oid = dbid

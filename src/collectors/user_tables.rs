@@ -169,10 +169,12 @@ pub(super) const SIZE: Collector = Collector {
             WHERE mode = 'AccessExclusiveLock' AND granted AND relation IS NOT NULL
               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())),
       listed AS MATERIALIZED (
-           SELECT class.oid AS relid, schemaname, class.relname, relpages,
+           SELECT class.oid AS relid, nspname AS schemaname, relname, relpages,
                   row_number() OVER (ORDER BY relpages DESC) AS place
-             FROM pg_class AS class JOIN pg_stat_user_tables ON relid = class.oid
-            WHERE class.oid NOT IN (SELECT relation FROM locked)
+             FROM pg_class AS class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+            WHERE relkind IN ('r', 't', 'm')
+              AND nspname NOT IN ('pg_catalog', 'information_schema') AND nspname !~ '^pg_toast'
+              AND class.oid NOT IN (SELECT relation FROM locked)
               AND reltoastrelid NOT IN (SELECT relation FROM locked)
               AND NOT EXISTS (SELECT FROM pg_index JOIN locked ON relation = indexrelid
                                WHERE indrelid IN (class.oid, reltoastrelid)))

@@ -123,7 +123,10 @@ SELECT namespace.nspname::text AS "schema",
        ) AS needed,
        index.indnatts > index.indnkeyatts AS included,
        method.amname::text AS method,
-       ARRAY(SELECT pg_get_indexdef(index.indexrelid, key, true)
+       ARRAY(SELECT coalesce(
+                        (SELECT quote_ident(attname) FROM pg_attribute
+                          WHERE attrelid = index.indrelid AND attnum = index.indkey[key - 1]),
+                        pg_get_indexdef(index.indexrelid, key, true))
                FROM generate_series(1, index.indnkeyatts) AS key ORDER BY key) AS columns,
        ARRAY(SELECT CASE WHEN operators.opcdefault AND index.indoption[key] = 0
                           AND index.indcollation[key] IN (0, 100) THEN ''

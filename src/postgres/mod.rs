@@ -141,13 +141,17 @@ impl Settings {
         })
     }
 
+    /// Every statement is asked again and again with much the same figures: to plan it anew costs
+    /// as much as to run it.
+    ///
     /// Set after connecting rather than asked for at start-up, which a pooler between would
     /// refuse.
     fn session_limits(&self) -> String {
         format!(
             "SET default_transaction_read_only = on; SET statement_timeout = {}; \
              SET lock_timeout = {}; SET idle_in_transaction_session_timeout = 60000; \
-             SET jit = off; SET search_path = pg_catalog, public; {ANY_BYTES}",
+             SET jit = off; SET plan_cache_mode = force_generic_plan; \
+             SET search_path = pg_catalog, public; {ANY_BYTES}",
             self.statement_timeout.as_millis(),
             self.lock_timeout.as_millis()
         )
