@@ -76,17 +76,6 @@ fn compress(text: &[u8]) -> Bytes {
     encoder.finish().expect("memory can be written to").into()
 }
 
-/// The chunks one after another, compressed or not.
-pub fn join<'a>(chunks: impl IntoIterator<Item = &'a Chunk>, gzip: bool) -> Bytes {
-    let parts: Vec<&Bytes> =
-        chunks.into_iter().map(|chunk| if gzip { chunk.gzip() } else { chunk.text() }).collect();
-    let mut whole = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
-    for part in parts {
-        whole.extend_from_slice(part);
-    }
-    whole.into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,9 +110,9 @@ mod tests {
         b.sample(&[], 1.0);
         let b = Chunk::encode([&b]);
         let mut read = String::new();
-        flate2::read::MultiGzDecoder::new(&*join([&a, &b], true))
+        flate2::read::MultiGzDecoder::new(&*[&a.gzip()[..], b.gzip()].concat())
             .read_to_string(&mut read)
             .unwrap();
-        assert_eq!(read.as_bytes(), &*join([&a, &b], false));
+        assert_eq!(read.as_bytes(), [&a.text()[..], b.text()].concat());
     }
 }
