@@ -71,13 +71,11 @@ struct Flags {
     #[arg(long = "web.enable-lifecycle")]
     enable_lifecycle: bool,
     /// error, warn, info, debug or trace
-    #[arg(long = "log.level", value_name = "LEVEL", global = true,
-          value_parser = ["error", "warn", "info", "debug", "trace"])]
-    log_level: Option<String>,
+    #[arg(long = "log.level", value_name = "LEVEL", global = true)]
+    log_level: Option<config::LogLevel>,
     /// logfmt or json
-    #[arg(long = "log.format", value_name = "FORMAT", global = true,
-          value_parser = ["logfmt", "json"])]
-    log_format: Option<String>,
+    #[arg(long = "log.format", value_name = "FORMAT", global = true)]
+    log_format: Option<config::LogFormat>,
     #[command(flatten)]
     collectors: collector_flags::CollectorFlags,
 }
@@ -98,15 +96,8 @@ impl Flags {
         }
         config.web.enable_lifecycle |= self.enable_lifecycle;
         self.collectors.apply(&mut config);
-        if let Some(level) = &self.log_level {
-            config.log.level.clone_from(level);
-        }
-        if let Some(format) = &self.log_format {
-            config.log.format = match format.as_str() {
-                "json" => config::LogFormat::Json,
-                _ => config::LogFormat::Logfmt,
-            };
-        }
+        config.log.level = self.log_level.unwrap_or(config.log.level);
+        config.log.format = self.log_format.unwrap_or(config.log.format);
         Ok(config)
     }
 }

@@ -8,11 +8,11 @@ use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::watches::{Plan, of_database};
 use super::{Failure, runtime};
-use crate::config::{Config, Error, Log, LogFormat};
+use crate::config::{Config, Error, Log, LogFormat, LogLevel};
 use crate::postgres::Database;
 use crate::sampler::{Change, Order, Sampler, chain};
 
@@ -22,7 +22,7 @@ type Reload<'a> = &'a dyn Fn() -> Result<Config, Error>;
 type Asked = oneshot::Sender<Result<(), String>>;
 
 pub(super) fn main(config: Config, reload: Reload<'_>) -> Result<(), Failure> {
-    log_to_stderr(&config.log)?;
+    log_to_stderr(&config.log);
     let runtime = runtime()?;
     let result = runtime.block_on(run(config, reload));
     // A password may still be checked on a thread of its own; nobody waits for it any more.
@@ -197,12 +197,20 @@ async fn second_signal() {
     }
 }
 
-fn log_to_stderr(log: &Log) -> Result<(), Failure> {
+fn log_to_stderr(log: &Log) {
     use tracing_subscriber::prelude::*;
+    let level = match log.level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
     // The driver warns of parameters with their values, which may be secret.
-    let directives = format!("{},sqlx=off,hyper=warn,rustls=warn", log.level);
-    let filter = EnvFilter::try_new(directives)
-        .map_err(|error| Failure::Usage(format!("log.level: {error}")))?;
+    let filter = Targets::new()
+        .with_default(level)
+        .with_target("sqlx", LevelFilter::OFF)
+        .with_targets([("hyper", LevelFilter::WARN), ("rustls", LevelFilter::WARN)]);
     let registry = tracing_subscriber::registry().with(filter);
     let to = std::io::stderr;
     match log.format {
@@ -213,5 +221,4 @@ fn log_to_stderr(log: &Log) -> Result<(), Failure> {
             .with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(to))
             .init(),
     }
-    Ok(())
 }

@@ -40,6 +40,10 @@ pub(super) fn explain(
         Some((what, rest)) => (what, rest.split('`').next().unwrap_or_default()),
         None => (text.as_str(), ""),
     };
+    if let Some((given, known)) = unknown_choice(what) {
+        let reason = unknown(&format!("{key}: `{given}`"), given, known.iter().copied());
+        return Error::Wrong { place: place(file, key, environment), reason };
+    }
     let reason = match (unknown_field(what), key) {
         (Some((field, known)), "") => unknown(&field, &field, known.iter().map(String::as_str)),
         (Some((field, known)), key) => {
@@ -63,6 +67,19 @@ fn unknown_field(text: &str) -> Option<(String, Vec<String>)> {
     let mut quoted = rest.split('`');
     let field = quoted.next()?.to_owned();
     Some((field, quoted.skip(1).step_by(2).map(str::to_owned).collect()))
+}
+
+/// What was given where one of a few words must be, and the words.
+fn unknown_choice(text: &str) -> Option<(&str, &'static [&'static str])> {
+    let (choice, given) =
+        text.strip_prefix("enum ")?.split_once(" does not have variant constructor ")?;
+    let known: &[&str] = match choice {
+        "LogLevel" => &["error", "warn", "info", "debug", "trace"],
+        "LogFormat" => &["logfmt", "json"],
+        "Preset" => &["sqlalchemy", "go_sql", "hikaricp", "node_postgres"],
+        _ => &[],
+    };
+    Some((given, known))
 }
 
 /// That a key or a name is not known, with the nearest one that is.

@@ -1,7 +1,7 @@
 //! Variables that other programs know too: `DATABASE_URL`, `LOG_LEVEL`, and `postgres_exporter`'s
 //! `DATA_SOURCE_*`, so that poolwatch can be put in its place.
 
-use super::{Config, Environment};
+use super::{Config, Environment, LogLevel};
 use crate::postgres::Secret;
 
 /// The database that the environment names.
@@ -10,7 +10,7 @@ const PRIMARY: &str = "primary";
 /// What the variables say.
 pub(super) struct Settings {
     urls: Vec<String>,
-    level: Option<String>,
+    level: Option<LogLevel>,
 }
 
 pub(super) fn settings(environment: &Environment) -> Result<Settings, String> {
@@ -26,25 +26,27 @@ pub(super) fn apply(settings: &Settings, config: &mut Config) {
         let name = if at == 0 { PRIMARY.to_owned() } else { format!("server{}", at + 1) };
         config.databases.entry(name).or_default().url = Secret::from(url.clone());
     }
-    if let Some(level) = &settings.level {
-        config.log.level.clone_from(level);
-    }
+    config.log.level = settings.level.unwrap_or(config.log.level);
 }
 
 fn variable<'a>(environment: &'a Environment, name: &str) -> Option<&'a str> {
     environment.get(name).map(String::as_str).filter(|value| !value.is_empty())
 }
 
-fn level(environment: &Environment) -> Result<Option<String>, String> {
+fn level(environment: &Environment) -> Result<Option<LogLevel>, String> {
     let Some(level) = variable(environment, "LOG_LEVEL") else { return Ok(None) };
-    let level = level.to_lowercase();
-    match level.as_str() {
-        "error" | "warn" | "info" | "debug" | "trace" => Ok(Some(level)),
-        "warning" => Ok(Some("warn".to_owned())),
-        // Python's word, for the application may share the variable.
-        "critical" => Ok(Some("error".to_owned())),
-        _ => Err(format!("LOG_LEVEL is `{level}`; it must be error, warn, info, debug or trace")),
-    }
+    Ok(Some(match level.to_lowercase().as_str() {
+        // Python's words too, for the application may share the variable.
+        "error" | "critical" => LogLevel::Error,
+        "warn" | "warning" => LogLevel::Warn,
+        "info" => LogLevel::Info,
+        "debug" => LogLevel::Debug,
+        "trace" => LogLevel::Trace,
+        _ => {
+            let must = "it must be error, warn, info, debug or trace";
+            return Err(format!("LOG_LEVEL is `{level}`; {must}"));
+        }
+    }))
 }
 
 /// `DATA_SOURCE_NAME`, several by commas; else the three parts, each by itself or from a file.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::ValueEnum;
 use serde::Deserialize;
 
 use crate::collectors::{Collector, Pace};
@@ -113,26 +114,34 @@ impl Sampling {
 }
 
 /// Logging.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
-    /// `error`, `warn`, `info`, `debug` or `trace`.
-    pub level: String,
+    /// What is said.
+    pub level: LogLevel,
     /// How lines look.
     pub format: LogFormat,
 }
 
-impl Default for Log {
-    fn default() -> Self {
-        Self { level: "info".to_owned(), format: LogFormat::Logfmt }
-    }
+/// What is said: this and what is graver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the field's own words")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
 }
 
 /// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// `key=value` pairs.
+    #[default]
     Logfmt,
     /// One JSON object a line.
     Json,
@@ -341,6 +350,20 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_word_is_named_with_those_that_are_known() {
+        let text = complaint("log: {level: verbose}\n");
+        assert!(
+            text.contains("log.level: `verbose` is not known; known are: error, warn,"),
+            "{text}"
+        );
+        let text = complaint("log: {format: jsno}\n");
+        assert!(text.contains("did you mean `json`"), "{text}");
+        let health = "app_health: {url: 'http://localhost/', preset: go}";
+        let text = complaint(&format!("pools: {{api: {{{health}}}}}\n"));
+        assert!(text.contains("known are: sqlalchemy, go_sql"), "{text}");
+    }
+
+    #[test]
     fn a_pool_has_exactly_one_source() {
         let text = complaint("pools:\n  web: {}\n");
         assert!(text.contains("pools.web must have exactly one of"), "{text}");
@@ -364,7 +387,7 @@ mod tests {
         assert_eq!(config.databases["primary"].url.reveal(), "postgresql://environment/d");
         assert_eq!(config.databases["other"].url.reveal(), "postgresql://o/d");
         assert_eq!(config.sampling.pools, Duration::from_secs(2));
-        assert_eq!((config.thresholds.warning, config.log.level.as_str()), (0.5, "debug"));
+        assert_eq!((config.thresholds.warning, config.log.level), (0.5, LogLevel::Debug));
     }
 
     #[test]
