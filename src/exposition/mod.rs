@@ -1,36 +1,46 @@
 //! A snapshot in the Prometheus text format, version 0.0.4.
 //!
-//! Families are encoded once, when they were read, into [`Chunk`]s; a scrape only joins them. A
-//! chunk that a snapshot shares with the one before is not encoded again.
+//! Families are encoded once, when they were read, and put together into [`Chunk`]s; a scrape only
+//! sends these. A chunk that a snapshot shares with the one before is not encoded again.
 
 pub mod itself;
 pub mod pools;
 
-use std::io::Write;
+use std::collections::{HashMap, HashSet};
+use std::io::{Read, Write};
 use std::sync::OnceLock;
 
 use flate2::Compression;
+use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use hyper::body::Bytes;
-use prometheus::{Encoder, TextEncoder};
+use prometheus::TextEncoder;
 
 use crate::metric::Family;
 
 /// The content type of the text format.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Some whole families, encoded.
-#[derive(Debug)]
-pub struct Chunk {
-    text: Bytes,
-    gzip: OnceLock<Bytes>,
-    series: usize,
+/// The families of one reading as text: a fifth of what they take as samples and labels.
+#[derive(Debug, Default)]
+pub struct Encoded {
+    families: Vec<Lines>,
     dropped: usize,
 }
 
-impl Chunk {
+/// One family as text.
+#[derive(Debug)]
+struct Lines {
+    name: String,
+    /// `# HELP` and `# TYPE`.
+    head: String,
+    samples: String,
+    series: usize,
+}
+
+impl Encoded {
     /// Encodes families, of which those with one name are joined and repeated series left out.
-    pub fn encode<'a>(families: impl IntoIterator<Item = &'a Family>) -> Self {
+    pub fn of<'a>(families: impl IntoIterator<Item = &'a Family>) -> Self {
         let mut joined: Vec<Family> = Vec::new();
         for family in families.into_iter().filter(|family| !family.is_empty()) {
             match joined.iter_mut().find(|known| known.name() == family.name()) {
@@ -39,24 +49,90 @@ impl Chunk {
             }
         }
         let dropped = joined.iter_mut().map(Family::drop_repeated).sum();
-        let mut text = Vec::new();
-        for family in &joined {
-            TextEncoder
-                .encode(std::slice::from_ref(family.proto()), &mut text)
-                .expect("a family with samples can be written to memory");
+        Self { families: joined.iter().map(Lines::of).collect(), dropped }
+    }
+}
+
+impl Lines {
+    fn of(family: &Family) -> Self {
+        let text = TextEncoder
+            .encode_to_string(std::slice::from_ref(family.proto()))
+            .expect("a family with samples can be written to memory");
+        let head = text.split_inclusive('\n').take_while(|line| line.starts_with('#'));
+        let (head, samples) = text.split_at(head.map(str::len).sum());
+        Self {
+            name: family.name().to_owned(),
+            head: head.to_owned(),
+            samples: samples.to_owned(),
+            series: family.len(),
         }
-        let series = joined.iter().map(Family::len).sum();
-        Self { text: text.into(), gzip: OnceLock::new(), series, dropped }
+    }
+}
+
+/// Some whole families, encoded.
+#[derive(Debug)]
+pub struct Chunk {
+    /// Absent once packed.
+    text: Option<Bytes>,
+    length: usize,
+    gzip: OnceLock<Bytes>,
+    series: usize,
+    dropped: usize,
+}
+
+impl Chunk {
+    /// Encodes families, of which those with one name are joined and repeated series left out.
+    pub fn encode<'a>(families: impl IntoIterator<Item = &'a Family>) -> Self {
+        Self::join(&[&Encoded::of(families)])
+    }
+
+    /// Puts what was encoded together: a family that several have under one head, and a series
+    /// that several have once.
+    pub fn join(parts: &[&Encoded]) -> Self {
+        let mut places = HashMap::new();
+        let mut families: Vec<Vec<&Lines>> = Vec::new();
+        for lines in parts.iter().flat_map(|part| &part.families) {
+            let place = *places.entry(lines.name.as_str()).or_insert(families.len());
+            if place == families.len() {
+                families.push(Vec::new());
+            }
+            families[place].push(lines);
+        }
+        let all = || families.iter().flatten();
+        let length: usize = all().map(|lines| lines.head.len() + lines.samples.len()).sum();
+        let mut text = String::with_capacity(length);
+        let repeated: usize = families.iter().map(|family| write(family, &mut text)).sum();
+        text.shrink_to_fit();
+        Self {
+            length: text.len(),
+            text: Some(text.into()),
+            gzip: OnceLock::new(),
+            series: all().map(|lines| lines.series).sum::<usize>() - repeated,
+            dropped: parts.iter().map(|part| part.dropped).sum::<usize>() + repeated,
+        }
+    }
+
+    /// The same, compressed now rather than when it is asked for, and kept only so: for what
+    /// outlasts many a scrape. It is a seventh as large.
+    pub fn packed(mut self) -> Self {
+        self.gzip();
+        self.text = None;
+        self
     }
 
     /// The families as text.
-    pub fn text(&self) -> &Bytes {
-        &self.text
+    pub fn text(&self) -> Bytes {
+        self.text.clone().unwrap_or_else(|| inflate(self.gzip(), self.length))
     }
 
     /// The families as one gzip member: members joined are a valid gzip stream.
     pub fn gzip(&self) -> &Bytes {
-        self.gzip.get_or_init(|| compress(&self.text))
+        self.gzip.get_or_init(|| compress(self.text.as_deref().unwrap_or_default()))
+    }
+
+    /// The length of the text in bytes.
+    pub fn text_length(&self) -> usize {
+        self.length
     }
 
     /// How many samples it holds, a histogram counted as one.
@@ -70,16 +146,42 @@ impl Chunk {
     }
 }
 
+/// Writes one family that has come in parts, and says how many of its lines were repeated.
+fn write(family: &[&Lines], text: &mut String) -> usize {
+    text.push_str(&family[0].head);
+    if let [only] = family {
+        text.push_str(&only.samples);
+        return 0;
+    }
+    let mut seen = HashSet::new();
+    let lines = family.iter().flat_map(|lines| lines.samples.split_inclusive('\n'));
+    let (kept, repeated): (Vec<_>, Vec<_>) = lines.partition(|line| seen.insert(series_of(line)));
+    text.extend(kept);
+    repeated.len()
+}
+
+/// The name and labels of a sample's line: all before its value.
+fn series_of(line: &str) -> &str {
+    line.rsplit_once(' ').map_or(line, |(series, _)| series)
+}
+
 fn compress(text: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8 + 64), Compression::fast());
     encoder.write_all(text).expect("memory can be written to");
-    encoder.finish().expect("memory can be written to").into()
+    let mut packed = encoder.finish().expect("memory can be written to");
+    packed.shrink_to_fit();
+    packed.into()
+}
+
+fn inflate(gzip: &[u8], length: usize) -> Bytes {
+    let mut text = Vec::with_capacity(length);
+    GzDecoder::new(gzip).read_to_end(&mut text).expect("it was compressed here");
+    text.into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
 
     fn family(value: f64) -> Family {
         let mut family = Family::gauge("db_pool_size", "Connections a pool keeps.");
@@ -90,7 +192,8 @@ mod tests {
     #[test]
     fn a_label_is_escaped() {
         let chunk = Chunk::encode([&family(5.0)]);
-        let text = std::str::from_utf8(chunk.text()).unwrap();
+        let text = chunk.text();
+        let text = std::str::from_utf8(&text).unwrap();
         assert!(text.contains(r#"db_pool_size{pool="a \"quoted\"\nname\\"} 5"#), "{text}");
     }
 
@@ -99,9 +202,32 @@ mod tests {
         let mut other = family(1.0);
         other.label_all("server", "b");
         let chunk = Chunk::encode([&family(5.0), &other]);
-        let text = std::str::from_utf8(chunk.text()).unwrap();
+        let text = chunk.text();
+        let text = std::str::from_utf8(&text).unwrap();
         assert_eq!(text.matches("# TYPE").count(), 1);
         assert_eq!(chunk.series(), 2);
+    }
+
+    #[test]
+    fn a_series_of_two_readings_is_shown_once() {
+        let (first, mut second) = (family(5.0), family(6.0));
+        second.sample(&[("pool", "other")], 7.0);
+        let chunk = Chunk::join(&[&Encoded::of([&first]), &Encoded::of([&second])]);
+        let text = chunk.text();
+        let text = std::str::from_utf8(&text).unwrap();
+        assert_eq!(text.matches("# TYPE").count(), 1, "{text}");
+        assert!(text.contains("} 5\n") && !text.contains("} 6\n"), "{text}");
+        assert!(text.ends_with("db_pool_size{pool=\"other\"} 7\n"), "{text}");
+        assert_eq!((chunk.series(), chunk.dropped()), (2, 1));
+    }
+
+    #[test]
+    fn a_packed_chunk_reads_as_before() {
+        let plain = Chunk::encode([&family(5.0)]);
+        let packed = Chunk::encode([&family(5.0)]).packed();
+        assert_eq!(packed.text(), plain.text());
+        assert_eq!(packed.gzip(), plain.gzip());
+        assert_eq!(packed.text_length(), plain.text().len());
     }
 
     #[test]
@@ -113,6 +239,6 @@ mod tests {
         flate2::read::MultiGzDecoder::new(&*[&a.gzip()[..], b.gzip()].concat())
             .read_to_string(&mut read)
             .unwrap();
-        assert_eq!(read.as_bytes(), [&a.text()[..], b.text()].concat());
+        assert_eq!(read.as_bytes(), [a.text(), b.text()].concat());
     }
 }

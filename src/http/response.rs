@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
@@ -11,10 +12,12 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::exposition::Chunk;
+
 /// A body of some parts, one after another. A scrape's parts are the snapshot's own chunks.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
-    left: VecDeque<Bytes>,
+    left: VecDeque<Part>,
     /// Held until the last part is taken, so that a slow client counts as a request in flight.
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -25,9 +28,41 @@ impl Parts {
     }
 }
 
-impl FromIterator<Bytes> for Parts {
-    fn from_iter<I: IntoIterator<Item = Bytes>>(parts: I) -> Self {
-        let left = parts.into_iter().filter(|part| !part.is_empty()).collect();
+/// A part of a body.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// As it is.
+    Bytes(Bytes),
+    /// A chunk's text, which may have to be unpacked: only when it is sent, so that a client that
+    /// reads slowly holds one chunk's and not the whole.
+    Text(Arc<Chunk>),
+}
+
+impl Part {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Text(chunk) => chunk.text_length(),
+        }
+    }
+
+    fn bytes(self) -> Bytes {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Text(chunk) => chunk.text(),
+        }
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for Part {
+    fn from(bytes: T) -> Self {
+        Self::Bytes(bytes.into())
+    }
+}
+
+impl FromIterator<Part> for Parts {
+    fn from_iter<I: IntoIterator<Item = Part>>(parts: I) -> Self {
+        let left = parts.into_iter().filter(|part| part.len() > 0).collect();
         Self { left, permit: None }
     }
 }
@@ -40,7 +75,7 @@ impl Body for Parts {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.left.pop_front().map(|part| Ok(Frame::data(part))))
+        Poll::Ready(self.left.pop_front().map(|part| Ok(Frame::data(part.bytes()))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -59,7 +94,7 @@ pub(super) type Answer = Response<Parts>;
 pub(super) fn answer(
     status: StatusCode,
     content_type: &'static str,
-    parts: impl IntoIterator<Item = Bytes>,
+    parts: impl IntoIterator<Item = Part>,
 ) -> Answer {
     let mut answer = Response::new(parts.into_iter().collect());
     *answer.status_mut() = status;
@@ -69,7 +104,7 @@ pub(super) fn answer(
 
 /// One line of plain text.
 pub(super) fn text(line: &'static str) -> Answer {
-    answer(StatusCode::OK, "text/plain; charset=utf-8", [Bytes::from_static(line.as_bytes())])
+    answer(StatusCode::OK, "text/plain; charset=utf-8", [line.into()])
 }
 
 /// JSON, never cached: it tells of this moment.
@@ -127,7 +162,7 @@ pub(super) fn protect(answer: &mut Answer) {
 
 #[cfg(test)]
 pub(super) fn body_of(answer: Answer) -> String {
-    let whole: Vec<u8> = answer.into_body().left.into_iter().flatten().collect();
+    let whole: Vec<u8> = answer.into_body().left.into_iter().flat_map(Part::bytes).collect();
     String::from_utf8(whole).unwrap()
 }
 
@@ -137,7 +172,8 @@ mod tests {
 
     #[test]
     fn a_body_in_parts_knows_its_length() {
-        let parts: Parts = [&b"ab"[..], b"", b"cde"].map(Bytes::from_static).into_iter().collect();
+        let parts: Parts =
+            [&b"ab"[..], b"", b"cde"].map(Bytes::from_static).map(Part::from).into_iter().collect();
         assert_eq!(parts.size_hint().exact(), Some(5));
         assert_eq!(parts.left.len(), 2, "an empty part would end a chunked body");
     }

@@ -17,11 +17,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tracing::{info, warn};
 
-use crate::advice::{self, Advisor};
-use crate::exposition::Chunk;
+use crate::advice::{self, Advisor, Server};
 use crate::exposition::itself::LeftOut;
+use crate::exposition::{Chunk, Encoded};
 use crate::latency::{BOUNDS, Histogram};
 use crate::postgres::Database;
+use crate::process;
 use crate::reading::Reading;
 use crate::snapshot::{Snapshot, SourceState, Thresholds};
 use crate::sources::{Failure, Source, Watch};
@@ -90,6 +91,10 @@ struct Watched {
     /// Absent while it is being read.
     source: Option<Source>,
     last: Option<Reading>,
+    /// What it last said as text, kept where others share its families.
+    encoded: Option<Encoded>,
+    /// Whether its series carry the label, for there are others to be told from.
+    labelled: bool,
     left_out: LeftOut,
     state: SourceState,
     /// Whether the last reading is not yet in the group's chunk.
@@ -133,7 +138,11 @@ impl Sampler {
 
     /// Nothing seen yet, for whoever asks before the first sample.
     pub fn first(&self) -> Snapshot {
-        Snapshot::empty(self.thresholds.clone(), self.stale_after)
+        let own = Chunk::encode(&process::families());
+        Snapshot {
+            chunks: vec![Arc::new(own)],
+            ..Snapshot::empty(self.thresholds.clone(), self.stale_after)
+        }
     }
 
     /// Reads and publishes until it is dropped or every receiver is.
@@ -205,8 +214,31 @@ impl Sampler {
         }
         self.probes = databases.iter().map(|database| self.probe(database.name())).collect();
         self.databases = databases;
+        self.label();
         let shortest = self.watched.iter().map(|watched| watched.interval).min().unwrap_or(TICK);
         self.stale_after = (3 * shortest).max(Duration::from_secs(5));
+    }
+
+    /// Series of several servers say which they are of. What was encoded for other company is read
+    /// again at once.
+    fn label(&mut self) {
+        let mut labels: HashMap<&str, Vec<_>> = HashMap::new();
+        for watched in &self.watched {
+            labels.entry(&watched.group).or_default().push(&watched.label);
+        }
+        let alone = |group: &str| labels[group].len() == 1;
+        let several = |group: &str| labels[group].iter().any(|label| *label != labels[group][0]);
+        let company: Vec<_> =
+            self.watched.iter().map(|one| (alone(&one.group), several(&one.group))).collect();
+        for (watched, (alone, several)) in self.watched.iter_mut().zip(company) {
+            let unfit = watched.labelled != several || (!alone && watched.encoded.is_none());
+            if unfit && watched.last.is_some() {
+                watched.encoded = None;
+                watched.fresh = true;
+                watched.due = Instant::now();
+            }
+            watched.labelled = several;
+        }
     }
 
     fn probe(&self, database: &str) -> Histogram {
@@ -288,6 +320,8 @@ impl Watched {
             due: Instant::now(),
             source: Some(watch.source),
             last: None,
+            encoded: None,
+            labelled: false,
             left_out: LeftOut::default(),
             fresh: false,
         }
@@ -303,15 +337,26 @@ impl Watched {
                 self.tell(reading.trouble.take());
                 self.left_out = LeftOut { omitted: reading.dropped, summed: reading.summed };
                 let probe = reading.probe;
+                self.encode(&mut reading);
                 self.last = Some(reading);
                 probe
             }
             Err(failure) => {
                 self.tell(Some(failure));
-                self.last = None;
+                (self.last, self.encoded) = (None, None);
                 None
             }
         }
+    }
+
+    /// Of the families only the text is kept, and those that advice reads.
+    fn encode(&mut self, reading: &mut Reading) {
+        if let (true, Some((label, value))) = (self.labelled, &self.label) {
+            reading.families.iter_mut().for_each(|family| family.label_all(label, value));
+        }
+        self.encoded = Some(Encoded::of(&reading.families));
+        reading.families.retain(|family| Server::FAMILIES.contains(&family.name()));
+        reading.families.shrink_to_fit();
     }
 
     /// Counts, and speaks when the state changed rather than at every tick.

@@ -2,16 +2,20 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::{Sampler, Watched};
+use super::Sampler;
 use crate::advice::{Advice, Known, Server};
 use crate::exposition::itself::LeftOut;
 use crate::exposition::{Chunk, itself, pools};
+use crate::process;
 use crate::reading::{Origin, Pool, Reading};
 use crate::snapshot::{DatabaseState, PoolState, Snapshot};
+
+/// What is read no more often than this is compressed when it was read, not when it is scraped.
+const SLOW: Duration = Duration::from_secs(5);
 
 impl Sampler {
     pub(super) fn publish(&mut self) -> Snapshot {
@@ -26,7 +30,8 @@ impl Sampler {
                 .chain(&itself::databases(&databases, &self.probes))
                 .chain(&itself::sources(&sources, self.left_out()))
                 .chain(&itself::advice(&advice))
-                .chain(&itself::reload(self.reloaded)),
+                .chain(&itself::reload(self.reloaded))
+                .chain(&process::families()),
         );
         let findings = self.readings().flat_map(|reading| reading.findings.clone()).collect();
         let mut chunks: Vec<_> = self.chunks.iter().collect();
@@ -68,12 +73,8 @@ impl Sampler {
         let families: Vec<_> =
             of_server.filter_map(|w| w.last.as_ref()).flat_map(|r| &r.families).collect();
         let total = |family: &str| families.iter().find(|f| f.name() == family)?.total();
-        Server {
-            name: name.to_owned(),
-            cpu_seconds: total("pg_server_cpu_seconds_total"),
-            cores: total("pg_server_cpu_cores"),
-            bytes: total("pg_database_size_bytes"),
-        }
+        let [cpu_seconds, cores, bytes] = Server::FAMILIES.map(total);
+        Server { name: name.to_owned(), cpu_seconds, cores, bytes }
     }
 
     fn readings(&self) -> impl Iterator<Item = &Reading> {
@@ -93,8 +94,16 @@ impl Sampler {
         });
         let groups: BTreeSet<String> = fresh.collect();
         for group in groups {
-            let members: Vec<_> = self.watched.iter().filter(|w| w.group == group).collect();
-            let chunk = encode(&members);
+            let members = || self.watched.iter().filter(|watched| watched.group == group);
+            let encoded: Vec<_> = members().filter_map(|member| member.encoded.as_ref()).collect();
+            let mut chunk = Chunk::join(&encoded);
+            if members().all(|member| member.interval >= SLOW) {
+                chunk = chunk.packed();
+            }
+            if members().count() == 1 {
+                let only = self.watched.iter_mut().find(|watched| watched.group == group);
+                only.expect("it was counted").encoded = None;
+            }
             self.left_out.omitted += chunk.dropped() as u64;
             if chunk.series() > 0 {
                 self.chunks.insert(group, Arc::new(chunk));
@@ -152,22 +161,4 @@ impl Sampler {
             })
             .collect()
     }
-}
-
-/// A group's families; where sources of several servers share them, each series says which it is
-/// of.
-fn encode(members: &[&Watched]) -> Chunk {
-    let several = members.iter().any(|member| member.label != members[0].label);
-    let mut families = Vec::new();
-    for member in members {
-        let Some(reading) = &member.last else { continue };
-        let labelled = reading.families.iter().cloned().map(|mut family| {
-            if let (true, Some((label, value))) = (several, &member.label) {
-                family.label_all(label, value);
-            }
-            family
-        });
-        families.extend(labelled);
-    }
-    Chunk::encode(&families)
 }
