@@ -7,6 +7,7 @@ mod demo;
 mod healthcheck;
 mod indexes;
 mod run;
+mod systemd;
 mod verdict;
 mod watches;
 

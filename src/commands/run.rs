@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::watches::{Plan, of_database};
-use super::{Failure, runtime};
+use super::{Failure, runtime, systemd};
 use crate::config::{Config, Error, Log, LogFormat, LogLevel};
 use crate::postgres::Database;
 use crate::sampler::{Change, Order, Sampler, chain};
@@ -50,16 +50,19 @@ async fn run(config: Config, reload: Reload<'_>) -> Result<(), Failure> {
     let (publisher, snapshot) = watch::channel(Arc::new(sampler.first()));
     let (ask, asked) = mpsc::channel(4);
     let (stop, stopped) = oneshot::channel::<()>();
-    let serve = server.serve(snapshot, ask, async {
+    let serve = server.serve(snapshot.clone(), ask, async {
         // An error is the sender's end, and that too means to stop.
         let _ = stopped.await;
     });
     tokio::pin!(serve);
+    systemd::ready();
     tokio::select! {
         () = sampler.run(publisher, received) => {}
         () = daemon.obey(reload, orders, asked) => {}
         () = &mut serve => {}
+        () = systemd::keep_alive(snapshot) => {}
     }
+    systemd::stopping();
     drop(stop);
     tokio::select! {
         () = serve => info!("stopped"),
@@ -138,6 +141,7 @@ impl Daemon {
         reload: Reload<'_>,
         orders: &mpsc::Sender<Order>,
     ) -> Result<(), String> {
+        systemd::reloading();
         let changed = reload()
             .map_err(|error| chain(&error))
             .and_then(|config| self.change(&config).map_err(|error| chain(&*error)));
@@ -153,6 +157,7 @@ impl Daemon {
         };
         // The sampler ends only with the daemon.
         let _ = orders.send(order).await;
+        systemd::ready();
         result
     }
 

@@ -234,7 +234,8 @@ impl Cluster {
         let mut command = Command::new(self.binaries.join(name));
         command.current_dir(&self.folder).env("LC_ALL", "C");
         for (variable, _) in std::env::vars_os() {
-            if variable.to_string_lossy().starts_with("PG") {
+            // The server, too, would tell systemd that it is ready.
+            if variable == "NOTIFY_SOCKET" || variable.to_string_lossy().starts_with("PG") {
                 command.env_remove(variable);
             }
         }

@@ -89,6 +89,8 @@ pub(super) fn start_logged(
 ) -> Result<Process, Error> {
     let file = File::create(log).map_err(Error::io(log))?;
     let other = file.try_clone().map_err(Error::io(log))?;
+    // Whoever waits to hear of the demo is not to hear of its parts.
+    command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC");
     Process::start_with(command.stdout(file).stderr(other), input)
         .map_err(Error::io(command.get_program()))
 }

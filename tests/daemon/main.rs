@@ -22,5 +22,6 @@ mod recovery;
 mod settings;
 mod shipped;
 mod support;
+mod systemd;
 mod truth;
 mod workers;
