@@ -7,6 +7,7 @@ mod application;
 mod check;
 mod cluster;
 mod collectors;
+mod deploy;
 mod end_to_end;
 mod estimator;
 mod http;

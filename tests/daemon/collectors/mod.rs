@@ -4,7 +4,7 @@
 mod compatibility;
 mod hardship;
 mod laden;
-mod servers;
+pub(crate) mod servers;
 mod sources;
 
 use std::collections::BTreeSet;

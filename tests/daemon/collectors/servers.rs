@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// The supported versions that can be had here, each with the folder of its programs.
-pub(super) fn all() -> &'static [(u32, PathBuf)] {
+pub(crate) fn all() -> &'static [(u32, PathBuf)] {
     static SERVERS: OnceLock<Vec<(u32, PathBuf)>> = OnceLock::new();
     SERVERS.get_or_init(fetch)
 }
