@@ -1,6 +1,6 @@
-# A static poolwatch and nothing else: docker build -t poolwatch .
+# A static poolwatch and nothing else: docker build -t poolwatch:0.1.0 .
 #
-# For both architectures: docker buildx build --platform linux/amd64,linux/arm64 -t poolwatch .
+# For both architectures: docker buildx build --platform linux/amd64,linux/arm64 -t poolwatch:0.1.0 .
 FROM rust:1.95-alpine AS build
 # What ring's C is compiled with.
 RUN apk add --no-cache musl-dev gcc
@@ -15,7 +15,6 @@ RUN mkdir -p src benches tests/daemon \
  && cargo build --release --locked --bin poolwatch
 
 COPY src src
-COPY config config
 ARG REVISION=unknown
 # Newer than what was built above from nothing.
 RUN touch src/lib.rs src/main.rs \
