@@ -8,7 +8,9 @@ from typing import Callable
 
 from redditload.run import Run, Task
 
-# Small pages, joined in one query, and counts made by the database: nothing to complain about.
+# Small pages, joined in one query, and counts made by the database: nothing to complain about. Now and then somebody
+# writes.
+REVIEW = "POST /api/posts/review?post_id={n}"
 GOOD_PATHS = [
     "/api/posts?page_size=20&page={n}",
     "/api/users?page_size=20&page={n}",
@@ -16,6 +18,7 @@ GOOD_PATHS = [
     "/api/posts/of-client?client_id={n}",
     "/api/posts/of-client?client_id={n}&reviewed=no",
     "/api/posts/of-subreddit",
+    REVIEW,
     "/api/posts/count",
     "/api/responses/best",
     "/api/responses/quality?client_id={n}",
@@ -23,6 +26,7 @@ GOOD_PATHS = [
     "/api/analytics/daily?client_id={n}",
     "/api/analytics/client-events?client_id={n}",
     "/api/analytics/recent",
+    REVIEW,
 ]
 LAZY_PATHS = [f"/api/{table}?loading=lazy&page={{n}}" for table in ("posts", "users", "configs")]
 UNPAGINATED_PATHS = [
@@ -46,12 +50,18 @@ class Phase:
 
 
 def browse(run: Run, paths: list[str], per_second: float, place: int = 0, step: int = 1) -> None:
-    """Reads paths one after the other, from one worker after the other, breathing."""
+    """Visits paths one after the other, at one worker after the other, breathing."""
     for n in count():
         if run.over:
             return
-        run.get(place + n * step, paths[n % len(paths)].format(n=n % 20 + 1))
+        visit(run, place + n * step, paths[n % len(paths)], n)
         run.wait(1 / (1 + run.level * (per_second - 1)))
+
+
+def visit(run: Run, place: int, path: str, n: int) -> None:
+    """The nth visit; a path that is written to says so in front."""
+    method, _, path = path.rpartition(" ")
+    (run.post if method == "POST" else run.get)(place, path.format(n=n % 20 + 1))
 
 
 def hold_while(run: Run, place: int, level: float, seconds: float) -> None:
@@ -150,13 +160,14 @@ def browse_others(run: Run, others: int) -> None:
     for n in count():
         if run.over:
             return
-        run.get(HOT + 1 + n % others, GOOD_PATHS[n % len(GOOD_PATHS)].format(n=n % 20 + 1))
+        visit(run, HOT + 1 + n % others, GOOD_PATHS[n % len(GOOD_PATHS)], n)
         run.wait(0.2)
 
 
 PHASES = {
     "healthy": Phase(
-        "lists by the page, joined and counted in SQL; no pool outgrows its 5 connections",
+        "lists by the page, joined and counted in SQL, and some writing; no pool outgrows its 5 "
+        "connections",
         'db_pool_status{status="healthy"} stays 1, no poolwatch_advice about the pool',
         healthy,
     ),

@@ -113,6 +113,17 @@ def test_a_wrong_parameter_is_refused_with_its_name(http: Any, path: str) -> Non
     assert path.partition("?")[2].partition("=")[0] in answer.json["message"]
 
 
+def test_a_review_is_kept(http: Any) -> None:
+    post = http.get("/api/posts?page_size=1").json["posts"][0]
+    for reviewed in (not post["reviewed"], post["reviewed"]):
+        answer = http.post(
+            f"/api/posts/review?post_id={post['id']}&reviewed={'yes' if reviewed else 'no'}"
+        )
+        assert answer.json == {"changed": 1}
+        assert http.get("/api/posts?page_size=1").json["posts"][0]["reviewed"] is reviewed
+    assert http.post("/api/posts/review?post_id=2147483647").json == {"changed": 0}
+
+
 def test_analytics_answer(http: Any) -> None:
     assert 7 <= len(http.get("/api/analytics/daily").json["days"]) <= 8
     assert http.get("/api/analytics/client-events?event_type=post_matched").json["count"] > 0

@@ -3,7 +3,7 @@
 from typing import Any
 
 from flask import Blueprint, request
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from redditbot.models import MatchedPost
 from redditbot.parameters import client_id, days_ago, whole_number, yes_or_no
@@ -52,6 +52,17 @@ def posts_of_subreddit() -> dict[str, Any]:
     newest = MatchedPost.created_at.desc()
     query = select(MatchedPost.id, MatchedPost.title).order_by(newest).limit(limit())
     return titles(query.where(MatchedPost.subreddit == request.args.get("subreddit", "postgresql")))
+
+
+@routes.post("/review")
+def review_post() -> dict[str, int]:
+    """Says of a post whether its answers were reviewed."""
+    reviewed = yes_or_no("reviewed") is not False
+    query = update(MatchedPost).where(MatchedPost.id == whole_number("post_id", 1, 1, 2**31 - 1))
+    with SessionLocal.begin() as session:
+        # No object in the session is of this post.
+        query = query.execution_options(synchronize_session=False)
+        return {"changed": session.execute(query.values(reviewed=reviewed)).rowcount}
 
 
 def titles(query: Any) -> dict[str, Any]:
