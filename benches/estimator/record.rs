@@ -8,8 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use poolwatch::demo::Cluster;
-use poolwatch::latency::Moments;
-use poolwatch::sources::statements::kind::is_timed;
+use poolwatch::latency::{Moments, is_timed};
 
 use crate::workloads::Workload;
 

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use super::beta::Fit;
+use super::weighted::whole;
 use super::{BOUNDS, Histogram, Interval};
 
 /// Steps from one of [`BOUNDS`] to the next: fine enough for quantiles.
@@ -137,12 +138,6 @@ impl Estimate {
 
 fn bucket(seconds: f64) -> usize {
     FINE.partition_point(|bound| *bound < seconds)
-}
-
-/// The whole part; what rounding took from a whole number is given back.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of calls")]
-fn whole(count: f64) -> u64 {
-    (count * (1.0 + 1e-12) + 1e-9).floor() as u64
 }
 
 #[cfg(test)]

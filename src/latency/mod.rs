@@ -5,7 +5,11 @@ mod beta;
 mod estimate;
 mod histogram;
 mod moments;
+mod timed;
+mod weighted;
 
 pub use estimate::Estimate;
 pub use histogram::{ACQUIRE_BOUNDS, BOUNDS, Histogram};
 pub use moments::{Interval, Moments};
+pub use timed::is_timed;
+pub use weighted::Weighted;

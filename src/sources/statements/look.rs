@@ -7,9 +7,8 @@ use futures_util::TryStreamExt as _;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Executor, Row as _};
 
-use super::kind::is_timed;
 use super::{Error, Excluded};
-use crate::latency::Moments;
+use crate::latency::{Moments, is_timed};
 use crate::pool::Checkout;
 use crate::postgres::APPLICATION_NAME;
 

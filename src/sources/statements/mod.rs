@@ -4,7 +4,6 @@
 //! from where to count. A statement that is forgotten between two looks, for there were too many,
 //! is counted no further than the last.
 
-pub mod kind;
 mod look;
 mod totals;
 
