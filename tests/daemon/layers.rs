@@ -18,6 +18,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("pool", &["sources", "sampler", "http", "snapshot", "advice", "config", "commands"]),
     ("reading", &["sources", "sampler", "http", "snapshot", "advice", "config", "postgres"]),
     ("latency", &["sources", "sampler", "http", "snapshot", "advice", "config", "postgres"]),
+    ("statement", &["sources", "sampler", "http", "snapshot", "advice", "config", "postgres"]),
     ("metric", &["sources", "sampler", "http", "snapshot", "advice", "config", "postgres"]),
     ("snapshot", &["sources", "sampler", "http", "config", "postgres", "commands"]),
     ("sampler", &["http", "config", "commands", "collectors"]),

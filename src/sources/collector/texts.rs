@@ -10,6 +10,7 @@ use super::families::Row;
 use crate::metric::Family;
 use crate::pool::Checkout;
 use crate::sources::text;
+use crate::statement::Text;
 
 /// Texts by the statement's number.
 #[derive(Debug, Default)]
@@ -57,63 +58,13 @@ impl Texts {
         let query = sqlx::query(AssertSqlSafe(sql)).bind(new);
         for row in connection.fetch_all(query).await? {
             let number = text(&row, 0)?.unwrap_or_default();
-            let shown = without_literals(&text(&row, 1)?.unwrap_or_default());
-            self.known.insert(number, shown.chars().take(length as usize).collect());
+            let said = text(&row, 1)?.unwrap_or_default();
+            self.known.insert(number, Text::read(&said, length as usize).shown);
         }
         // What has no text is not asked for again and again.
         for number in new {
             self.known.entry(number.to_string()).or_default();
         }
         Ok(())
-    }
-}
-
-/// A statement in one line, with `?` for each quoted text: the server leaves them in statements
-/// such as ALTER ROLE, where they may be secret.
-fn without_literals(sql: &str) -> String {
-    let mut shown = String::with_capacity(sql.len());
-    let mut rest = sql.chars().peekable();
-    while let Some(character) = rest.next() {
-        match character {
-            '\'' => {
-                skip_literal(&mut rest);
-                shown.push('?');
-            }
-            c if c.is_whitespace() => {
-                if !shown.ends_with(' ') {
-                    shown.push(' ');
-                }
-            }
-            c => shown.push(c),
-        }
-    }
-    shown
-}
-
-/// To the closing quote; a doubled or escaped one does not close.
-fn skip_literal(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
-    while let Some(character) = rest.next() {
-        match character {
-            '\\' => {
-                rest.next();
-            }
-            '\'' if rest.peek() == Some(&'\'') => {
-                rest.next();
-            }
-            '\'' => return,
-            _ => {}
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_literal_is_not_shown() {
-        let sql = "ALTER ROLE a\n  PASSWORD 'it''s \\' s3cret' VALID UNTIL 'x'";
-        assert_eq!(without_literals(sql), "ALTER ROLE a PASSWORD ? VALID UNTIL ?");
-        assert_eq!(without_literals("SELECT 'open"), "SELECT ?");
     }
 }
