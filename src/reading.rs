@@ -1,12 +1,14 @@
 //! What can be seen: a reading is all that one source saw at one time. `None` is "cannot see",
 //! never zero.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::latency::{Estimate, Histogram};
 use crate::metric::Family;
+use crate::statement::Text;
 
 /// All that one source saw at one time. A source fills what it can know.
 #[derive(Debug, Default)]
@@ -21,6 +23,8 @@ pub struct Reading {
     pub probe: Option<Duration>,
     /// How long statements took lately, by database, as estimated.
     pub statements: Vec<StatementTimes>,
+    /// The statements that matter most.
+    pub top: Option<Arc<Top>>,
     /// What workers found in the application's own statements.
     pub findings: Vec<Finding>,
     /// What a database's indexes and tables are like.
@@ -353,6 +357,65 @@ pub struct StatementTimes {
     pub database: String,
     /// Those of the last five minutes.
     pub recent: Estimate,
+}
+
+/// The statements of a server that matter most: by time, calls, time a call, or rows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Top {
+    /// The server as the settings name it.
+    pub server: String,
+    /// For how many seconds they were watched; where nothing was watched yet, since when the server
+    /// counts, if it says.
+    pub seconds: Option<f64>,
+    /// The statements, those that took most time first.
+    pub statements: Vec<Statement>,
+}
+
+/// One statement of a server, whoever sent it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Statement {
+    /// The database on the server, the label `datname`.
+    pub database: Arc<str>,
+    /// Whether that is the database that poolwatch is connected to.
+    pub here: bool,
+    /// The server's number for it, the label `queryid`.
+    pub number: i64,
+    /// What it says.
+    pub text: Arc<Text>,
+    /// All that it did meanwhile.
+    pub ran: Ran,
+    /// What it did step by step, the oldest first: a step is some ten seconds. Empty where nothing
+    /// was watched yet.
+    pub steps: Vec<Ran>,
+}
+
+/// What calls of a statement did.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Ran {
+    /// How many ended without an error.
+    pub calls: u64,
+    /// What they took together, in seconds.
+    pub seconds: f64,
+    /// Rows that they returned or changed.
+    pub rows: u64,
+    /// Blocks of tables and indexes that they asked for.
+    pub blocks: u64,
+}
+
+impl Ran {
+    /// What one call took, in seconds.
+    pub fn mean(&self) -> f64 {
+        self.seconds / self.calls.max(1) as f64
+    }
+}
+
+impl std::ops::AddAssign for Ran {
+    fn add_assign(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.seconds += other.seconds;
+        self.rows += other.rows;
+        self.blocks += other.blocks;
+    }
 }
 
 /// A statement that a worker found troublesome, literals stripped.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::advice::Advice;
 use crate::exposition::Chunk;
-use crate::reading::{Figures, Finding, Origin, Pool, Sessions, StatementTimes, Timings};
+use crate::reading::{Figures, Finding, Origin, Pool, Sessions, StatementTimes, Timings, Top};
 
 /// All that is known at one moment.
 #[derive(Clone, Debug)]
@@ -137,6 +137,8 @@ pub struct DatabaseState {
     pub sessions: Option<Sessions>,
     /// How long statements took lately, by database, as estimated.
     pub statements: Vec<StatementTimes>,
+    /// The statements that matter most.
+    pub top: Option<Arc<Top>>,
     /// Why it does not answer.
     pub error: Option<String>,
 }

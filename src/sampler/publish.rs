@@ -154,6 +154,7 @@ impl Sampler {
                     if let Some(reading) = &watched.last {
                         state.probe = state.probe.or(reading.probe);
                         state.statements.extend_from_slice(&reading.statements);
+                        state.top = state.top.or_else(|| reading.top.clone());
                         state.sessions = state.sessions.or_else(|| reading.sessions.clone());
                     }
                 }

@@ -59,6 +59,24 @@ fn a_database_that_does_not_answer_is_told_once() {
 }
 
 #[test]
+fn the_statements_that_matter_are_told_without_their_literals() {
+    let cluster = Cluster::builder().start().unwrap();
+    cluster.sql("CREATE ROLE watch LOGIN; GRANT pg_monitor TO watch").unwrap();
+    cluster.sql("CREATE EXTENSION pg_stat_statements").unwrap();
+    cluster.sql("SELECT pg_sleep(0.2), 'hunter2'").unwrap();
+    cluster.sql("CREATE ROLE other PASSWORD 'hunter2'").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&cluster, "watch", &folder);
+    let (_, text) = check(&settings, folder.path(), &[NOBODY]);
+    assert!(text.contains("SELECT pg_sleep($1), $2") && !text.contains("hunter2"), "{text}");
+    let (_, text) = check(&settings, folder.path(), &[NOBODY, "--format", "json"]);
+    let page: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let top = &page["opinion"]["top_statements"][0];
+    assert_eq!((&top["sql"], &top["calls"]), (&"SELECT pg_sleep($1), $2".into(), &1.into()));
+    assert!(top["mean_seconds"].as_f64().unwrap() > 0.19 && !text.contains("hunter2"), "{text}");
+}
+
+#[test]
 fn the_advice_is_the_running_daemons_else_that_of_a_glance() {
     let cluster = Cluster::builder().start().unwrap();
     let table = "CREATE TABLE matched_posts

@@ -1,7 +1,7 @@
 //! What is advised: by the daemon that runs, which has watched for a while; else at a glance.
 
 use std::fmt::Write as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
@@ -10,11 +10,14 @@ use crate::advice::{self, Known, Severity};
 use crate::commands::daemon;
 use crate::commands::verdict::Verdict;
 use crate::config::Config;
-use crate::reading::{Origin, Reading, Timings};
+use crate::reading::{Origin, Reading, Timings, Top};
 use crate::snapshot::{DatabaseState, PoolState};
 
 /// No more than these are shown.
 const LIMIT: usize = 10;
+/// No more statements than these are shown, and no more characters of each.
+const STATEMENTS: usize = 5;
+const CHARACTERS: usize = 120;
 
 /// What is advised, and by whom.
 #[derive(Debug, Default, Serialize)]
@@ -22,6 +25,8 @@ pub(super) struct Opinion {
     /// The daemon's address; `None` when nobody but this command looked.
     pub(super) daemon: Option<String>,
     advice: Vec<Advice>,
+    /// The statements that matter most, those first that took most time.
+    top_statements: Vec<TopStatement>,
 }
 
 /// As in `/health/detailed`.
@@ -34,9 +39,26 @@ struct Advice {
     remedy: String,
 }
 
+/// As in `/health/detailed`.
+#[derive(Debug, Deserialize, Serialize)]
+struct TopStatement {
+    server: String,
+    datname: String,
+    queryid: String,
+    sql: String,
+    calls: u64,
+    seconds: f64,
+    mean_seconds: f64,
+    rows: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    over_seconds: Option<f64>,
+}
+
 #[derive(Deserialize)]
 struct Detailed {
     advice: Vec<Advice>,
+    #[serde(default)]
+    top_statements: Vec<TopStatement>,
 }
 
 impl Opinion {
@@ -46,7 +68,8 @@ impl Opinion {
         let ask = daemon::get(&address, "/health/detailed");
         let body = timeout(daemon::PATIENCE, ask).await.ok()?.ok()?;
         let detailed: Detailed = serde_json::from_slice(daemon::body(&body)?).ok()?;
-        Some(Self { daemon: Some(address), advice: detailed.advice })
+        let Detailed { advice, top_statements } = detailed;
+        Some(Self { daemon: Some(address), advice, top_statements })
     }
 
     /// What a single look at these readings says.
@@ -62,6 +85,10 @@ impl Opinion {
         let databases: Vec<_> = sessions
             .map(|sessions| DatabaseState {
                 name: sessions.server.clone(),
+                top: readings
+                    .iter()
+                    .filter_map(|reading| reading.top.clone())
+                    .find(|top| top.server == sessions.server),
                 sessions: Some(sessions),
                 ..DatabaseState::default()
             })
@@ -75,11 +102,40 @@ impl Opinion {
             thresholds: marks,
         };
         let said = advice::at_a_glance(&config.advice, &known, Instant::now());
-        Self { daemon: None, advice: said.into_iter().map(Advice::from).collect() }
+        let top = readings.iter().filter_map(|reading| reading.top.as_ref());
+        Self {
+            daemon: None,
+            advice: said.into_iter().map(Advice::from).collect(),
+            top_statements: top.flat_map(|top| TopStatement::of(top)).collect(),
+        }
     }
 
     /// Nothing when there is nothing to say.
     pub(super) fn text(&self, terminal: bool) -> String {
+        self.top() + &self.advised(terminal)
+    }
+
+    /// The statements that took most time, with what is known of each.
+    fn top(&self) -> String {
+        let Some(first) = self.top_statements.first() else { return String::new() };
+        let over = first.over_seconds.map_or_else(String::new, |seconds| {
+            let seconds = Duration::from_secs_f64(seconds.max(1.0).round());
+            format!(" in {}", humantime::format_duration(seconds))
+        });
+        let mut page = format!(
+            "\nstatements that took most time{over}:\n{:>10}  {:>10}  {:>10}  {:>10}\n",
+            "time", "calls", "mean", "rows"
+        );
+        for one in self.top_statements.iter().take(STATEMENTS) {
+            let (time, mean) = (format!("{:.1} s", one.seconds), 1000.0 * one.mean_seconds);
+            let mean = format!("{mean:.2} ms");
+            let (calls, rows, sql) = (one.calls, one.rows, short(&one.sql));
+            let _ = writeln!(page, "{time:>10}  {calls:>10}  {mean:>10}  {rows:>10}  {sql}");
+        }
+        page
+    }
+
+    fn advised(&self, terminal: bool) -> String {
         let mut page = match (&self.daemon, self.advice.is_empty()) {
             (None, true) => return String::new(),
             (None, false) => "\nat a glance (a running daemon, which sees more, is not \
@@ -97,6 +153,29 @@ impl Opinion {
             let _ = writeln!(page, "  and {more} more in /health/detailed");
         }
         page
+    }
+}
+
+impl TopStatement {
+    fn of(top: &Top) -> impl Iterator<Item = Self> {
+        top.statements.iter().map(|statement| Self {
+            server: top.server.clone(),
+            datname: statement.database.to_string(),
+            queryid: statement.number.to_string(),
+            sql: statement.text.shown.clone(),
+            calls: statement.ran.calls,
+            seconds: statement.ran.seconds,
+            mean_seconds: statement.ran.mean(),
+            rows: statement.ran.rows,
+            over_seconds: top.seconds,
+        })
+    }
+}
+
+fn short(sql: &str) -> String {
+    match sql.char_indices().nth(CHARACTERS) {
+        Some((at, _)) => format!("{}…", &sql[..at]),
+        None => sql.to_owned(),
     }
 }
 
@@ -121,6 +200,8 @@ impl From<advice::Advice> for Advice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reading::{Ran, Statement};
+    use crate::statement::Text;
 
     #[test]
     fn advice_is_shown_with_its_remedy_and_who_gave_it() {
@@ -132,11 +213,24 @@ mod tests {
             remedy: "close sessions".into(),
         };
         let daemon = Some("127.0.0.1:8001".to_owned());
-        let page = Opinion { daemon, advice: (0..12).map(|_| advice()).collect() }.text(false);
+        let advice = (0..12).map(|_| advice()).collect();
+        let page = Opinion { daemon, advice, ..Opinion::default() }.text(false);
         assert!(page.contains("✗ web: 19 of 20 (pool_usage)\n  → close sessions\n"), "{page}");
         assert!(
             page.contains("8001 advises:") && page.ends_with("and 2 more in /health/detailed\n")
         );
         assert_eq!(Opinion::default().text(true), "");
+    }
+
+    #[test]
+    fn the_statements_that_took_most_time_are_shown_in_short() {
+        let text = Text { shown: "x".repeat(400), ..Text::default() };
+        let ran = Ran { calls: 4, seconds: 1.0, rows: 8, blocks: 0 };
+        let statement = Statement { text: text.into(), ran, ..Statement::default() };
+        let top = Top { seconds: Some(3600.2), statements: vec![statement], ..Top::default() };
+        let top_statements = TopStatement::of(&top).collect();
+        let page = Opinion { top_statements, ..Opinion::default() }.text(false);
+        assert!(page.contains("most time in 1h:") && page.contains(" 250.00 ms "), "{page}");
+        assert!(page.ends_with("x…\n") && page.chars().count() < 320, "{page}");
     }
 }

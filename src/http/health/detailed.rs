@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::databases::DatabaseBody;
 use super::latency::EstimatedLatency;
+use super::top::TopStatement;
 use super::{PoolBody, Service, rfc3339, rounded, seconds};
 use crate::advice::Advice;
 use crate::process::{Host, Usage};
@@ -23,6 +24,7 @@ pub(in crate::http) struct Detailed<'a> {
     pub(in crate::http) databases: Vec<DatabaseBody<'a>>,
     pub(in crate::http) activity: Vec<&'a Sessions>,
     pub(in crate::http) estimated_statement_latency: Vec<EstimatedLatency<'a>>,
+    pub(in crate::http) top_statements: Vec<TopStatement<'a>>,
     pub(in crate::http) sources: Vec<SourceBody<'a>>,
     pub(in crate::http) advice: &'a [Advice],
     pub(in crate::http) findings: &'a [Finding],
@@ -44,6 +46,7 @@ impl<'a> Detailed<'a> {
             databases: snapshot.databases.iter().map(DatabaseBody::of).collect(),
             activity: sessions.collect(),
             estimated_statement_latency: EstimatedLatency::of(&snapshot.databases),
+            top_statements: TopStatement::of(&snapshot.databases),
             sources: snapshot.sources.iter().map(SourceBody::of).collect(),
             advice: &snapshot.advice,
             findings: &snapshot.findings,
@@ -143,6 +146,9 @@ mod tests {
         assert_eq!(estimated["count"], 1);
         let p95 = estimated["p95_seconds"].as_f64().unwrap();
         assert!((p95 - 0.09).abs() < 0.005, "{p95} for one call of 90 ms");
+        let top = &body["top_statements"][0];
+        assert_eq!((&top["calls"], &top["mean_seconds"]), (&4.into(), &0.25.into()));
+        assert_eq!((&top["queryid"], &top["sql"]), (&"-7".into(), &"SELECT ?".into()));
         assert_eq!(body["sources"][0]["error"], "no route to host");
         assert_eq!(body["sources"][0]["last_success"], "2026-01-31T23:59:29.500Z");
         assert_eq!(body["advice"][0]["remedy"], "look for sessions that are not closed");

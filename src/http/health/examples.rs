@@ -8,9 +8,11 @@ use serde::Serialize;
 use crate::advice::{Advice, Severity};
 use crate::latency::{Estimate, Interval};
 use crate::reading::{
-    Figures, Finding, MaxOverflow, Origin, Pool, Sessions, StatementTimes, Timings, Totals, Worker,
+    Figures, Finding, MaxOverflow, Origin, Pool, Ran, Sessions, Statement, StatementTimes, Timings,
+    Top, Totals, Worker,
 };
 use crate::snapshot::{DatabaseState, PoolState, Snapshot, SourceState, Thresholds};
+use crate::statement::Text;
 
 /// A moment: 2026-01-31 23:59:59.500 UTC.
 pub(in crate::http) static NOW: LazyLock<SystemTime> =
@@ -72,6 +74,15 @@ pub(in crate::http) fn full() -> Snapshot {
     let one = Interval { calls: 1, sum: 0.09, highest: 1.0, ..Interval::default() };
     recent.add(&one);
     primary.statements = vec![StatementTimes { database: "app".into(), recent }];
+    let statement = Statement {
+        database: "app".into(),
+        number: -7,
+        text: Text::read("SELECT 'secret'", 100).into(),
+        ran: Ran { calls: 4, seconds: 1.0, ..Ran::default() },
+        ..Statement::default()
+    };
+    primary.top =
+        Some(Top { seconds: Some(300.0), statements: vec![statement], ..Top::default() }.into());
     snapshot.databases = vec![primary, database("replica", Some(false))];
     snapshot.sources = vec![SourceState {
         name: "pgbouncer:<script>".into(),

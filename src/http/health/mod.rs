@@ -5,6 +5,7 @@ mod databases;
 mod detailed;
 mod latency;
 mod pools;
+mod top;
 
 use std::time::{Duration, SystemTime};
 

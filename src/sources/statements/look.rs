@@ -11,9 +11,13 @@ use super::{Error, Excluded};
 use crate::latency::{Moments, is_timed};
 use crate::pool::Checkout;
 use crate::postgres::APPLICATION_NAME;
+use crate::statement::Text;
 
 /// More statements than these are not looked at: some 10 MB.
 pub(super) const MOST: usize = 50_000;
+
+/// Characters of a text that are shown.
+const SHOWN: usize = 500;
 
 /// By what a statement is known again: its role, its database, its number.
 pub(super) type Key = (i64, i64, i64);
@@ -32,14 +36,20 @@ pub(super) struct Look {
     pub(super) role: i64,
     /// Whether others than poolwatch are there as that role.
     pub(super) shared: bool,
+    /// The database that poolwatch is connected to.
+    pub(super) here: i64,
     pub(super) statements: HashMap<Key, Statement>,
 }
 
 /// One statement of one role in one database.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Statement {
     pub(super) database: Arc<str>,
     pub(super) moments: Moments,
+    /// Rows that it returned or changed.
+    pub(super) rows: u64,
+    /// Shared blocks that it asked for.
+    pub(super) blocks: u64,
 }
 
 /// The extension as it is there, which may be older than its server.
@@ -73,7 +83,8 @@ impl Extension {
         };
         format!(
             "SELECT userid::int8, dbid::int8, queryid, datname::text, calls, total_{time},
-                    min_{time}, max_{time}, stddev_{time}, {since}
+                    min_{time}, max_{time}, stddev_{time}, {since},
+                    rows, shared_blks_hit + shared_blks_read
                FROM {schema}.pg_stat_statements(false) AS statements
                JOIN pg_database ON pg_database.oid = dbid
               WHERE {toplevel} AND datname <> ALL ($1) AND pg_get_userbyid(userid) <> ALL ($2)
@@ -97,7 +108,8 @@ impl Extension {
                     extract(epoch FROM pg_postmaster_start_time())::float8, {reset}, oid::int8,
                     EXISTS (SELECT FROM pg_stat_activity
                              WHERE usesysid = pg_roles.oid AND backend_type = 'client backend'
-                               AND application_name <> $1)
+                               AND application_name <> $1),
+                    (SELECT oid::int8 FROM pg_database WHERE datname = current_database())
                FROM pg_roles WHERE rolname = current_user"
         )
     }
@@ -116,6 +128,7 @@ impl Extension {
             reset: row.try_get(2)?,
             role: row.try_get(3)?,
             shared: row.try_get(4)?,
+            here: row.try_get(5)?,
             ..Look::default()
         };
         let query = sqlx::query(AssertSqlSafe(self.statements()));
@@ -128,12 +141,43 @@ impl Extension {
         Ok(look)
     }
 
-    /// Which of these numbers are of queries. The server reads the file of all texts for it.
+    /// Which of these numbers are of queries.
     pub(super) async fn kinds(
         &self,
         connection: &mut Checkout,
         numbers: &[i64],
     ) -> Result<HashMap<i64, bool>, Error> {
+        // What has no text is not asked for again and again.
+        let mut kinds: HashMap<_, _> = numbers.iter().map(|number| (*number, true)).collect();
+        let keep = |number, text: &str| {
+            kinds.insert(number, is_timed(text));
+        };
+        self.each_text(connection, numbers, keep).await?;
+        Ok(kinds)
+    }
+
+    /// What the texts of these numbers say, for those who want more than to count them.
+    pub(super) async fn texts(
+        &self,
+        connection: &mut Checkout,
+        numbers: &[i64],
+    ) -> Result<HashMap<i64, Arc<Text>>, Error> {
+        let mut texts: HashMap<_, _> =
+            numbers.iter().map(|number| (*number, Arc::default())).collect();
+        let keep = |number, text: &str| {
+            texts.insert(number, Arc::new(Text::read(text, SHOWN)));
+        };
+        self.each_text(connection, numbers, keep).await?;
+        Ok(texts)
+    }
+
+    /// The server reads the file of all texts for it.
+    async fn each_text(
+        &self,
+        connection: &mut Checkout,
+        numbers: &[i64],
+        mut keep: impl FnMut(i64, &str),
+    ) -> Result<(), Error> {
         let sql = format!(
             "SELECT queryid, query FROM {}.pg_stat_statements(true) WHERE queryid = ANY ($1)",
             self.schema
@@ -141,15 +185,13 @@ impl Extension {
         let query = sqlx::query(AssertSqlSafe(sql)).bind(numbers);
         // One at a time: together they may be long.
         let mut rows = connection.fetch(query);
-        // What has no text is not asked for again and again.
-        let mut kinds: HashMap<_, _> = numbers.iter().map(|number| (*number, true)).collect();
         while let Some(row) = rows.try_next().await? {
             // Of whatever encoding; what decides is ASCII.
             if let Some(text) = row.try_get_unchecked::<Option<&[u8]>, _>(1)? {
-                kinds.insert(row.try_get(0)?, is_timed(&String::from_utf8_lossy(text)));
+                keep(row.try_get(0)?, &String::from_utf8_lossy(text));
             }
         }
-        Ok(kinds)
+        Ok(())
     }
 }
 
@@ -164,7 +206,8 @@ impl Look {
         let durations = [moments.total, moments.shortest, moments.longest, moments.deviation];
         if durations.iter().all(|seconds| seconds.is_finite()) {
             let key = (row.try_get(0)?, row.try_get(1)?, number);
-            let statement = Statement { database: name.into(), moments };
+            let (rows, blocks) = (count(row, 11)?, count(row, 12)?);
+            let statement = Statement { database: name.into(), moments, rows, blocks };
             self.statements.insert(key, statement);
         }
         Ok(())
@@ -176,10 +219,14 @@ impl Look {
     }
 }
 
+fn count(row: &PgRow, at: usize) -> Result<u64, sqlx::Error> {
+    Ok(u64::try_from(row.try_get::<i64, _>(at)?).unwrap_or(0))
+}
+
 fn moments(row: &PgRow) -> Result<Moments, sqlx::Error> {
     let seconds = |at: usize| Ok::<_, sqlx::Error>(row.try_get::<f64, _>(at)? / 1000.0);
     Ok(Moments {
-        calls: u64::try_from(row.try_get::<i64, _>(4)?).unwrap_or(0),
+        calls: count(row, 4)?,
         total: seconds(5)?,
         shortest: seconds(6)?,
         longest: seconds(7)?,

@@ -2,9 +2,10 @@
 //!
 //! The calls between two looks are spread over buckets, by database. The first look says only
 //! from where to count. A statement that is forgotten between two looks, for there were too many,
-//! is counted no further than the last.
+//! is counted no further than the last. The statements that matter most lately are named.
 
 mod look;
+mod top;
 mod totals;
 
 use std::collections::HashMap;
@@ -12,13 +13,14 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, timeout};
 
-use self::look::{Extension, Key, Look, MOST};
+use self::look::{Extension, Key, Look, MOST, Statement};
+use self::top::Lately;
 use self::totals::Totals;
 use super::{Failure, explain};
 use crate::collectors::STATEMENT_DURATIONS;
-use crate::latency::Interval;
+use crate::latency::{Interval, Moments};
 use crate::postgres::Database;
-use crate::reading::Reading;
+use crate::reading::{Ran, Reading};
 
 /// Statements that take part are looked through so many at a time.
 const AT_ONCE: usize = 256;
@@ -57,6 +59,7 @@ pub struct Statements {
     /// Whether another than poolwatch was ever seen as its role.
     shared: bool,
     totals: Totals,
+    lately: Lately,
 }
 
 impl Statements {
@@ -69,6 +72,7 @@ impl Statements {
             kinds: HashMap::new(),
             shared: false,
             totals: Totals::default(),
+            lately: Lately::default(),
         }
     }
 
@@ -84,12 +88,17 @@ impl Statements {
             return Ok(Reading::default());
         };
         let hints = self.hints(&look);
-        self.absorb(look).await;
+        self.absorb(look, began).await;
+        // Without their texts statements are still counted.
+        let trouble = timeout(patience, self.name_top()).await;
+        let trouble = trouble.map_err(|_| Error::Slow(patience.as_secs()).into());
         Ok(Reading {
             families: vec![self.totals.family(&STATEMENT_DURATIONS.tables[0])],
             statements: self.totals.recent(began),
+            top: self.last.as_ref().map(|look| self.lately.top(database.name(), look).into()),
             dropped: self.totals.dropped(),
             hints,
+            trouble: trouble.flatten().err(),
             took: Some(began.elapsed()),
             ..Reading::default()
         })
@@ -110,6 +119,19 @@ impl Statements {
         Ok(Some(look))
     }
 
+    /// Reads the texts of statements that have come to matter.
+    async fn name_top(&mut self) -> Result<(), Failure> {
+        let new = self.lately.unnamed();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.database.acquire().await?;
+        if let Some(extension) = Extension::find(&mut connection).await? {
+            self.lately.name(extension.texts(&mut connection, &new).await?);
+        }
+        Ok(())
+    }
+
     fn hints(&self, look: &Look) -> Vec<String> {
         let masked = "the role does not see the statements of others, so how long they take is \
                       not known; GRANT pg_read_all_stats TO it";
@@ -120,18 +142,32 @@ impl Statements {
     }
 
     /// Counts what ran since the last look.
-    async fn absorb(&mut self, look: Look) {
+    async fn absorb(&mut self, look: Look, now: Instant) {
         self.totals.expect(look.statements.values().map(|statement| &*statement.database));
         if let Some(last) = self.last.take().filter(|last| follows(&look, last)) {
+            let mut all = HashMap::new();
             for (seen, key) in look.statements.keys().enumerate() {
                 if seen % AT_ONCE == AT_ONCE - 1 {
                     tokio::task::yield_now().await;
                 }
                 if self.is_counted(&look, *key) {
                     let interval = ran(&look, &last, *key);
-                    self.totals.add(&look.statements[key].database, &interval);
+                    let statement = &look.statements[key];
+                    self.totals.add(&statement.database, &interval);
+                    if interval.calls > 0 {
+                        let ran = since(statement, last.statements.get(key), &interval);
+                        *all.entry((key.1, key.2)).or_default() += ran;
+                    }
                 }
             }
+            self.lately.add(all, now);
+        } else {
+            let counted = look.statements.iter().filter(|(key, _)| self.is_counted(&look, **key));
+            let mut all = HashMap::new();
+            for (key, statement) in counted {
+                *all.entry((key.1, key.2)).or_default() += ever(statement);
+            }
+            self.lately.begin(all, look.reset.map(|reset| look.at - reset), now);
         }
         self.last = Some(look);
     }
@@ -161,11 +197,27 @@ fn ran(look: &Look, last: &Look, key: Key) -> Interval {
     if hidden { Interval::default() } else { moments.since(earlier) }
 }
 
+/// All that a statement did since the server began to count.
+fn ever(statement: &Statement) -> Ran {
+    let Moments { calls, total, .. } = statement.moments;
+    Ran { calls, seconds: total, rows: statement.rows, blocks: statement.blocks }
+}
+
+/// What a statement did in an interval. Where all its calls are of the interval, so is the rest.
+fn since(now: &Statement, before: Option<&Statement>, interval: &Interval) -> Ran {
+    let before = before.filter(|_| interval.calls < now.moments.calls);
+    let grown = |count: fn(&Statement) -> u64| count(now).saturating_sub(before.map_or(0, count));
+    Ran {
+        calls: interval.calls,
+        seconds: interval.sum,
+        rows: grown(|statement| statement.rows),
+        blocks: grown(|statement| statement.blocks),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::look::Statement;
     use super::*;
-    use crate::latency::Moments;
 
     fn look(at: f64, reset: f64, statements: &[(i64, u64, Option<f64>)]) -> Look {
         let statements = statements.iter().map(|(number, calls, since)| {
@@ -178,7 +230,8 @@ mod tests {
                 extremes_since: *since,
                 deviation: 0.0,
             };
-            ((10, 5, *number), Statement { database: "app".into(), moments })
+            let statement = Statement { database: "app".into(), moments, ..Statement::default() };
+            ((10, 5, *number), statement)
         });
         Look { at, reset: Some(reset), statements: statements.collect(), ..Look::default() }
     }

@@ -1,0 +1,49 @@
+//! The statements that matter most.
+
+use serde::Serialize;
+
+use super::rounded;
+use crate::reading::Statement;
+use crate::snapshot::DatabaseState;
+
+/// One of them. Its text has no literals; its number is a text, for it is larger than JSON's.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct TopStatement<'a> {
+    server: &'a str,
+    datname: &'a str,
+    queryid: String,
+    sql: &'a str,
+    calls: u64,
+    seconds: f64,
+    mean_seconds: f64,
+    rows: u64,
+    /// For how long that was counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    over_seconds: Option<f64>,
+}
+
+impl<'a> TopStatement<'a> {
+    /// Those of each database, the most time first.
+    pub(super) fn of(databases: &'a [DatabaseState]) -> Vec<Self> {
+        let tops = databases.iter().filter_map(|database| Some((database, database.top.as_ref()?)));
+        tops.flat_map(|(database, top)| {
+            let over = top.seconds.map(|seconds| rounded(seconds, 10.0));
+            top.statements.iter().map(move |statement| Self::one(&database.name, statement, over))
+        })
+        .collect()
+    }
+
+    fn one(server: &'a str, statement: &'a Statement, over_seconds: Option<f64>) -> Self {
+        Self {
+            server,
+            datname: &statement.database,
+            queryid: statement.number.to_string(),
+            sql: &statement.text.shown,
+            calls: statement.ran.calls,
+            seconds: rounded(statement.ran.seconds, 1e6),
+            mean_seconds: rounded(statement.ran.mean(), 1e6),
+            rows: statement.ran.rows,
+            over_seconds,
+        }
+    }
+}

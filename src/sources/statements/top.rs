@@ -1,0 +1,228 @@
+//! Which statements matter most lately, and what they say.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::look::Look;
+use crate::reading::{Ran, Statement, Top};
+use crate::statement::Text;
+
+/// How far back lately goes.
+const REACH: Duration = Duration::from_secs(300);
+/// What runs within one step is kept together; looks come a little early and late.
+const STEP: Duration = Duration::from_millis(9500);
+/// How many steps are shown by themselves.
+const STEPS: usize = 12;
+/// How many statements of a step are kept by each measure.
+const KEPT: usize = 100;
+/// How many are shown by each measure.
+const SHOWN: usize = 20;
+/// Texts of statements that do not matter now are kept up to so many.
+const TEXTS: usize = 300;
+
+/// Database and number of a statement, whoever sent it.
+type Name = (i64, i64);
+type All = HashMap<Name, Ran>;
+
+/// What ran in the last five minutes, in steps.
+#[derive(Debug, Default)]
+pub(super) struct Lately {
+    steps: VecDeque<Step>,
+    /// What ran before the first look, and in how many seconds: shown until there is more.
+    ever: Option<(All, Option<f64>)>,
+    texts: HashMap<i64, Arc<Text>>,
+    /// When the first look was.
+    began: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Step {
+    began: Instant,
+    ended: Instant,
+    ran: All,
+}
+
+impl Lately {
+    /// The first look, or the first at another server.
+    pub(super) fn begin(&mut self, ever: All, seconds: Option<f64>, now: Instant) {
+        self.steps.clear();
+        self.began = Some(now);
+        self.ever = Some((kept(ever), seconds));
+    }
+
+    /// Adds what ran since the last look.
+    pub(super) fn add(&mut self, ran: All, now: Instant) {
+        self.ever = None;
+        let ran = kept(ran);
+        let last = self.steps.back().map(|step| step.ended);
+        match self.steps.back_mut() {
+            Some(step) if step.ended < step.began + STEP => step.take(ran, now),
+            _ => {
+                let began = last.or(self.began).unwrap_or(now);
+                self.steps.push_back(Step { began, ended: now, ran });
+            }
+        }
+        while self.steps.front().is_some_and(|step| step.ended + REACH < now) {
+            self.steps.pop_front();
+        }
+    }
+
+    /// The numbers of those that matter and whose texts are not known.
+    pub(super) fn unnamed(&mut self) -> Vec<i64> {
+        let shown: HashSet<_> =
+            ranked(&self.sums(), SHOWN).into_iter().map(|(_, number)| number).collect();
+        if self.texts.len() > TEXTS {
+            self.texts.retain(|number, _| shown.contains(number));
+        }
+        shown.into_iter().filter(|number| !self.texts.contains_key(number)).collect()
+    }
+
+    pub(super) fn name(&mut self, texts: HashMap<i64, Arc<Text>>) {
+        self.texts.extend(texts);
+    }
+
+    fn sums(&self) -> All {
+        let mut sums = self.ever.as_ref().map(|(ever, _)| ever.clone()).unwrap_or_default();
+        for (name, ran) in self.steps.iter().flat_map(|step| &step.ran) {
+            *sums.entry(*name).or_default() += *ran;
+        }
+        sums
+    }
+
+    /// Those that matter, with the databases' names from the last look.
+    pub(super) fn top(&self, server: &str, look: &Look) -> Top {
+        let names: HashMap<i64, &Arc<str>> =
+            look.statements.iter().map(|(key, statement)| (key.1, &statement.database)).collect();
+        let sums = self.sums();
+        let shown = ranked(&sums, SHOWN);
+        let known = shown.into_iter().filter_map(|name| {
+            let text = self.texts.get(&name.1).filter(|text| !text.shown.is_empty())?;
+            Some(Statement {
+                database: Arc::clone(names.get(&name.0)?),
+                here: name.0 == look.here,
+                number: name.1,
+                text: Arc::clone(text),
+                ran: sums[&name],
+                steps: self.last_steps(name),
+            })
+        });
+        let mut statements: Vec<_> = known.collect();
+        statements.sort_by(|a, b| b.ran.seconds.total_cmp(&a.ran.seconds));
+        Top { server: server.to_owned(), seconds: self.seconds(), statements }
+    }
+
+    fn last_steps(&self, name: Name) -> Vec<Ran> {
+        let over = self.steps.iter().filter(|step| step.ended >= step.began + STEP);
+        let mut last: Vec<_> = over.rev().take(STEPS).collect();
+        last.reverse();
+        last.iter().map(|step| step.ran.get(&name).copied().unwrap_or_default()).collect()
+    }
+
+    fn seconds(&self) -> Option<f64> {
+        if let Some((_, seconds)) = &self.ever {
+            return *seconds;
+        }
+        let (first, last) = (self.steps.front()?, self.steps.back()?);
+        Some((last.ended - first.began).as_secs_f64())
+    }
+}
+
+impl Step {
+    fn take(&mut self, ran: All, now: Instant) {
+        self.ended = now;
+        for (name, ran) in ran {
+            *self.ran.entry(name).or_default() += ran;
+        }
+    }
+}
+
+/// What of a step is kept, so that not every statement of thousands is.
+fn kept(ran: All) -> All {
+    if ran.len() <= KEPT {
+        return ran;
+    }
+    ranked(&ran, KEPT).into_iter().map(|name| (name, ran[&name])).collect()
+}
+
+/// The first so many by each measure, each once.
+fn ranked(ran: &All, count: usize) -> HashSet<Name> {
+    let measures: [fn(&Ran) -> f64; 4] =
+        [|ran| ran.seconds, |ran| ran.calls as f64, |ran| ran.rows as f64, Ran::mean];
+    let mut found = HashSet::new();
+    for measure in measures {
+        let mut all: Vec<_> = ran.iter().map(|(name, ran)| (measure(ran), *name)).collect();
+        all.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        found.extend(all.into_iter().take(count).map(|(_, name)| name));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sources::statements::look;
+
+    fn ran(calls: u64, seconds: f64) -> Ran {
+        Ran { calls, seconds, rows: calls, blocks: 0 }
+    }
+
+    fn look() -> Look {
+        let statement = look::Statement { database: "app".into(), ..look::Statement::default() };
+        Look { here: 5, statements: [((10, 5, 1), statement)].into(), ..Look::default() }
+    }
+
+    fn named(lately: &mut Lately) -> Top {
+        let texts = lately.unnamed().into_iter().map(|number| {
+            (number, Arc::new(Text { shown: number.to_string(), ..Text::default() }))
+        });
+        let texts = texts.collect();
+        lately.name(texts);
+        lately.top("primary", &look())
+    }
+
+    #[test]
+    fn what_ran_before_is_shown_until_something_was_watched() {
+        let (mut lately, start) = (Lately::default(), Instant::now());
+        lately.begin([((5, 1), ran(90, 4.5))].into(), Some(3600.0), start);
+        let top = named(&mut lately);
+        assert_eq!((top.seconds, top.statements[0].ran.mean()), (Some(3600.0), 0.05));
+        assert!(top.statements[0].here && top.statements[0].steps.is_empty());
+        lately.add(All::new(), start + Duration::from_secs(10));
+        let top = lately.top("primary", &look());
+        assert_eq!((top.seconds, top.statements), (Some(10.0), Vec::new()));
+    }
+
+    #[test]
+    fn lately_is_five_minutes_in_steps_of_ten_seconds() {
+        let (mut lately, start) = (Lately::default(), Instant::now());
+        lately.begin(All::new(), None, start);
+        for second in 1..=400 {
+            let now = start + Duration::from_secs(second);
+            lately.add([((5, 1), ran(1, 0.01))].into(), now);
+        }
+        let top = named(&mut lately);
+        let statement = &top.statements[0];
+        assert!((300..=310).contains(&statement.ran.calls), "{}", statement.ran.calls);
+        assert_eq!(statement.steps.len(), STEPS);
+        assert!(statement.steps.iter().all(|step| step.calls == 10), "{:?}", statement.steps);
+    }
+
+    #[test]
+    fn the_first_by_each_measure_are_shown_and_no_more() {
+        let (mut lately, start) = (Lately::default(), Instant::now());
+        lately.begin(All::new(), None, start);
+        let mut all: All = (0..5000).map(|number| ((5, number), ran(100, 1.0))).collect();
+        all.insert((5, 9001), ran(1, 9.0));
+        all.insert((5, 9002), ran(1_000_000, 0.1));
+        lately.add(all, start + STEP);
+        let top = named(&mut lately);
+        assert_eq!(top.statements[0].number, 9001);
+        assert!(top.statements.iter().any(|statement| statement.number == 9002));
+        assert!(top.statements.len() <= 4 * SHOWN, "{}", top.statements.len());
+        assert!(lately.steps[0].ran.len() <= 4 * KEPT);
+        assert_eq!(lately.unnamed(), [0; 0], "each text is asked for once");
+    }
+}
