@@ -348,6 +348,10 @@ pub struct TableScans {
     pub scans: u64,
     /// How many rows were read so.
     pub rows_scanned: u64,
+    /// Its blocks, estimated.
+    pub pages: u64,
+    /// Its columns, quoted where they must be.
+    pub columns: Vec<String>,
 }
 
 /// How long the statements of one database took lately, estimated from the server's own figures.

@@ -9,6 +9,10 @@ use sqlparser::tokenizer::{Token, Tokenizer, Word};
 
 /// No more of a text is looked at.
 const LONGEST: usize = 20_000;
+/// Characters of a text within a sentence.
+const BRIEF: usize = 160;
+/// Bytes of a list of columns within a sentence.
+const COLUMN_LIST: usize = 20;
 /// Columns of an index that is suggested, at most.
 const COLUMNS: usize = 4;
 /// What comes before a comparison that rows are chosen by.
@@ -104,6 +108,19 @@ impl Text {
         Self { shown: format!("{} …", word.unwrap_or_default()), ..Self::default() }
     }
 
+    /// The beginning of what may be shown; the columns of a long SELECT are left out.
+    pub fn brief(&self) -> String {
+        let columns = self.shown.strip_prefix("SELECT ").and_then(|rest| rest.split_once(" FROM "));
+        let brief = match columns {
+            Some((columns, rest)) if columns.len() > COLUMN_LIST => format!("SELECT … FROM {rest}"),
+            _ => self.shown.clone(),
+        };
+        match brief.char_indices().nth(BRIEF) {
+            Some((at, _)) => format!("{}…", &brief[..at]),
+            None => brief,
+        }
+    }
+
     /// What it says of a table, by the name that the server gives it.
     pub fn table(&self, title: &str) -> Option<&Table> {
         let name = title.rsplit('.').next().unwrap_or(title).trim_matches('"');
@@ -118,6 +135,15 @@ impl Table {
         let ranged = self.ranged.iter().find(|column| !self.equal.contains(column));
         let all = self.equal.iter().take(COLUMNS - 1).chain(ranged);
         all.map(String::as_str).collect()
+    }
+
+    /// The same as it is written in CREATE INDEX, where all are among the table's columns, which
+    /// are quoted where they must be.
+    pub fn index_on(&self, columns: &[String]) -> Option<String> {
+        let written = |column: &str| columns.iter().find(|known| known.trim_matches('"') == column);
+        let key: Option<Vec<_>> = self.key().into_iter().map(written).collect();
+        let key = key.filter(|key| !key.is_empty())?;
+        Some(key.into_iter().map(String::as_str).collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -394,6 +420,8 @@ mod tests {
         let cut = read("SELECT 'never ends");
         assert_eq!((cut.shown.as_str(), cut.kind), ("SELECT …", Kind::Other));
         assert_eq!(Text::read("SELECT a FROM b", 8).shown, "SELECT a…");
+        let long = format!("SELECT {} FROM t", ["t.column"; 9].join(", "));
+        assert_eq!(read(&long).brief(), "SELECT … FROM t");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::known::{Known, Server};
 use crate::latency::Histogram;
-use crate::reading::{Indexes, TableScans, Totals};
+use crate::reading::{Indexes, Totals};
 use crate::snapshot::{DatabaseState, PoolState, Thresholds};
 
 /// How far back the past goes.
@@ -18,7 +18,7 @@ const STEP: Duration = Duration::from_secs(5);
 pub(super) struct History {
     pools: HashMap<String, Past<PoolStep>>,
     servers: HashMap<String, Past<ServerStep>>,
-    tables: HashMap<(String, String), Past<TableScans>>,
+    tables: HashMap<(String, String), Past<TableStep>>,
 }
 
 /// Steps in the order of time, each with when it began.
@@ -38,6 +38,13 @@ pub(super) struct PoolStep {
     pub(super) overflow: u64,
     /// The busiest worker's lowest utilization.
     pub(super) utilization: Option<f64>,
+}
+
+/// How often a table was read from its beginning, and how many rows so, when it was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TableStep {
+    pub(super) scans: u64,
+    pub(super) rows_scanned: u64,
 }
 
 /// A server within one step.
@@ -75,8 +82,9 @@ impl History {
         for table in &indexes.tables {
             let key = (indexes.server.clone(), table.table.clone());
             let past = self.tables.entry(key).or_default();
-            if past.last() != Some(table) {
-                past.push(now, table.clone());
+            let step = TableStep { scans: table.scans, rows_scanned: table.rows_scanned };
+            if past.last() != Some(&step) {
+                past.push(now, step);
             }
         }
     }
@@ -92,7 +100,7 @@ impl History {
     }
 
     /// How a table was read.
-    pub(super) fn table(&self, server: &str, table: &str) -> Option<&Past<TableScans>> {
+    pub(super) fn table(&self, server: &str, table: &str) -> Option<&Past<TableStep>> {
         self.tables.get(&(server.to_owned(), table.to_owned()))
     }
 

@@ -1,6 +1,6 @@
 //! What the rules may look at.
 
-use crate::reading::{Finding, Indexes};
+use crate::reading::{Finding, Indexes, Statement};
 use crate::snapshot::{DatabaseState, PoolState, Thresholds};
 
 /// All that is known at one moment.
@@ -44,6 +44,13 @@ impl<'a> Known<'a> {
     pub(super) fn found(&self, pool: &str, kind: &str) -> impl Iterator<Item = &'a Finding> {
         let wanted = move |finding: &&Finding| finding.pool == pool && finding.kind == kind;
         self.findings.iter().copied().filter(wanted)
+    }
+
+    /// The statements that matter most on a server.
+    pub(super) fn statements(&self, server: &str) -> impl Iterator<Item = &'a Statement> {
+        let database = self.databases.iter().find(|database| database.name == server);
+        let top = database.and_then(|database| database.top.as_ref());
+        top.into_iter().flat_map(|top| &top.statements)
     }
 
     /// The name of a database's things: with several databases each says which it is in.

@@ -1,15 +1,25 @@
-//! A large table that is read from its beginning again and again.
+//! A large table that is read from its beginning again and again, and the statements that likely
+//! do so: they name it, and each call asks for as many blocks as it has.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::history::History;
 use super::{Advice, Known, Rule, Severity, say};
-use crate::reading::TableScans as Table;
+use crate::reading::{Ran, Statement, TableScans as Table};
+use crate::statement::Kind;
 
 /// How far back scans count; tables are read once a minute.
 const WITHIN: Duration = Duration::from_secs(150);
+/// The share of a table's blocks that a call must ask for to have read it whole; the count of
+/// blocks is an estimate, and some may be known to be empty.
+const MOST_OF: f64 = 0.8;
+/// Steps of a statement, of some ten seconds each, any of which may tell.
+const LATELY: usize = 6;
+/// Statements that are named.
+const NAMED: usize = 2;
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -40,13 +50,49 @@ impl Rule for TableScans {
         let tables = known.indexes.iter().flat_map(|of| of.tables.iter().map(move |t| (of, t)));
         let advice = tables.filter_map(|(of, table)| {
             let message = self.judge_table(&of.server, table, past)?;
-            let remedy = "EXPLAIN the statements that ask for a few of its rows, and index the \
-                          columns of their WHERE; `poolwatch indexes` says whether an expected \
-                          index is missing";
-            let subject = known.within(&of.server, &table.table);
-            Some(say(Severity::Warning, subject, message, remedy))
+            let likely = likely(known, &of.server, table);
+            let (message, remedy) = (message + &named(&likely), remedy(&likely, table));
+            Some(say(Severity::Warning, known.within(&of.server, &table.table), message, remedy))
         });
         advice.collect()
+    }
+}
+
+/// The statements that likely read a table whole, the most frequent first.
+fn likely<'a>(known: &Known<'a>, server: &str, table: &Table) -> Vec<&'a Statement> {
+    let whole = |ran: &Ran| {
+        ran.calls > 0 && ran.blocks as f64 >= MOST_OF * (table.pages.max(1) * ran.calls) as f64
+    };
+    let reads = |statement: &&Statement| {
+        let lately = statement.steps.iter().rev().take(LATELY);
+        statement.here
+            && statement.text.kind != Kind::Other
+            && statement.text.table(&table.table).is_some()
+            && (whole(&statement.ran) || lately.into_iter().any(whole))
+    };
+    let mut found: Vec<_> = known.statements(server).filter(reads).collect();
+    found.sort_by_key(|statement| Reverse(statement.ran.calls));
+    found.truncate(NAMED);
+    found
+}
+
+fn named(likely: &[&Statement]) -> String {
+    let texts: Vec<_> = likely.iter().map(|one| format!("`{}`", one.text.brief())).collect();
+    if texts.is_empty() { String::new() } else { format!(", likely by {}", texts.join(" and ")) }
+}
+
+/// An index on the columns that the first statement chooses its rows by.
+fn remedy(likely: &[&Statement], table: &Table) -> String {
+    let key = likely.iter().find_map(|one| one.text.table(&table.table)?.index_on(&table.columns));
+    match key {
+        Some(key) => format!(
+            "EXPLAIN the statement; where it asks for a few of the rows: CREATE INDEX \
+             CONCURRENTLY ON {} ({key})",
+            table.table
+        ),
+        None => "EXPLAIN the statements that ask for a few of its rows, and index the columns of \
+                 their WHERE; `poolwatch indexes` says whether an expected index is missing"
+            .to_owned(),
     }
 }
 
@@ -72,20 +118,37 @@ impl TableScans {
 mod tests {
     use super::super::scene::Scene;
     use super::*;
-    use crate::reading::Indexes;
+    use crate::reading::{Indexes, Top};
+    use crate::statement::Text;
 
     fn table(rows: u64, scans: u64, rows_scanned: u64) -> Vec<Indexes> {
-        let table = Table { table: "events".into(), rows, scans, rows_scanned };
+        let columns = ["kind", "at", "id"].map(str::to_owned).to_vec();
+        let table =
+            Table { table: "events".into(), rows, scans, rows_scanned, pages: 500, columns };
         vec![Indexes { server: "primary".into(), tables: vec![table], ..Indexes::default() }]
     }
 
-    fn look(rows: u64, scans: u64, rows_scanned: u64) -> Vec<Advice> {
+    fn statement(sql: &str, calls: u64, blocks: u64) -> Statement {
+        let ran = Ran { calls, blocks, ..Ran::default() };
+        let text = Text::read(sql, 500).into();
+        Statement { here: true, text, ran, steps: vec![ran], ..Statement::default() }
+    }
+
+    fn look_with(
+        (rows, scans, rows_scanned): (u64, u64, u64),
+        statements: Vec<Statement>,
+    ) -> Vec<Advice> {
         let sessions = crate::reading::Sessions::default();
         let mut scene = Scene { indexes: table(rows, 9, 9), ..Scene::with_sessions(sessions) };
+        scene.databases[0].top = Some(Top { statements, ..Top::default() }.into());
         assert_eq!(scene.ask(&TableScans::default()), [], "one look is not enough");
         scene.pass(59);
         scene.indexes = table(rows, 9 + scans, 9 + rows_scanned);
         scene.ask(&TableScans::default())
+    }
+
+    fn look(rows: u64, scans: u64, rows_scanned: u64) -> Vec<Advice> {
+        look_with((rows, scans, rows_scanned), Vec::new())
     }
 
     #[test]
@@ -99,5 +162,31 @@ mod tests {
         assert_eq!(look(50_000, 3, 150_000), [], "a report now and then");
         assert_eq!(look(200, 900, 180_000), [], "a small table is best read whole");
         assert_eq!(look(50_000, 200, 2000), [], "a LIMIT ended it early");
+    }
+
+    #[test]
+    fn the_statement_that_asks_for_as_many_blocks_is_named_with_its_index() {
+        let statements = vec![
+            statement("SELECT * FROM events WHERE id = $1", 90_000, 270_000),
+            statement("SELECT count(*) FROM events WHERE at > $1 AND kind = $2", 200, 100_000),
+            statement("SELECT count(*) FROM others WHERE at > $1", 200, 900_000),
+            statement("ANALYZE events", 1, 500),
+        ];
+        let advice = look_with((50_000, 200, 10_000_000), statements);
+        let Advice { message, remedy, .. } = &advice[0];
+        assert!(
+            message
+                .ends_with("likely by `SELECT count(*) FROM events WHERE at > $1 AND kind = $2`"),
+            "{message}"
+        );
+        assert!(remedy.ends_with("CREATE INDEX CONCURRENTLY ON events (kind, at)"), "{remedy}");
+    }
+
+    #[test]
+    fn an_index_is_suggested_only_of_columns_that_are_there() {
+        let sql = "SELECT count(*) FROM events WHERE nothing > $1";
+        let advice = look_with((50_000, 200, 10_000_000), vec![statement(sql, 200, 100_000)]);
+        assert!(advice[0].message.contains("likely by"), "{advice:?}");
+        assert!(!advice[0].remedy.contains("CREATE"), "{advice:?}");
     }
 }

@@ -86,6 +86,8 @@ fn table(row: &PgRow) -> Result<TableScans, sqlx::Error> {
         rows: count(row, "rows")?,
         scans: count(row, "scans")?,
         rows_scanned: count(row, "rows_scanned")?,
+        pages: count(row, "pages")?,
+        columns: row.try_get("columns")?,
     })
 }
 
@@ -155,7 +157,10 @@ const TABLES: &str = r#"
 SELECT relation.oid::regclass::text AS "table",
        relation.reltuples::bigint AS rows,
        pg_stat_get_numscans(relation.oid) AS scans,
-       pg_stat_get_tuples_returned(relation.oid) AS rows_scanned
+       pg_stat_get_tuples_returned(relation.oid) AS rows_scanned,
+       relation.relpages::bigint AS pages,
+       ARRAY(SELECT quote_ident(attname) FROM pg_attribute
+              WHERE attrelid = relation.oid AND attnum > 0 AND NOT attisdropped) AS columns
   FROM pg_class AS relation
   JOIN pg_namespace AS namespace ON namespace.oid = relation.relnamespace
  WHERE relation.relkind IN ('r', 'm')

@@ -62,6 +62,11 @@ fn phase(application: &Application, daemon: &Daemon, name: &str, wanted: &[&str]
     said
 }
 
+fn remedy<'a>(said: &'a [Value], rule: &str) -> &'a str {
+    let one = said.iter().find(|one| one["rule"] == rule).unwrap();
+    one["remedy"].as_str().unwrap()
+}
+
 fn message<'a>(said: &'a [Value], rule: &str) -> &'a str {
     let one = said.iter().find(|one| one["rule"] == rule).unwrap();
     assert!(!one["remedy"].as_str().unwrap().is_empty());
@@ -101,9 +106,16 @@ fn each_planted_trouble_is_found_within_a_minute() {
     assert!(message(&said, "unpaginated").contains("redditbot/routes/"), "{said:#?}");
     let said = look("slow_query", &["slow_queries"]);
     assert!(message(&said, "slow_queries").contains("longer than 1 s"), "{said:#?}");
-    let said = look("missing_index", &["missing_index"]);
-    assert!(message(&said, "missing_index").contains("idx_analytics_event_date"), "{said:#?}");
+    let wanted = ["missing_index", "table_scans", "unindexed_foreign_key"];
+    let said = look("missing_index", &wanted);
+    assert!(message(&said, "missing_index").contains("idx_responses_post_client"), "{said:#?}");
+    let scans = message(&said, "table_scans");
+    assert!(scans.starts_with("the table ai_responses is read whole"), "{said:#?}");
+    assert!(scans.contains("likely by `SELECT … FROM ai_responses WHERE"), "{said:#?}");
+    let index = "CREATE INDEX CONCURRENTLY ON ai_responses (post_id)";
+    assert!(remedy(&said, "table_scans").ends_with(index), "{said:#?}");
+    assert_eq!(remedy(&said, "unindexed_foreign_key"), index, "{said:#?}");
     let series = daemon.metrics();
-    let labels = [("rule", "missing_index"), ("subject", "idx_analytics_event_date")];
+    let labels = [("rule", "missing_index"), ("subject", "idx_responses_post_client")];
     assert_eq!(series.value("poolwatch_advice", &labels), Some(1.0), "{:?}", rules(&daemon));
 }

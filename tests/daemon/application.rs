@@ -54,6 +54,7 @@ impl Application {
     pub(crate) fn start_apart(variables: &[(&str, &str)]) -> Self {
         let cluster = Cluster::builder().setting("max_connections", "300").start().unwrap();
         cluster.sql(ROLES).unwrap();
+        cluster.sql_in("redditbot", "CREATE EXTENSION pg_stat_statements").unwrap();
         // It goes when the process does, as the shared one.
         let cluster = Box::leak(Box::new(cluster));
         Self::serve_on(cluster, "&plugin=poolwatch&poolwatch_pool=web", variables)

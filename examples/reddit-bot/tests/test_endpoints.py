@@ -133,7 +133,7 @@ def test_analytics_answer(http: Any) -> None:
 def test_responses_answer(http: Any) -> None:
     scores = [row["score"] for row in http.get("/api/responses/best").json["responses"]]
     assert scores == sorted(scores, reverse=True)
-    assert len(http.get("/api/responses/of-post?post_id=7").json["responses"]) == 3
+    assert len(http.get("/api/responses/of-post?post_id=7").json["responses"]) == 6
     assert http.get("/api/responses/quality").json["count"] > 0
 
 
