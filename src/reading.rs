@@ -305,6 +305,8 @@ pub struct Indexes {
     pub counted_for: f64,
     /// Foreign keys that no index serves.
     pub foreign_keys: Vec<ForeignKey>,
+    /// Every foreign key of one column.
+    pub references: Vec<Reference>,
     /// The tables that were scanned most.
     pub tables: Vec<TableScans>,
 }
@@ -335,6 +337,19 @@ pub struct ForeignKey {
     pub refers_to: String,
     /// Rows of its table, estimated.
     pub rows: u64,
+}
+
+/// A foreign key of one column.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reference {
+    /// Its table.
+    pub table: String,
+    /// Its column.
+    pub column: String,
+    /// The table it refers to.
+    pub refers_to: String,
+    /// The column there.
+    pub key: String,
 }
 
 /// How a table is read.

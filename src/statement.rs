@@ -62,6 +62,8 @@ pub struct Text {
     pub kind: Kind,
     /// The tables it names, each once.
     pub tables: Vec<Table>,
+    /// Whether some column is compared with a list of values.
+    pub by_list: bool,
 }
 
 /// What a statement does.
@@ -99,7 +101,13 @@ impl Text {
         let tokens: Vec<Token> = tokens.into_iter().filter(|token| !is_comment(token)).collect();
         let words: Vec<&Token> =
             tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).collect();
-        Self { shown: shown(&tokens, &words, length), kind: kind(&words), tables: tables(&words) }
+        let words = without_casts(&words);
+        Self {
+            shown: shown(&tokens, &words, length),
+            kind: kind(&words),
+            tables: tables(&words),
+            by_list: words.iter().any(|token| is(Some(token), &["IN", "ANY"])),
+        }
     }
 
     /// Of a text that is no SQL, or is cut off, only the first word may be shown.
@@ -123,7 +131,7 @@ impl Text {
 
     /// What it says of a table, by the name that the server gives it.
     pub fn table(&self, title: &str) -> Option<&Table> {
-        let name = title.rsplit('.').next().unwrap_or(title).trim_matches('"');
+        let name = unqualified(title);
         self.tables.iter().find(|table| table.name == name)
     }
 }
@@ -145,6 +153,37 @@ impl Table {
         let key = key.filter(|key| !key.is_empty())?;
         Some(key.into_iter().map(String::as_str).collect::<Vec<_>>().join(", "))
     }
+}
+
+/// A table's name as the server gives it, without schema and quotes.
+pub fn unqualified(title: &str) -> &str {
+    title.rsplit('.').next().unwrap_or(title).trim_matches('"')
+}
+
+/// Without `::type`, which drivers write after each placeholder.
+fn without_casts<'a>(words: &[&'a Token]) -> Vec<&'a Token> {
+    let (mut kept, mut at) = (Vec::with_capacity(words.len()), 0);
+    while at < words.len() {
+        if *words[at] != Token::DoubleColon {
+            kept.push(words[at]);
+            at += 1;
+            continue;
+        }
+        at += 2;
+        while words.get(at) == Some(&&Token::Period) {
+            at += 2;
+        }
+        let bracket = |at: usize| matches!(words.get(at), Some(Token::LParen | Token::LBracket));
+        while bracket(at) {
+            let closes = |token: &&&Token| matches!(**token, Token::RParen | Token::RBracket);
+            let length = words[at..].iter().position(|token| closes(&token));
+            at += length.map_or(1, |length| length + 1);
+        }
+        if is(words.get(at), &["WITH", "WITHOUT"]) && is(words.get(at + 1), &["TIME"]) {
+            at += 3;
+        }
+    }
+    kept
 }
 
 fn is_comment(token: &Token) -> bool {
@@ -457,7 +496,14 @@ mod tests {
         for (sql, expected) in [
             ("SELECT * FROM t WHERE b >= $1 AND a = $2", "t (a, b)"),
             ("SELECT * FROM public.\"T\" x WHERE x.a IN ($1, $2) AND x.b < now() - $3", "T (a, b)"),
-            ("SELECT * FROM t WHERE $1 = t.a", "t (a)"),
+            (
+                "SELECT * FROM t WHERE $1::INTEGER = t.a AND b = $2::pg_catalog.varchar(9)",
+                "t (a, b)",
+            ),
+            (
+                "SELECT * FROM t WHERE a = ANY ($1::int[]) AND b > $2::TIMESTAMP WITH TIME ZONE",
+                "t (a, b)",
+            ),
             ("DELETE FROM t WHERE a = ANY ($1)", "t (a)"),
             ("UPDATE t SET b = $1 WHERE a = $2", "t (a)"),
             ("SELECT * FROM t WHERE a BETWEEN $1 AND $2 AND b BETWEEN $3 AND $4", "t (a)"),

@@ -17,6 +17,7 @@ mod invalid_index;
 mod known;
 mod missing_index;
 mod n_plus_one;
+mod n_plus_one_suspected;
 mod overflow_churn;
 mod pool_exhausted;
 mod pool_usage;
@@ -128,6 +129,7 @@ pub struct Settings {
     query_latency: query_latency::QueryLatency,
     slow_queries: slow_queries::SlowQueries,
     n_plus_one: n_plus_one::NPlusOne,
+    n_plus_one_suspected: n_plus_one_suspected::NPlusOneSuspected,
     unpaginated: unpaginated::Unpaginated,
     missing_index: missing_index::MissingIndex,
     invalid_index: invalid_index::InvalidIndex,
@@ -155,6 +157,7 @@ impl Default for Settings {
             query_latency: query_latency::QueryLatency::default(),
             slow_queries: slow_queries::SlowQueries::default(),
             n_plus_one: n_plus_one::NPlusOne::default(),
+            n_plus_one_suspected: n_plus_one_suspected::NPlusOneSuspected::default(),
             unpaginated: unpaginated::Unpaginated::default(),
             missing_index: missing_index::MissingIndex::default(),
             invalid_index: invalid_index::InvalidIndex::default(),
@@ -169,7 +172,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    fn rules(&self) -> [&dyn Rule; 21] {
+    fn rules(&self) -> [&dyn Rule; 22] {
         [
             &self.pool_usage,
             &self.pool_exhausted,
@@ -183,6 +186,7 @@ impl Settings {
             &self.query_latency,
             &self.slow_queries,
             &self.n_plus_one,
+            &self.n_plus_one_suspected,
             &self.unpaginated,
             &self.missing_index,
             &self.invalid_index,

@@ -10,10 +10,12 @@ use super::{Failure, explain};
 use crate::indexes::{Catalogue, Comparison, Inventory, Present, State, compare, identifier};
 use crate::pool::Checkout;
 use crate::postgres::Database;
-use crate::reading::{ForeignKey, Index, Indexes, Reading, TableScans};
+use crate::reading::{ForeignKey, Index, Indexes, Reading, Reference, TableScans};
 
 /// No more foreign keys and tables than these are told of.
 const LIMIT: i64 = 100;
+/// Ties between tables are smaller.
+const REFERENCES_LIMIT: i64 = 1000;
 /// Tables with fewer rows are best read whole.
 const LARGE: i64 = 5000;
 
@@ -59,8 +61,11 @@ impl IndexReader {
         let inventory = Inventory::read(&mut connection).await?;
         let foreign_keys = rows(&mut connection, FOREIGN_KEYS).await?;
         let tables = rows(&mut connection, TABLES).await?;
+        let references =
+            connection.fetch_all(sqlx::query(REFERENCES).bind(REFERENCES_LIMIT)).await?;
         Ok(Indexes {
             foreign_keys: foreign_keys.iter().map(foreign_key).collect::<Result<_, _>>()?,
+            references: references.iter().map(reference).collect::<Result<_, _>>()?,
             tables: tables.iter().map(table).collect::<Result<_, _>>()?,
             ..told(self.database.name(), &compare(&self.catalogue, &inventory))
         })
@@ -77,6 +82,15 @@ fn foreign_key(row: &PgRow) -> Result<ForeignKey, sqlx::Error> {
         columns: row.try_get("columns")?,
         refers_to: row.try_get("refers_to")?,
         rows: count(row, "rows")?,
+    })
+}
+
+fn reference(row: &PgRow) -> Result<Reference, sqlx::Error> {
+    Ok(Reference {
+        table: row.try_get("table")?,
+        column: row.try_get("column")?,
+        refers_to: row.try_get("refers_to")?,
+        key: row.try_get("key")?,
     })
 }
 
@@ -150,6 +164,17 @@ SELECT conrelid::regclass::text AS "table",
         WHERE indrelid = conrelid AND indisvalid AND indpred IS NULL
           AND (indkey::int2[])[0:cardinality(conkey) - 1] @> conkey)
  ORDER BY rows DESC, 1, 2
+ LIMIT $1"#;
+
+/// Those of partitions are their parents'.
+const REFERENCES: &str = r#"
+SELECT conrelid::regclass::text AS "table", own.attname::text AS "column",
+       confrelid::regclass::text AS refers_to, other.attname::text AS key
+  FROM pg_constraint
+  JOIN pg_attribute AS own ON own.attrelid = conrelid AND own.attnum = conkey[1]
+  JOIN pg_attribute AS other ON other.attrelid = confrelid AND other.attnum = confkey[1]
+ WHERE contype = 'f' AND cardinality(conkey) = 1 AND conparentid = 0
+ ORDER BY 1, 2
  LIMIT $1"#;
 
 /// A table without a count of rows was never analyzed.

@@ -31,6 +31,19 @@ advice: {{clear_after: 3s}}
     daemon
 }
 
+/// As `watch`, of an application that does not report.
+fn watch_from_outside(application: &Application) -> Daemon {
+    let settings = format!(
+        "databases: {{primary: {{url: '{}'}}}}
+pools: {{web: {{activity: {{application_name: '{}', size: 5, max_overflow: 15, workers: 2}}}}}}
+advice: {{clear_after: 3s}}
+",
+        application.cluster.url_as("poolwatch", "redditbot"),
+        application.name(),
+    );
+    Daemon::with_settings(&settings).start()
+}
+
 fn advice(daemon: &Daemon) -> Vec<Value> {
     daemon.get("/health/detailed").json()["advice"].as_array().unwrap().clone()
 }
@@ -74,20 +87,36 @@ fn message<'a>(said: &'a [Value], rule: &str) -> &'a str {
 }
 
 /// For longer than usual with `HEALTHY_SECONDS`.
-#[test]
-fn a_healthy_application_is_told_nothing() {
-    let application = Application::start_apart(&[("WORKERS", "2")]);
-    let daemon = watch(&application);
+#[track_caller]
+fn stay_healthy(application: &Application, daemon: &Daemon) {
     let seconds = std::env::var("HEALTHY_SECONDS").ok();
     let seconds = seconds.map_or(75, |seconds| seconds.parse().unwrap());
     let (mut load, output) = application.start_load("healthy", seconds);
     while load.ended().unwrap().is_none() {
-        let said = advice(&daemon);
+        let said = advice(daemon);
         assert!(said.is_empty(), "{said:#?}\n{}", output.text());
         thread::sleep(Duration::from_millis(500));
     }
+}
+
+#[test]
+fn a_healthy_application_is_told_nothing() {
+    let application = Application::start_apart(&[("WORKERS", "2")]);
+    let daemon = watch(&application);
+    stay_healthy(&application, &daemon);
     let read = daemon.value("poolwatch_source_up", &[("source", "primary/index_catalogue")]);
     assert_eq!(read, Some(1.0), "what was not looked at says nothing");
+}
+
+#[test]
+fn without_the_client_an_n_plus_one_is_suspected_and_health_is_silent() {
+    let application = Application::start_apart_without_client(&[("WORKERS", "2")]);
+    let daemon = watch_from_outside(&application);
+    stay_healthy(&application, &daemon);
+    let said = phase(&application, &daemon, "n_plus_one", &["n_plus_one_suspected"]);
+    let message = message(&said, "n_plus_one_suspected");
+    assert!(message.starts_with("an N+1 is suspected: `SELECT … FROM "), "{said:#?}");
+    assert!(message.contains(" ORDER BY ") && message.contains(" ran "), "{said:#?}");
 }
 
 #[test]

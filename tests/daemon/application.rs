@@ -52,12 +52,13 @@ impl Application {
     /// The same on a server that no other test touches.
     #[track_caller]
     pub(crate) fn start_apart(variables: &[(&str, &str)]) -> Self {
-        let cluster = Cluster::builder().setting("max_connections", "300").start().unwrap();
-        cluster.sql(ROLES).unwrap();
-        cluster.sql_in("redditbot", "CREATE EXTENSION pg_stat_statements").unwrap();
-        // It goes when the process does, as the shared one.
-        let cluster = Box::leak(Box::new(cluster));
-        Self::serve_on(cluster, "&plugin=poolwatch&poolwatch_pool=web", variables)
+        Self::serve_on(apart(), "&plugin=poolwatch&poolwatch_pool=web", variables)
+    }
+
+    /// The same without the client.
+    #[track_caller]
+    pub(crate) fn start_apart_without_client(variables: &[(&str, &str)]) -> Self {
+        Self::serve_on(apart(), "", variables)
     }
 
     #[track_caller]
@@ -178,6 +179,15 @@ pub(crate) fn python() -> Command {
 #[track_caller]
 pub(crate) fn pid(value: &serde_json::Value) -> u32 {
     u32::try_from(value.as_u64().unwrap()).unwrap()
+}
+
+/// A server that no other test touches.
+fn apart() -> &'static Cluster {
+    let cluster = Cluster::builder().setting("max_connections", "300").start().unwrap();
+    cluster.sql(ROLES).unwrap();
+    cluster.sql_in("redditbot", "CREATE EXTENSION pg_stat_statements").unwrap();
+    // It goes when the process does, as the shared one.
+    Box::leak(Box::new(cluster))
 }
 
 fn name(address: SocketAddr) -> String {
