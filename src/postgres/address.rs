@@ -56,11 +56,28 @@ fn parse_url(scheme: &str, address: &str) -> Result<PgConnectOptions, AddressErr
     if !matches!(dialect, "postgresql" | "postgres") {
         return Err(AddressError::Scheme(dialect.chars().take(20).collect()));
     }
-    let rest = &address[scheme.len()..];
-    let mut url = url::Url::parse(&format!("postgresql{rest}"))
+    let rest = &address[scheme.len() + "://".len()..];
+    let rest = without_empty_host(rest).unwrap_or_else(|| rest.to_owned());
+    let mut url = url::Url::parse(&format!("postgresql://{rest}"))
         .map_err(|reason| AddressError::Url(reason.to_string()))?;
     keep_known_parameters(&mut url);
     url.as_str().parse().map_err(|_| AddressError::Url("a parameter cannot be used".into()))
+}
+
+/// `user:password@/database?host=/socket` is an address to libpq and to `postgres_exporter`, though
+/// no URL: one without a host has no user, who becomes a parameter.
+fn without_empty_host(rest: &str) -> Option<String> {
+    let (authority, place) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (user, password) = match authority.strip_suffix('@')?.split_once(':') {
+        Some((user, password)) => (user, Some(password)),
+        None => (authority.strip_suffix('@')?, None),
+    };
+    let (path, parameters) = place.split_once('?').unwrap_or((place, ""));
+    let path = if path.is_empty() { "/" } else { path };
+    let parameter = |text: &str| text.replace('&', "%26").replace('+', "%2B");
+    let password = password.map(|password| format!("&password={}", parameter(password)));
+    let password = password.unwrap_or_default();
+    Some(format!("{path}?{parameters}&user={}{password}", parameter(user)))
 }
 
 fn keep_known_parameters(url: &mut url::Url) {
@@ -145,6 +162,14 @@ mod tests {
         let options = parse("postgresql:///app?host=/run/postgresql&user=watch").unwrap();
         assert_eq!(options.get_socket().unwrap().to_str(), Some("/run/postgresql"));
         assert_eq!(options.get_username(), "watch");
+    }
+
+    #[test]
+    fn a_user_without_a_host_is_understood() {
+        let options = parse("postgresql://wa%74ch:p+w@/app?host=/run/postgresql").unwrap();
+        assert_eq!(options.get_socket().unwrap().to_str(), Some("/run/postgresql"));
+        assert_eq!((options.get_username(), options.get_database()), ("watch", Some("app")));
+        assert_eq!(parse("postgresql://watch@").unwrap().get_username(), "watch");
     }
 
     #[test]
