@@ -2,6 +2,7 @@
 //! known of it.
 
 mod address;
+mod sessions;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,14 +10,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde::Deserialize;
-use sqlx::postgres::PgConnectOptions;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::{ColumnIndex, Row as _};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tracing::warn;
 
 use crate::pool::{self, AcquireError, Checkout, SharedPool};
 use crate::reading::MaxOverflow;
 
 pub use address::AddressError;
+pub use sessions::{Sessions, Unseen};
 
 /// What poolwatch calls itself on the server: `application_name`, by which its own sessions are
 /// left out of what it counts.
@@ -126,6 +129,7 @@ impl Settings {
             version: AtomicU32::new(0),
             patience: self.statement_timeout + Duration::from_secs(1),
             lane: Semaphore::new(1),
+            sessions: Mutex::default(),
         }))
     }
 
@@ -167,6 +171,31 @@ fn read_password(name: &str, path: &Path) -> Result<String, Error> {
     Ok(read.trim_end_matches(['\r', '\n']).to_owned())
 }
 
+/// A text, whatever encoding the database claims; `None` is NULL.
+pub(crate) fn text<I>(row: &PgRow, column: I) -> Result<Option<String>, sqlx::Error>
+where
+    I: ColumnIndex<PgRow>,
+{
+    let raw = row.try_get_raw(column)?;
+    Ok(raw.as_bytes().ok().map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+}
+
+/// What a failed statement means, in words that say what to do.
+pub(crate) fn explain(error: &sqlx::Error) -> Option<&'static str> {
+    let code = error.as_database_error()?.code()?;
+    Some(match &*code {
+        "42501" => "the role may not read this; GRANT pg_monitor TO it",
+        "53300" => "the server has no connection left",
+        "55P03" => "a lock was not had in time; something holds it",
+        "57014" => "the statement took too long and was cancelled",
+        "57P01" => "the server ended the session",
+        "28P01" | "28000" => "the server refuses the role or its password",
+        "3D000" => "the database does not exist",
+        "42P01" | "42703" | "42883" => "the server lacks a view, column or function",
+        _ => return None,
+    })
+}
+
 /// How connections are opened.
 #[derive(Debug)]
 struct Access {
@@ -198,6 +227,7 @@ pub struct Database {
     version: AtomicU32,
     patience: Duration,
     lane: Semaphore,
+    sessions: Mutex<sessions::Last>,
 }
 
 impl Database {

@@ -19,10 +19,9 @@ pub mod workers;
 
 use std::time::Duration;
 
-use sqlx::postgres::PgRow;
-use sqlx::{ColumnIndex, Row as _};
-
 use crate::reading::Reading;
+
+pub(crate) use crate::postgres::{explain, text};
 
 /// Why a reading did not come: the text says what to do, the chain what happened.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -95,29 +94,4 @@ pub struct Watch {
     pub interval: Duration,
     /// The source itself.
     pub source: Source,
-}
-
-/// A text, whatever encoding the database claims; `None` is NULL.
-pub(crate) fn text<I>(row: &PgRow, column: I) -> Result<Option<String>, sqlx::Error>
-where
-    I: ColumnIndex<PgRow>,
-{
-    let raw = row.try_get_raw(column)?;
-    Ok(raw.as_bytes().ok().map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
-}
-
-/// What a failed statement means, in words that say what to do.
-pub(crate) fn explain(error: &sqlx::Error) -> Option<&'static str> {
-    let code = error.as_database_error()?.code()?;
-    Some(match &*code {
-        "42501" => "the role may not read this; GRANT pg_monitor TO it",
-        "53300" => "the server has no connection left",
-        "55P03" => "a lock was not had in time; something holds it",
-        "57014" => "the statement took too long and was cancelled",
-        "57P01" => "the server ended the session",
-        "28P01" | "28000" => "the server refuses the role or its password",
-        "3D000" => "the database does not exist",
-        "42P01" | "42703" | "42883" => "the server lacks a view, column or function",
-        _ => return None,
-    })
 }

@@ -6,29 +6,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{Executor, Row};
 use tokio::time::{Instant, timeout};
 
 use super::Failure;
 use super::collector::Error;
 use crate::collectors::{OTHER, Table, WAIT_EVENTS};
 use crate::metric::Family;
-use crate::postgres::{APPLICATION_NAME, Database};
+use crate::postgres::{APPLICATION_NAME, Database, Sessions};
 use crate::reading::Reading;
 
 /// How long one look may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// A look speaks for no longer than this, whatever was missed.
 const LONGEST: Duration = Duration::from_secs(10);
+/// What a session is on, or waits for, that waits for nothing else.
+const CPU: &str = "CPU";
 /// More kinds than any version has; what an extension adds beyond them is one kind.
 const KINDS: usize = 300;
-
-const SQL: &str = "
-SELECT coalesce(wait_event_type, 'CPU'), coalesce(wait_event, 'CPU'), count(*)
-  FROM pg_stat_get_activity(NULL)
- WHERE state = 'active' AND application_name <> $1
-   AND backend_type IN ('client backend', 'parallel worker')
- GROUP BY 1, 2";
 
 /// Looks at one server's sessions.
 #[derive(Debug)]
@@ -53,7 +47,7 @@ impl WaitEvents {
 
     /// Looks once.
     pub async fn read(&mut self) -> Result<Reading, Failure> {
-        let looked = timeout(PATIENCE, self.look()).await;
+        let looked = timeout(PATIENCE, self.database.sessions()).await;
         let seen = looked.map_err(|_| Error::Slow(PATIENCE.as_secs()))??;
         let now = Instant::now();
         let since = self.last.replace(now).map_or(Duration::ZERO, |last| now - last);
@@ -61,25 +55,18 @@ impl WaitEvents {
         let families = vec![self.sums.family(&WAIT_EVENTS.tables[0])];
         Ok(Reading { families, summed: self.sums.summed, ..Reading::default() })
     }
-
-    async fn look(&self) -> Result<Vec<(String, String, i64)>, Failure> {
-        let mut connection = self.database.acquire().await?;
-        let rows = connection.fetch_all(sqlx::query(SQL).bind(APPLICATION_NAME)).await;
-        let rows = rows.map_err(Error::from)?;
-        let read = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)));
-        Ok(read.collect::<Result<_, sqlx::Error>>().map_err(Error::from)?)
-    }
 }
 
 impl Sums {
-    fn add(&mut self, seen: &[(String, String, i64)], time: Duration) {
-        for (kind, event, sessions) in seen {
-            let mut key = (kind.clone(), event.clone());
+    fn add(&mut self, seen: &[Sessions], time: Duration) {
+        let of_others = seen.iter().filter(|group| group.application_name != APPLICATION_NAME);
+        for group in of_others.filter(|group| group.state.as_deref() == Some("active")) {
+            let mut key = group.wait.clone().unwrap_or_else(|| (CPU.to_owned(), CPU.to_owned()));
             if self.seconds.len() >= KINDS && !self.seconds.contains_key(&key) {
                 self.summed += 1;
                 key = (OTHER.to_owned(), OTHER.to_owned());
             }
-            *self.seconds.entry(key).or_default() += time.as_secs_f64() * *sessions as f64;
+            *self.seconds.entry(key).or_default() += time.as_secs_f64() * group.sessions as f64;
         }
     }
 
@@ -97,10 +84,15 @@ impl Sums {
 mod tests {
     use super::*;
 
+    fn waiting(kind: &str, event: &str, sessions: i64) -> Sessions {
+        let wait = Some((kind.to_owned(), event.to_owned()));
+        Sessions { state: Some("active".to_owned()), wait, sessions, ..Sessions::default() }
+    }
+
     #[test]
     fn time_is_that_of_every_session() {
         let mut sums = Sums::default();
-        let seen = [("Lock".to_owned(), "relation".to_owned(), 3)];
+        let seen = [waiting("Lock", "relation", 3)];
         sums.add(&seen, Duration::from_secs(2));
         sums.add(&seen, Duration::from_secs(1));
         let known = sums.seconds[&("Lock".to_owned(), "relation".to_owned())];
@@ -108,10 +100,24 @@ mod tests {
     }
 
     #[test]
+    fn poolwatch_and_idle_sessions_do_not_count() {
+        let mut sums = Sums::default();
+        let own = Sessions {
+            application_name: APPLICATION_NAME.to_owned(),
+            ..waiting("Client", "ClientRead", 1)
+        };
+        let idle = Sessions { state: Some("idle".to_owned()), sessions: 5, ..Sessions::default() };
+        let running = Sessions { wait: None, ..waiting("", "", 2) };
+        sums.add(&[own, idle, running], Duration::from_secs(1));
+        let known: Vec<_> = sums.seconds.into_iter().collect();
+        assert_eq!(known, [((CPU.to_owned(), CPU.to_owned()), 2.0)]);
+    }
+
+    #[test]
     fn kinds_are_bounded() {
         let mut sums = Sums::default();
         for event in 0..2 * KINDS {
-            sums.add(&[("Extension".to_owned(), event.to_string(), 1)], LONGEST);
+            sums.add(&[waiting("Extension", &event.to_string(), 1)], LONGEST);
         }
         assert_eq!(sums.family(&WAIT_EVENTS.tables[0]).len(), KINDS + 1);
     }

@@ -1,0 +1,125 @@
+//! The sessions on a server. Several sources look at them, once a second each: a look that was
+//! just had is shared.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::PgRow;
+use sqlx::{Executor, Row};
+use tokio::time::Instant;
+
+use super::{APPLICATION_NAME, Database};
+use crate::pool::AcquireError;
+
+/// For how long a look speaks for the next who asks: less than any source waits between two.
+const SHARED: Duration = Duration::from_millis(200);
+
+/// Sessions alike, counted.
+#[derive(Clone, Debug, Default)]
+pub struct Sessions {
+    /// Whether they are in the database that was asked.
+    pub here: bool,
+    /// Their role.
+    pub user: String,
+    /// What they call themselves.
+    pub application_name: String,
+    /// What they do, such as `active`.
+    pub state: Option<String>,
+    /// `client backend` or `parallel worker`; `None` when the role may not see what they do.
+    pub kind: Option<String>,
+    /// What they wait for while active: its type and itself.
+    pub wait: Option<(String, String)>,
+    /// How many they are.
+    pub sessions: i64,
+    /// Age in seconds of the oldest statement that runs.
+    pub oldest_statement: Option<f64>,
+    /// Age in seconds of the oldest transaction.
+    pub oldest_transaction: Option<f64>,
+    /// For how many seconds the longest has been idle in its transaction.
+    pub oldest_idle_in_transaction: Option<f64>,
+    /// The role that looked.
+    pub role: String,
+    /// Connections that an ordinary role can have on the server.
+    pub max_connections: i64,
+}
+
+/// Why the sessions were not seen.
+#[derive(Debug, thiserror::Error)]
+pub enum Unseen {
+    /// No connection.
+    #[error("no connection")]
+    Acquire(#[from] AcquireError),
+    /// The statement failed.
+    #[error("{}", super::explain(.0).unwrap_or("cannot read pg_stat_activity"))]
+    Failed(#[from] sqlx::Error),
+}
+
+/// The last look, and when it was had.
+pub(super) type Last = Option<(Instant, Arc<[Sessions]>)>;
+
+impl Database {
+    /// The sessions of clients and their parallel workers on the server, poolwatch's included.
+    /// Who asks while another looks waits for that look.
+    pub async fn sessions(&self) -> Result<Arc<[Sessions]>, Unseen> {
+        let mut last = self.sessions.lock().await;
+        if let Some((_, seen)) = last.as_ref().filter(|(at, _)| at.elapsed() < SHARED) {
+            return Ok(Arc::clone(seen));
+        }
+        *last = None;
+        let mut connection = self.acquire().await?;
+        let rows = connection.fetch_all(sqlx::query(SQL).bind(APPLICATION_NAME)).await?;
+        let seen: Arc<[_]> = rows.iter().map(Sessions::from_row).collect::<Result<_, _>>()?;
+        *last = Some((Instant::now(), Arc::clone(&seen)));
+        Ok(seen)
+    }
+}
+
+impl Sessions {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let text = |column| Ok::<_, sqlx::Error>(super::text(row, column)?.unwrap_or_default());
+        let kind = super::text(row, "wait_event_type")?;
+        Ok(Self {
+            here: row.try_get("here")?,
+            user: text("usename")?,
+            application_name: text("application_name")?,
+            state: super::text(row, "state")?,
+            kind: super::text(row, "backend_type")?,
+            wait: kind.zip(super::text(row, "wait_event")?),
+            sessions: row.try_get("sessions")?,
+            oldest_statement: row.try_get("oldest_statement")?,
+            oldest_transaction: row.try_get("oldest_transaction")?,
+            oldest_idle_in_transaction: row.try_get("oldest_idle_in_transaction")?,
+            role: text("role")?,
+            max_connections: row.try_get("max_connections")?,
+        })
+    }
+}
+
+/// A role without `pg_monitor` sees others' sessions with a NULL `backend_type`; the server's own
+/// workers have no database then.
+///
+/// The view would join two catalogues each second for a few names: they are looked up once they
+/// are few. Ages are of the earliest time, rather than one for each session.
+const SQL: &str = "
+SELECT coalesce(datid = (SELECT oid FROM pg_database WHERE datname = current_database()), false)
+           AS here,
+       pg_get_userbyid(usesysid)::text AS usename,
+       application_name, state, backend_type, wait_event_type, wait_event, sessions,
+       extract(epoch FROM clock_timestamp() - statement_start)::float8 AS oldest_statement,
+       extract(epoch FROM clock_timestamp() - transaction_start)::float8 AS oldest_transaction,
+       extract(epoch FROM clock_timestamp() - idle_start)::float8 AS oldest_idle_in_transaction,
+       current_user::text AS role,
+       (current_setting('max_connections')::bigint
+           - current_setting('superuser_reserved_connections')::bigint
+           - coalesce(current_setting('reserved_connections', true)::bigint, 0)) AS max_connections
+  FROM (SELECT datid, usesysid, application_name, state, backend_type,
+               CASE WHEN state = 'active' THEN wait_event_type END AS wait_event_type,
+               CASE WHEN state = 'active' THEN wait_event END AS wait_event,
+               count(*) AS sessions,
+               min(query_start) FILTER (WHERE state = 'active') AS statement_start,
+               min(xact_start) AS transaction_start,
+               min(state_change) FILTER (WHERE state LIKE 'idle in transaction%') AS idle_start
+          FROM pg_stat_get_activity(NULL)
+         WHERE backend_type IN ('client backend', 'parallel worker')
+            OR (backend_type IS NULL AND datid <> 0 AND application_name <> $1)
+         GROUP BY 1, 2, 3, 4, 5, 6, 7) AS alike";
