@@ -1,6 +1,9 @@
 //! A database's indexes and tables, against what is expected: read seldom and gently, for advice.
+//!
+//! To look at every index is dear, and they rarely change: that is done when the catalogue did.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::postgres::PgRow;
 use sqlx::{Executor, Row};
@@ -19,11 +22,27 @@ const REFERENCES_LIMIT: i64 = 1000;
 /// Tables with fewer rows are best read whole.
 const LARGE: i64 = 5000;
 
+/// What was seen of the indexes is not believed for longer: their use and size change all the time,
+/// and a replica counts no changes.
+const KEPT: Duration = Duration::from_mins(5);
+
 /// Reads the indexes of one database.
 #[derive(Debug)]
 pub struct IndexReader {
     database: Arc<Database>,
     catalogue: Catalogue,
+    known: Option<Known>,
+}
+
+/// What was seen of the indexes.
+#[derive(Clone, Debug)]
+struct Known {
+    indexes: Indexes,
+    /// How often the catalogue had changed.
+    changes: i64,
+    /// Whether one was being built, whose end changes nothing.
+    building: bool,
+    since: Instant,
 }
 
 /// Why the indexes were not read.
@@ -43,32 +62,53 @@ pub enum Error {
 impl IndexReader {
     /// A reader of one database, in which these indexes are expected.
     pub fn open(database: Arc<Database>, catalogue: Catalogue) -> Self {
-        Self { database, catalogue }
+        Self { database, catalogue, known: None }
     }
 
     /// Reads once, in the turn of slow readings.
     pub async fn read(&mut self) -> Result<Reading, Failure> {
-        let _turn = self.database.slow_lane().await;
+        let database = Arc::clone(&self.database);
+        let _turn = database.slow_lane().await;
         let began = Instant::now();
-        let patience = self.database.patience();
+        let patience = database.patience();
         let read = timeout(patience, self.look()).await;
         let indexes = read.map_err(|_| Error::Slow(patience.as_secs()))??;
         Ok(Reading { indexes: Some(indexes), took: Some(began.elapsed()), ..Reading::default() })
     }
 
-    async fn look(&self) -> Result<Indexes, Error> {
+    async fn look(&mut self) -> Result<Indexes, Error> {
         let mut connection = self.database.acquire().await?;
-        let inventory = Inventory::read(&mut connection).await?;
-        let foreign_keys = rows(&mut connection, FOREIGN_KEYS).await?;
+        let changes = connection.fetch_one(CHANGES).await?.try_get(0)?;
+        let known = self.known.take().filter(|known| known.still_holds(changes));
+        let known = match known {
+            Some(known) => known,
+            None => self.read_all(&mut connection, changes).await?,
+        };
         let tables = rows(&mut connection, TABLES).await?;
+        let tables = tables.iter().map(table).collect::<Result<_, _>>()?;
+        let indexes = known.indexes.clone();
+        self.known = Some(known);
+        Ok(Indexes { tables, ..indexes })
+    }
+
+    async fn read_all(&self, connection: &mut Checkout, changes: i64) -> Result<Known, Error> {
+        let inventory = Inventory::read(connection).await?;
+        let foreign_keys = rows(connection, FOREIGN_KEYS).await?;
         let references =
             connection.fetch_all(sqlx::query(REFERENCES).bind(REFERENCES_LIMIT)).await?;
-        Ok(Indexes {
+        let indexes = Indexes {
             foreign_keys: foreign_keys.iter().map(foreign_key).collect::<Result<_, _>>()?,
             references: references.iter().map(reference).collect::<Result<_, _>>()?,
-            tables: tables.iter().map(table).collect::<Result<_, _>>()?,
             ..told(self.database.name(), &compare(&self.catalogue, &inventory))
-        })
+        };
+        let building = inventory.indexes.iter().any(|index| index.building);
+        Ok(Known { indexes, changes, building, since: Instant::now() })
+    }
+}
+
+impl Known {
+    fn still_holds(&self, changes: i64) -> bool {
+        self.changes == changes && !self.building && self.since.elapsed() < KEPT
     }
 }
 
@@ -146,6 +186,14 @@ fn present(index: &Present, covered_by: Option<&String>) -> Index {
         ),
     }
 }
+
+/// How often indexes and constraints changed and tables were made, as the server counts rows.
+const CHANGES: &str = "
+SELECT sum(pg_stat_get_tuples_inserted(catalogue)
+         + CASE WHEN catalogue = 'pg_class'::regclass THEN 0
+                ELSE pg_stat_get_tuples_updated(catalogue)
+                   + pg_stat_get_tuples_deleted(catalogue) END)::bigint
+  FROM unnest(ARRAY['pg_index', 'pg_constraint', 'pg_class']::regclass[]) AS catalogue";
 
 /// Foreign keys whose columns lead no index that all rows are in.
 const FOREIGN_KEYS: &str = r#"
