@@ -47,7 +47,7 @@ mod wraparound;
 use crate::metric::Kind;
 
 pub use compatible::COMPATIBLE_NAMES;
-pub use sampled::{OTHER_DATABASES, SERVER_CPU, STATEMENT_DURATIONS, WAIT_EVENTS};
+pub use sampled::{DATABASE_SIZE, OTHER_DATABASES, SERVER_CPU, STATEMENT_DURATIONS, WAIT_EVENTS};
 
 /// Every collector, in the order of the documentation.
 pub const ALL: &[&Collector] = &[
@@ -60,7 +60,7 @@ pub const ALL: &[&Collector] = &[
     &conflicts::COLLECTOR,
     &connections::COLLECTOR,
     &database::COLLECTOR,
-    &database::SIZE,
+    &DATABASE_SIZE,
     &indexes::COLLECTOR,
     &indexes::HEALTH,
     &io::COLLECTOR,

@@ -1,5 +1,6 @@
 //! Collectors that more than a statement is needed for. Their sources are `sources/wait_events.rs`,
-//! `sources/server_cpu.rs`, `sources/elsewhere.rs` and `sources/statements`.
+//! `sources/server_cpu.rs`, `sources/database_sizes.rs`, `sources/elsewhere.rs` and
+//! `sources/statements`.
 
 use super::{Collector, Pace, Scope, Table, counter, gauge, histogram};
 use crate::latency::BOUNDS;
@@ -18,6 +19,25 @@ pub const WAIT_EVENTS: Collector = Collector {
             "seconds_total",
             "Time that active sessions spent waiting, or running as CPU, as sampled: its rate is \
              the average of active sessions; pg_stat_activity.wait_event.",
+        )],
+        ..Table::EMPTY
+    }],
+};
+
+/// How large each database is on disk.
+pub const DATABASE_SIZE: Collector = Collector {
+    name: "database_size",
+    pace: Pace::Sizes,
+    scope: Scope::Server,
+    enabled: true,
+    part_of: Some("database"),
+    tables: &[Table {
+        prefix: "pg_database",
+        labels: &["datname"],
+        columns: &[gauge(
+            "size_bytes",
+            "Size on disk in bytes, measured anew where something was written since, and each \
+             hour; pg_database_size().",
         )],
         ..Table::EMPTY
     }],

@@ -6,14 +6,16 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::collectors::{self, Collector, OTHER_DATABASES, SERVER_CPU, Scope};
-use crate::collectors::{STATEMENT_DURATIONS, WAIT_EVENTS};
+use crate::collectors::{self, Collector, DATABASE_SIZE, OTHER_DATABASES, SERVER_CPU};
+use crate::collectors::{STATEMENT_DURATIONS, Scope, WAIT_EVENTS};
 use crate::config::{Config, Pool};
 use crate::indexes::Catalogue;
 use crate::pool::SharedPool;
 use crate::postgres::{self, Database};
-use crate::sources::{Failure, Source, Watch, activity, app_health, collector, elsewhere};
-use crate::sources::{indexes, pgbouncer, probe, server_cpu, shared, statements};
+use crate::sources::{Failure, Source, Watch, activity, app_health, collector};
+use crate::sources::{
+    database_sizes, elsewhere, indexes, pgbouncer, probe, server_cpu, shared, statements,
+};
 use crate::sources::{wait_events, workers};
 
 /// The pool that is inferred when the settings name none.
@@ -43,6 +45,7 @@ enum Kind {
     Probe(Arc<Database>),
     Activity(Arc<Database>, Vec<(String, activity::Settings)>),
     Collector(Arc<Database>, &'static Collector, collector::Settings),
+    DatabaseSizes(Arc<Database>),
     Elsewhere(Arc<Database>, Vec<elsewhere::Wanted>),
     Statements(Arc<Database>, statements::Excluded),
     WaitEvents(Arc<Database>),
@@ -165,6 +168,7 @@ fn of_collector(
     let fingerprint = format!("{settings:?}");
     let (kind, fingerprint) = match collector.name {
         of if of == WAIT_EVENTS.name => (Kind::WaitEvents(database), fingerprint),
+        of if of == DATABASE_SIZE.name => (Kind::DatabaseSizes(database), fingerprint),
         of if of == SERVER_CPU.name => (Kind::ServerCpu(database), fingerprint),
         of if of == STATEMENT_DURATIONS.name => {
             let excluded = excluded(config);
@@ -279,6 +283,9 @@ impl Entry {
             }
             Kind::Collector(database, collector, settings) => {
                 Source::Collector(collector::Reader::open(database, collector, settings))
+            }
+            Kind::DatabaseSizes(database) => {
+                Source::DatabaseSizes(database_sizes::DatabaseSizes::open(database))
             }
             Kind::Elsewhere(database, wanted) => {
                 Source::Elsewhere(elsewhere::Elsewhere::open(database, wanted))

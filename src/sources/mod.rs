@@ -7,6 +7,7 @@
 pub mod activity;
 pub mod app_health;
 pub mod collector;
+pub mod database_sizes;
 pub mod elsewhere;
 pub mod indexes;
 pub mod pgbouncer;
@@ -35,6 +36,8 @@ pub enum Source {
     Activity(activity::Activity),
     /// One group of a server's statistics.
     Collector(collector::Reader),
+    /// How large a server's databases are.
+    DatabaseSizes(database_sizes::DatabaseSizes),
     /// A server's other databases.
     Elsewhere(elsewhere::Elsewhere),
     /// How long a server's statements take.
@@ -62,6 +65,7 @@ impl Source {
             Self::Probe(source) => source.read().await?,
             Self::Activity(source) => source.read().await?,
             Self::Collector(source) => source.read().await?,
+            Self::DatabaseSizes(source) => source.read().await?,
             Self::Elsewhere(source) => source.read().await?,
             Self::Statements(source) => source.read().await?,
             Self::WaitEvents(source) => source.read().await?,

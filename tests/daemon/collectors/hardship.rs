@@ -101,7 +101,7 @@ async fn odd_names_and_encodings_are_shown() {
         let expected = match name {
             "latin" => r#"relname="Odd \"name\\ é\nof two lines""#,
             "bytes" => "relname=\"caf\u{fffd}\"",
-            _ => "pg_database_size_bytes",
+            _ => "pg_database_connection_limit",
         };
         assert!(shown.contains(expected), "{name} lacks {expected}");
     }

@@ -1,0 +1,232 @@
+//! How large each database of a server is on disk.
+//!
+//! To measure one walks its files: that is done where something was written since, and now and
+//! then for the rest. One is measured at a time, so that a slow disk costs one waiting query.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::PgRow;
+use sqlx::{Executor, Row};
+use tokio::time::{Instant, timeout};
+
+use super::collector::Error;
+use super::{Failure, text};
+use crate::collectors::DATABASE_SIZE;
+use crate::metric::Family;
+use crate::postgres::Database;
+use crate::reading::Reading;
+
+/// No size is believed for longer, whatever the counters say.
+const OLDEST: Duration = Duration::from_hours(1);
+/// For so many readings after the last write a database is measured still: vacuum gives back later
+/// what was deleted, and that counts as no write.
+const AFTERWARDS: u32 = 2;
+/// What is not measured within this has to wait for the next reading, where its turn comes first.
+const LONGEST: Duration = Duration::from_mins(1);
+
+/// Measures the databases of one server.
+#[derive(Debug)]
+pub struct DatabaseSizes {
+    database: Arc<Database>,
+    known: BTreeMap<i64, Known>,
+}
+
+/// What is known of one database.
+#[derive(Debug, Default, PartialEq)]
+struct Known {
+    name: String,
+    /// Rows written in it, as the server counts.
+    written: i64,
+    /// Readings in which nothing had been written.
+    calm: u32,
+    /// When it was last measured, or should have been.
+    tried: Option<Instant>,
+    bytes: Option<i64>,
+}
+
+/// A database as it is listed: its number, its name, and the rows written in it.
+type Listed = (i64, String, i64);
+
+impl DatabaseSizes {
+    /// Measures the databases of this one's server.
+    pub fn open(database: Arc<Database>) -> Self {
+        Self { database, known: BTreeMap::new() }
+    }
+
+    /// Measures those that need it. One that cannot be measured hides no other.
+    pub async fn read(&mut self) -> Result<Reading, Failure> {
+        let (rows, time) = self.ask(LIST, None).await;
+        let listed = rows?.iter().map(listed).collect::<Result<_, sqlx::Error>>();
+        self.know(listed.map_err(Error::from)?);
+        let mut took = time;
+        let trouble = self.measure(&mut took).await.err();
+        let families = vec![self.family()];
+        Ok(Reading { families, trouble, took: Some(took), ..Reading::default() })
+    }
+
+    /// Measures what is due, and fails with the first that failed, having tried the others: unless
+    /// the server is too slow for them.
+    async fn measure(&mut self, took: &mut Duration) -> Result<(), Failure> {
+        let due = self.due();
+        for number in &due {
+            // What was measured before something was written is not shown as if it were now.
+            self.known.entry(*number).and_modify(|known| known.bytes = None);
+        }
+        let mut result = Ok(());
+        for number in due {
+            if *took > LONGEST {
+                return result.and(Err(Error::Slow(LONGEST.as_secs()).into()));
+            }
+            let (rows, time) = self.ask(MEASURE, Some(number)).await;
+            *took += time;
+            let Some(known) = self.known.get_mut(&number) else { continue };
+            known.tried = Some(Instant::now());
+            match rows.and_then(|rows| Ok(size(&rows).map_err(Error::from)?)) {
+                Ok(bytes) => known.bytes = bytes,
+                Err(error) if has_answered(&error) => result = result.and(Err(error)),
+                Err(error) => return result.and(Err(error)),
+            }
+        }
+        result
+    }
+
+    /// Asks in the turn of slow readings, and says how long it took without the wait.
+    async fn ask(
+        &self,
+        sql: &'static str,
+        number: Option<i64>,
+    ) -> (Result<Vec<PgRow>, Failure>, Duration) {
+        let _turn = self.database.slow_lane().await;
+        let (began, patience) = (Instant::now(), self.database.patience());
+        let asked = timeout(patience, async {
+            let mut connection = self.database.acquire().await?;
+            let query = number.into_iter().fold(sqlx::query(sql), sqlx::query::Query::bind);
+            Ok::<_, Failure>(connection.fetch_all(query).await.map_err(Error::from)?)
+        });
+        let rows = asked.await.unwrap_or_else(|_| Err(Error::Slow(patience.as_secs()).into()));
+        (rows, began.elapsed())
+    }
+
+    /// Forgets databases that are no more, and takes in what was written.
+    fn know(&mut self, listed: Vec<Listed>) {
+        let mut before = std::mem::take(&mut self.known);
+        for (number, name, written) in listed {
+            let known = match before.remove(&number) {
+                // When it was written to before it was first seen, nobody knows.
+                None => Known { calm: AFTERWARDS + 1, ..Known::default() },
+                Some(known) if known.written == written => Known { calm: known.calm + 1, ..known },
+                Some(known) => Known { calm: 0, ..known },
+            };
+            self.known.insert(number, Known { name, written, ..known });
+        }
+    }
+
+    /// Those to be measured, whose last time is longest ago first.
+    fn due(&self) -> Vec<i64> {
+        let due = self.known.iter().filter(|(_, known)| known.is_due());
+        let mut due: Vec<_> = due.map(|(number, known)| (known.tried, *number)).collect();
+        due.sort_unstable();
+        due.into_iter().map(|(_, number)| number).collect()
+    }
+
+    fn family(&self) -> Family {
+        let table = &DATABASE_SIZE.tables[0];
+        let column = &table.columns[0];
+        let mut family = Family::gauge(table.family(column), column.help);
+        for known in self.known.values() {
+            family.sample(&[("datname", &known.name)], known.bytes.map(|bytes| bytes as f64));
+        }
+        family
+    }
+}
+
+impl Known {
+    fn is_due(&self) -> bool {
+        let old = self.tried.is_none_or(|at| at.elapsed() >= OLDEST);
+        old || self.bytes.is_none() || self.calm <= AFTERWARDS
+    }
+}
+
+fn listed(row: &PgRow) -> Result<Listed, sqlx::Error> {
+    Ok((row.try_get(0)?, text(row, 1)?.unwrap_or_default(), row.try_get(2)?))
+}
+
+fn size(rows: &[PgRow]) -> Result<Option<i64>, sqlx::Error> {
+    rows.first().map_or(Ok(None), |row| row.try_get(0))
+}
+
+/// Whether the server refused at once, rather than not answering in time.
+fn has_answered(error: &Failure) -> bool {
+    match error.downcast_ref() {
+        Some(Error::Failed(sqlx::Error::Database(error))) => {
+            error.code().as_deref() != Some("57014")
+        }
+        _ => false,
+    }
+}
+
+const LIST: &str = "
+SELECT oid::int8, datname::text,
+       pg_stat_get_db_tuples_inserted(oid) + pg_stat_get_db_tuples_updated(oid)
+           + pg_stat_get_db_tuples_deleted(oid)
+  FROM pg_database
+ WHERE has_database_privilege(oid, 'CONNECT')
+    OR pg_has_role(current_user, 'pg_read_all_stats', 'MEMBER')";
+
+/// Of a database that is no more NULL.
+const MEASURE: &str = "SELECT pg_database_size($1::int8::oid)";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::Settings;
+
+    fn sizes() -> DatabaseSizes {
+        let url = "postgresql://nobody@localhost/nothing".to_owned().into();
+        DatabaseSizes::open(Settings { url, ..Settings::default() }.open("primary").unwrap())
+    }
+
+    fn measured(sizes: &mut DatabaseSizes) -> Vec<i64> {
+        let due = sizes.due();
+        for number in &due {
+            let known = sizes.known.get_mut(number).unwrap();
+            (known.tried, known.bytes) = (Some(Instant::now()), Some(7));
+        }
+        due
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_was_written_to_is_measured_again() {
+        let mut sizes = sizes();
+        let list = |written| vec![(1, "busy".to_owned(), written), (2, "quiet".to_owned(), 0)];
+        sizes.know(list(10));
+        assert_eq!(measured(&mut sizes), [1, 2]);
+        for written in 11..20 {
+            sizes.know(list(written));
+            measured(&mut sizes);
+        }
+        sizes.know(list(20));
+        assert_eq!(measured(&mut sizes), [1]);
+        tokio::time::advance(OLDEST).await;
+        sizes.know(list(21));
+        assert_eq!(measured(&mut sizes), [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn what_was_not_measured_comes_first() {
+        let mut sizes = sizes();
+        sizes.know(vec![(1, "a".to_owned(), 0), (2, "b".to_owned(), 0)]);
+        sizes.known.get_mut(&1).unwrap().tried = Some(Instant::now());
+        assert_eq!(sizes.due(), [2, 1]);
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_gone_is_forgotten() {
+        let mut sizes = sizes();
+        sizes.know(vec![(1, "a".to_owned(), 0)]);
+        sizes.know(vec![(2, "a".to_owned(), 0)]);
+        assert_eq!(sizes.known.keys().collect::<Vec<_>>(), [&2]);
+    }
+}
