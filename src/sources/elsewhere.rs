@@ -1,15 +1,15 @@
 //! The databases of a server beside the one that is connected to: found, and visited in turn over
 //! one connection that is closed again.
 //!
-//! A visit reads all collectors of a database at once. A round takes as many visits as there are
-//! databases, two each time, so that a hundred databases cost no more a minute than two; what a visit
-//! saw is shown until the next.
+//! A visit reads all collectors of a database at once; what it saw is shown until the next. There are
+//! at most two each time, so that a hundred databases cost no more a minute than two, and one of
+//! them at most to a database in which nothing moves: that is visited once an hour.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{Executor, Row};
+use sqlx::{AssertSqlSafe, Executor, Row};
 use tokio::time::{Instant, timeout};
 
 use super::Failure;
@@ -23,16 +23,39 @@ use crate::reading::Reading;
 /// How many databases are visited each time: one costs the server 15 ms or so, for a new session
 /// knows no catalogue yet.
 const VISITS: usize = 2;
+/// A database in which nothing moved since the last visit is visited after this long.
+const QUIET: Duration = Duration::from_hours(1);
 /// How long the list of databases may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long one visit may take, however little of it was read.
 const VISIT: Duration = Duration::from_secs(20);
 
-const SQL: &str = "
-SELECT datname::text FROM pg_database
- WHERE datallowconn AND NOT datistemplate AND datname <> current_database()
-   AND has_database_privilege(oid, 'CONNECT')
- ORDER BY 1";
+/// Each database with what was done in it: rows changed and sessions begun, and how long they were
+/// active. What vacuum does alone in a database that nobody uses is in neither.
+fn list_sql(version_num: u32) -> String {
+    let sessions = if version_num < 140_000 {
+        "pg_stat_get_db_xact_commit(oid), 0::float8"
+    } else {
+        "pg_stat_get_db_sessions(oid), pg_stat_get_db_active_time(oid)"
+    };
+    format!(
+        "SELECT datname::text,
+                pg_stat_get_db_tuples_inserted(oid) + pg_stat_get_db_tuples_updated(oid)
+                    + pg_stat_get_db_tuples_deleted(oid) + {sessions}
+           FROM pg_database
+          WHERE datallowconn AND NOT datistemplate AND datname <> current_database()
+            AND has_database_privilege(oid, 'CONNECT')"
+    )
+}
+
+/// What was done in a database so far, as the server counts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Done {
+    /// Rows changed and sessions begun.
+    counted: i64,
+    /// How long sessions were active; unknown after a visit, which is counted too.
+    active: Option<f64>,
+}
 
 /// One collector that is read in every database.
 #[derive(Clone, Debug)]
@@ -57,6 +80,9 @@ pub struct Elsewhere {
 #[derive(Debug, Default)]
 struct Visited {
     at: Option<Instant>,
+    done: Done,
+    /// Whether anything was done in it since the last visit.
+    moved: bool,
     kept: Vec<Kept>,
 }
 
@@ -82,7 +108,7 @@ impl Elsewhere {
         let mut trouble: Option<Failure> = None;
         for name in self.next() {
             let Some(visited) = self.known.get_mut(&name) else { continue };
-            visited.at = Some(Instant::now());
+            visited.arrive();
             let pool = self.database.elsewhere(&name);
             let outcome = timeout(VISIT, visited.visit(&pool)).await;
             pool.close().await;
@@ -100,28 +126,41 @@ impl Elsewhere {
         })
     }
 
-    async fn list(&self) -> Result<Vec<String>, Failure> {
+    async fn list(&self) -> Result<Vec<(String, Done)>, Failure> {
         let mut connection = self.database.acquire().await?;
-        let rows = connection.fetch_all(SQL).await.map_err(Error::from)?;
-        let names = rows.iter().map(|row| row.try_get(0));
-        Ok(names.collect::<Result<_, sqlx::Error>>().map_err(Error::from)?)
+        let sql = list_sql(connection.server_version_num().unwrap_or(0));
+        let query = sqlx::query(AssertSqlSafe(sql));
+        let rows = connection.fetch_all(query).await.map_err(Error::from)?;
+        let listed = rows.iter().map(|row| {
+            let done = Done { counted: row.try_get(1)?, active: Some(row.try_get(2)?) };
+            Ok((row.try_get(0)?, done))
+        });
+        Ok(listed.collect::<Result<_, sqlx::Error>>().map_err(Error::from)?)
     }
 
-    /// Forgets databases that are no more, and expects new ones.
-    fn know(&mut self, names: Vec<String>) {
-        self.known.retain(|name, _| names.contains(name));
-        let share = u32::try_from(names.len()).unwrap_or(u32::MAX).max(1);
-        for name in names {
-            let wanted = &self.wanted;
-            self.known.entry(name).or_insert_with(|| Visited::expected(wanted, share));
+    /// Forgets databases that are no more, expects new ones, and sees which moved.
+    fn know(&mut self, listed: Vec<(String, Done)>) {
+        let share = u32::try_from(listed.len()).unwrap_or(u32::MAX).max(1);
+        let mut before = std::mem::take(&mut self.known);
+        for (name, done) in listed {
+            let visited = before.remove(&name);
+            let mut visited = visited.unwrap_or_else(|| Visited::expected(&self.wanted, share));
+            visited.see(done);
+            self.known.insert(name, visited);
         }
     }
 
-    /// The databases whose last visit is longest ago.
+    /// The databases whose last visit is longest ago, of the quiet ones one.
     fn next(&self) -> Vec<String> {
-        let mut order: Vec<_> = self.known.iter().map(|(name, seen)| (seen.at, name)).collect();
+        let due = self.known.iter().filter(|(_, visited)| visited.is_due());
+        let mut order: Vec<_> = due.map(|(name, seen)| (seen.at, name, seen.moved)).collect();
         order.sort_unstable();
-        order.into_iter().take(VISITS).map(|(_, name)| name.clone()).collect()
+        let mut quiet = 0;
+        order.retain(|(_, _, moved)| {
+            quiet += u32::from(!moved);
+            *moved || quiet <= 1
+        });
+        order.into_iter().take(VISITS).map(|(_, name, _)| name.clone()).collect()
     }
 }
 
@@ -133,7 +172,27 @@ impl Visited {
             interval: wanted.interval,
             families: Vec::new(),
         });
-        Self { at: None, kept: kept.collect() }
+        Self { kept: kept.collect(), ..Self::default() }
+    }
+
+    /// What was ever done in it has moved it when it is first seen.
+    fn see(&mut self, done: Done) {
+        let before = std::mem::replace(&mut self.done, done);
+        let active = |done: Done| done.active.unwrap_or(0.0);
+        let known = before.active.is_some() || self.at.is_none();
+        let stayed = !known || active(before).total_cmp(&active(done)).is_eq();
+        self.moved |= before.counted != done.counted || !stayed;
+    }
+
+    fn arrive(&mut self) {
+        self.at = Some(Instant::now());
+        // The visit is a session too.
+        self.done = Done { counted: self.done.counted + 1, active: None };
+        self.moved = false;
+    }
+
+    fn is_due(&self) -> bool {
+        self.moved || self.at.is_none_or(|at| at.elapsed() >= QUIET)
     }
 
     /// Reads what is due. A table that fails hides no other.
@@ -168,5 +227,72 @@ fn said(error: &(dyn std::error::Error + 'static)) -> String {
     match error.source() {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::Settings;
+
+    fn elsewhere() -> Elsewhere {
+        let url = "postgresql://nobody@localhost/nothing".to_owned().into();
+        let database = Settings { url, ..Settings::default() }.open("primary").unwrap();
+        Elsewhere::open(database, Vec::new())
+    }
+
+    /// A minute later: what is visited when so many rows were changed by others in each database.
+    async fn visited(
+        elsewhere: &mut Elsewhere,
+        visits: &mut Vec<String>,
+        changed: &[(&str, i64)],
+    ) -> Vec<String> {
+        tokio::time::advance(Duration::from_mins(1)).await;
+        let listed = changed.iter().map(|(name, changed)| {
+            let visits = visits.iter().filter(|visited| visited == name).map(|_| 1).sum::<i64>();
+            let done = Done { counted: changed + visits, active: Some(visits as f64) };
+            ((*name).to_owned(), done)
+        });
+        let listed = listed.collect();
+        elsewhere.know(listed);
+        let names = elsewhere.next();
+        for name in &names {
+            elsewhere.known.get_mut(name).unwrap().arrive();
+        }
+        visits.extend(names.clone());
+        names
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_in_which_nothing_moves_is_visited_once_an_hour() {
+        let mut elsewhere = elsewhere();
+        let mut visits = Vec::new();
+        for minute in 1..=120 {
+            visited(&mut elsewhere, &mut visits, &[("busy", minute), ("quiet", 0)]).await;
+        }
+        let count = |wanted: &str| visits.iter().filter(|name| *name == wanted).count();
+        assert_eq!((count("busy"), count("quiet")), (120, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn quiet_databases_keep_no_busy_one_waiting() {
+        let mut elsewhere = elsewhere();
+        let all = [("a", 0), ("b", 0), ("c", 0), ("x", 1), ("y", 1)];
+        let mut visits = Vec::new();
+        for _ in 0..4 {
+            visited(&mut elsewhere, &mut visits, &all).await;
+        }
+        assert_eq!(visits, ["a", "x", "b", "y", "c"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_only_reads_moves_a_database_too() {
+        let mut elsewhere = elsewhere();
+        let mut visits = Vec::new();
+        assert_eq!(visited(&mut elsewhere, &mut visits, &[("read", 0)]).await, ["read"]);
+        assert!(visited(&mut elsewhere, &mut visits, &[("read", 0)]).await.is_empty());
+        let done = Done { counted: 1, active: Some(2.0) };
+        elsewhere.know(vec![("read".to_owned(), done)]);
+        assert_eq!(elsewhere.next(), ["read"]);
     }
 }
