@@ -1,5 +1,6 @@
 //! The server's settings as figures: each that is a switch or a number is a family of its own,
-//! in seconds or bytes where it has a unit.
+//! in seconds or bytes where it has a unit. What poolwatch sets for its own sessions is shown as it
+//! is for others.
 
 use super::{Collector, Pace, Query, Scope, Table, gauge};
 
@@ -21,7 +22,13 @@ pub(super) const COLLECTOR: Collector = Collector {
           CASE WHEN vartype = 'bool' THEN (setting = 'on')::int
                WHEN setting = '-1' THEN -1
                ELSE setting::float8 * coalesce(unit.factor, 1) END AS value
-     FROM pg_settings
+     FROM (SELECT name, unit, vartype,
+                  CASE WHEN name = 'transaction_read_only'
+                       THEN CASE WHEN pg_is_in_recovery() THEN 'on'
+                                 ELSE (SELECT reset_val FROM pg_settings
+                                        WHERE name = 'default_transaction_read_only') END
+                       WHEN source = 'session' THEN reset_val ELSE setting END AS setting
+             FROM pg_settings) AS pg_settings
      LEFT JOIN (VALUES
           ('us', 'seconds', 0.000001), ('ms', 'seconds', 0.001), ('s', 'seconds', 1),
           ('min', 'seconds', 60), ('h', 'seconds', 3600), ('d', 'seconds', 86400),

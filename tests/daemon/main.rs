@@ -23,6 +23,7 @@ mod recovery;
 mod settings;
 mod shipped;
 mod support;
+mod swap_in;
 mod systemd;
 mod truth;
 mod workers;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use poolwatch::demo::Process;
 use tempfile::TempDir;
 
-pub(crate) use metrics::Metrics;
+pub(crate) use metrics::{Metrics, Series};
 
 /// More than anything takes on a machine busy with other tests.
 const PATIENCE: Duration = Duration::from_mins(1);
