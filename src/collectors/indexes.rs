@@ -84,7 +84,7 @@ macro_rules! named {
 
 pub(super) const HEALTH: Collector = Collector {
     name: "index_health",
-    pace: Pace::Tables,
+    pace: Pace::Sizes,
     scope: Scope::Database,
     enabled: true,
     part_of: None,

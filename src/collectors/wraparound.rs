@@ -60,7 +60,7 @@ pub(super) const COLLECTOR: Collector = Collector {
 
 pub(super) const TABLES: Collector = Collector {
     name: "table_age",
-    pace: Pace::Tables,
+    pace: Pace::Sizes,
     scope: Scope::Database,
     enabled: true,
     part_of: None,

@@ -87,7 +87,9 @@ impl Extension {
                     rows, shared_blks_hit + shared_blks_read
                FROM {schema}.pg_stat_statements(false) AS statements
                JOIN pg_database ON pg_database.oid = dbid
-              WHERE {toplevel} AND datname <> ALL ($1) AND pg_get_userbyid(userid) <> ALL ($2)
+              WHERE {toplevel}
+                AND dbid <> ALL (ARRAY(SELECT oid FROM pg_database WHERE datname = ANY ($1)))
+                AND userid <> ALL (ARRAY(SELECT oid FROM pg_roles WHERE rolname = ANY ($2)))
               LIMIT {}",
             MOST + 1
         )
