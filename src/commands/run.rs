@@ -10,11 +10,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use super::watches::{Plan, of_database};
+use super::watches::{Plan, WORKERS, of_database};
 use super::{Failure, runtime, systemd};
 use crate::config::{Config, Error, Log, LogFormat, LogLevel};
 use crate::postgres::Database;
 use crate::sampler::{Change, Order, Sampler, chain};
+use crate::sources::workers::Reopening;
+use crate::sources::{Source, Watch};
 
 /// Reads the settings anew.
 type Reload<'a> = &'a dyn Fn() -> Result<Config, Error>;
@@ -75,6 +77,8 @@ async fn run(config: Config, reload: Reload<'_>) -> Result<(), Failure> {
 struct Daemon {
     known: HashMap<u64, Arc<Database>>,
     running: HashMap<String, u64>,
+    /// The workers' socket, which takes other settings without a gap.
+    workers: Option<Reopening>,
     signals: Signals,
 }
 
@@ -90,6 +94,7 @@ impl Daemon {
         Self {
             known: databases_by_identity(config, plan),
             running: HashMap::new(),
+            workers: None,
             signals: Signals {
                 terminate: listen(SignalKind::terminate()),
                 interrupt: listen(SignalKind::interrupt()),
@@ -98,16 +103,28 @@ impl Daemon {
         }
     }
 
-    /// Opens what is not running yet.
-    fn open(&mut self, plan: Plan) -> Result<Vec<crate::sources::Watch>, crate::sources::Failure> {
+    /// Opens what is not running yet. Nothing that runs is changed unless all could be opened.
+    fn open(&mut self, plan: Plan) -> Result<Vec<Watch>, crate::sources::Failure> {
         let mut running = HashMap::new();
         let mut opened = Vec::new();
+        let mut changed = None;
         for entry in plan.entries {
+            let same = self.running.get(&entry.name) == Some(&entry.fingerprint);
             running.insert(entry.name.clone(), entry.fingerprint);
-            if self.running.get(&entry.name) != Some(&entry.fingerprint) {
-                opened.push(entry.open()?);
+            match (entry.workers(), &self.workers) {
+                _ if same => {}
+                (Some(settings), Some(workers)) => changed = Some(workers.prepare(settings)?),
+                _ => opened.push(entry.open()?),
             }
         }
+        if let (Some(workers), Some(changed)) = (&self.workers, changed) {
+            workers.bring(changed);
+        }
+        let new = opened.iter().find_map(|watch| match &watch.source {
+            Source::Workers(source) => Some(source.reopening()),
+            _ => None,
+        });
+        self.workers = new.or(self.workers.take()).filter(|_| running.contains_key(WORKERS));
         self.running = running;
         Ok(opened)
     }
@@ -168,11 +185,10 @@ impl Daemon {
         let before = self.running.clone();
         let opened = self.open(plan)?;
         self.known = known;
-        let same = |(name, fingerprint): (&String, &u64)| {
-            (before.get(name) == Some(fingerprint)).then(|| name.clone())
-        };
+        let is_new = |name: &String| opened.iter().any(|watch| watch.name == *name);
+        let kept = before.keys().filter(|name| self.running.contains_key(*name) && !is_new(name));
         Ok(Change {
-            keep: self.running.iter().filter_map(same).collect(),
+            keep: kept.cloned().collect(),
             add: opened,
             databases,
             thresholds: config.thresholds.clone(),

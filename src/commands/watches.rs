@@ -21,6 +21,9 @@ use crate::sources::{wait_events, workers};
 /// The pool that is inferred when the settings name none.
 const INFERRED: &str = "app";
 
+/// What reads the workers' socket.
+pub(super) const WORKERS: &str = "workers";
+
 /// Everything that is to be read, not yet opened.
 pub(super) struct Plan {
     /// The databases, opened: opening connects to nothing.
@@ -84,7 +87,7 @@ impl Plan {
         }
         entries.extend(config.pools.iter().filter_map(|(name, pool)| of_pool(config, name, pool)));
         if config.workers.enabled {
-            entries.push(entry("workers", None, config.sampling.pools, &config.workers, {
+            entries.push(entry(WORKERS, None, config.sampling.pools, &config.workers, {
                 Kind::Workers(config.workers.clone())
             }));
         }
@@ -274,6 +277,14 @@ fn of_pool(config: &Config, name: &str, pool: &Pool) -> Option<Entry> {
 }
 
 impl Entry {
+    /// What it says of the workers' socket, when that is what it is.
+    pub(super) fn workers(&self) -> Option<&workers::Settings> {
+        match &self.kind {
+            Kind::Workers(settings) => Some(settings),
+            _ => None,
+        }
+    }
+
     /// Opens it: a socket that is taken or an address that makes no sense fails here.
     pub(super) fn open(self) -> Result<Watch, Failure> {
         let source = match self.kind {

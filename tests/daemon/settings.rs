@@ -78,6 +78,43 @@ fn a_reload_changes_what_the_file_changed_and_a_bad_file_changes_nothing() {
 }
 
 #[test]
+fn a_reload_moves_the_workers_socket_and_keeps_what_was_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = |socket: &str, most: u32| {
+        let socket = folder.path().join(socket);
+        format!("workers: {{socket: '{}', max_workers: {most}}}\n", socket.display())
+    };
+    let mut daemon = Daemon::with_settings(&settings("old.sock", 2)).own_socket().start();
+    let report = |socket: &str, instance: &str, seq: u32| {
+        let datagram = format!(
+            r#"{{"v":1,"inst":"{instance}","seq":{seq},"period":60,"pools":[{{"name":"web","size":5,
+            "max_overflow":0,"checked_in":1,"checked_out":2,"opened":7}}]}}"#
+        );
+        let sender = std::os::unix::net::UnixDatagram::unbound().unwrap();
+        sender.send_to(datagram.as_bytes(), folder.path().join(socket))
+    };
+    let workers = |daemon: &Daemon| daemon.value("db_pool_workers", &[("pool", "web")]);
+    report("old.sock", "a", 1).unwrap();
+    eventually(|| workers(&daemon) == Some(1.0));
+    daemon.rewrite_settings(&settings("new.sock", 1));
+    daemon.signal("HUP");
+    eventually(|| report("new.sock", "a", 2).is_ok());
+    eventually(|| !folder.path().join("old.sock").exists());
+    assert_eq!(workers(&daemon), Some(1.0), "a worker that reported stays");
+    report("new.sock", "b", 1).unwrap();
+    let refused = [("reason", "too_many_workers")];
+    eventually(|| daemon.value("poolwatch_reports_rejected_total", &refused) == Some(1.0));
+    // A place that cannot be had changes nothing.
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    daemon.rewrite_settings(&settings("file", 1));
+    daemon.signal("HUP");
+    eventually(|| daemon.value("poolwatch_config_last_reload_successful", &[]) == Some(0.0));
+    report("new.sock", "a", 3).unwrap();
+    let opened = [("pool", "web")];
+    assert_eq!(daemon.value("db_pool_connections_opened_total", &opened), Some(7.0));
+}
+
+#[test]
 fn a_password_is_never_shown() {
     const PASSWORD: &str = "hunter2-is-secret";
     let cluster = Cluster::builder().start().unwrap();

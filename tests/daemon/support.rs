@@ -115,9 +115,17 @@ pub(crate) struct Builder {
     settings: String,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
+    /// Whether the settings say where workers report.
+    own_socket: bool,
 }
 
 impl Builder {
+    /// The settings say where workers report, and may change it.
+    pub(crate) fn own_socket(mut self) -> Self {
+        self.own_socket = true;
+        self
+    }
+
     /// An argument beside `--config.file` and `--web.listen-address`.
     pub(crate) fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
@@ -137,8 +145,10 @@ impl Builder {
         let mut command = poolwatch();
         command.arg("run").arg("--config.file").arg(file);
         command.arg("--web.listen-address=127.0.0.1:0").args(&self.arguments);
-        // Each has a workers' socket of its own.
-        command.env("POOLWATCH__WORKERS__SOCKET", folder.path().join("poolwatch.sock"));
+        if !self.own_socket {
+            // Each has a workers' socket of its own.
+            command.env("POOLWATCH__WORKERS__SOCKET", folder.path().join("poolwatch.sock"));
+        }
         command.envs(self.variables.iter().cloned());
         command
     }

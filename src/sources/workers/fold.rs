@@ -67,6 +67,13 @@ impl Fold {
         }
     }
 
+    /// Goes by other limits from now on; what was said stays said.
+    pub(super) fn change(&mut self, settings: &Settings) {
+        self.ttl = settings.ttl;
+        self.max_workers = settings.max_workers;
+        self.max_pools = settings.max_pools;
+    }
+
     /// Takes a report received at a time, from a process if the kernel names one. A report with
     /// pools too many is taken without them, and refused by that reason all the same.
     pub fn take(

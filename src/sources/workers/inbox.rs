@@ -2,7 +2,7 @@
 //! and in bytes, what does not fit is refused and counted.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -22,7 +22,7 @@ pub(super) struct Letter {
 
 #[derive(Debug)]
 pub(super) struct Inbox {
-    limit: usize,
+    limit: AtomicUsize,
     waiting: Mutex<Waiting>,
     received: AtomicU64,
     refused: [AtomicU64; Reason::ALL.len()],
@@ -37,11 +37,16 @@ struct Waiting {
 impl Inbox {
     pub(super) fn new(limit: usize) -> Self {
         Self {
-            limit,
+            limit: AtomicUsize::new(limit),
             waiting: Mutex::default(),
             received: AtomicU64::new(0),
             refused: Default::default(),
         }
+    }
+
+    /// What comes from now on may be so much.
+    pub(super) fn limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// Reads a datagram that has just come.
@@ -58,7 +63,9 @@ impl Inbox {
 
     fn post(&self, letter: Letter, bytes: usize) -> Result<(), Reason> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.letters.len() >= self.limit || waiting.bytes + bytes > BYTES {
+        if waiting.letters.len() >= self.limit.load(Ordering::Relaxed)
+            || waiting.bytes + bytes > BYTES
+        {
             return Err(Reason::Overflow);
         }
         waiting.bytes += bytes;

@@ -5,6 +5,7 @@ mod findings;
 mod fold;
 mod inbox;
 mod receiver;
+mod reopening;
 mod settings;
 mod socket;
 mod total;
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 pub use self::fold::Fold;
 use self::inbox::{Inbox, Letter};
 use self::receiver::Receiver;
+pub use self::reopening::{Changed, Reopening};
 pub use self::settings::Settings;
 use crate::metric::Family;
 use crate::reading::Reading;
@@ -83,6 +85,7 @@ pub struct Workers {
     inbox: Arc<Inbox>,
     receiver: Receiver,
     fold: Fold,
+    reopening: Reopening,
 }
 
 impl Settings {
@@ -90,7 +93,8 @@ impl Settings {
     pub fn open(&self) -> Result<Workers, Error> {
         let inbox = Arc::new(Inbox::new(2 * self.max_workers));
         let receiver = Receiver::open(self, Arc::clone(&inbox))?;
-        Ok(Workers { settings: self.clone(), inbox, receiver, fold: Fold::new(self) })
+        let reopening = Reopening::of(self, &inbox);
+        Ok(Workers { settings: self.clone(), inbox, receiver, fold: Fold::new(self), reopening })
     }
 }
 
@@ -100,10 +104,28 @@ impl Workers {
         &self.settings.socket
     }
 
+    /// By which it takes other settings while it is read.
+    pub fn reopening(&self) -> Reopening {
+        self.reopening.clone()
+    }
+
+    fn change(&mut self, changed: Changed) {
+        let Changed { settings, receiver } = changed;
+        self.inbox.limit(2 * settings.max_workers);
+        self.fold.change(&settings);
+        self.settings = settings;
+        if let Some(receiver) = receiver {
+            self.receiver = receiver;
+        }
+    }
+
     /// Folds what came since the last reading. When the socket's file was removed meanwhile, it is
     /// made anew: workers find it by its path at each report.
     #[expect(clippy::unused_async, reason = "every source is read by await")]
     pub async fn read(&mut self) -> Result<Reading, Error> {
+        if let Some(changed) = self.reopening.take() {
+            self.change(changed);
+        }
         if !self.receiver.is_in_place() {
             self.receiver = Receiver::open(&self.settings, Arc::clone(&self.inbox))?;
         }

@@ -51,6 +51,11 @@ impl Socket {
         Ok(Self { datagrams, file })
     }
 
+    /// Gives the file another group or other rights.
+    pub(super) fn set_rights(settings: &Settings) -> Result<(), Error> {
+        set_rights(&settings.socket, settings)
+    }
+
     /// Whether the socket can still be found by its path.
     pub(super) fn is_in_place(&self) -> bool {
         self.file.is_in_place()

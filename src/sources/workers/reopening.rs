@@ -1,0 +1,63 @@
+//! Other settings for a socket that is in use. A new path is opened before the old one is closed, and
+//! what was said on the old one stays said.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::inbox::Inbox;
+use super::receiver::Receiver;
+use super::socket::Socket;
+use super::{Error, Settings};
+
+/// Brings other settings to [`Workers`](super::Workers) that is being read elsewhere.
+#[derive(Clone, Debug)]
+pub struct Reopening {
+    inbox: Arc<Inbox>,
+    /// The settings last brought, and what of them was not taken yet.
+    last: Arc<Mutex<(Settings, Option<Changed>)>>,
+}
+
+/// Settings with whatever had to be opened for them.
+#[derive(Debug)]
+pub struct Changed {
+    pub(super) settings: Settings,
+    pub(super) receiver: Option<Receiver>,
+}
+
+impl Reopening {
+    pub(super) fn of(settings: &Settings, inbox: &Arc<Inbox>) -> Self {
+        let last = Arc::new(Mutex::new((settings.clone(), None)));
+        Self { inbox: Arc::clone(inbox), last }
+    }
+
+    /// Opens what the settings need, so that it is known whether they can be taken.
+    pub fn prepare(&self, settings: &Settings) -> Result<Changed, Error> {
+        let last = self.last().0.clone();
+        let settings = settings.clone();
+        let receiver = if settings.socket != last.socket {
+            Some(Receiver::open(&settings, Arc::clone(&self.inbox))?)
+        } else {
+            if (&settings.group, settings.mode) != (&last.group, last.mode) {
+                Socket::set_rights(&settings)?;
+            }
+            None
+        };
+        Ok(Changed { settings, receiver })
+    }
+
+    /// Has them taken at the next reading.
+    pub fn bring(&self, changed: Changed) {
+        let mut last = self.last();
+        // Brought twice between two readings: the receiver of the first may still be the right one.
+        let waiting = last.1.take().and_then(|waiting| waiting.receiver);
+        let receiver = changed.receiver.or(waiting);
+        *last = (changed.settings.clone(), Some(Changed { receiver, ..changed }));
+    }
+
+    pub(super) fn take(&self) -> Option<Changed> {
+        self.last().1.take()
+    }
+
+    fn last(&self) -> MutexGuard<'_, (Settings, Option<Changed>)> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
