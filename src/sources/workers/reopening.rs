@@ -33,15 +33,14 @@ impl Reopening {
     pub fn prepare(&self, settings: &Settings) -> Result<Changed, Error> {
         let last = self.last().0.clone();
         let settings = settings.clone();
-        let receiver = if settings.socket != last.socket {
-            Some(Receiver::open(&settings, Arc::clone(&self.inbox))?)
-        } else {
-            if (&settings.group, settings.mode) != (&last.group, last.mode) {
-                Socket::set_rights(&settings)?;
-            }
-            None
-        };
-        Ok(Changed { settings, receiver })
+        if settings.socket != last.socket {
+            let receiver = Some(Receiver::open(&settings, Arc::clone(&self.inbox))?);
+            return Ok(Changed { settings, receiver });
+        }
+        if (&settings.group, settings.mode) != (&last.group, last.mode) {
+            Socket::set_rights(&settings)?;
+        }
+        Ok(Changed { settings, receiver: None })
     }
 
     /// Has them taken at the next reading.
