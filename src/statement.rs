@@ -212,10 +212,10 @@ fn shown(tokens: &[Token], words: &[&Token], length: usize) -> String {
         }
     }
     let line = line.trim_end();
-    match line.char_indices().nth(length) {
-        Some((at, _)) => format!("{}…", &line[..at]),
-        None => line.to_owned(),
+    if line.chars().nth(length).is_none() {
+        return line.to_owned();
     }
+    line.chars().take(length.saturating_sub(1)).chain(['…']).collect()
 }
 
 fn is_secret(word: &str) -> bool {
@@ -458,7 +458,7 @@ mod tests {
         assert_eq!(text.shown, "SELECT ?, ?, ?, ? FROM t WHERE id = $1");
         let cut = read("SELECT 'never ends");
         assert_eq!((cut.shown.as_str(), cut.kind), ("SELECT …", Kind::Other));
-        assert_eq!(Text::read("SELECT a FROM b", 8).shown, "SELECT a…");
+        assert_eq!(Text::read("SELECT a FROM b", 9).shown, "SELECT a…");
         let long = format!("SELECT {} FROM t", ["t.column"; 9].join(", "));
         assert_eq!(read(&long).brief(), "SELECT … FROM t");
     }
