@@ -9,6 +9,7 @@ mod web_config;
 use std::io::Read;
 use std::time::Duration;
 
+use poolwatch::http::Settings;
 use served::{Served, settings};
 
 #[tokio::test]
@@ -90,7 +91,9 @@ async fn a_taken_port_is_an_error_that_says_so() {
 
 #[tokio::test]
 async fn stopping_finishes_what_is_in_flight_and_takes_nothing_new() {
-    let mut served = Served::new(&settings());
+    // An address that no other test would be given while this one sees that nobody listens there.
+    let listen_addresses = vec!["127.83.7.1:0".into()];
+    let mut served = Served::new(&Settings { listen_addresses, ..settings() });
     let silent = served.connect().await;
     let mut resting = served.connect().await;
     resting.get("/-/ready", "").await;

@@ -42,7 +42,8 @@ async fn a_rust_application_is_shown_under_the_same_names() {
     let settings = Settings {
         size: 2,
         max_overflow: MaxOverflow::Limited(1),
-        timeout: Duration::from_millis(50),
+        // Long enough for a busy machine to open a connection, for one caller waits in vain.
+        timeout: Duration::from_secs(3),
         ..Settings::default()
     };
     let shared = SharedPool::new("mine", url.parse().unwrap(), settings);
