@@ -1,5 +1,6 @@
 //! Tables: how they are used and how vacuum keeps up; their sizes apart, for sizes walk the
-//! disk. A table that somebody has locked has no size meanwhile: asking would wait.
+//! disk. A table that somebody has locked has no size meanwhile: asking would wait. The largest are
+//! measured, as many as are shown, and those of which the catalogue knows no size yet.
 
 use super::{Bound, Collector, Pace, Query, Scope, Table, counter, gauge};
 
@@ -170,7 +171,9 @@ pub(super) const SIZE: Collector = Collector {
               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())),
       listed AS MATERIALIZED (
            SELECT class.oid AS relid, nspname AS schemaname, relname, relpages,
-                  row_number() OVER (ORDER BY relpages DESC) AS place
+                  row_number() OVER (
+                      ORDER BY relpages = 0 AND pg_stat_get_tuples_inserted(class.oid) > 0 DESC,
+                               relpages DESC) AS place
              FROM pg_class AS class JOIN pg_namespace ON pg_namespace.oid = relnamespace
             WHERE relkind IN ('r', 't', 'm')
               AND nspname NOT IN ('pg_catalog', 'information_schema') AND nspname !~ '^pg_toast'
@@ -179,17 +182,26 @@ pub(super) const SIZE: Collector = Collector {
               AND NOT EXISTS (SELECT FROM pg_index JOIN locked ON relation = indexrelid
                                WHERE indrelid IN (class.oid, reltoastrelid)))
       SELECT current_database() AS datname, schemaname, relname, relid,
-             CASE WHEN place <= 500 THEN pg_table_size(relid)
+             CASE WHEN measured THEN pg_table_size(relid)
                   ELSE relpages * current_setting('block_size')::bigint END AS table_size_bytes,
-             CASE WHEN place <= 500 THEN pg_indexes_size(relid) END AS index_size_bytes
-        FROM listed",
+             CASE WHEN measured THEN pg_indexes_size(relid)
+                  ELSE (SELECT sum(index.relpages::bigint)
+                          FROM pg_index JOIN pg_class AS index ON index.oid = indexrelid
+                         WHERE indrelid = relid) * current_setting('block_size')::bigint
+              END AS index_size_bytes
+        FROM (SELECT *, place <= $1 OR relid::text IN (SELECT unnest($2::text[])) AS measured
+                FROM listed) AS listed",
         }],
         columns: &[
-            gauge("index_size_bytes", "Size of its indexes on disk in bytes; pg_indexes_size()."),
+            gauge(
+                "index_size_bytes",
+                "Size of its indexes on disk in bytes; of the others as of the last vacuum or \
+                analyze; pg_indexes_size().",
+            ),
             gauge(
                 "table_size_bytes",
-                "Size on disk in bytes without indexes, estimated beyond the 500 largest; \
-                pg_table_size().",
+                "Size on disk in bytes without indexes; of the others as of the last vacuum or \
+                analyze; pg_table_size().",
             ),
         ],
         bound: Some(Bound {
