@@ -8,35 +8,50 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
-    tables: &[Table {
-        prefix: "pg_replication",
-        queries: &[Query {
-            since: 13,
-            sql: "SELECT CASE WHEN NOT pg_is_in_recovery() THEN 0
+    tables: &[
+        // Apart, for a managed server may refuse what the rest asks for.
+        Table {
+            prefix: "pg_replication",
+            queries: &[Query { since: 13, sql: "SELECT pg_is_in_recovery()::int AS is_replica" }],
+            columns: &[gauge(
+                "is_replica",
+                "Whether the server is in recovery: 1 or 0; pg_is_in_recovery().",
+            )],
+            ..Table::EMPTY
+        },
+        Table {
+            prefix: "pg_replication",
+            queries: &[Query {
+                since: 13,
+                sql: "SELECT CASE WHEN NOT pg_is_in_recovery() THEN 0
              WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
              ELSE extract(epoch FROM now() - pg_last_xact_replay_timestamp())
         END AS lag_seconds,
-        pg_is_in_recovery()::int AS is_replica,
-        extract(epoch FROM now() - pg_last_xact_replay_timestamp()) AS last_replay_seconds,
-        pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) AS replay_lag_bytes",
-        }],
-        columns: &[
-            gauge(
-                "lag_seconds",
-                "How far replay is behind, 0 on a primary and on a replica that has replayed \
-                all it received; pg_last_xact_replay_timestamp().",
-            ),
-            gauge("is_replica", "Whether the server is in recovery: 1 or 0; pg_is_in_recovery()."),
-            gauge(
-                "last_replay_seconds",
-                "Age of the last transaction replayed, absent on a primary; \
-                pg_last_xact_replay_timestamp().",
-            ),
-            gauge(
-                "replay_lag_bytes",
-                "Bytes of write-ahead log received and not replayed; pg_last_wal_replay_lsn().",
-            ),
-        ],
-        ..Table::EMPTY
-    }],
+        CASE WHEN pg_is_in_recovery()
+             THEN extract(epoch FROM now() - pg_last_xact_replay_timestamp())
+        END AS last_replay_seconds,
+        CASE WHEN pg_is_in_recovery()
+             THEN pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
+        END AS replay_lag_bytes",
+            }],
+            columns: &[
+                gauge(
+                    "lag_seconds",
+                    "How far replay is behind, 0 on a primary and on a replica that has replayed \
+                    all it received; pg_last_xact_replay_timestamp().",
+                ),
+                gauge(
+                    "last_replay_seconds",
+                    "Age of the last transaction replayed, absent on a primary; \
+                    pg_last_xact_replay_timestamp().",
+                ),
+                gauge(
+                    "replay_lag_bytes",
+                    "Bytes of write-ahead log received and not replayed, absent on a primary; \
+                    pg_last_wal_replay_lsn().",
+                ),
+            ],
+            ..Table::EMPTY
+        },
+    ],
 };
