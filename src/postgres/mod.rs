@@ -190,10 +190,20 @@ pub(crate) fn explain(error: &sqlx::Error) -> Option<&'static str> {
         "57014" => "the statement took too long and was cancelled",
         "57P01" => "the server ended the session",
         "28P01" | "28000" => "the server refuses the role or its password",
+        "0A000" => "the server refuses a function or a view of PostgreSQL",
+        "22021" | "22P05" => "a text is not in the encoding that the database claims",
         "3D000" => "the database does not exist",
         "42P01" | "42703" | "42883" => "the server lacks a view, column or function",
         _ => return None,
     })
+}
+
+/// Whether a text cannot be had in the encoding of the database that was asked. A statement of a
+/// database without an encoding may hold any bytes, and the view of all statements then fails as a
+/// whole where another database reads it.
+pub(crate) fn is_undecodable(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some("22021" | "22P05"))
 }
 
 /// How connections are opened.
@@ -216,6 +226,13 @@ impl Access {
         };
         SharedPool::new(APPLICATION_NAME, options, settings).on_connect(vec![self.limits.clone()])
     }
+}
+
+/// The major version of a server that is newer than any that was tested, where it was another
+/// before: it is told once, and again when the server was upgraded meanwhile.
+fn untested(known: u32, version: u32) -> Option<u32> {
+    let (known, version) = (known / 10_000, version / 10_000);
+    (known != version && version > NEWEST).then_some(version)
 }
 
 /// A database that is watched, over at most [`CONNECTIONS`] connections.
@@ -251,8 +268,7 @@ impl Database {
         let checkout = self.pool.acquire().await?;
         if let Some(version) = checkout.server_version_num() {
             let known = self.version.swap(version, Ordering::Relaxed);
-            if known / 10_000 != version / 10_000 && version / 10_000 > NEWEST {
-                let version = version / 10_000;
+            if let Some(version) = untested(known, version) {
                 warn!(database = %self.name, version, "newer than any PostgreSQL this was tested \
                     with; what has moved since is missing");
             }
@@ -291,5 +307,20 @@ impl Database {
     /// The server's version as it is written, such as `15.4`.
     pub fn version(&self) -> Option<String> {
         self.version_num().map(|version| format!("{}.{}", version / 10_000, version % 10_000))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_that_was_never_tested_is_told_once() {
+        assert_eq!(untested(0, 190_001), Some(19));
+        assert_eq!(untested(190_001, 190_002), None, "the same, patched");
+        assert_eq!(untested(180_004, 190_001), Some(19), "upgraded while it was watched");
+        assert_eq!(untested(190_001, 200_000), Some(20));
+        assert_eq!(untested(0, 180_004), None);
+        assert_eq!(untested(0, 130_022), None);
     }
 }

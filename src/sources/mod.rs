@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use crate::reading::Reading;
 
-pub(crate) use crate::postgres::{explain, text};
+pub(crate) use crate::postgres::{explain, is_undecodable, text};
 
 /// Why a reading did not come: the text says what to do, the chain what happened.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

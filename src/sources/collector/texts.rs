@@ -9,7 +9,7 @@ use super::Error;
 use super::families::Row;
 use crate::metric::Family;
 use crate::pool::Checkout;
-use crate::sources::text;
+use crate::sources::{is_undecodable, text};
 use crate::statement::Text;
 
 /// Texts by the statement's number.
@@ -56,7 +56,12 @@ impl Texts {
               WHERE queryid = ANY ($1) GROUP BY 1"
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(new);
-        for row in connection.fetch_all(query).await? {
+        let rows = match connection.fetch_all(query).await {
+            // Without their texts the figures of all statements still say something.
+            Err(error) if is_undecodable(&error) => Vec::new(),
+            rows => rows?,
+        };
+        for row in rows {
             let number = text(&row, 0)?.unwrap_or_default();
             let said = text(&row, 1)?.unwrap_or_default();
             self.known.insert(number, Text::read(&said, length as usize).shown);

@@ -7,6 +7,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Executor, Row as _};
 
+use super::super::is_undecodable;
 use super::{Error, Excluded};
 use crate::latency::{Moments, is_timed};
 use crate::pool::Checkout;
@@ -187,13 +188,19 @@ impl Extension {
         let query = sqlx::query(AssertSqlSafe(sql)).bind(numbers);
         // One at a time: together they may be long.
         let mut rows = connection.fetch(query);
-        while let Some(row) = rows.try_next().await? {
+        loop {
+            let row = match rows.try_next().await {
+                Ok(Some(row)) => row,
+                Ok(None) => return Ok(()),
+                // What cannot be read has no text.
+                Err(error) if is_undecodable(&error) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
             // Of whatever encoding; what decides is ASCII.
             if let Some(text) = row.try_get_unchecked::<Option<&[u8]>, _>(1)? {
                 keep(row.try_get(0)?, &String::from_utf8_lossy(text));
             }
         }
-        Ok(())
     }
 }
 
