@@ -6,6 +6,7 @@ mod hardship;
 mod laden;
 pub(crate) mod servers;
 mod sources;
+mod unlike;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
