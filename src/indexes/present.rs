@@ -1,9 +1,10 @@
 //! What is there: a database's indexes as its catalogue and its statistics tell of them.
 
 use sqlx::postgres::PgRow;
-use sqlx::{Executor, Row};
+use sqlx::{ColumnIndex, Executor, Row};
 
 use crate::pool::Checkout;
+use crate::postgres::{text, texts};
 
 /// No more indexes than these are looked at.
 const LIMIT: i64 = 5000;
@@ -60,7 +61,7 @@ impl Inventory {
         let rows = connection.fetch_all(sqlx::query(INDEXES).bind(LIMIT)).await?;
         let indexes = rows.iter().map(Present::from_row).collect::<Result<_, _>>()?;
         let rows = connection.fetch_all(sqlx::query(TABLES).bind(LIMIT)).await?;
-        let table = |row: &PgRow| Ok::<_, sqlx::Error>((row.try_get(0)?, row.try_get(1)?));
+        let table = |row: &PgRow| Ok::<_, sqlx::Error>((name(row, 0)?, name(row, 1)?));
         let tables = rows.iter().map(table).collect::<Result<_, _>>()?;
         let counted_for = connection.fetch_one(COUNTED_FOR).await?.try_get(0)?;
         Ok(Self { indexes, tables, counted_for })
@@ -76,18 +77,18 @@ impl Present {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let count = |column| Ok::<_, sqlx::Error>(row.try_get::<i64, _>(column)?.unsigned_abs());
         Ok(Self {
-            schema: row.try_get("schema")?,
-            table: row.try_get("table")?,
-            name: row.try_get("name")?,
+            schema: name(row, "schema")?,
+            table: name(row, "table")?,
+            name: name(row, "name")?,
             valid: row.try_get("valid")?,
             building: row.try_get("building")?,
             unique: row.try_get("unique")?,
             needed: row.try_get("needed")?,
             included: row.try_get("included")?,
-            method: row.try_get("method")?,
-            columns: row.try_get("columns")?,
-            kinds: row.try_get("kinds")?,
-            condition: row.try_get("condition")?,
+            method: name(row, "method")?,
+            columns: texts(row, "columns")?,
+            kinds: texts(row, "kinds")?,
+            condition: text(row, "condition")?,
             scans: count("scans")?,
             bytes: count("bytes")?,
         })
@@ -102,6 +103,10 @@ impl Present {
     pub fn table_title(&self) -> String {
         titled(&self.schema, &self.table)
     }
+}
+
+fn name<I: ColumnIndex<PgRow>>(row: &PgRow, column: I) -> Result<String, sqlx::Error> {
+    Ok(text(row, column)?.unwrap_or_default())
 }
 
 fn titled(schema: &str, name: &str) -> String {

@@ -180,6 +180,15 @@ where
     Ok(raw.as_bytes().ok().map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
 }
 
+/// Texts as [`text`], where none is NULL.
+pub(crate) fn texts<I>(row: &PgRow, column: I) -> Result<Vec<String>, sqlx::Error>
+where
+    I: ColumnIndex<PgRow>,
+{
+    let raw: Vec<Vec<u8>> = row.try_get_unchecked(column)?;
+    Ok(raw.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect())
+}
+
 /// What a failed statement means, in words that say what to do.
 pub(crate) fn explain(error: &sqlx::Error) -> Option<&'static str> {
     let code = error.as_database_error()?.code()?;

@@ -131,7 +131,9 @@ impl Elsewhere {
         let sql = list_sql(connection.server_version_num().unwrap_or(0));
         let query = sqlx::query(AssertSqlSafe(sql));
         let rows = connection.fetch_all(query).await.map_err(Error::from)?;
-        let listed = rows.iter().map(|row| {
+        // A name that is no text cannot be asked for.
+        let named = rows.iter().filter(|row| row.try_get::<&str, _>(0).is_ok());
+        let listed = named.map(|row| {
             let done = Done { counted: row.try_get(1)?, active: Some(row.try_get(2)?) };
             Ok((row.try_get(0)?, done))
         });

@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Executor, Row};
 use tokio::time::{Instant, timeout};
 
-use super::{Failure, explain};
+use super::{Failure, explain, text};
 use crate::indexes::{Catalogue, Comparison, Inventory, Present, State, compare, identifier};
 use crate::pool::Checkout;
 use crate::postgres::Database;
@@ -118,9 +118,9 @@ async fn rows(connection: &mut Checkout, sql: &'static str) -> Result<Vec<PgRow>
 
 fn foreign_key(row: &PgRow) -> Result<ForeignKey, sqlx::Error> {
     Ok(ForeignKey {
-        table: row.try_get("table")?,
-        columns: row.try_get("columns")?,
-        refers_to: row.try_get("refers_to")?,
+        table: name(row, "table")?,
+        columns: name(row, "columns")?,
+        refers_to: name(row, "refers_to")?,
         rows: count(row, "rows")?,
     })
 }
@@ -136,13 +136,17 @@ fn reference(row: &PgRow) -> Result<Reference, sqlx::Error> {
 
 fn table(row: &PgRow) -> Result<TableScans, sqlx::Error> {
     Ok(TableScans {
-        table: row.try_get("table")?,
+        table: name(row, "table")?,
         rows: count(row, "rows")?,
         scans: count(row, "scans")?,
         rows_scanned: count(row, "rows_scanned")?,
         pages: count(row, "pages")?,
         columns: row.try_get("columns")?,
     })
+}
+
+fn name(row: &PgRow, column: &str) -> Result<String, sqlx::Error> {
+    Ok(text(row, column)?.unwrap_or_default())
 }
 
 fn count(row: &PgRow, column: &str) -> Result<u64, sqlx::Error> {

@@ -210,13 +210,13 @@ impl Look {
             self.masked = true;
             return Ok(());
         };
-        let name: &str = row.try_get_unchecked(3)?;
+        let name = String::from_utf8_lossy(row.try_get_unchecked(3)?);
         let moments = moments(row)?;
         let durations = [moments.total, moments.shortest, moments.longest, moments.deviation];
         if durations.iter().all(|seconds| seconds.is_finite()) {
             let key = (row.try_get(0)?, row.try_get(1)?, number);
             let (rows, blocks) = (count(row, 11)?, count(row, 12)?);
-            let statement = Statement { database: name.into(), moments, rows, blocks };
+            let statement = Statement { database: (*name).into(), moments, rows, blocks };
             self.statements.insert(key, statement);
         }
         Ok(())

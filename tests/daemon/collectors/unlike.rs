@@ -216,3 +216,50 @@ fn several_servers_are_told_apart_and_one_that_is_down_hides_no_other() {
     });
     assert!(shown("server0", name).is_some());
 }
+
+/// A role, a database, a table and an index whose names are no text in any encoding.
+#[test]
+fn names_in_no_encoding_hide_nothing() {
+    let builder = Cluster::builder().setting("shared_preload_libraries", "pg_stat_statements");
+    let cluster = builder.start().unwrap();
+    cluster.sql("CREATE EXTENSION pg_stat_statements").unwrap();
+    cluster.sql("CREATE DATABASE bytes ENCODING 'SQL_ASCII' TEMPLATE template0").unwrap();
+    let name = r#""caf\xe9""#;
+    let statements = [
+        format!("CREATE ROLE {name} LOGIN"),
+        format!("CREATE DATABASE {name} TEMPLATE template0 OWNER {name}"),
+        format!("CREATE TABLE {name} ({name} int)"),
+        format!("CREATE INDEX {name}_index ON {name} ({name})").replace("\"_index", "_index\""),
+        format!("INSERT INTO {name} SELECT generate_series(1, 10000); ANALYZE {name}"),
+        format!("SET ROLE {name}; SELECT 1 AS {name}; RESET ROLE"),
+    ];
+    for statement in statements {
+        for one in statement.split("; ") {
+            cluster.sql_in("bytes", &format!("SELECT E'{one}' \\gexec")).unwrap();
+        }
+    }
+    for database in ["postgres", "bytes"] {
+        let settings = format!(
+            "databases: {{primary: {{url: '{}'}}}}\nsampling: {{server: 1s, tables: 1s, statements: 1s}}\n",
+            cluster.url(database)
+        );
+        let daemon = Daemon::with_settings(&settings).start();
+        let read = |source: &str| {
+            let name = "poolwatch_source_last_success_timestamp_seconds";
+            daemon.value(name, &[("source", source)]).is_some()
+        };
+        let sources =
+            ["primary/other_databases", "primary/index_catalogue", "primary/database_size"];
+        eventually(|| sources.iter().all(|source| read(source)) || is_failing(&daemon));
+        let metrics = daemon.metrics();
+        let failed: Vec<_> =
+            metrics.all("poolwatch_source_up", &[]).filter(|one| one.value == 0.0).collect();
+        assert!(failed.is_empty(), "{database}: {failed:?}\n{}", daemon.output());
+        let odd = [("datname", "caf\u{fffd}")];
+        assert!(metrics.all("pg_database_size_bytes", &odd).next().is_some(), "{database}");
+    }
+}
+
+fn is_failing(daemon: &Daemon) -> bool {
+    daemon.metrics().all("poolwatch_source_up", &[]).any(|one| one.value == 0.0)
+}
