@@ -50,6 +50,8 @@ const AFTER_TABLE: [&str; 30] = [
     "TABLESAMPLE",
     "AS",
 ];
+/// Types that are often written before a literal.
+const TYPES: [&str; 6] = ["INTERVAL", "DATE", "TIMESTAMP", "TIMESTAMPTZ", "TIME", "NUMERIC"];
 /// Functions with a FROM of their own.
 const WITH_FROM: [&str; 5] = ["EXTRACT", "SUBSTRING", "TRIM", "OVERLAY", "POSITION"];
 
@@ -62,6 +64,10 @@ pub struct Text {
     pub kind: Kind,
     /// The tables it names, each once.
     pub tables: Vec<Table>,
+    /// Whether it is one statement and whole.
+    pub single: bool,
+    /// The values that it asks for: the number of the last placeholder.
+    pub placeholders: usize,
     /// Whether some column is compared with a list of values.
     pub by_list: bool,
 }
@@ -95,7 +101,7 @@ impl Text {
     /// Reads a text, of which no more than `length` characters may be shown.
     pub fn read(text: &str, length: usize) -> Self {
         let end = text.char_indices().nth(LONGEST).map_or(text.len(), |(at, _)| at);
-        let text = &text[..end];
+        let (whole, text) = (text.len(), &text[..end]);
         let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize();
         let Ok(tokens) = tokens else { return Self::unread(text) };
         let tokens: Vec<Token> = tokens.into_iter().filter(|token| !is_comment(token)).collect();
@@ -106,6 +112,8 @@ impl Text {
             shown: shown(&tokens, &words, length),
             kind: kind(&words),
             tables: tables(&words),
+            single: whole == end && is_single(&words),
+            placeholders: placeholders(&words),
             by_list: words.iter().any(|token| is(Some(token), &["IN", "ANY"])),
         }
     }
@@ -153,6 +161,29 @@ impl Table {
         let key = key.filter(|key| !key.is_empty())?;
         Some(key.into_iter().map(String::as_str).collect::<Vec<_>>().join(", "))
     }
+}
+
+/// The same statement where a literal with its type before it, such as `interval '1 day'`, has
+/// become `interval $1`, which stands nowhere: with a cast instead.
+pub fn plannable(sql: &str) -> String {
+    let dialect = PostgreSqlDialect {};
+    let Ok(tokens) = Tokenizer::new(&dialect, sql).with_unescape(false).tokenize() else {
+        return sql.to_owned();
+    };
+    let mut written = String::with_capacity(sql.len());
+    let mut rest = tokens.iter().peekable();
+    while let Some(token) = rest.next() {
+        let is_type = is(Some(&token), &TYPES);
+        let gap = is_type && matches!(rest.peek(), Some(Token::Whitespace(_)));
+        let after = if gap { rest.clone().nth(1) } else { rest.peek().copied() };
+        if let (true, Some(value @ Token::Placeholder(_))) = (is_type, after) {
+            written.extend([value.to_string(), "::".to_owned(), token.to_string()]);
+            rest.nth(usize::from(gap));
+        } else {
+            written.push_str(&token.to_string());
+        }
+    }
+    written
 }
 
 /// A table's name as the server gives it, without schema and quotes.
@@ -286,6 +317,20 @@ fn kind(words: &[&Token]) -> Kind {
     } else {
         Kind::Select
     }
+}
+
+/// Nothing but the end may follow a semicolon.
+fn is_single(words: &[&Token]) -> bool {
+    let end = words.iter().position(|token| **token == Token::SemiColon);
+    end.is_none_or(|end| words[end..].iter().all(|token| **token == Token::SemiColon))
+}
+
+fn placeholders(words: &[&Token]) -> usize {
+    let numbers = words.iter().filter_map(|token| match token {
+        Token::Placeholder(text) => text.strip_prefix('$')?.parse().ok(),
+        _ => None,
+    });
+    numbers.max().unwrap_or(0)
 }
 
 /// The tables with the columns they are compared by.
@@ -489,6 +534,23 @@ mod tests {
         ] {
             assert_eq!(read(sql).kind, kind, "{sql}");
         }
+    }
+
+    #[test]
+    fn several_statements_are_not_one() {
+        let single = |sql: &str| (read(sql).single, read(sql).placeholders);
+        assert_eq!(single("SELECT ';', $3, $1; "), (true, 3));
+        assert_eq!(single("SELECT 1; DROP TABLE t"), (false, 0));
+        assert_eq!(single(&format!("SELECT {}", "1,".repeat(LONGEST))), (false, 0), "cut off");
+    }
+
+    #[test]
+    fn a_typed_literal_becomes_a_cast() {
+        let sql = "SELECT date, \"interval\" FROM t WHERE at > now() - interval $1 AND d = date $2";
+        let written = plannable(sql);
+        assert!(written.ends_with("at > now() - $1::interval AND d = $2::date"), "{written}");
+        assert!(written.starts_with("SELECT date, \"interval\" FROM t WHERE "), "{written}");
+        assert_eq!(plannable("SELECT 'open"), "SELECT 'open");
     }
 
     #[test]

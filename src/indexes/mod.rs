@@ -7,6 +7,7 @@ mod builder;
 mod catalogue;
 mod compare;
 mod name;
+mod plan;
 mod present;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub use builder::{Builder, Error as BuildError, Outcome, Phase};
 pub use catalogue::{Catalogue, CatalogueError, Expected};
 pub use compare::{Comparison, State, compare, covered};
 pub use name::{identifier, literal};
+pub use plan::{Error as PlanError, Plan, Planner, Scan};
 pub use present::{Inventory, Present};
 
 /// Which indexes are expected, and where.

@@ -17,6 +17,7 @@ mod metrics;
 mod metrics_document;
 mod monitoring;
 mod pgbouncer;
+mod plans;
 mod pool;
 mod process;
 mod recovery;

@@ -2,6 +2,7 @@
 //! missing ones when asked to.
 
 mod page;
+mod plans;
 mod progress;
 
 use std::io::IsTerminal;
@@ -20,6 +21,7 @@ use crate::indexes::{
 };
 use crate::postgres::Database;
 use crate::sampler::chain;
+use plans::Plans;
 use progress::Progress;
 
 /// Where the catalogue is looked for when nobody names one.
@@ -54,7 +56,8 @@ pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), Failure
             apply(&open, options, &before, arguments.format).await?;
         }
         let now = look(&open, &catalogue).await?;
-        say(&now, arguments);
+        let plans = plans::look(&open, &now).await;
+        say(&now, &plans, arguments);
         let good = now.invalid.is_empty() && now.expected.iter().all(|(_, state)| state.is_good());
         if good { Ok(()) } else { Err(Failure::Said) }
     })
@@ -148,9 +151,11 @@ async fn heed_signals(stop: watch::Sender<bool>) {
 }
 
 #[expect(clippy::print_stdout, reason = "the answer of a command")]
-fn say(comparison: &Comparison, arguments: &Arguments) {
+fn say(comparison: &Comparison, plans: &Plans, arguments: &Arguments) {
     match arguments.format {
-        Format::Json => println!("{}", page::json(comparison)),
-        Format::Text => print!("{}", page::text(comparison, std::io::stdout().is_terminal())),
+        Format::Json => println!("{}", page::json(comparison, plans)),
+        Format::Text => {
+            print!("{}", page::text(comparison, plans, std::io::stdout().is_terminal()));
+        }
     }
 }

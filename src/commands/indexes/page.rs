@@ -4,13 +4,14 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use super::plans::{Planned, Plans, Way};
 use crate::commands::verdict::Verdict;
 use crate::indexes::{Comparison, Expected, Present, State, identifier};
 
 /// An aligned table of what is expected, and what else was noticed.
-pub(super) fn text(comparison: &Comparison, terminal: bool) -> String {
+pub(super) fn text(comparison: &Comparison, plans: &Plans, terminal: bool) -> String {
     let mut page = table(&comparison.expected, terminal);
-    let lines = others(comparison);
+    let lines: Vec<_> = others(comparison).into_iter().chain(planned(plans)).collect();
     if !page.is_empty() && !lines.is_empty() {
         page.push('\n');
     }
@@ -75,6 +76,49 @@ fn others(comparison: &Comparison) -> Vec<(Verdict, String)> {
     invalid.chain(covered).chain(unused).collect()
 }
 
+/// What the missing would change, and what else is worth an index.
+fn planned(plans: &Plans) -> Vec<(Verdict, String)> {
+    let missing = plans.missing.iter().map(|one| {
+        let verdict = match (one.used, &one.now) {
+            (Some(false), _) | (_, None) => Verdict::Doubtful,
+            _ => Verdict::Bad,
+        };
+        let index = one.index.as_deref().unwrap_or_default();
+        (verdict, format!("without {index}: {}", outcome(one)))
+    });
+    let whole = plans.whole.iter().map(|one| {
+        let remedy = one.index.as_deref().unwrap_or_default();
+        let line = format!("{} is read whole: {}", one.table, outcome(one));
+        let remedy = if one.used == Some(false) { String::new() } else { format!(": {remedy}") };
+        (Verdict::Doubtful, line + &remedy)
+    });
+    let any = !plans.missing.is_empty() || !plans.whole.is_empty();
+    let unsure = "whether an index would be used is not known: install hypopg (CREATE EXTENSION \
+                  hypopg) to have these planned with it";
+    let unsure = (any && !plans.hypopg).then(|| (Verdict::Doubtful, unsure.to_owned()));
+    let trouble = plans.trouble.iter().map(|why| (Verdict::Doubtful, format!("no plans: {why}")));
+    missing.chain(whole).chain(unsure).chain(trouble).collect()
+}
+
+/// Such as `SELECT …` (12 calls, 3.4 s): Seq Scan, cost 746; with it Index Scan, cost 17.
+fn outcome(one: &Planned) -> String {
+    let mut line = format!("`{}` ({} calls, {:.1} s)", one.sql, one.calls, one.seconds);
+    if let Some(Way { scan, cost }) = &one.now {
+        let _ = write!(line, ": {scan}, cost {cost:.0}");
+    }
+    match (&one.used, &one.with_index) {
+        (Some(true), Some(Way { scan, cost })) => {
+            let _ = write!(line, "; with the index {scan}, cost {cost:.0}");
+        }
+        (Some(_), _) => line.push_str("; the index would not be used"),
+        _ => {}
+    }
+    if let Some(trouble) = &one.trouble {
+        let _ = write!(line, ": {trouble}");
+    }
+    line
+}
+
 fn drop(index: &Present) -> String {
     format!("DROP INDEX CONCURRENTLY {}.{}", identifier(&index.schema), identifier(&index.name))
 }
@@ -105,7 +149,7 @@ fn summary(comparison: &Comparison) -> String {
 }
 
 /// The same as JSON.
-pub(super) fn json(comparison: &Comparison) -> Value {
+pub(super) fn json(comparison: &Comparison, plans: &Plans) -> Value {
     let expected = comparison.expected.iter().map(|(expected, state)| {
         json!({
             "name": expected.name, "schema": expected.schema, "table": expected.table,
@@ -130,6 +174,7 @@ pub(super) fn json(comparison: &Comparison) -> Value {
         "unused": comparison.unused.iter().map(present).collect::<Vec<_>>(),
         "covered": covered.collect::<Vec<_>>(),
         "counted_days": comparison.counted_days,
+        "plans": plans,
     })
 }
 
@@ -171,20 +216,20 @@ mod tests {
 
     #[test]
     fn the_table_is_aligned_and_only_a_terminal_gets_colour() {
-        let page = text(&comparison(), false);
+        let page = text(&comparison(), &Plans::default(), false);
         assert!(page.starts_with(
             "✓ long_name  t (a)      present\n✗ i          table (a)  missing\n\n1 of 2"
         ));
         assert!(page.contains("--apply") && !page.contains('\x1b'), "{page}");
-        assert!(text(&comparison(), true).contains("\x1b[31m✗"));
+        assert!(text(&comparison(), &Plans::default(), true).contains("\x1b[31m✗"));
     }
 
     #[test]
     fn what_else_was_noticed_comes_with_the_statement() {
         let index = Present { name: "o\"x".into(), schema: "s".into(), ..Present::default() };
         let comparison = Comparison { invalid: vec![index], ..comparison() };
-        let page = text(&comparison, false);
+        let page = text(&comparison, &Plans::default(), false);
         assert!(page.contains("DROP INDEX CONCURRENTLY \"s\".\"o\"\"x\""), "{page}");
-        assert_eq!(json(&comparison)["expected"][1]["state"], "missing");
+        assert_eq!(json(&comparison, &Plans::default())["expected"][1]["state"], "missing");
     }
 }

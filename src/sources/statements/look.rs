@@ -96,6 +96,19 @@ impl Extension {
         )
     }
 
+    /// Of the database that the connection is to, with their texts.
+    pub(super) fn here(&self) -> String {
+        let schema = &self.schema;
+        let time = if self.version < (1, 8) { "total_time" } else { "total_exec_time" };
+        format!(
+            "SELECT min(query), sum(calls)::int8, sum({time})::float8 / 1000
+               FROM {schema}.pg_stat_statements(true)
+               JOIN pg_database ON pg_database.oid = dbid
+              WHERE datname = current_database() AND queryid IS NOT NULL
+              GROUP BY queryid ORDER BY 3 DESC LIMIT $1"
+        )
+    }
+
     fn surroundings(&self) -> String {
         let reset = if self.version < (1, 9) {
             "NULL::float8".to_owned()

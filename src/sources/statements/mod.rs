@@ -4,12 +4,15 @@
 //! from where to count. A statement that is forgotten between two looks, for there were too many,
 //! is counted no further than the last. The statements that matter most lately are named.
 
+mod here;
 mod look;
 mod top;
 mod totals;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+
+pub use self::here::{Here, here};
 
 use tokio::time::{Instant, timeout};
 

@@ -42,6 +42,11 @@ pub(crate) fn database(url: &str) -> Arc<Database> {
     settings.open("primary").unwrap()
 }
 
+/// A server of each supported version, with the folder of its programs.
+pub(crate) fn servers() -> &'static [(u32, PathBuf)] {
+    servers::all()
+}
+
 /// Any `psql`.
 pub(crate) fn psql() -> PathBuf {
     servers::all()[0].1.join("psql")

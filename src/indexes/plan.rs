@@ -1,0 +1,231 @@
+//! How the server would run a statement whose values nobody knows: its generic plan, with an index
+//! that does not exist where hypopg is installed. No statement is run.
+
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Executor, Row as _};
+
+use super::Expected;
+use crate::pool::Checkout;
+use crate::statement::{Kind, Text, plannable};
+
+/// `EXPLAIN (GENERIC_PLAN)` is there from this version on.
+const GENERIC_PLAN: u32 = 160_000;
+/// A statement with more values is not planned.
+const VALUES: usize = 1000;
+/// What the statement is called while it is planned.
+const NAME: &str = "poolwatch_planned";
+
+/// A statement's generic plan, as far as it reads tables.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// What the server thinks that the whole costs, in its own unit.
+    pub cost: f64,
+    /// Each table that is read, and how.
+    pub scans: Vec<Scan>,
+}
+
+/// How a table is read in a plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scan {
+    /// The table's schema.
+    pub schema: String,
+    /// The table.
+    pub table: String,
+    /// In the server's words, such as `Seq Scan`.
+    pub how: String,
+    /// The indexes that are used for it.
+    pub indexes: Vec<String>,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is not a single SELECT.
+    #[error("only a SELECT is planned")]
+    NoSelect,
+    /// The role may not read a table of it.
+    #[error(
+        "the role may not read a table of it; run this as the tables' owner, or as a superuser: \
+         GRANT pg_read_all_data TO the role (PostgreSQL 14)"
+    )]
+    Forbidden,
+    /// A table of it is found by another `search_path` than poolwatch has.
+    #[error("a table of it is not in the schema public")]
+    Elsewhere,
+    /// It does not stand by itself once its literals are left out.
+    #[error("it cannot be planned without its values")]
+    Valueless,
+    /// Anything else.
+    #[error("the server does not plan it")]
+    Failed(#[source] sqlx::Error),
+    /// The answer is not what EXPLAIN says.
+    #[error("the plan cannot be read")]
+    Unread,
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
+            Some("42501") => Self::Forbidden,
+            Some("42P01") => Self::Elsewhere,
+            Some("42601" | "42P02" | "42P18" | "42804" | "42883" | "42725") => Self::Valueless,
+            _ => Self::Failed(error),
+        }
+    }
+}
+
+/// Plans statements on one connection, which must be read-only and limited in time.
+pub struct Planner<'a> {
+    connection: &'a mut Checkout,
+    generic: bool,
+    /// The schema of hypopg, quoted, where it is there.
+    hypopg: Option<String>,
+}
+
+impl<'a> Planner<'a> {
+    /// A planner on this connection.
+    pub async fn open(connection: &'a mut Checkout) -> Result<Self, sqlx::Error> {
+        let sql = "SELECT quote_ident(nspname) FROM pg_extension
+                     JOIN pg_namespace ON pg_namespace.oid = extnamespace
+                    WHERE extname = 'hypopg'";
+        let row = connection.fetch_optional(sql).await?;
+        let hypopg = row.map(|row| row.try_get(0)).transpose()?;
+        let generic = connection.server_version_num().is_some_and(|of| of >= GENERIC_PLAN);
+        Ok(Self { connection, generic, hypopg })
+    }
+
+    /// Whether an index can be supposed.
+    pub fn can_suppose(&self) -> bool {
+        self.hypopg.is_some()
+    }
+
+    /// The plan as the indexes are.
+    pub async fn plan(&mut self, sql: &str) -> Result<Plan, Error> {
+        let text = Text::read(sql, 0);
+        if text.kind != Kind::Select || !text.single || text.placeholders > VALUES {
+            return Err(Error::NoSelect);
+        }
+        let sql = plannable(sql);
+        // By the protocol that takes no more than one statement: what is accepted here is one.
+        self.run(&format!("PREPARE {NAME} AS {sql}")).await?;
+        let plan = if self.generic {
+            self.explain(&format!("EXPLAIN (GENERIC_PLAN, VERBOSE, FORMAT JSON) {sql}")).await
+        } else {
+            // The values are not looked at where a generic plan is forced, as in this session.
+            let values = vec!["NULL"; text.placeholders].join(", ");
+            let values = if values.is_empty() { values } else { format!("({values})") };
+            self.explain(&format!("EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE {NAME}{values}")).await
+        };
+        self.run(&format!("DEALLOCATE {NAME}")).await?;
+        plan
+    }
+
+    /// The plan as it would be with one more index, which no other session sees, and what that
+    /// index is called in it.
+    pub async fn plan_with(&mut self, sql: &str, index: &str) -> Result<(Plan, String), Error> {
+        let Some(schema) = self.hypopg.clone() else { return Err(Error::Unread) };
+        let create = format!("SELECT indexname FROM {schema}.hypopg_create_index($1)");
+        let query = sqlx::query(AssertSqlSafe(create)).bind(index).persistent(false);
+        let row = (&mut *self.connection).fetch_one(query).await?;
+        let name = row.try_get_unchecked(0)?;
+        let plan = self.plan(sql).await;
+        self.run(&format!("SELECT {schema}.hypopg_reset()")).await?;
+        Ok((plan?, name))
+    }
+
+    async fn run(&mut self, sql: &str) -> Result<(), sqlx::Error> {
+        let query = sqlx::query(AssertSqlSafe(sql.to_owned())).persistent(false);
+        (&mut *self.connection).execute(query).await.map(drop)
+    }
+
+    /// Not prepared: there would have to be values for the statement that is explained.
+    async fn explain(&mut self, sql: &str) -> Result<Plan, Error> {
+        let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        let row = (&mut *self.connection).fetch_one(query).await?;
+        let text: &str = row.try_get_unchecked(0)?;
+        let said: Value = serde_json::from_str(text).map_err(|_| Error::Unread)?;
+        parse(&said[0]["Plan"]).ok_or(Error::Unread)
+    }
+}
+
+impl Expected {
+    /// The statement for an index that is only supposed.
+    pub fn supposed(&self) -> String {
+        self.create().replacen("CONCURRENTLY IF NOT EXISTS ", "", 1)
+    }
+}
+
+impl Plan {
+    /// How a table is read, the worst way first where it is read more than once.
+    pub fn scan(&self, schema: &str, table: &str) -> Option<&Scan> {
+        let of_table = |scan: &&Scan| (&*scan.schema, &*scan.table) == (schema, table);
+        let mut scans = self.scans.iter().filter(of_table);
+        scans.clone().find(|scan| scan.is_whole()).or_else(|| scans.next())
+    }
+}
+
+impl Scan {
+    /// Whether the table is read from its beginning.
+    pub fn is_whole(&self) -> bool {
+        self.how.ends_with("Seq Scan")
+    }
+}
+
+fn parse(node: &Value) -> Option<Plan> {
+    let mut plan = Plan { cost: node["Total Cost"].as_f64()?, scans: Vec::new() };
+    gather(node, &mut plan.scans);
+    Some(plan)
+}
+
+fn gather(node: &Value, scans: &mut Vec<Scan>) {
+    let text = |key: &str| node[key].as_str().unwrap_or_default().to_owned();
+    let kind = text("Node Type");
+    if kind.ends_with("Scan") && node["Relation Name"].is_string() {
+        let mut indexes = Vec::new();
+        used(node, &mut indexes);
+        scans.push(Scan {
+            schema: text("Schema"),
+            table: text("Relation Name"),
+            how: kind,
+            indexes,
+        });
+    }
+    for child in node["Plans"].as_array().into_iter().flatten() {
+        gather(child, scans);
+    }
+}
+
+/// The indexes below a scan, those of a bitmap's parts included.
+fn used(node: &Value, indexes: &mut Vec<String>) {
+    indexes.extend(node["Index Name"].as_str().map(str::to_owned));
+    for child in node["Plans"].as_array().into_iter().flatten() {
+        used(child, indexes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_bitmaps_indexes_are_those_of_its_table() {
+        let said = json!({
+            "Node Type": "Nested Loop", "Total Cost": 12.5, "Plans": [
+                {"Node Type": "Seq Scan", "Schema": "s", "Relation Name": "a", "Total Cost": 1},
+                {"Node Type": "Bitmap Heap Scan", "Schema": "public", "Relation Name": "b", "Plans": [
+                    {"Node Type": "BitmapOr", "Plans": [
+                        {"Node Type": "Bitmap Index Scan", "Index Name": "i"},
+                        {"Node Type": "Bitmap Index Scan", "Index Name": "j"},
+                    ]},
+                ]},
+            ],
+        });
+        let plan = parse(&said).unwrap();
+        assert_eq!(plan.cost, 12.5);
+        assert!(plan.scan("s", "a").unwrap().is_whole() && plan.scan("public", "a").is_none());
+        assert_eq!(plan.scan("public", "b").unwrap().indexes, ["i", "j"]);
+        assert_eq!(parse(&json!({"Node Type": "Result"})), None);
+    }
+}

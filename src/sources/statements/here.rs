@@ -1,0 +1,38 @@
+//! The statements of one database that took most time, whole: for whoever plans them.
+
+use sqlx::{AssertSqlSafe, Executor, Row as _};
+
+use super::Failure;
+use super::look::Extension;
+use crate::pool::Checkout;
+use crate::sources::text;
+
+/// No more statements than these are told of.
+const LIMIT: i64 = 200;
+
+/// A statement as the server keeps it, with `$1` and so on for its values.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Here {
+    /// The whole text.
+    pub sql: String,
+    /// How often it ran since the server began to count.
+    pub calls: u64,
+    /// What all calls took, in seconds.
+    pub seconds: f64,
+}
+
+/// Those of the database that the connection is to, the most time first; `None` without the
+/// extension.
+pub async fn here(connection: &mut Checkout) -> Result<Option<Vec<Here>>, Failure> {
+    let Some(extension) = Extension::find(connection).await? else { return Ok(None) };
+    let query = sqlx::query(AssertSqlSafe(extension.here())).bind(LIMIT);
+    let rows = connection.fetch_all(query).await?;
+    let statements = rows.iter().map(|row| {
+        Ok::<_, sqlx::Error>(Here {
+            sql: text(row, 0)?.unwrap_or_default(),
+            calls: u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or(0),
+            seconds: row.try_get(2)?,
+        })
+    });
+    Ok(Some(statements.collect::<Result<_, _>>()?))
+}
