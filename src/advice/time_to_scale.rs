@@ -10,9 +10,6 @@ use super::server_cpu::busy;
 use super::{Advice, Known, Rule, Severity, say};
 use crate::snapshot::{PoolState, Thresholds};
 
-/// Below this a sign may be a passing cloud.
-const SEEN: Duration = Duration::from_mins(5);
-
 const POOL_REMEDY: &str = "give the pool more connections or workers, once the rules about leaks, \
                            slow queries and missing indexes are silent";
 const SERVER_REMEDY: &str = "a larger machine or read replicas; before that: caching, partitions \
@@ -22,6 +19,9 @@ const SERVER_REMEDY: &str = "a larger machine or read replicas; before that: cac
 #[serde(default, deny_unknown_fields)]
 pub(super) struct TimeToScale {
     enabled: bool,
+    /// For how long it must have been watched: before that a sign may be a passing cloud.
+    #[serde(with = "humantime_serde")]
+    seen: Duration,
     /// The share of all processors.
     cpu: f64,
     /// The size of the databases, in gigabytes (10⁹ bytes).
@@ -30,7 +30,7 @@ pub(super) struct TimeToScale {
 
 impl Default for TimeToScale {
     fn default() -> Self {
-        Self { enabled: true, cpu: 0.70, gigabytes: 100.0 }
+        Self { enabled: true, seen: Duration::from_mins(5), cpu: 0.70, gigabytes: 100.0 }
     }
 }
 
@@ -45,7 +45,8 @@ impl Rule for TimeToScale {
 
     fn judge(&self, known: &Known<'_>, past: &History) -> Vec<Advice> {
         let pools = known.pools.iter().filter_map(|pool| {
-            advice(&pool.pool.name, &pool_signs(pool, past, known.thresholds), POOL_REMEDY)
+            let signs = self.pool_signs(pool, past, known.thresholds);
+            advice(&pool.pool.name, &signs, POOL_REMEDY)
         });
         let servers = known.servers.iter().filter_map(|server| {
             advice(&server.name, &self.server_signs(server, past), SERVER_REMEDY)
@@ -58,21 +59,6 @@ fn advice(subject: &str, signs: &[String], remedy: &str) -> Option<Advice> {
     let signs = (!signs.is_empty()).then(|| signs.join("; "))?;
     let message = format!("it is time to think of scaling: {signs}");
     Some(say(Severity::Info, subject, message, remedy))
-}
-
-fn pool_signs(state: &PoolState, past: &History, marks: &Thresholds) -> Vec<String> {
-    let past = past.pool(&state.pool.name).filter(|past| past.length() >= SEEN);
-    let Some(past) = past else { return Vec::new() };
-    let mut signs = Vec::new();
-    if let Some((lowest, trend)) = utilization(past).filter(|(lowest, _)| *lowest > marks.warning) {
-        signs.push(format!("the pool was never below {:.0} % ({trend})", 100.0 * lowest));
-    }
-    if let Some((p95, trend)) = latency(state, past)
-        && p95 > marks.scale_at.as_secs_f64()
-    {
-        signs.push(format!("95 % of queries take up to {:.0} ms ({trend})", 1000.0 * p95));
-    }
-    signs
 }
 
 /// The lowest utilization of the busiest worker, and whether the mean rises.
@@ -95,6 +81,23 @@ fn latency(state: &PoolState, past: &Past<PoolStep>) -> Option<(f64, &'static st
 }
 
 impl TimeToScale {
+    fn pool_signs(&self, state: &PoolState, past: &History, marks: &Thresholds) -> Vec<String> {
+        let past = past.pool(&state.pool.name).filter(|past| past.length() >= self.seen);
+        let Some(past) = past else { return Vec::new() };
+        let mut signs = Vec::new();
+        if let Some((lowest, trend)) =
+            utilization(past).filter(|(lowest, _)| *lowest > marks.warning)
+        {
+            signs.push(format!("the pool was never below {:.0} % ({trend})", 100.0 * lowest));
+        }
+        if let Some((p95, trend)) = latency(state, past)
+            && p95 > marks.scale_at.as_secs_f64()
+        {
+            signs.push(format!("95 % of queries take up to {:.0} ms ({trend})", 1000.0 * p95));
+        }
+        signs
+    }
+
     fn server_signs(&self, server: &Server, past: &History) -> Vec<String> {
         let mut signs = Vec::new();
         let share = busy(server, past, REACH).filter(|share| *share > self.cpu);
@@ -105,7 +108,8 @@ impl TimeToScale {
         }
         let gigabytes = server.bytes.map(|bytes| bytes / 1e9);
         if let Some(size) = gigabytes.filter(|size| *size > self.gigabytes) {
-            signs.push(format!("the databases have {size:.0} GB"));
+            let digits = usize::from(size < 10.0);
+            signs.push(format!("the databases have {size:.digits$} GB"));
         }
         signs
     }

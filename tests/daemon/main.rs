@@ -21,6 +21,7 @@ mod plans;
 mod pool;
 mod process;
 mod recovery;
+mod rules;
 mod settings;
 mod shipped;
 mod support;

@@ -1,0 +1,140 @@
+//! Rules whose troubles the example's load does not plant: each has its real cause here, and the
+//! real daemon finds it.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::application::Application;
+use crate::support::{Daemon, eventually};
+
+const INHERIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/daemon/fixtures/inherit.conf.py");
+
+/// A daemon over an application that reports to it, with these settings of rules.
+#[track_caller]
+fn watch(application: &Application, rules: &str) -> Daemon {
+    let settings = format!(
+        "databases: {{primary: {{url: '{}'}}}}
+pools: {{web: {{workers: {{}}}}}}
+advice: {{{rules}}}
+",
+        application.cluster.url_as("poolwatch", "redditbot"),
+    );
+    let socket = application.socket();
+    let daemon = Daemon::with_settings(&settings)
+        .variable("POOLWATCH__WORKERS__SOCKET", socket.to_str().unwrap())
+        .start();
+    eventually(|| daemon.value("poolwatch_source_up", &[("source", "workers")]) == Some(1.0));
+    daemon
+}
+
+/// What a rule says, as soon as it says it.
+#[track_caller]
+fn said(daemon: &Daemon, rule: &str) -> Value {
+    eventually(|| {
+        let page = daemon.get("/health/detailed").json();
+        let all = page["advice"].as_array().unwrap().iter();
+        all.into_iter().find(|one| one["rule"] == rule).cloned()
+    })
+}
+
+/// Has every worker use its pool, so that it reports.
+#[track_caller]
+fn use_all(application: &Application) {
+    for worker in application.workers() {
+        assert_eq!(application.ask(worker, "GET", "/api/users/count").status, 200);
+    }
+}
+
+fn text<'a>(advice: &'a Value, key: &str) -> &'a str {
+    advice[key].as_str().unwrap()
+}
+
+#[test]
+fn a_pool_that_is_outgrown_again_and_again_is_told() {
+    let small = [("WORKERS", "1"), ("POOL_SIZE", "1"), ("MAX_OVERFLOW", "19")];
+    let application = Application::start_watched(&small);
+    let daemon = watch(&application, "");
+    let (_load, _output) = application.start_load("healthy", 60);
+    let advice = said(&daemon, "overflow_churn");
+    assert!(text(&advice, "message").contains("the pool of 1 is outgrown"), "{advice}");
+    assert!(text(&advice, "remedy").starts_with("raise pool_size"), "{advice}");
+}
+
+#[test]
+fn pools_that_may_open_more_than_the_server_grants_are_told_with_the_sum() {
+    let large = [("WORKERS", "2"), ("POOL_SIZE", "50"), ("MAX_OVERFLOW", "110")];
+    let application = Application::start_watched(&large);
+    let daemon = watch(&application, "");
+    use_all(&application);
+    let advice = said(&daemon, "connection_budget");
+    let message = text(&advice, "message");
+    assert!(message.contains("2 × 160 (web) = 320 connections"), "{advice}");
+    assert!(message.contains("grants 297"), "{advice}");
+    assert!(text(&advice, "remedy").contains("at most 148 (297 / 2 workers)"), "{advice}");
+}
+
+#[test]
+fn a_worker_that_finds_its_parents_connection_is_told() {
+    let config = [("WORKERS", "1"), ("GUNICORN_CONFIG", INHERIT)];
+    let application = Application::start_watched(&config);
+    let daemon = watch(&application, "");
+    use_all(&application);
+    eventually(|| daemon.value("db_pool_workers", &[("pool", "web")]) >= Some(1.0));
+    // What happened before the daemon looked counts for nothing: another worker is forked.
+    let first = application.workers()[0];
+    assert!(Command::new("kill").arg(first.to_string()).status().unwrap().success());
+    eventually(|| {
+        let workers = application.try_get("/workers")?.json();
+        let pids = workers["workers"].as_array()?.iter().map(|one| one["pid"].as_u64());
+        pids.into_iter().any(|pid| pid.is_some_and(|pid| pid != u64::from(first))).then_some(())
+    });
+    eventually(|| application.try_get("/api/users/count").is_some_and(|a| a.status == 200));
+    let advice = said(&daemon, "inherited_connections");
+    assert_eq!(advice["severity"], "critical", "{advice}");
+    assert!(text(&advice, "remedy").contains("engine.dispose(close=False)"), "{advice}");
+}
+
+#[test]
+fn connections_that_something_closes_while_they_rest_are_told() {
+    let application = Application::start_watched(&[("WORKERS", "1")]);
+    let daemon = watch(&application, "");
+    use_all(&application);
+    let cut = format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+          WHERE application_name = '{}' AND state = 'idle'",
+        application.name()
+    );
+    let broken = || daemon.value("db_pool_connections_invalidated_total", &[("pool", "web")]);
+    let mut cuts = 0;
+    let advice = eventually(|| {
+        // Each time what rests is cut off, and the next who asks finds it so.
+        let before = broken();
+        application.cluster.sql(&cut).unwrap();
+        use_all(&application);
+        eventually(|| broken() > before);
+        cuts += 1;
+        let page = daemon.get("/health/detailed").json();
+        let all = page["advice"].as_array().unwrap().iter();
+        all.into_iter().find(|one| one["rule"] == "broken_connections").cloned()
+    });
+    assert!(cuts >= 4, "{advice} after {cuts}");
+    assert!(text(&advice, "remedy").contains("pool_recycle"), "{advice}");
+}
+
+#[test]
+fn a_pool_that_is_never_at_rest_and_data_that_grow_are_signs_to_scale() {
+    let application = Application::start_watched(&[("WORKERS", "1"), ("POOL_SIZE", "5")]);
+    let rules = "time_to_scale: {seen: 20s, gigabytes: 0.001}";
+    let daemon = watch(&application, rules);
+    application.post("/troubles/leak?count=18");
+    let of = |subject: &str| {
+        let page = daemon.get("/health/detailed").json();
+        let mut all = page["advice"].as_array().unwrap().clone().into_iter();
+        all.find(|one| one["rule"] == "time_to_scale" && one["subject"] == subject)
+    };
+    let pool = eventually(|| of("web"));
+    assert!(text(&pool, "message").contains("the pool was never below 90 % (steady)"), "{pool}");
+    let server = eventually(|| of("primary"));
+    assert!(text(&server, "message").contains("the databases have 0."), "{server}");
+}
