@@ -15,6 +15,7 @@ pub(super) use databases::{DatabaseBody, Readiness};
 pub(super) use detailed::{Detailed, Marks, Resources, SourceBody};
 pub(super) use latency::Latency;
 pub(super) use pools::{Figures, PoolBody, PoolHealth, WorkerBody, worst};
+pub(super) use top::TopStatement;
 
 use crate::process;
 use crate::snapshot::{Health, Snapshot};

@@ -10,13 +10,13 @@ use crate::snapshot::DatabaseState;
 #[derive(Debug, Serialize)]
 pub(in crate::http) struct TopStatement<'a> {
     server: &'a str,
-    datname: &'a str,
+    pub(in crate::http) datname: &'a str,
     queryid: String,
-    sql: &'a str,
-    calls: u64,
-    seconds: f64,
-    mean_seconds: f64,
-    rows: u64,
+    pub(in crate::http) sql: &'a str,
+    pub(in crate::http) calls: u64,
+    pub(in crate::http) seconds: f64,
+    pub(in crate::http) mean_seconds: f64,
+    pub(in crate::http) rows: u64,
     /// For how long that was counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     over_seconds: Option<f64>,

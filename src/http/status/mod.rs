@@ -4,6 +4,7 @@
 mod figures;
 mod pools;
 mod table;
+mod top;
 
 use std::fmt::{self, Display, Formatter};
 use std::sync::LazyLock;
@@ -76,6 +77,11 @@ impl Display for Main<'_> {
         section(out, "Pools", known.pools.is_empty(), |out| pools(out, known))?;
         section(out, "Databases", known.databases.is_empty(), |out| databases(out, known))?;
         section(out, "Sources", known.sources.is_empty(), |out| sources(out, &known.sources))?;
+        if !known.top_statements.is_empty() {
+            section(out, "Statements that took most time", false, |out| {
+                top::card(out, &known.top_statements)
+            })?;
+        }
         if !known.findings.is_empty() {
             section(out, "Found in the application's statements", false, |out| {
                 findings(out, known.findings)
@@ -308,6 +314,7 @@ mod tests {
             "no route to host",
             "connection refused",
             "SELECT 1 WHERE a &lt; ?",
+            "<code>SELECT ?</code>",
             "a lower bound",
             "href=\"/metrics\"",
             "812",
