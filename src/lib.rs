@@ -10,8 +10,8 @@
 //!   workers    ──┐                       every tick
 //!   application ─┤   ┌─────────────────── sampler ────────────────────┐
 //!   PgBouncer  ──┼─► │ sources ─Reading─► latency ─┐                   │  watch   ┌► exposition ► /metrics
-//!   PostgreSQL ──┘   │                └─► advice ──┴─► Snapshot ───────┼────────► http ─► /health…
-//!                    └─────────────────────────────────────────────────┘          └► status page
+//!   PostgreSQL ──┤   │                └─► advice ──┴─► Snapshot ───────┼────────► http ─► /health…
+//!   its log    ──┘   └─────────────────────────────────────────────────┘          └► status page
 //! ```
 //!
 //! The modules, in the order data moves:

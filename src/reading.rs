@@ -25,6 +25,8 @@ pub struct Reading {
     pub statements: Vec<StatementTimes>,
     /// The statements that matter most.
     pub top: Option<Arc<Top>>,
+    /// How long statements took lately, by database, as the server logged it.
+    pub logged: Vec<LoggedTimes>,
     /// What workers found in the application's own statements.
     pub findings: Vec<Finding>,
     /// What a database's indexes and tables are like.
@@ -35,6 +37,8 @@ pub struct Reading {
     pub summed: u64,
     /// What would let more be seen, for whoever asks what to do.
     pub hints: Vec<String>,
+    /// What was read, for whoever asks whether it is the right thing.
+    pub note: Option<String>,
     /// What could not be read, when the rest could.
     pub trouble: Option<Box<dyn std::error::Error + Send + Sync>>,
     /// How long it took, where waiting for a turn is not to be counted.
@@ -435,6 +439,15 @@ impl std::ops::AddAssign for Ran {
         self.rows += other.rows;
         self.blocks += other.blocks;
     }
+}
+
+/// How long the statements of one database took lately, as the server logged it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoggedTimes {
+    /// The database on the server, the label `datname`; empty when the log does not say.
+    pub database: String,
+    /// Those of the last five minutes.
+    pub recent: Histogram,
 }
 
 /// A statement that a worker found troublesome, literals stripped.

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::advice::Advice;
 use crate::exposition::Chunk;
-use crate::reading::{Figures, Finding, Origin, Pool, Sessions, StatementTimes, Timings, Top};
+use crate::reading::{
+    Figures, Finding, LoggedTimes, Origin, Pool, Sessions, StatementTimes, Timings, Top,
+};
 
 /// All that is known at one moment.
 #[derive(Clone, Debug)]
@@ -139,6 +141,8 @@ pub struct DatabaseState {
     pub statements: Vec<StatementTimes>,
     /// The statements that matter most.
     pub top: Option<Arc<Top>>,
+    /// How long statements took lately, by database, as the server logged it.
+    pub logged: Vec<LoggedTimes>,
     /// Why it does not answer.
     pub error: Option<String>,
 }

@@ -13,10 +13,8 @@ use crate::indexes::Catalogue;
 use crate::pool::SharedPool;
 use crate::postgres::{self, Database};
 use crate::sources::{Failure, Source, Watch, activity, app_health, collector};
-use crate::sources::{
-    database_sizes, elsewhere, indexes, pgbouncer, probe, server_cpu, shared, statements,
-};
-use crate::sources::{wait_events, workers};
+use crate::sources::{database_sizes, elsewhere, indexes, pgbouncer, probe, server_cpu};
+use crate::sources::{server_log, shared, statements, wait_events, workers};
 
 /// The pool that is inferred when the settings name none.
 const INFERRED: &str = "app";
@@ -53,6 +51,7 @@ enum Kind {
     Statements(Arc<Database>, statements::Excluded),
     WaitEvents(Arc<Database>),
     ServerCpu(Arc<Database>),
+    ServerLog(Option<Arc<Database>>, Option<String>, server_log::Settings),
     Indexes(Arc<Database>, Catalogue),
     AppHealth(String, app_health::Settings),
     Pgbouncer(String, pgbouncer::Settings),
@@ -85,6 +84,7 @@ impl Plan {
             entries.extend(of_server(config, name, database));
             entries.push(index_catalogue(config, name, database)?);
         }
+        entries.extend(server_log(config, &databases));
         entries.extend(config.pools.iter().filter_map(|(name, pool)| of_pool(config, name, pool)));
         if config.workers.enabled {
             entries.push(entry(WORKERS, None, config.sampling.pools, &config.workers, {
@@ -242,6 +242,21 @@ fn index_catalogue(
     }))
 }
 
+/// The log of the server that it is said to be of, if there is one.
+fn server_log(config: &Config, databases: &BTreeMap<String, Arc<Database>>) -> Option<Entry> {
+    let settings = &config.logs;
+    settings.path.as_ref()?;
+    let name = settings.database.as_ref().or(databases.keys().next());
+    let identity = name.map(|name| (name.as_str(), of_database(name, &config.databases[name])));
+    let database = name.map(|name| Arc::clone(&databases[name]));
+    // One log of one server shares its families with nobody: the label would be left out.
+    let label = name.filter(|_| databases.len() > 1).cloned();
+    let interval = config.sampling.activity;
+    Some(entry("server_log", identity, interval, &(settings, &label), {
+        Kind::ServerLog(database, label.clone(), settings.clone())
+    }))
+}
+
 /// The pools inferred from a server's sessions: those the settings name, or, when they name none
 /// at all, one of all sessions.
 fn inferred_pools(config: &Config, database: &str) -> Vec<(String, activity::Settings)> {
@@ -308,6 +323,9 @@ impl Entry {
                 Source::WaitEvents(wait_events::WaitEvents::open(database))
             }
             Kind::ServerCpu(database) => Source::ServerCpu(server_cpu::ServerCpu::open(database)),
+            Kind::ServerLog(database, label, settings) => {
+                Source::ServerLog(settings.open(database, label)?.into())
+            }
             Kind::Indexes(database, catalogue) => {
                 Source::Indexes(indexes::IndexReader::open(database, catalogue).into())
             }

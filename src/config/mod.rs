@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::collectors::{Collector, Pace};
 use crate::snapshot::Thresholds;
-use crate::sources::{activity, app_health, collector, pgbouncer, workers};
+use crate::sources::{activity, app_health, collector, pgbouncer, server_log, workers};
 use crate::{advice, http, indexes, postgres};
 
 pub use complaint::Error;
@@ -38,6 +38,8 @@ pub struct Config {
     pub advice: advice::Settings,
     /// The indexes that are expected.
     pub indexes: indexes::Settings,
+    /// The server's log.
+    pub logs: server_log::Settings,
     /// The HTTP server.
     pub web: http::Settings,
     /// Logging.
@@ -180,15 +182,17 @@ impl Config {
         self.check_intervals()?;
         self.pools.iter().try_for_each(|(name, pool)| self.check_pool(name, pool))?;
         self.databases.keys().try_for_each(|name| check_name("databases", name))?;
-        self.check_indexes()?;
+        self.check_database("indexes.database", self.indexes.database.as_deref())?;
+        self.check_database("logs.database", self.logs.database.as_deref())?;
+        self.logs.check().map_err(|error| error.to_string())?;
         self.collectors.iter().try_for_each(|(name, settings)| check_collector(name, settings))
     }
 
-    fn check_indexes(&self) -> Result<(), String> {
-        match &self.indexes.database {
+    fn check_database(&self, key: &str, database: Option<&str>) -> Result<(), String> {
+        match database {
             Some(database) if !self.databases.contains_key(database) => {
                 let known = self.databases.keys().map(String::as_str);
-                Err(complaint::unknown("indexes.database", database, known))
+                Err(complaint::unknown(key, database, known))
             }
             _ => Ok(()),
         }

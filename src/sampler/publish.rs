@@ -155,6 +155,7 @@ impl Sampler {
                         state.probe = state.probe.or(reading.probe);
                         state.statements.extend_from_slice(&reading.statements);
                         state.top = state.top.or_else(|| reading.top.clone());
+                        state.logged.extend_from_slice(&reading.logged);
                         state.sessions = state.sessions.or_else(|| reading.sessions.clone());
                     }
                 }

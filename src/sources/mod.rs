@@ -13,6 +13,7 @@ pub mod indexes;
 pub mod pgbouncer;
 pub mod probe;
 pub mod server_cpu;
+pub mod server_log;
 pub mod shared;
 pub mod statements;
 pub mod wait_events;
@@ -46,6 +47,8 @@ pub enum Source {
     WaitEvents(wait_events::WaitEvents),
     /// The CPU time of a server's processes.
     ServerCpu(server_cpu::ServerCpu),
+    /// What a server logs.
+    ServerLog(Box<server_log::ServerLog>),
     /// A database's indexes, against those that are expected.
     Indexes(Box<indexes::IndexReader>),
     /// An application's health endpoint.
@@ -70,6 +73,7 @@ impl Source {
             Self::Statements(source) => source.read().await?,
             Self::WaitEvents(source) => source.read().await?,
             Self::ServerCpu(source) => source.read().await?,
+            Self::ServerLog(source) => source.read().await?,
             Self::Indexes(source) => source.read().await?,
             Self::AppHealth(source) => source.read().await?,
             Self::Pgbouncer(source) => source.read().await.unwrap_or_else(|error| Reading {

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use poolwatch::collectors::{self, Collector, Pace, Scope, Table};
 use poolwatch::exposition::{itself, pools};
 use poolwatch::metric::{Family, Kind};
+use poolwatch::sources::server_log;
 
 const INTRODUCTION: &str = "# Metrics
 
@@ -28,6 +29,15 @@ the most activity are shown, `collectors.NAME.limit` of them, and the others sum
 their own, `pg_settings_NAME`, with `_seconds` or `_bytes` where they have a unit.
 ";
 
+const LOG: &str = "
+Read with `logs.path` alone; `server-log.md` says how to switch it on. Labels: `datname`; `class` of
+errors; `reason` of cancellations (`statement_timeout`, `lock_timeout`, `user_request`,
+`idle_in_transaction_timeout`, `idle_session_timeout`, `transaction_timeout`, `recovery_conflict`,
+`terminated`, `autovacuum`, `deadlock`, `canceled` where the log does not say), of refused connections
+(`too_many_connections`, `authentication`, `no_such_database`, `not_ready`) and of rejected messages
+(`malformed`, `too_long`, `truncated`, `no_statement`).
+";
+
 fn document() -> String {
     let mut text = INTRODUCTION.to_owned();
     families(&mut text, "Pools", &pools::families(&[]));
@@ -35,6 +45,8 @@ fn document() -> String {
     for collector in collectors::ALL {
         of_collector(&mut text, collector);
     }
+    families(&mut text, "The server's log", &server_log::families());
+    text.push_str(LOG);
     let own = itself::databases(&[], &[])
         .into_iter()
         .chain(itself::sources(&[], itself::LeftOut::default()))

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use poolwatch::config::{Config, Log, Sampling};
 use poolwatch::snapshot::Thresholds;
-use poolwatch::sources::{activity, app_health, pgbouncer, workers};
+use poolwatch::sources::{activity, app_health, pgbouncer, server_log, workers};
 use poolwatch::{advice, http, indexes, postgres};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -38,6 +38,7 @@ fn the_example_has_every_setting_and_no_other() {
         ("/thresholds", settings_of::<Thresholds>()),
         ("/advice", settings_of::<advice::Settings>()),
         ("/indexes", settings_of::<indexes::Settings>()),
+        ("/logs", settings_of::<server_log::Settings>()),
         ("/web", settings_of::<http::Settings>()),
         ("/log", settings_of::<Log>()),
     ] {
@@ -54,6 +55,8 @@ fn the_example_shows_the_defaults() {
     assert_eq!(config.thresholds, Thresholds::default());
     assert_eq!(config.advice, advice::Settings::default());
     assert_eq!(config.workers, workers::Settings::default());
+    let logs = server_log::Settings::default();
+    assert_eq!((config.logs.format, config.logs.read_limit), (logs.format, logs.read_limit));
     assert_eq!(config.web, http::Settings::default());
     assert_eq!(config.log, Log::default());
     let shown = &config.databases["primary"];

@@ -126,7 +126,7 @@ fn judge(source: &str, reading: &Reading) -> Vec<Line> {
 }
 
 fn summary(reading: &Reading) -> String {
-    let mut parts = Vec::new();
+    let mut parts: Vec<_> = reading.note.iter().cloned().collect();
     if let Some(probe) = reading.probe {
         parts.push(format!("answers in {:.1} ms", 1000.0 * probe.as_secs_f64()));
     }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::databases::DatabaseBody;
-use super::latency::EstimatedLatency;
+use super::latency::{EstimatedLatency, LoggedLatency};
 use super::top::TopStatement;
 use super::{PoolBody, Service, rfc3339, rounded, seconds};
 use crate::advice::Advice;
@@ -23,6 +23,8 @@ pub(in crate::http) struct Detailed<'a> {
     pub(in crate::http) pools: Vec<PoolBody<'a>>,
     pub(in crate::http) databases: Vec<DatabaseBody<'a>>,
     pub(in crate::http) activity: Vec<&'a Sessions>,
+    /// Exact, of the statements that the server logs.
+    pub(in crate::http) logged_statement_latency: Vec<LoggedLatency<'a>>,
     pub(in crate::http) estimated_statement_latency: Vec<EstimatedLatency<'a>>,
     pub(in crate::http) top_statements: Vec<TopStatement<'a>>,
     pub(in crate::http) sources: Vec<SourceBody<'a>>,
@@ -45,6 +47,7 @@ impl<'a> Detailed<'a> {
             pools: snapshot.pools.iter().map(|pool| PoolBody::of(snapshot, pool)).collect(),
             databases: snapshot.databases.iter().map(DatabaseBody::of).collect(),
             activity: sessions.collect(),
+            logged_statement_latency: LoggedLatency::of(&snapshot.databases),
             estimated_statement_latency: EstimatedLatency::of(&snapshot.databases),
             top_statements: TopStatement::of(&snapshot.databases),
             sources: snapshot.sources.iter().map(SourceBody::of).collect(),
@@ -144,6 +147,8 @@ mod tests {
             (&"primary".into(), &"app".into())
         );
         assert_eq!(estimated["count"], 1);
+        let logged = &body["logged_statement_latency"][0];
+        assert_eq!((&logged["datname"], &logged["count"]), (&"app".into(), &1.into()));
         let p95 = estimated["p95_seconds"].as_f64().unwrap();
         assert!((p95 - 0.09).abs() < 0.005, "{p95} for one call of 90 ms");
         let top = &body["top_statements"][0];

@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use crate::advice::{Advice, Severity};
-use crate::latency::{Estimate, Interval};
+use crate::latency::{BOUNDS, Estimate, Histogram, Interval};
 use crate::reading::{
-    Figures, Finding, MaxOverflow, Origin, Pool, Ran, Sessions, Statement, StatementTimes, Timings,
-    Top, Totals, Worker,
+    Figures, Finding, LoggedTimes, MaxOverflow, Origin, Pool, Ran, Sessions, Statement,
+    StatementTimes, Timings, Top, Totals, Worker,
 };
 use crate::snapshot::{DatabaseState, PoolState, Snapshot, SourceState, Thresholds};
 use crate::statement::Text;
@@ -83,6 +83,9 @@ pub(in crate::http) fn full() -> Snapshot {
     };
     primary.top =
         Some(Top { seconds: Some(300.0), statements: vec![statement], ..Top::default() }.into());
+    let mut recent = Histogram::new(BOUNDS);
+    recent.observe(0.2);
+    primary.logged = vec![LoggedTimes { database: "app".into(), recent }];
     snapshot.databases = vec![primary, database("replica", Some(false))];
     snapshot.sources = vec![SourceState {
         name: "pgbouncer:<script>".into(),

@@ -74,6 +74,29 @@ impl Quantiles {
     }
 }
 
+/// How long one database's statements took in the last five minutes, by the server's log.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct LoggedLatency<'a> {
+    server: &'a str,
+    /// Absent when the log does not say.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    datname: &'a str,
+    #[serde(flatten)]
+    quantiles: Quantiles,
+}
+
+impl<'a> LoggedLatency<'a> {
+    pub(super) fn of(databases: &'a [DatabaseState]) -> Vec<Self> {
+        let each = databases.iter().flat_map(|server| {
+            server.logged.iter().filter_map(|times| {
+                let quantiles = Quantiles::of(&times.recent)?;
+                Some(Self { server: &server.name, datname: &times.database, quantiles })
+            })
+        });
+        each.collect()
+    }
+}
+
 /// How long one database's statements took in the last five minutes, as estimated from what the
 /// server keeps of them: those that failed are not in it.
 #[derive(Debug, Serialize)]

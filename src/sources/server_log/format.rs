@@ -1,0 +1,78 @@
+//! The three formats of the server's log, and by what each is known.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// How one of the server's logs is written, the one that tells most last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Text, each message after a prefix of the operator's choice.
+    Stderr,
+    /// Comma-separated values.
+    Csvlog,
+    /// A JSON object a line, from 15 on.
+    Jsonlog,
+}
+
+impl Format {
+    /// The format's name in `log_destination`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stderr => "stderr",
+            Self::Csvlog => "csvlog",
+            Self::Jsonlog => "jsonlog",
+        }
+    }
+
+    /// The format of a file that begins so; by its name while it is empty.
+    pub(super) fn of(head: &[u8], name: &str) -> Self {
+        let end = Path::new(name).extension().and_then(|end| end.to_str());
+        let text = &head[head.iter().position(|byte| *byte != 0).unwrap_or(head.len())..];
+        match text.first() {
+            None if end == Some("json") => Self::Jsonlog,
+            None if end == Some("csv") => Self::Csvlog,
+            Some(b'{') => Self::Jsonlog,
+            _ if begins_csv(text) => Self::Csvlog,
+            _ => Self::Stderr,
+        }
+    }
+}
+
+/// Whether a record of CSV begins so: `2026-01-31 23:59:59.123 UTC,"user"` or `… UTC,,`. The
+/// quotes of a message may hold line ends, after which something else follows.
+pub(super) fn begins_csv(text: &[u8]) -> bool {
+    const SHAPE: &[u8] = b"0000-00-00 00:00:00.000 ";
+    let fits = |(byte, shape): (&u8, &u8)| match shape {
+        b'0' => byte.is_ascii_digit(),
+        other => byte == other,
+    };
+    if text.len() < SHAPE.len() || !text.iter().zip(SHAPE).all(fits) {
+        return false;
+    }
+    let zone = &text[SHAPE.len()..text.len().min(SHAPE.len() + 40)];
+    let end = zone.iter().position(|byte| matches!(byte, b',' | b' ' | b'\n' | b'"'));
+    end.is_some_and(|end| zone[end] == b',' && matches!(zone.get(end + 1), Some(b'"' | b',')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_is_known_by_how_a_file_begins() {
+        let csv = b"2026-01-31 23:59:59.123 UTC,\"app\",\"app\",7,";
+        let background = b"2026-01-31 23:59:59.123 +03,,,7,,";
+        assert_eq!(Format::of(csv, "a.log"), Format::Csvlog);
+        assert_eq!(Format::of(background, "a.log"), Format::Csvlog);
+        assert_eq!(Format::of(b"{\"timestamp\":", "a.log"), Format::Jsonlog);
+        for text in
+            ["2026-01-31 23:59:59.123 UTC [7] LOG:  a", "2026-01-31 23:59:59.123 UTC,app,LOG"]
+        {
+            assert_eq!(Format::of(text.as_bytes(), "a.csv"), Format::Stderr);
+        }
+        assert_eq!(Format::of(b"", "a.json"), Format::Jsonlog);
+        assert_eq!(Format::of(b"\0\0\0{", "a.log"), Format::Jsonlog, "truncated under its writer");
+    }
+}

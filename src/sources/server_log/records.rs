@@ -1,0 +1,238 @@
+//! Cuts what a log file grew by into records: one message each, whatever line ends it holds.
+//!
+//! No more than a limited piece of a record is kept. What a message is about stands at its
+//! beginning, so a statement of a hundred megabytes is counted like any other.
+
+use memchr::memchr;
+
+use super::format::{Format, begins_csv};
+
+/// How much of a record is kept, in bytes.
+pub(super) const LIMIT: usize = 64 * 1024;
+
+/// One message of the log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record<'a> {
+    pub(super) bytes: &'a [u8],
+    /// Whether its end is missing.
+    pub(super) cut: bool,
+}
+
+/// The record that a file is in the midst of.
+#[derive(Debug)]
+pub(super) struct Records {
+    format: Format,
+    kept: Vec<u8>,
+    /// Bytes of the record so far, those not kept included.
+    length: usize,
+    /// Within quotes, in CSV.
+    quoted: bool,
+    /// At the beginning of a line, where a record may begin.
+    fresh: bool,
+    /// Whether what comes is of a record whose beginning was not seen.
+    lost: bool,
+}
+
+impl Records {
+    /// Those of a file from its beginning.
+    pub(super) fn new(format: Format) -> Self {
+        Self { format, kept: Vec::new(), length: 0, quoted: false, fresh: true, lost: false }
+    }
+
+    /// Those from somewhere in its midst, at the beginning of a line or not.
+    pub(super) fn within(format: Format, line_start: bool) -> Self {
+        Self { fresh: line_start, lost: true, ..Self::new(format) }
+    }
+
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// How many bytes are kept of a record not yet whole.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Whether part of a record was seen.
+    pub(super) fn is_open(&self) -> bool {
+        self.length > 0
+    }
+
+    /// Takes what comes next; each record that is whole is told.
+    pub(super) fn take(&mut self, mut bytes: &[u8], tell: &mut impl FnMut(Record<'_>)) {
+        while !bytes.is_empty() {
+            let line = memchr(b'\n', bytes).map_or(bytes.len(), |end| end + 1);
+            let (now, later) = bytes.split_at(line);
+            self.line(now, tell);
+            bytes = later;
+        }
+    }
+
+    /// Tells the record that nothing more is added to, if its last line is whole.
+    pub(super) fn flush(&mut self, tell: &mut impl FnMut(Record<'_>)) {
+        if self.format == Format::Stderr && self.fresh {
+            self.end(tell);
+        }
+    }
+
+    /// A line or a piece of one.
+    fn line(&mut self, piece: &[u8], tell: &mut impl FnMut(Record<'_>)) {
+        let piece = if self.fresh { without_hole(piece) } else { piece };
+        if piece.is_empty() {
+            return;
+        }
+        if self.fresh {
+            self.begin(piece, tell);
+        }
+        self.fresh = piece.ends_with(b"\n");
+        if self.lost {
+            return;
+        }
+        if self.format == Format::Csvlog {
+            self.count_quotes(piece);
+        }
+        self.length = self.length.saturating_add(piece.len());
+        let room = LIMIT - self.kept.len();
+        self.kept.extend_from_slice(&piece[..piece.len().min(room)]);
+        let whole = self.fresh && !self.quoted && self.format != Format::Stderr;
+        if whole {
+            self.end(tell);
+        }
+    }
+
+    /// A new line: it may end the record before it, or the wait for one that is whole.
+    fn begin(&mut self, piece: &[u8], tell: &mut impl FnMut(Record<'_>)) {
+        match self.format {
+            Format::Stderr if !piece.starts_with(b"\t") => {
+                self.end(tell);
+                self.lost = false;
+            }
+            Format::Jsonlog => self.lost = false,
+            // Of what is too long the quotes may not have been meant as such.
+            Format::Csvlog if (self.lost || self.length > LIMIT) && begins_csv(piece) => {
+                self.end(tell);
+                self.lost = false;
+            }
+            _ => {}
+        }
+    }
+
+    fn count_quotes(&mut self, piece: &[u8]) {
+        let mut rest = piece;
+        while let Some(at) = memchr(b'"', rest) {
+            self.quoted = !self.quoted;
+            rest = &rest[at + 1..];
+        }
+    }
+
+    fn end(&mut self, tell: &mut impl FnMut(Record<'_>)) {
+        if self.length > 0 && !self.lost {
+            tell(Record { bytes: trimmed(&self.kept), cut: self.length > self.kept.len() });
+        }
+        self.kept.clear();
+        self.kept.shrink_to(LIMIT / 16);
+        (self.length, self.quoted) = (0, false);
+    }
+}
+
+/// Without the NULs that a truncated file has up to where its writer went on.
+fn without_hole(line: &[u8]) -> &[u8] {
+    &line[line.iter().position(|byte| *byte != 0).unwrap_or(line.len())..]
+}
+
+/// Without the line end.
+fn trimmed(record: &[u8]) -> &[u8] {
+    let last = record.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r'));
+    &record[..last.map_or(0, |last| last + 1)]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cut(format: Format, pieces: &[&[u8]]) -> Vec<String> {
+        let (mut records, mut told) = (Records::new(format), Vec::new());
+        let mut tell = |record: Record<'_>| {
+            told.push(String::from_utf8_lossy(record.bytes).into_owned());
+        };
+        for piece in pieces {
+            records.take(piece, &mut tell);
+        }
+        records.flush(&mut tell);
+        told
+    }
+
+    const CSV: &str = "2026-01-31 23:59:59.123 UTC,\"a\",\"b\",7,\"x\ny\"\"\n\"\n";
+
+    #[test]
+    fn a_line_that_begins_with_a_tab_goes_on() {
+        let text = b"a: one\n\ttwo\n\t\tthree\nb\n";
+        assert_eq!(cut(Format::Stderr, &[text]), ["a: one\n\ttwo\n\t\tthree", "b"]);
+        let (begun, rest) = text.split_at(8);
+        assert_eq!(cut(Format::Stderr, &[begun, rest]), ["a: one\n\ttwo\n\t\tthree", "b"]);
+        assert_eq!(cut(Format::Stderr, &[b"a\nb, not whole"]), ["a"]);
+    }
+
+    #[test]
+    fn a_line_end_within_quotes_ends_nothing() {
+        let twice = [CSV, CSV].concat();
+        for at in 0..twice.len() {
+            let (begun, rest) = twice.as_bytes().split_at(at);
+            let told = cut(Format::Csvlog, &[begun, rest]);
+            assert_eq!(told, [CSV.trim_end(), CSV.trim_end()], "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_from_its_midst_begins_with_the_next_record() {
+        for (format, line_start, text) in [
+            (Format::Stderr, false, "half\n\tmore\nwhole\n".to_owned()),
+            (Format::Stderr, true, "\tmore\nwhole\n".to_owned()),
+            (Format::Jsonlog, false, "half\"}\nwhole\n".to_owned()),
+            (Format::Csvlog, true, format!("in quotes, perhaps\"\"\n\",\n{CSV}")),
+        ] {
+            let (mut records, mut told) = (Records::within(format, line_start), 0);
+            records.take(text.as_bytes(), &mut |_| told += 1);
+            records.flush(&mut |_| told += 1);
+            assert_eq!(told, 1, "{format:?}");
+        }
+    }
+
+    #[test]
+    fn of_what_is_too_long_the_beginning_is_kept_and_the_next_is_found() {
+        let long = "x".repeat(5 * LIMIT);
+        let json = format!("{{\"a\":\"{long}\"}}\n{{}}\n");
+        assert_eq!(cut(Format::Jsonlog, &[json.as_bytes()])[1], "{}");
+        let csv = format!("2026-01-31 23:59:59.123 UTC,\"never closed {long}\n{CSV}{CSV}");
+        let told = cut(Format::Csvlog, &[csv.as_bytes()]);
+        assert_eq!((told.len(), told[0].len(), &*told[1]), (3, LIMIT, CSV.trim_end()));
+    }
+
+    #[test]
+    fn the_hole_that_a_truncation_leaves_is_skipped() {
+        let hole = vec![0; 3 * LIMIT];
+        for format in [Format::Stderr, Format::Csvlog, Format::Jsonlog] {
+            assert_eq!(cut(format, &[&hole, b"\0a\n"]), ["a"], "{format:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_little_is_kept_and_pieces_make_no_difference(
+            bytes in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'"'), Just(b'\t'), any::<u8>()], 0..400),
+            at in 0..400_usize,
+            format in prop_oneof![Just(Format::Stderr), Just(Format::Csvlog), Just(Format::Jsonlog)],
+        ) {
+            let (begun, rest) = bytes.split_at(at.min(bytes.len()));
+            prop_assert_eq!(cut(format, &[begun, rest]), cut(format, &[&bytes]));
+            let mut records = Records::new(format);
+            for _ in 0..200 {
+                records.take(&bytes, &mut |record| assert!(record.bytes.len() <= LIMIT));
+                prop_assert!(records.held() <= LIMIT);
+            }
+        }
+    }
+}

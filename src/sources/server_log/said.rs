@@ -1,0 +1,100 @@
+//! What a message says of a statement: how long it took, or that it begins.
+
+/// What a message says of a statement.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Said<'a> {
+    /// Something took so many seconds.
+    Took(f64, Step<'a>),
+    /// A statement begins; how long it took may be said later, without it (`log_statement`).
+    Begins(Step<'a>),
+}
+
+/// What was done for a statement: all of it at once, or one of the three steps of the extended
+/// protocol.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Step<'a> {
+    Whole(&'a str),
+    Parse(&'a str),
+    Bind(&'a str),
+    Execute(&'a str),
+    /// Not said: the one that began before (`log_duration`).
+    Untold,
+}
+
+/// What this message says; `None` when it is about something else, such as the plan of a statement
+/// whose duration is told apart.
+pub(super) fn of(message: &str) -> Option<Said<'_>> {
+    let Some(rest) = message.strip_prefix("duration: ") else {
+        let step = step(message).filter(|step| matches!(step, Step::Whole(_) | Step::Execute(_)));
+        return step.map(Said::Begins);
+    };
+    let (figure, rest) = rest.split_once(" ms")?;
+    let seconds = figure.parse::<f64>().ok()? / 1000.0;
+    // More than any statement takes is no duration.
+    let sane = (0.0..1e9).contains(&seconds);
+    let step = match rest.strip_prefix("  ") {
+        Some(rest) => step(rest)?,
+        None if rest.is_empty() => Step::Untold,
+        None => return None,
+    };
+    sane.then_some(Said::Took(seconds, step))
+}
+
+fn step(text: &str) -> Option<Step<'_>> {
+    if let Some(statement) = text.strip_prefix("statement: ") {
+        return Some(Step::Whole(statement));
+    }
+    let (word, rest) = text.split_once(' ')?;
+    let step = match word {
+        "parse" => Step::Parse,
+        "bind" => Step::Bind,
+        "execute" => Step::Execute,
+        _ => return None,
+    };
+    // After the statement's name, and the portal's.
+    rest.split_once(": ").map(|(_, statement)| step(statement))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_read_with_what_took_it() {
+        let text = "SELECT $1: x";
+        for (message, step) in [
+            ("duration: 250.500 ms  statement: SELECT $1: x", Step::Whole(text)),
+            ("duration: 250.500 ms  parse <unnamed>: SELECT $1: x", Step::Parse(text)),
+            ("duration: 250.500 ms  bind s_1/portal: SELECT $1: x", Step::Bind(text)),
+            ("duration: 250.500 ms  execute s_1: SELECT $1: x", Step::Execute(text)),
+            ("duration: 250.500 ms  execute fetch from s/c: SELECT $1: x", Step::Execute(text)),
+            ("duration: 250.500 ms", Step::Untold),
+        ] {
+            assert_eq!(of(message), Some(Said::Took(0.2505, step)), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_statement_may_be_told_of_before_it_runs() {
+        assert_eq!(of("statement: SELECT 1"), Some(Said::Begins(Step::Whole("SELECT 1"))));
+        assert_eq!(of("execute s: SELECT 1"), Some(Said::Begins(Step::Execute("SELECT 1"))));
+    }
+
+    #[test]
+    fn what_is_about_something_else_says_nothing() {
+        for message in [
+            "duration: 1.2 ms  plan:\nQuery Text: SELECT 1",
+            "duration: 1.2 ms  fastpath function call: \"lo_open\" (OID 952)",
+            "duration: nan ms  statement: SELECT 1",
+            "duration: -1 ms",
+            "duration: inf ms",
+            "duration: 1.2 msec",
+            "duration: ",
+            "checkpoint starting: time",
+            "parse x: y",
+            "",
+        ] {
+            assert_eq!(of(message), None, "{message}");
+        }
+    }
+}

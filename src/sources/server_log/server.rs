@@ -1,0 +1,206 @@
+//! What the server says of its log: which statements are in it, and what it looks like.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::{Executor, Row as _};
+use tokio::time::{Instant, timeout};
+
+use super::rates::Rates;
+use crate::postgres::{APPLICATION_NAME, Database};
+use crate::sources::Failure;
+
+/// How often it is asked.
+const INTERVAL: Duration = Duration::from_secs(60);
+/// How long one answer may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// For how long nothing is counted before the first answer, which decides what counts for how many.
+const FIRST: Duration = Duration::from_secs(30);
+
+const SETTINGS: [&str; 10] = [
+    "log_min_duration_statement",
+    "log_min_duration_sample",
+    "log_statement_sample_rate",
+    "log_transaction_sample_rate",
+    "log_duration",
+    "log_line_prefix",
+    "log_directory",
+    "logging_collector",
+    "data_directory",
+    "lc_messages",
+];
+
+const SQL: &str = "
+SELECT name, setting, current_user::text,
+       EXISTS (SELECT FROM pg_stat_activity
+                WHERE usename = current_user AND backend_type = 'client backend'
+                  AND application_name <> $2)
+  FROM pg_settings WHERE name = ANY ($1)";
+
+/// Asks the server now and then.
+#[derive(Debug)]
+pub(super) struct Asked {
+    database: Option<Arc<Database>>,
+    began: Instant,
+    due: Option<Instant>,
+    /// The last answer.
+    pub(super) said: Option<Said>,
+    /// Whether another than poolwatch was ever seen as its role.
+    shared: bool,
+}
+
+/// What the server said.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Said {
+    settings: HashMap<String, String>,
+    role: String,
+}
+
+impl Asked {
+    pub(super) fn new(database: Option<Arc<Database>>) -> Self {
+        Self { database, began: Instant::now(), due: None, said: None, shared: false }
+    }
+
+    /// Asks, when it is time; says whether there is an answer that was not there before. A server
+    /// that does not answer is told of by its probe.
+    pub(super) async fn ask(&mut self) -> bool {
+        let now = Instant::now();
+        let Some(database) =
+            self.database.clone().filter(|_| self.due.is_none_or(|due| due <= now))
+        else {
+            return false;
+        };
+        let Ok(Ok((said, shared))) = timeout(PATIENCE, look(&database)).await else { return false };
+        self.due = Some(now + INTERVAL);
+        self.shared |= shared;
+        self.said = Some(said);
+        true
+    }
+
+    /// Whether the first answer is still to be waited for. The log waits too; without a server that
+    /// answers it is read all the same.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.database.is_some() && self.said.is_none() && self.began.elapsed() < FIRST
+    }
+
+    /// poolwatch's role, when it is nobody else's.
+    pub(super) fn own_role(&self) -> Option<String> {
+        self.said.as_ref().filter(|_| !self.shared).map(|said| said.role.clone())
+    }
+}
+
+async fn look(database: &Database) -> Result<(Said, bool), Failure> {
+    let mut connection = database.acquire().await?;
+    let query = sqlx::query(SQL).bind(&SETTINGS[..]).bind(APPLICATION_NAME);
+    let (mut said, mut shared) = (Said::default(), false);
+    for row in connection.fetch_all(query).await? {
+        said.settings.insert(row.try_get(0)?, row.try_get(1)?);
+        said.role = row.try_get(2)?;
+        shared = row.try_get(3)?;
+    }
+    Ok((said, shared))
+}
+
+impl Said {
+    pub(super) fn setting(&self, name: &str) -> Option<&str> {
+        self.settings.get(name).map(String::as_str)
+    }
+
+    /// Which statements are logged.
+    pub(super) fn rates(&self) -> Rates {
+        let number = |name: &str| self.setting(name)?.parse::<f64>().ok();
+        let from = |name: &str| number(name).filter(|from| *from >= 0.0).map(|from| from / 1000.0);
+        let rate = |name: &str| number(name).unwrap_or(0.0).clamp(0.0, 1.0);
+        Rates {
+            all_from: from("log_min_duration_statement"),
+            some_from: from("log_min_duration_sample"),
+            statements: rate("log_statement_sample_rate"),
+            transactions: rate("log_transaction_sample_rate"),
+        }
+    }
+
+    /// What would let more be known, each with the statement that does it.
+    pub(super) fn hints(&self) -> Vec<String> {
+        let mut hints = Vec::new();
+        let durations = self.rates().counted_from().is_some() || self.is("log_duration", "on");
+        if !durations {
+            hints.push(
+                "the server logs no duration: as a superuser, ALTER SYSTEM SET \
+                 log_min_duration_statement = '100ms' and SELECT pg_reload_conf()"
+                    .to_owned(),
+            );
+        }
+        let language = self.setting("lc_messages").unwrap_or_default();
+        if !["", "C", "POSIX"].contains(&language)
+            && !language.starts_with("en")
+            && !language.starts_with("C.")
+        {
+            hints.push(format!(
+                "the server logs in another language ({language}), in which durations are not \
+                 understood: ALTER SYSTEM SET lc_messages = 'C' and SELECT pg_reload_conf()"
+            ));
+        }
+        hints
+    }
+
+    /// Where the server writes its log, as far as it says.
+    pub(super) fn place(&self) -> Option<String> {
+        if !self.is("logging_collector", "on") {
+            return Some("to its standard error output (logging_collector is off)".to_owned());
+        }
+        let folder = std::path::Path::new(self.setting("data_directory").unwrap_or_default());
+        Some(format!("in {}", folder.join(self.setting("log_directory")?).display()))
+    }
+
+    fn is(&self, name: &str, value: &str) -> bool {
+        self.setting(name) == Some(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(settings: &[(&str, &str)]) -> Said {
+        let settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        Said { settings: settings.collect(), role: "watch".into() }
+    }
+
+    #[test]
+    fn rates_are_the_servers() {
+        let rates = said(&[
+            ("log_min_duration_statement", "1000"),
+            ("log_min_duration_sample", "-1"),
+            ("log_statement_sample_rate", "1"),
+            ("log_transaction_sample_rate", "0.1"),
+        ])
+        .rates();
+        assert_eq!((rates.all_from, rates.some_from), (Some(1.0), None));
+        assert_eq!((rates.statements, rates.transactions), (1.0, 0.1));
+    }
+
+    #[test]
+    fn what_is_lacking_is_told_with_its_remedy() {
+        let hints =
+            said(&[("log_min_duration_statement", "-1"), ("lc_messages", "de_DE.UTF-8")]).hints();
+        assert!(hints[0].contains("log_min_duration_statement = '100ms'"), "{hints:?}");
+        assert!(hints[1].contains("lc_messages = 'C'"), "{hints:?}");
+        let well = [("log_min_duration_statement", "0"), ("lc_messages", "en_US.UTF-8")];
+        assert_eq!(said(&well).hints(), [""; 0]);
+    }
+
+    #[test]
+    fn the_folder_of_the_log_may_be_within_that_of_the_data() {
+        let place = |folder| {
+            said(&[
+                ("logging_collector", "on"),
+                ("data_directory", "/data"),
+                ("log_directory", folder),
+            ])
+            .place()
+        };
+        assert_eq!(place("log").unwrap(), "in /data/log");
+        assert_eq!(place("/var/log").unwrap(), "in /var/log");
+    }
+}

@@ -1,0 +1,70 @@
+//! The settings of the server's log.
+
+use std::num::NonZeroU64;
+
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use super::format::Format;
+
+/// Where a server's log is, and what it looks like.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The files, where `*` stands for anything; nothing is read without it.
+    pub path: Option<String>,
+    /// How they are written.
+    pub format: Expected,
+    /// What stands before each message of the text log; asked of the server when not set.
+    pub prefix: Option<String>,
+    /// The database whose server writes it; the first of the settings when not set.
+    pub database: Option<String>,
+    /// How many bytes are read each time at most; the rest waits.
+    pub read_limit: NonZeroU64,
+}
+
+/// The format that the settings say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Expected {
+    /// The one that a file is found to have; the one that tells most, when there are several.
+    #[default]
+    Auto,
+    /// Text.
+    Stderr,
+    /// Comma-separated values.
+    Csvlog,
+    /// JSON objects.
+    Jsonlog,
+}
+
+impl Expected {
+    pub(super) fn format(self) -> Option<Format> {
+        match self {
+            Self::Auto => None,
+            Self::Stderr => Some(Format::Stderr),
+            Self::Csvlog => Some(Format::Csvlog),
+            Self::Jsonlog => Some(Format::Jsonlog),
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            path: None,
+            format: Expected::Auto,
+            prefix: None,
+            database: None,
+            read_limit: NonZeroU64::new(64 * 1024 * 1024).expect("it is not 0"),
+        }
+    }
+}
+
+impl Settings {
+    /// Whether the path can be followed.
+    pub fn check(&self) -> Result<(), Error> {
+        let Some(path) = &self.path else { return Ok(()) };
+        glob::Pattern::new(path).map_err(|error| Error::path(path, &error)).map(|_| ())
+    }
+}

@@ -1,0 +1,113 @@
+use proptest::prelude::*;
+
+use super::super::Fed;
+use super::super::records::LIMIT;
+use super::*;
+
+const FORMATS: [Format; 3] = [Format::Stderr, Format::Csvlog, Format::Jsonlog];
+
+fn fed(lines: &str) -> Fed {
+    let mut fed = Fed::new(Format::Stderr);
+    fed.feed(lines.as_bytes());
+    fed.end();
+    fed
+}
+
+fn line(database: &str, message: &str) -> String {
+    format!("2026-01-31 23:59:59.123 UTC [7] app@{database} {message}\n")
+}
+
+fn counts(tally: &Tally) -> Vec<u64> {
+    let all = tally.databases.values();
+    all.map(|account| account.durations.histogram().count()).collect()
+}
+
+#[test]
+fn databases_are_bounded_and_none_is_lost() {
+    let select = "LOG:  duration: 1.000 ms  statement: SELECT a FROM t";
+    let all: String = (0..2 * DATABASES).map(|n| line(&format!("d{n}"), select)).collect();
+    let mut fed = fed(&all);
+    let tally = fed.end();
+    assert_eq!(counts(tally).len(), DATABASES + 1);
+    assert_eq!((counts(tally).iter().sum::<u64>(), tally.summed()), (200, 100));
+}
+
+#[test]
+fn classes_of_errors_are_bounded() {
+    let mut fed = Fed::new(Format::Csvlog);
+    for number in 0..500_u32 {
+        let letter = char::from_digit(10 + number % 26, 36).unwrap();
+        let class = format!("{letter}{}", number / 26 % 10);
+        let record = format!(
+            "2026-01-31 23:59:59.123 UTC,\"a\",\"b\",7,,,,\"SELECT\",,,0,ERROR,{class}000,\"x\",\n"
+        );
+        fed.feed(record.as_bytes());
+    }
+    assert!(fed.end().databases["b"].errors.len() <= CLASSES + 1);
+}
+
+#[test]
+fn a_duration_of_poolwatchs_own_is_not_counted() {
+    let select = "LOG:  duration: 1.000 ms  statement: SELECT a FROM t";
+    let mut fed = Fed::new(Format::Stderr);
+    fed.tally.own_role = Some("app".to_owned());
+    fed.feed(line("d", select).as_bytes());
+    assert_eq!(counts(fed.end()), [0; 0]);
+    fed.tally.own_role = None;
+    fed.feed(line("d", select).as_bytes());
+    assert_eq!(counts(fed.end()), [1]);
+}
+
+#[test]
+fn what_auto_explain_tells_is_not_counted_again() {
+    let took = "LOG:  duration: 1.000 ms  statement: SELECT a FROM t";
+    let plan = "LOG:  duration: 0.900 ms  plan:\n\tQuery Text: SELECT a FROM t\n\tSeq Scan on t";
+    let mut fed = fed(&(line("d", took) + &line("d", plan)));
+    assert_eq!(counts(fed.end()), [1]);
+}
+
+#[test]
+fn lately_is_five_minutes() {
+    let mut tally = Tally::default();
+    let start = Instant::now();
+    let select = line("d", "LOG:  duration: 1.000 ms  statement: SELECT a FROM t");
+    let mut after = |seconds, ran| {
+        for _ in 0..ran {
+            tally.record(Format::Stderr, Record { bytes: select.as_bytes(), cut: false });
+        }
+        let recent = tally.recent(start + Duration::from_secs(seconds));
+        recent.first().map_or(0, |times| times.recent.count())
+    };
+    assert_eq!((after(0, 4), after(1, 0), after(100, 3)), (4, 4, 7));
+    assert_eq!((after(400, 2), after(1000, 0)), (2, 0));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_harm_and_no_figure_falls(
+        pieces in prop::collection::vec(prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..80),
+            Just(b"2026-01-31 23:59:59.123 UTC,\"a\",\"b\",7,,,,\"SELECT\",,,0,LOG,00000,\"".to_vec()),
+            Just(b"2026-01-31 23:59:59.123 UTC [7] a@b LOG:  ".to_vec()),
+            Just(b"{\"error_severity\":\"LOG\",\"dbname\":\"b\",\"pid\":7,\"message\":\"".to_vec()),
+            Just(b"duration: 1.5 ms  execute x: SELECT y".to_vec()),
+            Just(b"duration: 1e300 ms  statement: SELECT y".to_vec()),
+            Just(b"\"}\n".to_vec()),
+            Just(b"\n".to_vec()),
+        ], 0..40),
+        format in 0..3_usize,
+    ) {
+        let mut fed = Fed::new(FORMATS[format]);
+        let mut before = Vec::new();
+        for piece in pieces {
+            fed.feed(&piece);
+            prop_assert!(fed.records.held() <= LIMIT);
+            let now = counts(&fed.tally);
+            prop_assert!(before.iter().zip(&now).all(|(before, now)| before <= now));
+            before = now;
+        }
+        let (read, rejected) = fed.end().messages();
+        prop_assert!(rejected <= read);
+        prop_assert!(fed.end().families().iter().all(|family| !family.name().is_empty()));
+    }
+}
