@@ -1,0 +1,68 @@
+//! What each supported version writes is understood.
+
+use std::path::Path;
+
+use poolwatch::exposition::Chunk;
+use poolwatch::metric::Family;
+use poolwatch::sources::server_log::{ServerLog, Settings};
+
+use super::{cluster_of, folder, run, run_extended};
+use crate::collectors::servers;
+use crate::support::Metrics;
+
+/// What a log has counted: statements, errors, and messages that were not understood.
+async fn counted(log: &mut ServerLog) -> [f64; 3] {
+    let families = log.read().await.unwrap().families;
+    let family = |name: &str| families.iter().find(|family| family.name() == name).unwrap();
+    [
+        statements(family("db_statement_duration_seconds")),
+        family("db_statement_errors_total").total().unwrap_or(0.0),
+        family("poolwatch_log_messages_rejected_total").total().unwrap(),
+    ]
+}
+
+fn statements(family: &Family) -> f64 {
+    let chunk = Chunk::encode([family]);
+    let text = String::from_utf8(chunk.text().to_vec()).unwrap();
+    let labels = [("datname", "app")];
+    let name = "db_statement_duration_seconds_count";
+    Metrics::parse(&text).value(name, &labels).unwrap_or(0.0)
+}
+
+async fn is_understood(major: u32, binaries: &Path) {
+    let (all, names) = if major < 15 {
+        ("stderr,csvlog", &["server.log", "server.csv"][..])
+    } else {
+        ("stderr,csvlog,jsonlog", &["server.log", "server.csv", "server.json"][..])
+    };
+    let cluster = cluster_of(Some(binaries), all, &[]);
+    let open = |name: &&str| {
+        let path = Some(folder(&cluster).join(name).display().to_string());
+        Settings { path, ..Settings::default() }.open(None, None).unwrap()
+    };
+    let mut logs: Vec<ServerLog> = names.iter().map(open).collect();
+    for log in &mut logs {
+        assert_eq!(counted(log).await, [0.0; 3]);
+    }
+    run(&cluster, 5);
+    run_extended(&cluster, &[0.001, 0.002]).await;
+    cluster.sql_in("app", "SELECT 1 / 0").unwrap_err();
+    for (log, name) in logs.iter_mut().zip(names) {
+        let mut seen = [0.0; 3];
+        for _ in 0..3000 {
+            seen = counted(log).await;
+            if seen == [7.0, 1.0, 0.0] {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        assert_eq!(seen, [7.0, 1.0, 0.0], "PostgreSQL {major}, {name}");
+    }
+}
+
+#[tokio::test]
+async fn every_versions_log_is_understood() {
+    for (major, binaries) in servers::all() {
+        is_understood(*major, binaries).await;
+    }
+}
