@@ -1,23 +1,72 @@
 //! Why a statement or a session ended otherwise than by itself, and why a connection was refused.
 
+/// Why a statement or its session ended, where it was not by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    StatementTimeout,
+    LockTimeout,
+    UserRequest,
+    IdleInTransactionTimeout,
+    IdleSessionTimeout,
+    TransactionTimeout,
+    RecoveryConflict,
+    Terminated,
+    Autovacuum,
+    Deadlock,
+    /// The log does not say by what, or not in English.
+    Canceled,
+}
+
+impl Fate {
+    pub(super) const ALL: [Self; 11] = [
+        Self::StatementTimeout,
+        Self::LockTimeout,
+        Self::UserRequest,
+        Self::IdleInTransactionTimeout,
+        Self::IdleSessionTimeout,
+        Self::TransactionTimeout,
+        Self::RecoveryConflict,
+        Self::Terminated,
+        Self::Autovacuum,
+        Self::Deadlock,
+        Self::Canceled,
+    ];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::StatementTimeout => "statement_timeout",
+            Self::LockTimeout => "lock_timeout",
+            Self::UserRequest => "user_request",
+            Self::IdleInTransactionTimeout => "idle_in_transaction_timeout",
+            Self::IdleSessionTimeout => "idle_session_timeout",
+            Self::TransactionTimeout => "transaction_timeout",
+            Self::RecoveryConflict => "recovery_conflict",
+            Self::Terminated => "terminated",
+            Self::Autovacuum => "autovacuum",
+            Self::Deadlock => "deadlock",
+            Self::Canceled => "canceled",
+        }
+    }
+}
+
 /// Endings by what the message says, for the SQLSTATE tells less.
-const ENDINGS: [(&str, &str); 10] = [
-    ("due to statement timeout", "statement_timeout"),
-    ("due to lock timeout", "lock_timeout"),
-    ("due to user request", "user_request"),
-    ("due to idle-in-transaction", "idle_in_transaction_timeout"),
-    ("due to idle-session timeout", "idle_session_timeout"),
-    ("due to transaction timeout", "transaction_timeout"),
-    ("due to conflict with recovery", "recovery_conflict"),
-    ("due to administrator command", "terminated"),
-    ("canceling autovacuum task", "autovacuum"),
-    ("deadlock detected", "deadlock"),
+const ENDINGS: [(&str, Fate); 10] = [
+    ("due to statement timeout", Fate::StatementTimeout),
+    ("due to lock timeout", Fate::LockTimeout),
+    ("due to user request", Fate::UserRequest),
+    ("due to idle-in-transaction", Fate::IdleInTransactionTimeout),
+    ("due to idle-session timeout", Fate::IdleSessionTimeout),
+    ("due to transaction timeout", Fate::TransactionTimeout),
+    ("due to conflict with recovery", Fate::RecoveryConflict),
+    ("due to administrator command", Fate::Terminated),
+    ("canceling autovacuum task", Fate::Autovacuum),
+    ("deadlock detected", Fate::Deadlock),
 ];
 /// Longer messages are about something else.
 const LONGEST: usize = 200;
 
 /// Why a statement or its session ended, where it was not its own fault.
-pub(super) fn of(message: &str, state: Option<&str>) -> Option<&'static str> {
+pub(super) fn of(message: &str, state: Option<&str>) -> Option<Fate> {
     let known = matches!(
         state,
         None | Some("57014" | "55P03" | "25P03" | "57P05" | "25P04" | "40001" | "57P01" | "40P01")
@@ -29,17 +78,17 @@ pub(super) fn of(message: &str, state: Option<&str>) -> Option<&'static str> {
     // Only the server's own words, not those that a statement raises.
     let own = ["canceling ", "terminating connection ", "deadlock detected"].into_iter().any(ends);
     let said = ENDINGS.iter().filter(|_| own).find(|(words, _)| message.contains(words));
-    said.map(|(_, reason)| *reason).or_else(|| by_state(state?))
+    said.map(|(_, fate)| *fate).or_else(|| by_state(state?))
 }
 
-fn by_state(state: &str) -> Option<&'static str> {
+fn by_state(state: &str) -> Option<Fate> {
     Some(match state {
-        "57014" => "canceled",
-        "25P03" => "idle_in_transaction_timeout",
-        "57P05" => "idle_session_timeout",
-        "25P04" => "transaction_timeout",
-        "57P01" => "terminated",
-        "40P01" => "deadlock",
+        "57014" => Fate::Canceled,
+        "25P03" => Fate::IdleInTransactionTimeout,
+        "57P05" => Fate::IdleSessionTimeout,
+        "25P04" => Fate::TransactionTimeout,
+        "57P01" => Fate::Terminated,
+        "40P01" => Fate::Deadlock,
         _ => return None,
     })
 }
@@ -103,6 +152,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_has_a_place_of_its_own() {
+        assert!(Fate::ALL.iter().enumerate().all(|(place, fate)| *fate as usize == place));
+        assert!(Refusal::ALL.iter().enumerate().all(|(place, one)| *one as usize == place));
+    }
+
+    #[test]
     fn an_ending_is_known_with_and_without_its_state() {
         for (message, state, reason) in [
             ("canceling statement due to statement timeout", "57014", "statement_timeout"),
@@ -119,10 +174,10 @@ mod tests {
             ("canceling statement due to conflict with recovery", "40001", "recovery_conflict"),
             ("deadlock detected", "40P01", "deadlock"),
         ] {
-            assert_eq!(of(message, Some(state)), Some(reason), "{message}");
-            assert_eq!(of(message, None), Some(reason), "{message}");
+            let said = |state| of(message, state).map(Fate::as_str);
+            assert_eq!((said(Some(state)), said(None)), (Some(reason), Some(reason)), "{message}");
         }
-        assert_eq!(of("storniere Anfrage", Some("57014")), Some("canceled"));
+        assert_eq!(of("storniere Anfrage", Some("57014")), Some(Fate::Canceled));
         assert_eq!(of("could not obtain lock on row in relation \"t\"", Some("55P03")), None);
         assert_eq!(of("raised: due to lock timeout", None), None);
         assert_eq!(of("canceling statement due to lock timeout", Some("P0001")), None);

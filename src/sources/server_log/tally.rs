@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::entry::{Entry, Severity};
-use super::fate::{self, Refusal};
+use super::fate::{self, Fate, Refusal};
 use super::format::Format;
 use super::prefix::Prefixes;
 use super::rates::Rates;
@@ -81,7 +81,7 @@ pub struct Tally {
 struct Account {
     durations: Weighted,
     errors: BTreeMap<String, u64>,
-    ended: BTreeMap<&'static str, u64>,
+    ended: [u64; Fate::ALL.len()],
     past: VecDeque<(Instant, Histogram)>,
 }
 
@@ -170,7 +170,7 @@ impl Tally {
             None => drop(account.errors.insert(class.to_owned(), 1)),
         }
         if let Some(fate) = fate::of(&entry.message, entry.state) {
-            *account.ended.entry(fate).or_default() += 1;
+            account.ended[fate as usize] += 1;
         }
     }
 
@@ -178,7 +178,7 @@ impl Tally {
         if let Some(refusal) = fate::refusal(&entry.message, entry.state) {
             self.refused[refusal as usize] += 1;
         } else if let Some(fate) = fate::of(&entry.message, entry.state) {
-            *self.account(entry).ended.entry(fate).or_default() += 1;
+            self.account(entry).ended[fate as usize] += 1;
         }
     }
 
@@ -262,8 +262,9 @@ impl Tally {
             for (class, count) in &account.errors {
                 errors.sample(&[("datname", database), ("class", class)], *count as f64);
             }
-            for (reason, count) in &account.ended {
-                ended.sample(&[("datname", database), ("reason", reason)], *count as f64);
+            // All from the first on, so that whoever asks for an increase sees it.
+            for (fate, count) in Fate::ALL.iter().zip(account.ended) {
+                ended.sample(&[("datname", database), ("reason", fate.as_str())], count as f64);
             }
         }
         vec![durations, from, errors, ended]

@@ -23,6 +23,11 @@ fn counts(tally: &Tally) -> Vec<u64> {
 }
 
 #[test]
+fn each_reason_has_a_place_of_its_own() {
+    assert!(Reason::ALL.iter().enumerate().all(|(place, reason)| *reason as usize == place));
+}
+
+#[test]
 fn databases_are_bounded_and_none_is_lost() {
     let select = "LOG:  duration: 1.000 ms  statement: SELECT a FROM t";
     let all: String = (0..2 * DATABASES).map(|n| line(&format!("d{n}"), select)).collect();
