@@ -1,7 +1,7 @@
 //! How many statements one that was logged stands for: the server may log a sample.
 
 /// Which statements the server logs, and how many of them; durations in seconds.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Rates {
     /// Every statement from here on is logged; `None` is none (`log_min_duration_statement`).
     pub(super) all_from: Option<f64>,
@@ -12,15 +12,29 @@ pub(super) struct Rates {
     /// Of all transactions every statement of this share is logged
     /// (`log_transaction_sample_rate`).
     pub(super) transactions: f64,
+    /// Of every statement the duration is logged, if not the text (`log_duration`).
+    pub(super) durations: bool,
 }
 
 impl Default for Rates {
     fn default() -> Self {
-        Self { all_from: Some(0.0), some_from: None, statements: 0.0, transactions: 0.0 }
+        Self {
+            all_from: Some(0.0),
+            some_from: None,
+            statements: 0.0,
+            transactions: 0.0,
+            durations: false,
+        }
     }
 }
 
 impl Rates {
+    /// The same for a log in which a duration without a text is known to be a statement's.
+    pub(super) fn where_told(self) -> Self {
+        let all_from = if self.durations { Some(0.0) } else { self.all_from };
+        Self { all_from, ..self }
+    }
+
     /// How many statements that took so long one that was logged stands for.
     pub(super) fn weight(&self, seconds: f64) -> f64 {
         // The server compares whole milliseconds.
@@ -54,12 +68,14 @@ mod tests {
             some_from: Some(0.1),
             statements: 0.25,
             transactions: 0.0,
+            durations: true,
         };
         assert_eq!([0.0999, 0.1, 0.9999, 1.0].map(|s| rates.weight(s)), [1.0, 4.0, 4.0, 1.0]);
         assert_eq!(rates.counted_from(), Some(0.1));
         let both = Rates { transactions: 0.5, ..rates };
         assert_eq!([0.05, 0.5].map(|s| both.weight(s)), [2.0, 1.0 / 0.625]);
         assert_eq!(both.counted_from(), Some(0.0));
+        assert_eq!(both.where_told().weight(0.05), 1.0, "the others are there without a text");
     }
 
     #[test]

@@ -117,6 +117,7 @@ impl Said {
             some_from: from("log_min_duration_sample"),
             statements: rate("log_statement_sample_rate"),
             transactions: rate("log_transaction_sample_rate"),
+            durations: self.is("log_duration", "on"),
         }
     }
 

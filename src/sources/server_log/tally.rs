@@ -72,6 +72,8 @@ pub struct Tally {
     messages: u64,
     bytes: u64,
     summed: u64,
+    /// Whether the log says what a session is doing.
+    tagged: bool,
     /// Whether a session was seen whose database is not told.
     pub(super) nameless: bool,
 }
@@ -136,6 +138,11 @@ impl Tally {
         }
     }
 
+    /// By which statements are counted in this log.
+    fn rates(&self) -> Option<Rates> {
+        self.rates.map(|rates| if self.tagged { rates.where_told() } else { rates })
+    }
+
     /// poolwatch's own sessions are known by their name, else by a role that is nobody else's.
     fn is_own(&self, entry: &Entry<'_>) -> bool {
         match &entry.application {
@@ -147,10 +154,11 @@ impl Tally {
     fn duration(&mut self, entry: &Entry<'_>) {
         let Some(said) = said::of(&entry.message) else { return };
         self.nameless |= entry.database.is_none();
+        self.tagged |= entry.tag.is_some();
         match self.sessions.take(entry.process, entry.tag, &said) {
             Ok(None) => {}
             Ok(Some(Run { seconds, last, timed })) => {
-                let weight = self.rates.as_ref().map_or(1.0, |rates| rates.weight(last));
+                let weight = self.rates().map_or(1.0, |rates| rates.weight(last));
                 let account = self.account(entry);
                 if timed {
                     account.durations.observe(seconds, weight);
@@ -256,7 +264,7 @@ impl Tally {
             "Statements and sessions that did not end by themselves: timeouts, cancellations, \
              deadlocks, terminations, in the server's log.",
         );
-        from.sample(&[], self.rates.as_ref().and_then(Rates::counted_from));
+        from.sample(&[], self.rates().and_then(|rates| rates.counted_from()));
         for (database, account) in &self.databases {
             durations.durations(&[("datname", database)], &account.durations.histogram());
             for (class, count) in &account.errors {

@@ -172,6 +172,7 @@ fn durations_told_apart_from_their_statements_are_counted_where_the_log_says_of_
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(run_extended(&cluster, &[0.001, 0.002]));
     eventually(|| count(&csv.metrics()) == Some(5.0));
+    assert_eq!(csv.value("db_statement_duration_counted_from_seconds", &[]), Some(0.0));
     let untold = [("reason", "no_statement")];
     eventually(|| text.value("poolwatch_log_messages_rejected_total", &untold) >= Some(8.0));
     assert_eq!(count(&text.metrics()), None);
