@@ -70,6 +70,10 @@ impl Followed {
     pub(super) fn open(&mut self) -> io::Result<&File> {
         if self.open.is_none() {
             let file = File::open(&self.path)?;
+            if id(&file.metadata()?) != self.id {
+                // Rotated since it was listed: another has the name now.
+                return Err(io::ErrorKind::NotFound.into());
+            }
             if self.head.is_empty() {
                 self.head = head(&file, self.offset)?;
             }
