@@ -5,7 +5,7 @@ import { createRoot } from 'react-dom/client';
 import { initPluginTranslations } from '@grafana/i18n';
 import { GlobalStyles, PanelChrome, ThemeContext } from '@grafana/ui';
 import { KINDS, theme } from './panels.jsx';
-import { range, seriesOf } from './prometheus.js';
+import { annotationsOf, range, seriesOf } from './prometheus.js';
 
 const WIDTH = +new URLSearchParams(location.search).get('width');
 const [ROW, GAP] = [30, 8];
@@ -24,7 +24,7 @@ class Boundary extends Component {
   }
 }
 
-function Panel({ panel, series }) {
+function Panel({ panel, series, annotations }) {
   const { x, y, w, h } = panel.gridPos;
   const column = (WIDTH - GAP) / 24;
   const place = { left: x * column + GAP, top: y * (ROW + GAP), width: w * column - GAP, height: h * (ROW + GAP) - GAP };
@@ -39,7 +39,7 @@ function Panel({ panel, series }) {
         <PanelChrome title={panel.title} description={panel.description} width={place.width} height={place.height}>
           {(width, height) => empty
             ? <div style={{ padding: 20, color: theme.colors.text.secondary }}>No data</div>
-            : <Kind panel={panel} series={series} width={width} height={height} />}
+            : <Kind panel={panel} series={series} annotations={annotations} width={width} height={height} />}
         </PanelChrome>
       </Boundary>
     </div>
@@ -68,6 +68,7 @@ async function show() {
     problems.push(`${panel.title}: ${error}`);
     return [];
   })));
+  const annotations = await annotationsOf(dashboard);
   const height = Math.max(...panels.map(({ gridPos: { y, h } }) => y + h)) * (ROW + GAP) + GAP;
   document.body.style.background = theme.colors.background.canvas;
   createRoot(document.getElementById('root')).render(
@@ -76,7 +77,7 @@ async function show() {
       <div style={{ width: WIDTH, fontFamily: theme.typography.fontFamily, color: theme.colors.text.primary }}>
         <Heading dashboard={dashboard} />
         <div style={{ position: 'relative', height }}>
-          {panels.map((panel, i) => <Panel key={panel.id} panel={panel} series={found[i]} />)}
+          {panels.map((panel, i) => <Panel key={panel.id} panel={panel} series={found[i]} annotations={annotations} />)}
         </div>
       </div>
     </ThemeContext.Provider>,

@@ -1,6 +1,6 @@
 // The kinds of panels: Grafana's own lines, figures and frames; its heatmap and table are not to be had, and are redrawn.
 import { useEffect, useRef } from 'react';
-import { createTheme, dateTime, FieldType, formattedValueToString, getDisplayProcessor, getValueFormat, reduceField, toDataFrame } from '@grafana/data';
+import { colorManipulator, createTheme, dateTime, FieldType, formattedValueToString, getDisplayProcessor, getDisplayValueAlignmentFactors, getValueFormat, reduceField, toDataFrame } from '@grafana/data';
 import { BigValue, TimeSeries } from '@grafana/ui';
 import { range } from './prometheus.js';
 
@@ -48,12 +48,41 @@ function frame(panel, { name, labels, times, values }, seriesIndex) {
   return made;
 }
 
-function Lines({ panel, series, width, height }) {
+/** Annotations as Grafana's own plugin for them draws: a dashed line where each begins and ends, and a tint between. */
+function annotate(plot, annotations) {
+  const { ctx: pen, bbox } = plot;
+  pen.save();
+  pen.beginPath();
+  pen.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+  pen.clip();
+  for (const { from, to, color } of annotations) {
+    const [left, right] = [from, to].map((at) => plot.valToPos(at * 1000, 'x', true));
+    pen.strokeStyle = theme.visualization.getColorByName(color);
+    pen.lineWidth = 2;
+    pen.setLineDash([5, 5]);
+    for (const x of new Set([left, right])) {
+      pen.beginPath();
+      pen.moveTo(x, bbox.top);
+      pen.lineTo(x, bbox.top + bbox.height);
+      pen.stroke();
+    }
+    pen.fillStyle = colorManipulator.alpha(pen.strokeStyle, 0.1);
+    pen.fillRect(left, bbox.top, right - left, bbox.height);
+  }
+  pen.restore();
+}
+
+function Lines({ panel, series, annotations, width, height }) {
   const [from, to] = [range.from, range.to].map((seconds) => dateTime(seconds * 1000));
   const frames = series.map((one, i) => frame(panel, one, i));
   return (
     <TimeSeries frames={frames} width={width} height={height} timeRange={{ from, to, raw: { from, to } }} timeZone="utc"
-      legend={panel.options.legend} options={{}}>{() => null}</TimeSeries>
+      legend={panel.options.legend} options={{}}>
+      {(builder) => {
+        builder.addHook('draw', (plot) => annotate(plot, annotations));
+        return null;
+      }}
+    </TimeSeries>
   );
 }
 
@@ -65,13 +94,18 @@ function Figure({ panel, series, width, height }) {
     const { fields: [x, y] } = frame(panel, one, i);
     const value = y.display(reduceField({ field: y, reducers: [calculation] })[calculation]);
     if (panel.options.textMode === 'value_and_name') value.title = one.name;
-    const sparkline = graphMode === 'area' && one.values.length > 1 ? { x, y } : undefined;
-    return (
-      <BigValue key={i} theme={theme} width={Math.floor(width / shown.length) - 4} height={height} value={value}
-        colorMode={colorMode} graphMode={graphMode} sparkline={sparkline} textMode={panel.options.textMode} justifyMode="auto" />
-    );
+    return { value, sparkline: graphMode === 'area' && one.values.length > 1 ? { x, y } : undefined };
   });
-  return <div style={{ display: 'flex', gap: 4 }}>{figures}</div>;
+  // All figures as large as the longest may be; words differ in more than their length.
+  const factors = panel.fieldConfig.defaults.mappings ? undefined : getDisplayValueAlignmentFactors(figures.map(({ value }) => ({ display: value })));
+  return (
+    <div style={{ display: 'flex', gap: 4 }}>
+      {figures.map(({ value, sparkline }, i) => (
+        <BigValue key={i} theme={theme} width={Math.floor(width / shown.length) - 4} height={height} value={value} alignmentFactors={factors}
+          colorMode={colorMode} graphMode={graphMode} sparkline={sparkline} textMode={panel.options.textMode} justifyMode="auto" />
+      ))}
+    </div>
+  );
 }
 
 /** How many of each bucket: what Prometheus counts as up to its bound, without what is up to the bound below. */

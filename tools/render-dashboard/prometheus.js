@@ -52,6 +52,30 @@ export async function seriesOf(panel) {
   return found;
 }
 
+/** What the annotations mark, in Unix time: an instant, or from the first to the last of points that follow one another. */
+export async function annotationsOf(dashboard) {
+  const found = [];
+  for (const { expr, enable, iconColor, useValueForTime } of dashboard.annotations.list) {
+    if (!enable) continue;
+    const { result } = await ask('query_range', { query: filledIn(expr), start: range.from, end: range.to, step: STEP });
+    for (const { values } of result) {
+      const marked = useValueForTime ? [...new Set(values.map(([, value]) => +value / 1000))].map((at) => [at, at]) : spans(values);
+      found.push(...marked.map(([from, to]) => ({ from, to, color: iconColor })));
+    }
+  }
+  return found.filter(({ from }) => from >= range.from && from <= range.to);
+}
+
+function spans(values) {
+  const found = [];
+  for (const [at] of values) {
+    const last = found.at(-1);
+    if (last && at - last[1] <= STEP * 1.5) last[1] = at;
+    else found.push([at, at]);
+  }
+  return found;
+}
+
 function every(step) {
   return Array.from({ length: Math.floor(SECONDS / step) + 1 }, (_, i) => range.from + i * step);
 }
