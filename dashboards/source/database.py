@@ -1,6 +1,6 @@
 """Database: does the server behind the pools keep up?"""
 
-from .panel import dashboard, firing, lines, stat, table
+from .panel import dashboard, firing, highest, lines, stat, table
 
 USABLE = """(pg_settings_max_connections{@} - pg_settings_superuser_reserved_connections{@}
     - (pg_settings_reserved_connections{@} or 0 * pg_settings_max_connections{@}))"""
@@ -40,7 +40,8 @@ CONNECTIONS = [
     lines("Connections used", "The share of the connections an ordinary role may open: max_connections without the "
           "reserved ones.", (USED, "{{instance}} {{server}}"), "percentunit",
           ["DatabaseConnectionsHigh", "DatabaseConnectionsExhausted"], width=16, height=9, max=1),
-    firing("Database.*|Cache.*|Deadlocks|Idle.*|Long.*|Lock.*|Replication.*|Wal.*|Transaction.*|Dead.*|Checkpoints.*"),
+    firing("Database.*|Cache.*|Deadlocks|Idle.*|Long.*|Lock.*|Replication.*|Wal.*|Transaction.*|Dead.*|Checkpoints.*"
+           "|Index.*|Table.*"),
     lines("Sessions by state", "What the sessions do. Idle in transaction holds locks and helps nobody.",
           ("sum by (state) (pg_stat_activity_count{@database}) > 0", "{{state}}"), "short", stack=True, decimals=0,
           colors={"active": "green", "idle": "blue", "idle in transaction": "orange", "idle in transaction (aborted)": "red"}),
@@ -104,7 +105,9 @@ VACUUM = [
           ["TransactionIdsHalfUsed", "TransactionIdsRunningOut"], max=1),
     lines("Rows read without an index", "Rows a second read by sequential scans, in the five tables where it is most. "
           "poolwatch indexes says which index is missing.",
-          ("topk(5, rate(pg_stat_user_tables_seq_tup_read{@database}[$__rate_interval]))", "{{datname}}.{{relname}}"), "ops"),
+          (highest(5, "rate(pg_stat_user_tables_seq_tup_read{@database}[$__rate_interval])",
+                   "increase(pg_stat_user_tables_seq_tup_read{@database}[$__range])", "instance, datname, schemaname, relname"),
+           "{{datname}}.{{relname}}"), "ops"),
 ]
 
 SPACE = [

@@ -5,6 +5,8 @@ database: `db_pool_pending{@pool}`. A panel names the alerts which watch the sam
 lines and colours, and their runbooks its links.
 """
 
+import json
+
 from . import alerts as rules
 
 ALERTS = rules.read()
@@ -23,6 +25,11 @@ def expand(expr):
     for scope, selector in SCOPES.items():
         expr = expr.replace("{" + scope + "}", "{" + selector + "}").replace("{" + scope + ",", "{" + selector + ",")
     return " ".join(expr.split())
+
+
+def highest(count, figure, over_all, by):
+    """The series whose figure over the whole time shown is highest: those of each moment would together be many."""
+    return f"{figure} and on ({by}) topk({count}, {over_all.replace('[$__range]', '[$__range] @ end()')})"
 
 
 def quantiles(metric, by, scope=None):
@@ -222,18 +229,27 @@ def table(title, description, expr, unit, columns, width=8, height=8, value=None
     }
 
 
-def firing(names, width=8, height=9):
-    """The alerts that fire, the worst first, or one row that says none does."""
+def worst_first(metric, selector, label, none, *joined):
+    """The series of a metric with a severity, or one whose label says that there is none. `joined` labels become one: of."""
     ranks = " or ".join(
-        f'{rank} * ALERTS{{@, alertstate="firing", severity="{severity}", alertname=~"{names}"}}'
+        f'{rank} * {metric}{{{selector}, severity="{severity}"}}'
         for rank, severity in ((3, "critical"), (2, "warning"), (1, "info"))
     )
-    expr = f'sort_desc({ranks} or on () label_replace(vector(0), "alertname", "✓ none", "", ""))'
+    expr = f'{ranks} or on () label_replace(vector(0), "{label}", "{none}", "", "")'
+    if joined:
+        expr = f'label_join({expr}, "of", " ", {", ".join(json.dumps(name) for name in joined)})'
+    return f"sort_desc({expr})"
+
+
+def firing(names, width=8, height=9):
+    """The alerts that fire, the worst first, or one row that says none does."""
+    # One column for what each is of: an alert has one of them at most.
+    expr = worst_first("ALERTS", f'@, alertstate="firing", alertname=~"{names}"', "alertname", "✓ none", "pool", "datname", "subject")
     return table(
         "Which alerts are firing?",
         "Alerts as Prometheus holds them; the runbook of each is docs/runbooks.md under its name.",
         expr, "short",
-        {"severity": "severity", "alertname": "alert", "pool": "pool", "datname": "database", "instance": "instance"},
+        {"severity": "severity", "alertname": "alert", "of": "of", "instance": "instance"},
         width, height, words={"severity": SEVERITIES},
     )
 
@@ -254,15 +270,25 @@ VARIABLES = {
 }
 
 
-def annotation(name, expr, color, text, **more):
+def annotation(name, expr, color, text, enable=True, **more):
     return {
-        "name": name, "datasource": SOURCE, "enable": True, "hide": False, "iconColor": color,
+        "name": name, "datasource": SOURCE, "enable": enable, "hide": False, "iconColor": color,
         "expr": expand(expr), "step": "60s", "titleFormat": name, "textFormat": text, **more,
     }
 
 
+def begun(severity):
+    """When the condition of each alert that fires began, in milliseconds."""
+    return (f'1000 * ALERTS_FOR_STATE{{@, severity{severity}}} '
+            f'and ignoring (alertstate) ALERTS{{@, alertstate="firing", severity{severity}}}')
+
+
+# A line where each begins, rather than a tint as long as it lasts: tints lie upon one another and hide what is beneath.
 ANNOTATIONS = [
-    annotation("Alert", 'ALERTS{@, alertstate="firing"}', "red", "{{alertname}} ({{severity}}) {{pool}}{{datname}}"),
+    annotation("Critical alert", begun('="critical"'), "red", "{{alertname}} {{pool}}{{datname}}", useValueForTime=True),
+    # To be switched on at the top: they are many.
+    annotation("Other alert", begun('!="critical"'), "orange", "{{alertname}} ({{severity}}) {{pool}}{{datname}}{{subject}}",
+               enable=False, useValueForTime=True),
     annotation("poolwatch started", "process_start_time_seconds{@} * 1000", "blue", "{{instance}}", useValueForTime=True),
     annotation("PostgreSQL started", "pg_postmaster_start_time_seconds{@} * 1000", "purple", "{{instance}} {{server}}",
                useValueForTime=True),

@@ -1,6 +1,6 @@
 """Pools: is one about to run out, and why?"""
 
-from .panel import SEVERITIES, dashboard, firing, heatmap, lines, quantiles, stat, table
+from .panel import SEVERITIES, dashboard, firing, heatmap, lines, quantiles, stat, table, worst_first
 
 NOW = [
     stat("Status", "The status of each pool, judged on its busiest worker: healthy below 75 %, critical above 90 %.",
@@ -38,9 +38,9 @@ RUN_OUT = [
 ]
 
 ADVICE = [
-    table("What poolwatch advises", "What is wrong by rule and subject. /health/detailed says what to do about each.",
-          '''poolwatch_advice{@} == 1 or on () label_replace(vector(0), "rule", "✓ nothing", "", "")''', "short",
-          {"severity": "severity", "rule": "rule", "subject": "subject", "instance": "instance"}, width=24, height=5,
+    table("What poolwatch advises", "What is wrong, the worst first. /health/detailed says what to do about each.",
+          worst_first("poolwatch_advice", "@", "rule", "✓ nothing"), "short",
+          {"severity": "severity", "rule": "rule", "subject": "subject", "instance": "instance"}, width=24, height=7,
           words={"severity": SEVERITIES}),
 ]
 

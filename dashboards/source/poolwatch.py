@@ -1,6 +1,6 @@
 """poolwatch itself: does it see everything, and what does it cost?"""
 
-from .panel import dashboard, firing, lines, stat, table
+from .panel import dashboard, firing, highest, lines, stat, table
 
 NOW = [
     stat("poolwatch", "Whether Prometheus reaches every poolwatch chosen above.", "min(up{@})", "short", ["PoolwatchDown"],
@@ -29,8 +29,10 @@ SEES = [
     lines("Last read", "How long ago the three sources were read whose reading is the oldest. Sizes are read every 5 minutes.",
           ("topk(3, max by (source) (time() - poolwatch_source_last_success_timestamp_seconds{@}))", "{{source}}"), "s",
           ["PoolwatchSourceStale"]),
-    lines("A reading takes", "How long the last reading took, of the three sources that take longest.",
-          ("topk(3, max by (source) (poolwatch_source_read_duration_seconds{@}))", "{{source}}"), "s"),
+    lines("A reading takes", "How long the last reading took, of the three sources that took longest.",
+          (highest(3, "max by (source) (poolwatch_source_read_duration_seconds{@})",
+                   "max by (source) (max_over_time(poolwatch_source_read_duration_seconds{@}[$__range]))", "source"), "{{source}}"),
+          "s"),
 ]
 
 LEFT_OUT = [

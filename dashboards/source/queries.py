@@ -1,6 +1,6 @@
 """Queries: are they slow, is it the server, and which are they?"""
 
-from .panel import QUANTILES, dashboard, firing, heatmap, lines, quantiles, stat, table
+from .panel import QUANTILES, dashboard, firing, heatmap, highest, lines, quantiles, stat, table
 
 QUERY = "sum by (le) (rate(db_query_duration_seconds_bucket{@pool}[$__rate_interval]))"
 
@@ -22,7 +22,7 @@ SLOW = [
     lines("Query time of each pool", "How long queries take for the application: the server's time and the way there and back.",
           quantiles("db_query_duration_seconds", "pool"), "s",
           ["QueryLatencyAboveTarget", "QueryLatencyHigh", "SlowQueries"], width=16, height=9),
-    firing("Query.*|Slow.*|Statement.*|Commit.*|Probe.*|NPlusOne.*|Unpaginated.*|Acquire.*|HoldTime.*"),
+    firing("Query.*|Slow.*|Statement.*|Commit.*|Probe.*|NPlusOne.*|Unpaginated.*|Acquire.*|HoldTime.*|Index.*|Table.*"),
     heatmap("Query time, all of them", "How many queries took how long. Two bands are two kinds of query; a band that "
             "rises is the server slowing down.", "db_query_duration_seconds"),
     lines("Queries of each pool", "Queries a second.",
@@ -73,7 +73,9 @@ WHICH = [
     statements("Statements called most", "Calls a second. Many calls of a fast statement are often N+1.", CALLS, "ops",
                "calls a second", 12),
     lines("Time on the costliest statements", "Seconds a second the server spends on the five costliest statements: what "
-          "changed when it became slow?", (f"topk(5, {TIME})", "{{datname}} {{queryid}}"), "s", width=24),
+          "changed when it became slow?",
+          (highest(5, TIME, TIME.replace("rate(", "increase(").replace("$__rate_interval", "$__range"), "datname, user, queryid"),
+           "{{datname}} {{queryid}}"), "s", width=24),
 ]
 
 APPLICATION = [
