@@ -24,7 +24,7 @@ check:
 
 dashboards:
 	tools/install
-	cargo build
+	cargo build --release
 	dashboards/live
 
 install:
