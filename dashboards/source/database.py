@@ -50,7 +50,8 @@ CONNECTIONS = [
            "{{application_name}}"), "short", stack=True, decimals=0),
     lines("What sessions wait for", "Active sessions by what they wait for; nothing means they are on a CPU.",
           ('''label_replace(sum by (wait_event_type, wait_event) (pg_stat_activity_count{@database, state="active"} > 0),
-              "wait_event", "nothing", "wait_event_type", "")''',
+              "wait_event", "nothing", "wait_event_type", "")
+              or on () label_replace(vector(0), "wait_event", "no session is active", "", "")''',
            "{{wait_event_type}} {{wait_event}}"), "short", stack=True, decimals=0),
 ]
 
