@@ -32,21 +32,30 @@ SLOW = [
 WHERE = [
     lines("On the server, estimated", "Statement time inside the server, estimated from pg_stat_statements. Where this "
           "is flat and the client's is not, look at the network and the pool.",
-          quantiles("db_statement_duration_estimated_seconds", "datname", "@database"), "s", ["StatementLatencyHigh"]),
+          quantiles("db_statement_duration_estimated_seconds", "datname", "@database"), "s", ["StatementLatencyHigh"], width=12),
+    lines("On the server, exactly", "Statement time inside the server, parsing and planning included, from its log (logs in "
+          "the settings). With log_min_duration_statement above 0 it is of the slower ones alone.",
+          quantiles("db_statement_duration_seconds", "datname", "@database"), "s", ["StatementLatencyHigh"], width=12),
     lines("Commit", "How long COMMIT takes: the disk, and replicas when they are waited for.",
-          quantiles("db_commit_duration_seconds", "pool"), "s", ["CommitLatencyHigh"]),
+          quantiles("db_commit_duration_seconds", "pool"), "s", ["CommitLatencyHigh"], width=12),
     lines("SELECT 1", "poolwatch's own probe: the way to the server and nothing else.",
           [(f"histogram_quantile({q}, sum by (le, instance) (rate(db_probe_duration_seconds_bucket{{@}}[$__rate_interval])))",
-            f"{{{{instance}}}} {p}") for q, p in QUANTILES], "s", ["ProbeLatencyHigh"]),
+            f"{{{{instance}}}} {p}") for q, p in QUANTILES], "s", ["ProbeLatencyHigh"], width=12),
 ]
 
 LOGGED = [
     lines("Logged as slow", "Statements over a second a minute, counted in the server's log.",
           ('''60 * sum by (datname) (rate(db_statement_duration_seconds_count{@database}[$__rate_interval])
                - ignoring (le) rate(db_statement_duration_seconds_bucket{@database, le=~"1|1[.]0"}[$__rate_interval]))''',
-           "{{datname}}"), "short", ["SlowStatementsLogged"], width=12),
-    lines("Logged statement time", "Exact times from the server's log; it holds only statements above log_min_duration_statement.",
-          quantiles("db_statement_duration_seconds", "datname", "@database"), "s", width=12),
+           "{{datname}}"), "short", ["SlowStatementsLogged"]),
+    lines("Errors", "Errors a minute by class, the first two characters of the SQLSTATE: 23 a constraint, 40 a deadlock or "
+          "serialization failure, 53 a lack of resources, 57 a cancellation.",
+          ('60 * sum by (datname, class) (rate(db_statement_errors_total{@database}[$__rate_interval]))', "{{datname}} {{class}}"),
+          "short"),
+    lines("Cancelled, turned away", "Statements and sessions a minute that did not end by themselves, and connections that "
+          "the server refused.",
+          [("60 * sum by (reason) (rate(db_statement_cancellations_total{@database}[$__rate_interval])) > 0", "{{reason}}"),
+           ("60 * sum by (reason) (rate(pg_connections_refused_total{@}[$__rate_interval])) > 0", "refused: {{reason}}")], "short"),
 ]
 
 TIME = 'sum by (datname, user, queryid) (rate(pg_stat_statements_seconds_total{@database, user!="poolwatch"}[$__rate_interval]))'

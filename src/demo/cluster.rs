@@ -179,7 +179,7 @@ impl Cluster {
 
     /// Starts the server, and returns when it answers.
     pub fn start(&mut self) -> Result<(), Error> {
-        let log = self.log_file()?;
+        let log = self.open_log()?;
         let stderr = log.try_clone().map_err(said_of("server.log"))?;
         let mut postgres = self.program("postgres");
         // Ctrl-C reaches a whole process group: the server is to outlive what uses it.
@@ -212,7 +212,12 @@ impl Cluster {
 
     /// What the server has logged.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.join("server.log")).unwrap_or_default()
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Where the server logs.
+    pub fn log_file(&self) -> PathBuf {
+        self.folder.join("server.log")
     }
 
     fn initialize(&self) -> Result<(), Error> {
@@ -245,9 +250,9 @@ impl Cluster {
         command
     }
 
-    fn log_file(&self) -> Result<File, Error> {
-        let path = self.folder.join("server.log");
-        OpenOptions::new().create(true).append(true).open(path).map_err(said_of("server.log"))
+    fn open_log(&self) -> Result<File, Error> {
+        let log = OpenOptions::new().create(true).append(true).open(self.log_file());
+        log.map_err(said_of("server.log"))
     }
 
     fn wait_until_ready(&mut self) -> Result<(), Error> {

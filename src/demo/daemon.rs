@@ -17,6 +17,8 @@ use super::{Error, Process};
 pub(super) struct Settings<'a> {
     /// The database, as the role that may only look.
     pub(super) database: &'a str,
+    /// The server's log.
+    pub(super) log: &'a Path,
     /// The application's health endpoint.
     pub(super) health: &'a str,
     /// Where its workers report.
@@ -43,6 +45,7 @@ impl Settings<'_> {
         });
         let settings = json!({
             "databases": {"primary": {"url": self.database}},
+            "logs": {"path": self.log},
             "workers": {"socket": self.socket},
             "pools": {
                 "web": {"workers": {}},

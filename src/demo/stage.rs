@@ -27,6 +27,10 @@ const ROLES: &str = "CREATE ROLE redditbot LOGIN;
 
 const DATABASE: &str = "redditbot";
 
+/// Every statement's duration is in the server's log, and of what.
+const LOGGED: [(&str, &str); 2] =
+    [("log_min_duration_statement", "0"), ("log_line_prefix", "%m [%p] %q%u@%d %e ")];
+
 /// How often the built-in application's pool is told of.
 const PULSE: Duration = Duration::from_secs(5);
 
@@ -82,7 +86,11 @@ async fn show_application(folder: &Path, options: &Options) -> Result<Infallible
 }
 
 fn database() -> Result<Cluster, Error> {
-    let cluster = Cluster::builder().setting("max_connections", "120").start()?;
+    let mut builder = Cluster::builder().setting("max_connections", "120");
+    for (name, value) in LOGGED {
+        builder = builder.setting(name, value);
+    }
+    let cluster = builder.start()?;
     cluster.sql(ROLES)?;
     // Not every server brings it, and the demo goes on without.
     let _ = cluster.sql_in(DATABASE, "CREATE EXTENSION IF NOT EXISTS pg_stat_statements");
@@ -105,7 +113,8 @@ async fn watch(
 ) -> Result<Daemon, Error> {
     let database = cluster.url_as("poolwatch", DATABASE);
     let socket = socket(cluster);
-    let settings = Settings { database: &database, health, socket: &socket, workers };
+    let log = cluster.log_file();
+    let settings = Settings { database: &database, log: &log, health, socket: &socket, workers };
     let usual = || free((Ipv4Addr::LOCALHOST, 8001).into()).to_string();
     let listen = options.listen.clone().unwrap_or_else(usual);
     Daemon::start(&settings, cluster.folder(), &listen).await
