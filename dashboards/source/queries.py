@@ -33,8 +33,8 @@ WHERE = [
     lines("On the server, estimated", "Statement time inside the server, estimated from pg_stat_statements. Where this "
           "is flat and the client's is not, look at the network and the pool.",
           quantiles("db_statement_duration_estimated_seconds", "datname", "@database"), "s", ["StatementLatencyHigh"], width=12),
-    lines("On the server, exactly", "Statement time inside the server, parsing and planning included, from its log (logs in "
-          "the settings). With log_min_duration_statement above 0 it is of the slower ones alone.",
+    lines("On the server, from its log", "Statement time inside the server, parsing and planning included, exact for what is "
+          "logged (logs in the settings). With log_min_duration_statement alone it is of the slower ones only.",
           quantiles("db_statement_duration_seconds", "datname", "@database"), "s", ["StatementLatencyHigh"], width=12),
     lines("Commit", "How long COMMIT takes: the disk, and replicas when they are waited for.",
           quantiles("db_commit_duration_seconds", "pool"), "s", ["CommitLatencyHigh"], width=12),

@@ -27,9 +27,14 @@ const ROLES: &str = "CREATE ROLE redditbot LOGIN;
 
 const DATABASE: &str = "redditbot";
 
-/// Every statement's duration is in the server's log, and of what.
-const LOGGED: [(&str, &str); 2] =
-    [("log_min_duration_statement", "0"), ("log_line_prefix", "%m [%p] %q%u@%d %e ")];
+/// The duration of every slow statement is in the server's log, and of one in five of the others:
+/// a demo may be left to itself for a day.
+const LOGGED: [(&str, &str); 4] = [
+    ("log_min_duration_statement", "100ms"),
+    ("log_min_duration_sample", "0"),
+    ("log_statement_sample_rate", "0.2"),
+    ("log_line_prefix", "%m [%p] %q%u@%d %e "),
+];
 
 /// How often the built-in application's pool is told of.
 const PULSE: Duration = Duration::from_secs(5);
