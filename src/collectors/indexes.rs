@@ -1,10 +1,11 @@
-//! Indexes: how they are used, and which are invalid or never used.
+//! Indexes: how they are used, and which are invalid or never used. There are more of them than
+//! tables, and whether one is of use shows in days.
 
 use super::{Bound, Collector, Pace, Query, Scope, Table, counter, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_user_indexes",
-    pace: Pace::Tables,
+    pace: Pace::Sizes,
     scope: Scope::Database,
     enabled: true,
     part_of: None,

@@ -18,7 +18,7 @@ pub(super) const COLLECTOR: Collector = Collector {
             queries: &[
                 Query {
                     since: 111,
-                    sql: "SELECT userid || '/' || dbid || '/' || coalesce(queryid, 0) AS key,
+                    sql: "SELECT (userid || '/' || dbid || '/' || coalesce(queryid, 0)) COLLATE \"C\" AS key,
               pg_get_userbyid(userid) AS user, datname, coalesce(queryid, 0) AS queryid,
               -least(row_number() OVER (ORDER BY sum(total_exec_time) DESC),
                      row_number() OVER (ORDER BY sum(calls::float8) DESC),
@@ -42,7 +42,7 @@ pub(super) const COLLECTOR: Collector = Collector {
                 },
                 Query {
                     since: 108,
-                    sql: "SELECT userid || '/' || dbid || '/' || coalesce(queryid, 0) AS key,
+                    sql: "SELECT (userid || '/' || dbid || '/' || coalesce(queryid, 0)) COLLATE \"C\" AS key,
               pg_get_userbyid(userid) AS user, datname, coalesce(queryid, 0) AS queryid,
               -least(row_number() OVER (ORDER BY sum(total_exec_time) DESC),
                      row_number() OVER (ORDER BY sum(calls::float8) DESC),
@@ -66,7 +66,7 @@ pub(super) const COLLECTOR: Collector = Collector {
                 },
                 Query {
                     since: 104,
-                    sql: "SELECT userid || '/' || dbid || '/' || coalesce(queryid, 0) AS key,
+                    sql: "SELECT (userid || '/' || dbid || '/' || coalesce(queryid, 0)) COLLATE \"C\" AS key,
                    pg_get_userbyid(userid) AS user, datname, coalesce(queryid, 0) AS queryid,
                    -least(row_number() OVER (ORDER BY sum(total_time) DESC),
                           row_number() OVER (ORDER BY sum(calls::float8) DESC),

@@ -78,7 +78,7 @@ impl IndexReader {
 
     async fn look(&mut self) -> Result<Indexes, Error> {
         let mut connection = self.database.acquire().await?;
-        let changes = connection.fetch_one(CHANGES).await?.try_get(0)?;
+        let changes = connection.fetch_one(sqlx::query(CHANGES)).await?.try_get(0)?;
         let known = self.known.take().filter(|known| known.still_holds(changes));
         let known = match known {
             Some(known) => known,

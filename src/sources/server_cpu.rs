@@ -57,7 +57,7 @@ impl ServerCpu {
         let mut connection = self.database.acquire().await?;
         let sql = "SELECT pid, extract(epoch FROM backend_start)::float8
                      FROM pg_stat_activity WHERE pid = pg_backend_pid()";
-        let row = connection.fetch_one(sql).await.map_err(Error::from)?;
+        let row = connection.fetch_one(sqlx::query(sql)).await.map_err(Error::from)?;
         let session = row.try_get::<i32, _>(0).map_err(Error::from)?;
         let since = row.try_get(1).map_err(Error::from)?;
         Ok((u32::try_from(session).unwrap_or(0), since))

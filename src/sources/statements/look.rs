@@ -67,7 +67,9 @@ impl Extension {
         let sql = "SELECT extversion, quote_ident(nspname) FROM pg_extension
                      JOIN pg_namespace ON pg_namespace.oid = extnamespace
                     WHERE extname = 'pg_stat_statements'";
-        let Some(row) = connection.fetch_optional(sql).await? else { return Ok(None) };
+        // Prepared, so that it is planned once.
+        let row = connection.fetch_optional(sqlx::query(sql)).await?;
+        let Some(row) = row else { return Ok(None) };
         Ok(Some(Self { version: version(row.try_get(0)?), schema: row.try_get(1)? }))
     }
 
