@@ -5,7 +5,7 @@ use super::{Bound, Collector, Pace, Query, Scope, Table, counter, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_user_indexes",
-    pace: Pace::Sizes,
+    pace: Pace::Slow,
     scope: Scope::Database,
     enabled: true,
     part_of: None,
@@ -85,7 +85,7 @@ macro_rules! named {
 
 pub(super) const HEALTH: Collector = Collector {
     name: "index_health",
-    pace: Pace::Sizes,
+    pace: Pace::Slow,
     scope: Scope::Database,
     enabled: true,
     part_of: None,

@@ -128,7 +128,9 @@ pub enum Pace {
     Statements,
     /// `sampling.tables`.
     Tables,
-    /// `sampling.sizes`.
+    /// `sampling.sizes`, for what changes slowly.
+    Slow,
+    /// `sampling.sizes`, and never more often than it may be: what walks the disk.
     Sizes,
 }
 

@@ -4,7 +4,7 @@ use super::{Bound, Collector, Pace, Query, Scope, Table, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "sequences",
-    pace: Pace::Sizes,
+    pace: Pace::Slow,
     scope: Scope::Database,
     enabled: true,
     part_of: None,

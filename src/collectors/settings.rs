@@ -6,7 +6,7 @@ use super::{Collector, Pace, Query, Scope, Table, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "settings",
-    pace: Pace::Sizes,
+    pace: Pace::Slow,
     scope: Scope::Server,
     enabled: true,
     part_of: None,

@@ -60,7 +60,7 @@ pub(super) const COLLECTOR: Collector = Collector {
 
 pub(super) const TABLES: Collector = Collector {
     name: "table_age",
-    pace: Pace::Sizes,
+    pace: Pace::Slow,
     scope: Scope::Database,
     enabled: true,
     part_of: None,

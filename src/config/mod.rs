@@ -110,7 +110,7 @@ impl Sampling {
             Pace::Server => self.server,
             Pace::Statements => self.statements,
             Pace::Tables => self.tables,
-            Pace::Sizes => self.sizes,
+            Pace::Slow | Pace::Sizes => self.sizes,
         }
     }
 }
@@ -365,6 +365,14 @@ mod tests {
         let health = "app_health: {url: 'http://localhost/', preset: go}";
         let text = complaint(&format!("pools: {{api: {{{health}}}}}\n"));
         assert!(text.contains("known are: sqlalchemy, go_sql"), "{text}");
+    }
+
+    #[test]
+    fn what_walks_the_disk_is_not_read_more_often_and_the_rest_is() {
+        let text = complaint("collectors: {database_size: {interval: 1m}}\n");
+        assert!(text.contains("collectors.database_size.interval is 1m"), "{text}");
+        let config = load("collectors: {settings: {interval: 15s}}\n", &[]).unwrap();
+        assert_eq!(config.collectors["settings"].interval, Some(Duration::from_secs(15)));
     }
 
     #[test]

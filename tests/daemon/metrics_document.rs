@@ -74,7 +74,7 @@ fn of_collector(text: &mut String, collector: &Collector) {
         Pace::Server => "server",
         Pace::Statements => "statements",
         Pace::Tables => "tables",
-        Pace::Sizes => "sizes",
+        Pace::Slow | Pace::Sizes => "sizes",
     };
     write!(text, "\n### {}\n\n`sampling.{pace}`", collector.name).unwrap();
     text.push_str(if collector.enabled { "" } else { "; off by default" });
