@@ -182,13 +182,15 @@ impl Daemon {
         let plan = Plan::after(config, &self.known)?;
         let known = databases_by_identity(config, &plan);
         let databases = plan.databases.clone();
-        let before = self.running.clone();
+        let named = plan.entries.iter().map(|entry| (entry.name.clone(), entry.interval));
+        let mut keep: HashMap<_, _> = named.collect();
         let opened = self.open(plan)?;
         self.known = known;
-        let is_new = |name: &String| opened.iter().any(|watch| watch.name == *name);
-        let kept = before.keys().filter(|name| self.running.contains_key(*name) && !is_new(name));
+        for watch in &opened {
+            keep.remove(&watch.name);
+        }
         Ok(Change {
-            keep: kept.cloned().collect(),
+            keep,
             add: opened,
             databases,
             thresholds: config.thresholds.clone(),

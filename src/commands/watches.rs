@@ -38,7 +38,7 @@ pub(super) struct Entry {
     group: String,
     label: Option<(&'static str, String)>,
     database: Option<String>,
-    interval: Duration,
+    pub(super) interval: Duration,
     kind: Kind,
 }
 

@@ -7,7 +7,7 @@
 mod history;
 mod publish;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -64,8 +64,8 @@ pub enum Order {
 
 /// What a reload changes. What it keeps goes on without a gap.
 pub struct Change {
-    /// Sources that stay as they are, by name.
-    pub keep: HashSet<String>,
+    /// Sources that stay, by name, and how often they are read from now on.
+    pub keep: HashMap<String, Duration>,
     /// Sources that are new or have other settings.
     pub add: Vec<Watch>,
     /// All databases from now on.
@@ -187,8 +187,11 @@ impl Sampler {
                 self.advisor.change(change.advice);
                 let (kept, gone) = std::mem::take(&mut self.watched)
                     .into_iter()
-                    .partition(|watched| change.keep.contains(&watched.name));
+                    .partition(|watched| change.keep.contains_key(&watched.name));
                 self.watched = kept;
+                for watched in &mut self.watched {
+                    watched.interval = change.keep[&watched.name];
+                }
                 self.forget(gone);
                 self.watch(change.add, change.databases);
             }

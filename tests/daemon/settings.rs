@@ -82,7 +82,8 @@ fn a_reload_moves_the_workers_socket_and_keeps_what_was_said() {
     let folder = tempfile::tempdir().unwrap();
     let settings = |socket: &str, most: u32| {
         let socket = folder.path().join(socket);
-        format!("workers: {{socket: '{}', max_workers: {most}}}\n", socket.display())
+        let timers = format!("sampling: {{pools: {most}s}}\n");
+        format!("{timers}workers: {{socket: '{}', max_workers: {most}}}\n", socket.display())
     };
     let mut daemon = Daemon::with_settings(&settings("old.sock", 2)).own_socket().start();
     let report = |socket: &str, instance: &str, seq: u32| {
