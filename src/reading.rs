@@ -297,6 +297,8 @@ pub struct Sessions {
 pub struct Indexes {
     /// The database as the settings name it.
     pub server: String,
+    /// The how many-eth reading of it this is: two alike are told apart by it.
+    pub number: u64,
     /// Expected and not there.
     pub missing: Vec<Index>,
     /// Left by a build that failed.

@@ -19,6 +19,8 @@ pub(super) struct History {
     pools: HashMap<String, Past<PoolStep>>,
     servers: HashMap<String, Past<ServerStep>>,
     tables: HashMap<(String, String), Past<TableStep>>,
+    /// The last reading of a server's tables, by its number.
+    readings: HashMap<String, u64>,
 }
 
 /// Steps in the order of time, each with when it began.
@@ -41,7 +43,7 @@ pub(super) struct PoolStep {
 }
 
 /// How often a table was read from its beginning, and how many rows so, when it was looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct TableStep {
     pub(super) scans: u64,
     pub(super) rows_scanned: u64,
@@ -72,20 +74,23 @@ impl History {
         let names: HashSet<_> = known.databases.iter().map(|known| known.name.as_str()).collect();
         self.servers.retain(|name, _| names.contains(name.as_str()));
         self.tables.retain(|(name, _), _| names.contains(name.as_str()));
+        self.readings.retain(|name, _| names.contains(name.as_str()));
         for indexes in &known.indexes {
             self.remember_tables(indexes, now);
         }
     }
 
-    /// Tables are read seldom: a reading that is the same as the last is the last.
+    /// Tables are read seldom, and each reading is remembered once: one in which nothing has
+    /// changed says that a table is scanned no more.
     fn remember_tables(&mut self, indexes: &Indexes, now: Instant) {
+        let known = self.readings.insert(indexes.server.clone(), indexes.number);
+        if known == Some(indexes.number) {
+            return;
+        }
         for table in &indexes.tables {
             let key = (indexes.server.clone(), table.table.clone());
             let past = self.tables.entry(key).or_default();
-            let step = TableStep { scans: table.scans, rows_scanned: table.rows_scanned };
-            if past.last() != Some(&step) {
-                past.push(now, step);
-            }
+            past.push(now, TableStep { scans: table.scans, rows_scanned: table.rows_scanned });
         }
     }
 

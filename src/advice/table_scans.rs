@@ -11,8 +11,8 @@ use super::{Advice, Known, Rule, Severity, say};
 use crate::reading::{Ran, Statement, TableScans as Table};
 use crate::statement::Kind;
 
-/// How far back scans count; tables are read once a minute.
-const WITHIN: Duration = Duration::from_secs(150);
+/// How far back scans count, at least; tables are read twice a minute.
+const WITHIN: Duration = Duration::from_secs(45);
 /// The share of a table's blocks that a call must ask for to have read it whole; the count of
 /// blocks is an estimate, and some may be known to be empty.
 const MOST_OF: f64 = 0.8;
@@ -125,7 +125,8 @@ mod tests {
         let columns = ["kind", "at", "id"].map(str::to_owned).to_vec();
         let table =
             Table { table: "events".into(), rows, scans, rows_scanned, pages: 500, columns };
-        vec![Indexes { server: "primary".into(), tables: vec![table], ..Indexes::default() }]
+        let (server, number) = ("primary".to_owned(), scans);
+        vec![Indexes { server, number, tables: vec![table], ..Indexes::default() }]
     }
 
     fn statement(sql: &str, calls: u64, blocks: u64) -> Statement {
@@ -188,5 +189,20 @@ mod tests {
         let advice = look_with((50_000, 200, 10_000_000), vec![statement(sql, 200, 100_000)]);
         assert!(advice[0].message.contains("likely by"), "{advice:?}");
         assert!(!advice[0].remedy.contains("CREATE"), "{advice:?}");
+    }
+
+    #[test]
+    fn a_table_that_is_scanned_no_more_is_spoken_of_no_more() {
+        let sessions = crate::reading::Sessions::default();
+        let mut scene = Scene { indexes: table(50_000, 9, 9), ..Scene::with_sessions(sessions) };
+        scene.pass(30);
+        scene.indexes = table(50_000, 209, 10_000_009);
+        assert_eq!(scene.ask(&TableScans::default()).len(), 1);
+        for _ in 0..2 {
+            scene.pass(29);
+            scene.indexes[0].number += 1;
+            scene.pass(1);
+        }
+        assert_eq!(scene.ask(&TableScans::default()), [], "an index was built");
     }
 }

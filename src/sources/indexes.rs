@@ -32,6 +32,7 @@ pub struct IndexReader {
     database: Arc<Database>,
     catalogue: Catalogue,
     known: Option<Known>,
+    readings: u64,
 }
 
 /// What was seen of the indexes.
@@ -62,7 +63,7 @@ pub enum Error {
 impl IndexReader {
     /// A reader of one database, in which these indexes are expected.
     pub fn open(database: Arc<Database>, catalogue: Catalogue) -> Self {
-        Self { database, catalogue, known: None }
+        Self { database, catalogue, known: None, readings: 0 }
     }
 
     /// Reads once, in the turn of slow readings.
@@ -72,7 +73,9 @@ impl IndexReader {
         let began = Instant::now();
         let patience = database.patience();
         let read = timeout(patience, self.look()).await;
-        let indexes = read.map_err(|_| Error::Slow(patience.as_secs()))??;
+        let mut indexes = read.map_err(|_| Error::Slow(patience.as_secs()))??;
+        self.readings += 1;
+        indexes.number = self.readings;
         Ok(Reading { indexes: Some(indexes), took: Some(began.elapsed()), ..Reading::default() })
     }
 

@@ -2,7 +2,10 @@
 //! real daemon finds it.
 
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use poolwatch::demo::Cluster;
 use serde_json::Value;
 
 use crate::application::Application;
@@ -48,6 +51,44 @@ fn use_all(application: &Application) {
 
 fn text<'a>(advice: &'a Value, key: &str) -> &'a str {
     advice[key].as_str().unwrap()
+}
+
+#[test]
+fn a_table_that_is_scanned_is_told_until_the_remedy_is_followed() {
+    let cluster = Cluster::builder().start().unwrap();
+    let tables = "CREATE EXTENSION pg_stat_statements;
+        CREATE TABLE events (id serial PRIMARY KEY, kind int, \"At\" timestamptz);
+        INSERT INTO events (kind, \"At\")
+        SELECT n % 500, now() - n * interval '1 minute' FROM generate_series(1, 50000) n;
+        ANALYZE events";
+    cluster.sql(tables).unwrap();
+    let settings = format!(
+        "databases: {{primary: {{url: '{}'}}}}
+sampling: {{tables: 4s, statements: 2s}}
+advice: {{clear_after: 1s}}
+",
+        cluster.url("postgres")
+    );
+    let daemon = Daemon::with_settings(&settings).start();
+    let scan = "SELECT count(*) FROM events WHERE kind = 7 AND \"At\" > now() - interval '9 days'";
+    let advised = || {
+        cluster.sql(scan).unwrap();
+        let page = daemon.get("/health/detailed").json();
+        let all = page["advice"].as_array().unwrap().iter();
+        all.into_iter().find(|one| one["rule"] == "table_scans").cloned()
+    };
+    // At first it is not known which statement does it.
+    let remedy = eventually(|| {
+        let remedy = text(&advised()?, "remedy").to_owned();
+        Some(remedy.split_once("CREATE INDEX")?.1.to_owned())
+    });
+    assert_eq!(remedy, " CONCURRENTLY ON events (kind, \"At\")");
+    cluster.sql(&format!("CREATE INDEX {remedy}")).unwrap();
+    let cured = Instant::now();
+    while let Some(advice) = advised() {
+        assert!(cured.elapsed() < Duration::from_mins(3), "{advice}");
+        thread::sleep(Duration::from_millis(250));
+    }
 }
 
 #[test]
