@@ -2,8 +2,8 @@
 //!
 //! `cargo bench --bench estimator` runs each workload with pgbench on a server of its own, where
 //! `pg_stat_statements` is read each second and the log has every duration; it takes six minutes.
-//! What was recorded is kept in `target/estimator`; with `-- --replay` it is judged again. Nothing
-//! here is timed.
+//! What was recorded is kept in `target/estimator`; with `-- --replay` it is judged again. Shapes
+//! that no workload has are drawn by chance and judged too. Nothing here is timed.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -13,6 +13,7 @@
 
 mod figures;
 mod record;
+mod simulated;
 mod workloads;
 
 use std::path::Path;
@@ -41,13 +42,19 @@ fn main() {
     }
     let names = workloads::all().into_iter().map(|workload| workload.name);
     let records: Vec<_> = names.map(|name| Record::load(&folder, name)).collect();
+    judge(&records);
+    println!();
+    judge(&simulated::all());
+}
+
+fn judge(records: &[Record]) {
     println!("{}", header());
-    for record in &records {
+    for record in records {
         println!("{}", Figures::of(record, USUAL).row(record));
     }
     println!();
     for interval in INTERVALS {
-        summary(interval, &records);
+        summary(interval, records);
     }
 }
 

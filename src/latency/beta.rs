@@ -35,6 +35,12 @@ impl Fit {
         fits.then(|| Self { lowest, highest, alpha, beta, scale: ln_beta(alpha, beta) })
     }
 
+    /// α and β: it rises without bound towards the lowest where α < 1, and towards the highest
+    /// where β < 1.
+    pub(super) fn parameters(&self) -> (f64, f64) {
+        (self.alpha, self.beta)
+    }
+
     /// The share of durations up to so many seconds.
     pub(super) fn below(&self, seconds: f64) -> f64 {
         if seconds <= self.lowest {

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::beta::Fit;
+use super::shape::Shape;
 use super::weighted::whole;
 use super::{BOUNDS, Histogram, Interval};
 
@@ -40,7 +40,7 @@ impl Default for Estimate {
 
 impl Estimate {
     /// Adds the calls of one statement in one interval: up to two and new extremes exactly, the
-    /// others by the beta distribution of their mean and variance between their ends.
+    /// others by the shape that fits their mean and variance between their ends.
     pub fn add(&mut self, interval: &Interval) {
         if interval.calls == 0 {
             return;
@@ -64,13 +64,13 @@ impl Estimate {
     fn spread(&mut self, rest: &Interval) {
         let calls = rest.calls as f64;
         let (lowest, highest) = rest.ends();
-        let Some(fit) = Fit::of(rest.mean(), rest.variance(), lowest, highest) else {
+        let Some(shape) = Shape::of(rest) else {
             return self.place(calls, rest.mean());
         };
         let (first, last) = (bucket(lowest), bucket(highest));
         let mut below = 0.0;
         for (count, bound) in self.counts[first..last].iter_mut().zip(&FINE[first..last]) {
-            let upto = fit.below(*bound).max(below);
+            let upto = shape.below(*bound).max(below);
             *count += calls * (upto - below);
             below = upto;
         }

@@ -5,6 +5,7 @@ mod beta;
 mod estimate;
 mod histogram;
 mod moments;
+mod shape;
 mod timed;
 mod weighted;
 
