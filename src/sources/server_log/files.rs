@@ -48,6 +48,14 @@ pub(super) struct Seen {
     pub(super) trouble: Option<Error>,
 }
 
+impl Seen {
+    /// What is followed, in words.
+    pub(super) fn note(&self) -> Option<String> {
+        let (path, format) = self.newest.as_ref()?;
+        Some(format!("follows {} ({})", path.display(), format.as_str()))
+    }
+}
+
 impl Files {
     pub(super) fn new(path: String, format: Option<Format>) -> Self {
         Self { path, format, known: Vec::new(), begun: false }

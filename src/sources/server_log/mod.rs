@@ -9,6 +9,7 @@ mod fate;
 mod file;
 mod files;
 mod format;
+mod hints;
 mod jsonlog;
 mod prefix;
 mod rates;
@@ -29,7 +30,6 @@ use tokio::time::Instant;
 
 use self::files::{Files, Seen};
 pub use self::format::Format;
-use self::prefix::Prefix;
 use self::records::Records;
 use self::server::Asked;
 pub use self::settings::{Expected, Settings};
@@ -125,47 +125,42 @@ impl ServerLog {
     /// not be read hides nothing that was counted before.
     pub async fn read(&mut self) -> Result<Reading, Failure> {
         let asked = self.asked.ask().await;
+        let began = Instant::now();
+        let mut seen = self.follow(asked).await?;
+        let log = self.log.as_mut().expect("it is back when it was followed");
+        let said = self.asked.said.as_ref();
+        let trouble = seen.trouble.take().map(|error| place(error, said));
+        let never_read = seen.newest.is_none() && log.tally.messages().0 == 0;
+        let trouble = match trouble {
+            Some(trouble) if never_read => return Err(trouble),
+            trouble => trouble,
+        };
+        Ok(Reading {
+            families: families_of(&log.tally, seen.behind, self.server.as_deref()),
+            logged: log.tally.recent(Instant::now()),
+            hints: hints::of(&self.settings, said, &log.tally, &seen),
+            note: seen.note(),
+            trouble,
+            took: Some(began.elapsed()),
+            summed: log.tally.summed(),
+            ..Reading::default()
+        })
+    }
+
+    /// Reads on, on a thread that may wait for the disk.
+    async fn follow(&mut self, asked: bool) -> Result<Seen, Failure> {
         let mut log = self.log.take().unwrap_or_else(|| Log::new(&self.settings));
         if asked {
             self.heed(&mut log.tally);
         }
-        let began = Instant::now();
         let limit = if self.asked.is_awaited() { 0 } else { self.settings.read_limit.get() };
-        let (log, seen) = spawn_blocking(move || {
+        let read = spawn_blocking(move || {
             let seen = log.files.read(limit, &mut log.tally);
             (log, seen)
-        })
-        .await?;
-        let log = self.log.insert(log);
-        let mut families = log.tally.families();
-        let recent = log.tally.recent(Instant::now());
-        let summed = log.tally.summed();
-        let (seen, trouble) = match seen {
-            Ok(mut seen) => {
-                let trouble = seen.trouble.take();
-                (seen, trouble)
-            }
-            Err(error) => (Seen::default(), Some(error)),
-        };
-        families.push(unread(seen.behind));
-        if let Some(server) = &self.server {
-            for family in &mut families {
-                family.label_all("server", server);
-            }
-        }
-        Ok(Reading {
-            families,
-            logged: recent,
-            hints: self.hints(&seen),
-            note: seen
-                .newest
-                .as_ref()
-                .map(|(path, format)| format!("follows {} ({})", path.display(), format.as_str())),
-            trouble: trouble.map(|error| self.place(error)),
-            took: Some(began.elapsed()),
-            summed,
-            ..Reading::default()
-        })
+        });
+        let (log, seen) = read.await?;
+        self.log = Some(log);
+        Ok(seen.unwrap_or_else(|error| Seen { trouble: Some(error), ..Seen::default() }))
     }
 
     /// Counts as the server says from here on.
@@ -177,72 +172,36 @@ impl ServerLog {
             tally.prefixes.expect(prefix);
         }
     }
+}
 
-    fn hints(&self, seen: &Seen) -> Vec<String> {
-        let said = self.asked.said.as_ref();
-        let mut hints = said.map(server::Said::hints).unwrap_or_default();
-        let Some(Log { tally, .. }) = &self.log else { return hints };
-        if let [.., chosen] = seen.formats[..]
-            && seen.formats.len() > 1
-        {
-            hints.push(format!(
-                "the path leads to logs of several formats, of which {} is read: let logs.path \
-                 lead to one of them",
-                chosen.as_str()
-            ));
-        }
-        let text = seen.newest.as_ref().is_some_and(|(_, format)| *format == Format::Stderr);
-        let prefix = self.settings.prefix.as_deref();
-        let prefix = prefix.or(said.and_then(|said| said.setting("log_line_prefix")));
-        let silent = prefix.is_some_and(|prefix| !Prefix::new(prefix).tells_database());
-        if text && (silent || prefix.is_none() && tally.nameless) {
-            hints.push(
-                "the log does not say which database a statement ran in: ALTER SYSTEM SET \
-                 log_line_prefix = '%m [%p] %q%u@%d ' and SELECT pg_reload_conf()"
-                    .to_owned(),
-            );
-        }
-        if tally.untold() {
-            hints.push(
-                "durations without a statement are not counted: set log_min_duration_statement \
-                 rather than log_duration, or log_destination = 'csvlog'"
-                    .to_owned(),
-            );
-        }
-        let malformed = tally.malformed();
-        if malformed > 10 && malformed > tally.messages().0 / 2 {
-            hints.push(
-                "most of the log is not understood: set logs.prefix to the server's \
-                 log_line_prefix"
-                    .to_owned(),
-            );
-        }
-        hints
-    }
-
-    /// Where no file is, the server may say where it writes.
-    fn place(&self, error: Error) -> Failure {
-        let place = self.asked.said.as_ref().and_then(server::Said::place);
-        match (&error, place) {
-            (Error::NoFile(_), Some(place)) => format!("{error}; it writes {place}").into(),
-            _ => error.into(),
-        }
+/// Where no file is, the server may say where it writes.
+fn place(error: Error, said: Option<&server::Said>) -> Failure {
+    match (&error, said.and_then(server::Said::place)) {
+        (Error::NoFile(_), Some(place)) => format!("{error}; it writes {place}").into(),
+        _ => error.into(),
     }
 }
 
 /// Every family there is, without a sample of what was not yet seen.
 pub fn families() -> Vec<Family> {
-    Tally::default().families().into_iter().chain([unread(0)]).collect()
+    families_of(&Tally::default(), 0, None)
 }
 
-fn unread(bytes: u64) -> Family {
-    let mut family = Family::gauge(
+fn families_of(tally: &Tally, unread: u64, server: Option<&str>) -> Vec<Family> {
+    let mut families = tally.families();
+    let mut behind = Family::gauge(
         "poolwatch_log_unread_bytes",
         "Bytes of the server's log that are still to be read, because it grows faster than \
          logs.read_limit.",
     );
-    family.sample(&[], bytes as f64);
-    family
+    behind.sample(&[], unread as f64);
+    families.push(behind);
+    if let Some(server) = server {
+        for family in &mut families {
+            family.label_all("server", server);
+        }
+    }
+    families
 }
 
 /// A log in memory, for measuring and for the fuzzer: what is fed is counted as if a file had grown
