@@ -168,6 +168,19 @@ mod tests {
         Said { settings: settings.collect(), role: "watch".into() }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_does_not_answer_is_not_waited_for_forever() {
+        let settings = crate::postgres::Settings {
+            url: "postgresql:///d?host=/nowhere&user=nobody".to_owned().into(),
+            ..crate::postgres::Settings::default()
+        };
+        let mut asked = Asked::new(Some(settings.open("primary").unwrap()));
+        assert!(!asked.ask().await && asked.is_awaited());
+        tokio::time::advance(FIRST).await;
+        assert!(!asked.is_awaited());
+        assert!(!Asked::new(None).is_awaited());
+    }
+
     #[test]
     fn rates_are_the_servers() {
         let rates = said(&[

@@ -26,8 +26,13 @@ fn lines_of(day: usize, count: usize) -> Vec<u8> {
 }
 
 fn follow(path: &Path) -> Daemon {
+    follow_slowly(path, 1 << 26)
+}
+
+fn follow_slowly(path: &Path, limit: u64) -> Daemon {
     let daemon = Daemon::with_settings(&format!(
-        "workers: {{enabled: false}}\nsampling: {{activity: 200ms}}\nlogs: {{path: '{}'}}\n",
+        "workers: {{enabled: false}}\nsampling: {{activity: 200ms}}\n\
+         logs: {{path: '{}', read_limit: {limit}}}\n",
         path.display()
     ))
     .start();
@@ -54,6 +59,19 @@ fn a_line_without_end_takes_no_memory_and_hides_nothing_after_it() {
     append(&path, &lines(10));
     eventually(|| count(&daemon.metrics()) == Some(21.0));
     assert!(resident() < before + 8e6, "{before} bytes, then {}", resident());
+}
+
+#[test]
+fn what_is_written_faster_than_it_is_read_waits_and_is_not_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.log");
+    append(&path, b"");
+    let daemon = follow_slowly(&path, 1);
+    append(&path, &lines(5000));
+    let unread = || daemon.value("poolwatch_log_unread_bytes", &[]);
+    eventually(|| unread() > Some(0.0));
+    fs::remove_file(&path).unwrap();
+    eventually(|| count(&daemon.metrics()) == Some(5000.0) && unread() == Some(0.0));
 }
 
 #[test]
