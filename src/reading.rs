@@ -450,6 +450,8 @@ pub struct LoggedTimes {
     pub database: String,
     /// Those of the last five minutes.
     pub recent: Histogram,
+    /// Seconds from which on all are in the log, in full or by a sample, when known.
+    pub counted_from: Option<f64>,
 }
 
 /// A statement that a worker found troublesome, literals stripped.

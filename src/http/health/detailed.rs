@@ -149,6 +149,7 @@ mod tests {
         assert_eq!(estimated["count"], 1);
         let logged = &body["logged_statement_latency"][0];
         assert_eq!((&logged["datname"], &logged["count"]), (&"app".into(), &1.into()));
+        assert_eq!(logged["counted_from_seconds"], 0.1);
         let p95 = estimated["p95_seconds"].as_f64().unwrap();
         assert!((p95 - 0.09).abs() < 0.005, "{p95} for one call of 90 ms");
         let top = &body["top_statements"][0];

@@ -85,7 +85,7 @@ pub(in crate::http) fn full() -> Snapshot {
         Some(Top { seconds: Some(300.0), statements: vec![statement], ..Top::default() }.into());
     let mut recent = Histogram::new(BOUNDS);
     recent.observe(0.2);
-    primary.logged = vec![LoggedTimes { database: "app".into(), recent }];
+    primary.logged = vec![LoggedTimes { database: "app".into(), recent, counted_from: Some(0.1) }];
     snapshot.databases = vec![primary, database("replica", Some(false))];
     snapshot.sources = vec![SourceState {
         name: "pgbouncer:<script>".into(),

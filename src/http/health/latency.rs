@@ -81,6 +81,9 @@ pub(in crate::http) struct LoggedLatency<'a> {
     /// Absent when the log does not say.
     #[serde(skip_serializing_if = "str::is_empty")]
     datname: &'a str,
+    /// Statements that took less are not in the log, so the quantiles are of the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counted_from_seconds: Option<f64>,
     #[serde(flatten)]
     quantiles: Quantiles,
 }
@@ -89,8 +92,12 @@ impl<'a> LoggedLatency<'a> {
     pub(super) fn of(databases: &'a [DatabaseState]) -> Vec<Self> {
         let each = databases.iter().flat_map(|server| {
             server.logged.iter().filter_map(|times| {
-                let quantiles = Quantiles::of(&times.recent)?;
-                Some(Self { server: &server.name, datname: &times.database, quantiles })
+                Some(Self {
+                    server: &server.name,
+                    datname: &times.database,
+                    counted_from_seconds: times.counted_from,
+                    quantiles: Quantiles::of(&times.recent)?,
+                })
             })
         });
         each.collect()

@@ -143,6 +143,11 @@ impl Tally {
         self.rates.map(|rates| if self.tagged { rates.where_told() } else { rates })
     }
 
+    /// From how many seconds on every statement is counted.
+    fn counted_from(&self) -> Option<f64> {
+        self.rates()?.counted_from()
+    }
+
     /// poolwatch's own sessions are known by their name, else by a role that is nobody else's.
     fn is_own(&self, entry: &Entry<'_>) -> bool {
         match &entry.application {
@@ -225,10 +230,12 @@ impl Tally {
 
     /// How long statements took in the last five minutes, where any ran.
     pub(super) fn recent(&mut self, now: Instant) -> Vec<LoggedTimes> {
+        let counted_from = self.counted_from();
         let databases = self.databases.iter_mut();
         let recent = databases.map(|(database, account)| LoggedTimes {
             database: database.clone(),
             recent: account.recent(now),
+            counted_from,
         });
         recent.filter(|times| times.recent.count() > 0).collect()
     }
@@ -264,7 +271,7 @@ impl Tally {
             "Statements and sessions that did not end by themselves: timeouts, cancellations, \
              deadlocks, terminations, in the server's log.",
         );
-        from.sample(&[], self.rates().and_then(|rates| rates.counted_from()));
+        from.sample(&[], self.counted_from());
         for (database, account) in &self.databases {
             durations.durations(&[("datname", database)], &account.durations.histogram());
             for (class, count) in &account.errors {
