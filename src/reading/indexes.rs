@@ -1,0 +1,84 @@
+//! A database's indexes, and the tables that may lack one.
+
+/// What a database's indexes and tables are like.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Indexes {
+    /// The database as the settings name it.
+    pub server: String,
+    /// The how many-eth reading of it this is: two alike are told apart by it.
+    pub number: u64,
+    /// Expected and not there.
+    pub missing: Vec<Index>,
+    /// Left by a build that failed.
+    pub invalid: Vec<Index>,
+    /// Used by no query since the statistics began, and needed for nothing else.
+    pub unused: Vec<Index>,
+    /// Those whose queries another serves as well.
+    pub covered: Vec<Index>,
+    /// For how many seconds use was counted, at least.
+    pub counted_for: f64,
+    /// Foreign keys that no index serves.
+    pub foreign_keys: Vec<ForeignKey>,
+    /// Every foreign key of one column.
+    pub references: Vec<Reference>,
+    /// The tables that were scanned most.
+    pub tables: Vec<TableScans>,
+}
+
+/// One index, there or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Index {
+    /// Its name, with the schema where that is not `public`.
+    pub name: String,
+    /// Its table and what is indexed.
+    pub place: String,
+    /// The index that serves its queries as well.
+    pub covered_by: Option<String>,
+    /// Its size by the last vacuum or analyze.
+    pub bytes: u64,
+    /// The statement that puts it right.
+    pub statement: String,
+}
+
+/// A foreign key that no index serves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ForeignKey {
+    /// Its table.
+    pub table: String,
+    /// Its columns, by comma.
+    pub columns: String,
+    /// The table it refers to.
+    pub refers_to: String,
+    /// Rows of its table, estimated.
+    pub rows: u64,
+}
+
+/// A foreign key of one column.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reference {
+    /// Its table.
+    pub table: String,
+    /// Its column.
+    pub column: String,
+    /// The table it refers to.
+    pub refers_to: String,
+    /// The column there.
+    pub key: String,
+}
+
+/// How a table is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableScans {
+    /// The table.
+    pub table: String,
+    /// Its rows, estimated.
+    pub rows: u64,
+    /// How often it was read from its beginning since the statistics began.
+    pub scans: u64,
+    /// How many rows were read so.
+    pub rows_scanned: u64,
+    /// Its blocks, estimated.
+    pub pages: u64,
+    /// Its columns, quoted where they must be.
+    pub columns: Vec<String>,
+}

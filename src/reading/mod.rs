@@ -1,0 +1,69 @@
+//! What can be seen: a reading is all that one source saw at one time. `None` is "cannot see",
+//! never zero.
+
+mod indexes;
+mod pool;
+mod server;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use self::indexes::{ForeignKey, Index, Indexes, Reference, TableScans};
+pub use self::pool::{Figures, MaxOverflow, Origin, Pool, Timings, Totals, Worker, both};
+pub use self::server::{LoggedTimes, Ran, Sessions, Statement, StatementTimes, Top};
+use crate::metric::Family;
+
+/// All that one source saw at one time. A source fills what it can know.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// Application pools.
+    pub pools: Vec<Pool>,
+    /// Metric families that need no judging, ready to be shown.
+    pub families: Vec<Family>,
+    /// The sessions on the server, counted.
+    pub sessions: Option<Sessions>,
+    /// What `SELECT 1` took.
+    pub probe: Option<Duration>,
+    /// How long statements took lately, by database, as estimated.
+    pub statements: Vec<StatementTimes>,
+    /// The statements that matter most.
+    pub top: Option<Arc<Top>>,
+    /// How long statements took lately, by database, as the server logged it.
+    pub logged: Vec<LoggedTimes>,
+    /// What workers found in the application's own statements.
+    pub findings: Vec<Finding>,
+    /// What a database's indexes and tables are like.
+    pub indexes: Option<Indexes>,
+    /// Samples left out to keep within a limit, since the start.
+    pub dropped: u64,
+    /// Samples shown only in the sum called `other`, to keep within a limit, since the start.
+    pub summed: u64,
+    /// What would let more be seen, for whoever asks what to do.
+    pub hints: Vec<String>,
+    /// What was read, for whoever asks whether it is the right thing.
+    pub note: Option<String>,
+    /// What could not be read, when the rest could.
+    pub trouble: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// How long it took, where waiting for a turn is not to be counted.
+    pub took: Option<Duration>,
+}
+
+/// A statement that a worker found troublesome, literals stripped.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// The pool it ran on.
+    pub pool: String,
+    /// `n_plus_one` or `unpaginated`.
+    pub kind: String,
+    /// The statement, shortened.
+    pub sql: String,
+    /// How many times it ran in one checkout.
+    pub count: u64,
+    /// How many rows it returned in that checkout.
+    pub rows: u64,
+    /// The application's own source line.
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+}

@@ -1,0 +1,116 @@
+//! A server's sessions and statements.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::latency::{Estimate, Histogram};
+use crate::statement::Text;
+
+/// The sessions of clients on a server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Sessions {
+    /// The database as the settings name it.
+    pub server: String,
+    /// Running a statement.
+    pub active: u64,
+    /// Waiting for the application.
+    pub idle: u64,
+    /// Waiting for the application inside a transaction, the aborted included.
+    pub idle_in_transaction: u64,
+    /// Of the active, waiting for a lock.
+    pub waiting_for_lock: u64,
+    /// Age in seconds of the longest running statement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_statement_seconds: Option<f64>,
+    /// For how many seconds the longest idle in a transaction has been so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_idle_in_transaction_seconds: Option<f64>,
+    /// Age in seconds of the oldest open transaction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_transaction_seconds: Option<f64>,
+    /// Sessions of clients that take up a connection.
+    pub connections: u64,
+    /// The server's `max_connections` less those reserved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connections: Option<u64>,
+}
+
+/// How long the statements of one database took lately, estimated from the server's own figures.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StatementTimes {
+    /// The database on the server, the label `datname`.
+    pub database: String,
+    /// Those of the last five minutes.
+    pub recent: Estimate,
+}
+
+/// The statements of a server that matter most: by time, calls, time a call, or rows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Top {
+    /// The server as the settings name it.
+    pub server: String,
+    /// For how many seconds they were watched; where nothing was watched yet, since when the server
+    /// counts, if it says.
+    pub seconds: Option<f64>,
+    /// The statements, those that took most time first.
+    pub statements: Vec<Statement>,
+}
+
+/// One statement of a server, whoever sent it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Statement {
+    /// The database on the server, the label `datname`.
+    pub database: Arc<str>,
+    /// Whether that is the database that poolwatch is connected to.
+    pub here: bool,
+    /// The server's number for it, the label `queryid`.
+    pub number: i64,
+    /// What it says.
+    pub text: Arc<Text>,
+    /// All that it did meanwhile.
+    pub ran: Ran,
+    /// What it did step by step, the oldest first: a step is some ten seconds. Empty where nothing
+    /// was watched yet.
+    pub steps: Vec<Ran>,
+}
+
+/// What calls of a statement did.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Ran {
+    /// How many ended without an error.
+    pub calls: u64,
+    /// What they took together, in seconds.
+    pub seconds: f64,
+    /// Rows that they returned or changed.
+    pub rows: u64,
+    /// Blocks of tables and indexes that they asked for.
+    pub blocks: u64,
+}
+
+impl Ran {
+    /// What one call took, in seconds.
+    pub fn mean(&self) -> f64 {
+        self.seconds / self.calls.max(1) as f64
+    }
+}
+
+impl std::ops::AddAssign for Ran {
+    fn add_assign(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.seconds += other.seconds;
+        self.rows += other.rows;
+        self.blocks += other.blocks;
+    }
+}
+
+/// How long the statements of one database took lately, as the server logged it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoggedTimes {
+    /// The database on the server, the label `datname`; empty when the log does not say.
+    pub database: String,
+    /// Those of the last five minutes.
+    pub recent: Histogram,
+    /// Seconds from which on all are in the log, in full or by a sample, when known.
+    pub counted_from: Option<f64>,
+}
