@@ -1,0 +1,293 @@
+//! What the text of a statement says, as `pg_stat_statements` keeps it: how it may be shown, which
+//! tables it is about, and by which columns it chooses their rows.
+//!
+//! Read from its tokens alone, so that no syntax, however new or nested, is too much. What is not
+//! understood is left out.
+
+mod shown;
+mod tables;
+mod words;
+
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::tokenizer::{Token, Tokenizer};
+
+pub use tables::{Table, unqualified};
+use words::{is, is_comment, without_casts};
+
+/// No more of a text is looked at.
+const LONGEST: usize = 20_000;
+/// Characters of a text within a sentence.
+const BRIEF: usize = 160;
+/// Bytes of a list of columns within a sentence.
+const COLUMN_LIST: usize = 20;
+/// Types that are often written before a literal.
+const TYPES: [&str; 6] = ["INTERVAL", "DATE", "TIMESTAMP", "TIMESTAMPTZ", "TIME", "NUMERIC"];
+
+/// A statement's text: as it may be shown, and what it says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Text {
+    /// In one line, without comments, and with `?` for each literal.
+    pub shown: String,
+    /// What it does.
+    pub kind: Kind,
+    /// The tables it names, each once.
+    pub tables: Vec<Table>,
+    /// Whether it is one statement and whole.
+    pub single: bool,
+    /// The values that it asks for: the number of the last placeholder.
+    pub placeholders: usize,
+    /// Whether some column is compared with a list of values.
+    pub by_list: bool,
+}
+
+/// What a statement does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Reads rows and changes nothing by itself.
+    Select,
+    /// Inserts, updates, deletes or merges rows.
+    Change,
+    /// Anything else.
+    #[default]
+    Other,
+}
+
+impl Text {
+    /// Reads a text, of which no more than `length` characters may be shown.
+    pub fn read(text: &str, length: usize) -> Self {
+        let end = text.char_indices().nth(LONGEST).map_or(text.len(), |(at, _)| at);
+        let (whole, text) = (text.len(), &text[..end]);
+        let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize();
+        let Ok(tokens) = tokens else { return Self::unread(text) };
+        let tokens: Vec<Token> = tokens.into_iter().filter(|token| !is_comment(token)).collect();
+        let words: Vec<&Token> =
+            tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).collect();
+        let words = without_casts(&words);
+        Self {
+            shown: shown::shown(&tokens, &words, length),
+            kind: kind(&words),
+            tables: tables::tables(&words),
+            single: whole == end && is_single(&words),
+            placeholders: placeholders(&words),
+            by_list: words.iter().any(|token| is(Some(token), &["IN", "ANY"])),
+        }
+    }
+
+    /// Of a text that is no SQL, or is cut off, only the first word may be shown.
+    fn unread(text: &str) -> Self {
+        let word = text.split(|c: char| !c.is_ascii_alphabetic()).find(|word| !word.is_empty());
+        Self { shown: format!("{} …", word.unwrap_or_default()), ..Self::default() }
+    }
+
+    /// The beginning of what may be shown; the columns of a long SELECT are left out.
+    pub fn brief(&self) -> String {
+        let columns = self.shown.strip_prefix("SELECT ").and_then(|rest| rest.split_once(" FROM "));
+        let brief = match columns {
+            Some((columns, rest)) if columns.len() > COLUMN_LIST => format!("SELECT … FROM {rest}"),
+            _ => self.shown.clone(),
+        };
+        match brief.char_indices().nth(BRIEF) {
+            Some((at, _)) => format!("{}…", &brief[..at]),
+            None => brief,
+        }
+    }
+
+    /// What it says of a table, by the name that the server gives it.
+    pub fn table(&self, title: &str) -> Option<&Table> {
+        let name = unqualified(title);
+        self.tables.iter().find(|table| table.name == name)
+    }
+}
+
+/// The same statement where a literal with its type before it, such as `interval '1 day'`, has
+/// become `interval $1`, which stands nowhere: with a cast instead.
+pub fn plannable(sql: &str) -> String {
+    let dialect = PostgreSqlDialect {};
+    let Ok(tokens) = Tokenizer::new(&dialect, sql).with_unescape(false).tokenize() else {
+        return sql.to_owned();
+    };
+    let mut written = String::with_capacity(sql.len());
+    let mut rest = tokens.iter().peekable();
+    while let Some(token) = rest.next() {
+        let is_type = is(Some(&token), &TYPES);
+        let gap = is_type && matches!(rest.peek(), Some(Token::Whitespace(_)));
+        let after = if gap { rest.clone().nth(1) } else { rest.peek().copied() };
+        if let (true, Some(value @ Token::Placeholder(_))) = (is_type, after) {
+            written.extend([value.to_string(), "::".to_owned(), token.to_string()]);
+            rest.nth(usize::from(gap));
+        } else {
+            written.push_str(&token.to_string());
+        }
+    }
+    written
+}
+
+fn kind(words: &[&Token]) -> Kind {
+    const CHANGES: [&str; 4] = ["INSERT", "UPDATE", "DELETE", "MERGE"];
+    let first = words.iter().find(|token| ***token != Token::LParen);
+    if is(first, &CHANGES) {
+        return Kind::Change;
+    }
+    if !is(first, &["SELECT", "WITH", "TABLE", "VALUES"]) {
+        return Kind::Other;
+    }
+    // `FOR UPDATE` changes nothing, `SELECT … INTO` makes a table.
+    let locks = |at: usize| at > 0 && is(words.get(at - 1), &["FOR", "KEY"]);
+    let changes = |at: usize| is(words.get(at), &CHANGES) && !locks(at);
+    if (0..words.len()).any(changes) {
+        Kind::Change
+    } else if words.iter().any(|token| is(Some(token), &["INTO"])) {
+        Kind::Other
+    } else {
+        Kind::Select
+    }
+}
+
+/// Nothing but the end may follow a semicolon.
+fn is_single(words: &[&Token]) -> bool {
+    let end = words.iter().position(|token| **token == Token::SemiColon);
+    end.is_none_or(|end| words[end..].iter().all(|token| **token == Token::SemiColon))
+}
+
+fn placeholders(words: &[&Token]) -> usize {
+    let numbers = words.iter().filter_map(|token| match token {
+        Token::Placeholder(text) => text.strip_prefix('$')?.parse().ok(),
+        _ => None,
+    });
+    numbers.max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(sql: &str) -> Text {
+        Text::read(sql, 200)
+    }
+
+    fn keys(sql: &str) -> Vec<(String, Vec<String>)> {
+        let key = |table: &Table| table.key().iter().map(ToString::to_string).collect();
+        read(sql).tables.iter().map(|table| (table.name.clone(), key(table))).collect()
+    }
+
+    fn key(sql: &str) -> String {
+        let keys = keys(sql);
+        assert_eq!(keys.len(), 1, "{keys:?}");
+        format!("{} ({})", keys[0].0, keys[0].1.join(", "))
+    }
+
+    #[test]
+    fn no_literal_is_shown() {
+        let text =
+            read("/* token */ SELECT 'a''b', 3.5, E'\\'x', $$y$$ -- z\n  FROM t WHERE id = $1");
+        assert_eq!(text.shown, "SELECT ?, ?, ?, ? FROM t WHERE id = $1");
+        let cut = read("SELECT 'never ends");
+        assert_eq!((cut.shown.as_str(), cut.kind), ("SELECT …", Kind::Other));
+        assert_eq!(Text::read("SELECT a FROM b", 9).shown, "SELECT a…");
+        let long = format!("SELECT {} FROM t", ["t.column"; 9].join(", "));
+        assert_eq!(read(&long).brief(), "SELECT … FROM t");
+    }
+
+    #[test]
+    fn what_may_hold_a_password_is_withheld() {
+        for sql in [
+            "ALTER ROLE a PASSWORD 'x'",
+            "create user b with encrypted password $$x$$",
+            "CREATE SUBSCRIPTION s CONNECTION 'password=x' PUBLICATION p",
+            "CREATE USER MAPPING FOR c SERVER d OPTIONS (user 'u', password 'x')",
+        ] {
+            let shown = read(sql).shown;
+            assert!(shown.contains("withheld") && !shown.contains('x'), "{shown}");
+        }
+        assert_eq!(read("SELECT password FROM t").shown, "SELECT password FROM t");
+    }
+
+    #[test]
+    fn what_it_does_is_known_by_its_words() {
+        for (sql, kind) in [
+            ("(select 1)", Kind::Select),
+            ("WITH a AS (SELECT 1) SELECT * FROM a FOR NO KEY UPDATE", Kind::Select),
+            ("WITH a AS (DELETE FROM t RETURNING id) SELECT * FROM a", Kind::Change),
+            ("SELECT * INTO t FROM u", Kind::Other),
+            ("UPDATE t SET a = $1", Kind::Change),
+            ("VACUUM t", Kind::Other),
+        ] {
+            assert_eq!(read(sql).kind, kind, "{sql}");
+        }
+    }
+
+    #[test]
+    fn several_statements_are_not_one() {
+        let single = |sql: &str| (read(sql).single, read(sql).placeholders);
+        assert_eq!(single("SELECT ';', $3, $1; "), (true, 3));
+        assert_eq!(single("SELECT 1; DROP TABLE t"), (false, 0));
+        assert_eq!(single(&format!("SELECT {}", "1,".repeat(LONGEST))), (false, 0), "cut off");
+    }
+
+    #[test]
+    fn a_typed_literal_becomes_a_cast() {
+        let sql = "SELECT date, \"interval\" FROM t WHERE at > now() - interval $1 AND d = date $2";
+        let written = plannable(sql);
+        assert!(written.ends_with("at > now() - $1::interval AND d = $2::date"), "{written}");
+        assert!(written.starts_with("SELECT date, \"interval\" FROM t WHERE "), "{written}");
+        assert_eq!(plannable("SELECT 'open"), "SELECT 'open");
+    }
+
+    #[test]
+    fn the_columns_that_rows_are_chosen_by_are_an_index() {
+        for (sql, expected) in [
+            ("SELECT * FROM t WHERE b >= $1 AND a = $2", "t (a, b)"),
+            ("SELECT * FROM public.\"T\" x WHERE x.a IN ($1, $2) AND x.b < now() - $3", "T (a, b)"),
+            (
+                "SELECT * FROM t WHERE $1::INTEGER = t.a AND b = $2::pg_catalog.varchar(9)",
+                "t (a, b)",
+            ),
+            (
+                "SELECT * FROM t WHERE a = ANY ($1::int[]) AND b > $2::TIMESTAMP WITH TIME ZONE",
+                "t (a, b)",
+            ),
+            ("DELETE FROM t WHERE a = ANY ($1)", "t (a)"),
+            ("UPDATE t SET b = $1 WHERE a = $2", "t (a)"),
+            ("SELECT * FROM t WHERE a BETWEEN $1 AND $2 AND b BETWEEN $3 AND $4", "t (a)"),
+            ("SELECT extract(epoch FROM c) FROM t WHERE (a = $1)", "t (a)"),
+            ("INSERT INTO t (a, b) VALUES ($1, $2)", "t ()"),
+        ] {
+            assert_eq!(key(sql), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_no_plain_index_serves_suggests_none() {
+        for sql in [
+            "SELECT * FROM t WHERE a = $1 OR b = $2",
+            "SELECT * FROM t WHERE lower(a) = $1",
+            "SELECT * FROM t WHERE a + b = $1",
+            "SELECT * FROM t WHERE a <> $1 AND b LIKE $2",
+            "SELECT a = $1 FROM t",
+            "SELECT * FROM t WHERE a = b",
+        ] {
+            assert_eq!(key(sql), "t ()", "{sql}");
+        }
+    }
+
+    #[test]
+    fn every_table_has_its_own_columns() {
+        let sql = "SELECT * FROM a, b AS bb LEFT JOIN s.c ON c.id = bb.c_id
+                   WHERE a.x = $1 AND bb.y > $2 AND z = $3";
+        let expected = [("a", vec!["x"]), ("b", vec!["y"]), ("c", vec![])];
+        let expected = expected.map(|(table, columns)| {
+            (table.to_owned(), columns.into_iter().map(str::to_owned).collect::<Vec<_>>())
+        });
+        assert_eq!(keys(sql), expected);
+        assert!(read(sql).table("s.c").is_some() && read(sql).table("bb").is_none());
+    }
+
+    #[test]
+    fn junk_harms_nothing() {
+        for sql in
+            ["", "(", "FROM", "FROM a.", "WHERE = $1", "\0", "é$", "SELECT * FROM t,", "= $1"]
+        {
+            read(sql);
+        }
+    }
+}
