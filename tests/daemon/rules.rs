@@ -41,9 +41,10 @@ fn said(daemon: &Daemon, rule: &str) -> Value {
     })
 }
 
-/// Has every worker use its pool, so that it reports.
+/// Has so many workers use their pool, so that they report.
 #[track_caller]
-fn use_all(application: &Application) {
+fn use_all(application: &Application, count: usize) {
+    eventually(|| application.workers().len() == count);
     for worker in application.workers() {
         assert_eq!(application.ask(worker, "GET", "/api/users/count").status, 200);
     }
@@ -107,7 +108,7 @@ fn pools_that_may_open_more_than_the_server_grants_are_told_with_the_sum() {
     let large = [("WORKERS", "2"), ("POOL_SIZE", "50"), ("MAX_OVERFLOW", "110")];
     let application = Application::start_watched(&large);
     let daemon = watch(&application, "");
-    use_all(&application);
+    use_all(&application, 2);
     let advice = said(&daemon, "connection_budget");
     let message = text(&advice, "message");
     assert!(message.contains("2 × 160 (web) = 320 connections"), "{advice}");
@@ -120,7 +121,7 @@ fn a_worker_that_finds_its_parents_connection_is_told() {
     let config = [("WORKERS", "1"), ("GUNICORN_CONFIG", INHERIT)];
     let application = Application::start_watched(&config);
     let daemon = watch(&application, "");
-    use_all(&application);
+    use_all(&application, 1);
     eventually(|| daemon.value("db_pool_workers", &[("pool", "web")]) >= Some(1.0));
     // What happened before the daemon looked counts for nothing: another worker is forked.
     let first = application.workers()[0];
@@ -140,7 +141,7 @@ fn a_worker_that_finds_its_parents_connection_is_told() {
 fn connections_that_something_closes_while_they_rest_are_told() {
     let application = Application::start_watched(&[("WORKERS", "1")]);
     let daemon = watch(&application, "");
-    use_all(&application);
+    use_all(&application, 1);
     let cut = format!(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
           WHERE application_name = '{}' AND state = 'idle'",
@@ -152,7 +153,7 @@ fn connections_that_something_closes_while_they_rest_are_told() {
         // Each time what rests is cut off, and the next who asks finds it so.
         let before = broken();
         application.cluster.sql(&cut).unwrap();
-        use_all(&application);
+        use_all(&application, 1);
         eventually(|| broken() > before);
         cuts += 1;
         let page = daemon.get("/health/detailed").json();
@@ -166,9 +167,10 @@ fn connections_that_something_closes_while_they_rest_are_told() {
 #[test]
 fn a_pool_that_is_never_at_rest_and_data_that_grow_are_signs_to_scale() {
     let application = Application::start_watched(&[("WORKERS", "1"), ("POOL_SIZE", "5")]);
+    // Before the daemon looks: what it has once seen at rest is not never at rest.
+    application.post("/troubles/leak?count=18");
     let rules = "time_to_scale: {seen: 20s, gigabytes: 0.001}";
     let daemon = watch(&application, rules);
-    application.post("/troubles/leak?count=18");
     let of = |subject: &str| {
         let page = daemon.get("/health/detailed").json();
         let mut all = page["advice"].as_array().unwrap().clone().into_iter();
