@@ -21,7 +21,7 @@ const SCHEMA: &str = include_str!("schema.sql");
 
 /// The application's own role, and one that may only look, as in production.
 const ROLES: &str = "CREATE ROLE redditbot LOGIN;
-    CREATE ROLE poolwatch LOGIN CONNECTION LIMIT 3;
+    CREATE ROLE poolwatch LOGIN CONNECTION LIMIT 5;
     GRANT pg_monitor TO poolwatch;
     CREATE DATABASE redditbot OWNER redditbot;";
 
