@@ -26,6 +26,7 @@ mod query_latency;
 mod scene;
 mod server_cpu;
 mod slow_queries;
+mod statement_latency;
 mod table_scans;
 mod time_to_scale;
 mod unindexed_foreign_key;
@@ -127,6 +128,7 @@ pub struct Settings {
     inherited_connections: inherited_connections::InheritedConnections,
     broken_connections: broken_connections::BrokenConnections,
     query_latency: query_latency::QueryLatency,
+    statement_latency: statement_latency::StatementLatency,
     slow_queries: slow_queries::SlowQueries,
     n_plus_one: n_plus_one::NPlusOne,
     n_plus_one_suspected: n_plus_one_suspected::NPlusOneSuspected,
@@ -155,6 +157,7 @@ impl Default for Settings {
             inherited_connections: inherited_connections::InheritedConnections::default(),
             broken_connections: broken_connections::BrokenConnections::default(),
             query_latency: query_latency::QueryLatency::default(),
+            statement_latency: statement_latency::StatementLatency::default(),
             slow_queries: slow_queries::SlowQueries::default(),
             n_plus_one: n_plus_one::NPlusOne::default(),
             n_plus_one_suspected: n_plus_one_suspected::NPlusOneSuspected::default(),
@@ -172,7 +175,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    fn rules(&self) -> [&dyn Rule; 22] {
+    fn rules(&self) -> [&dyn Rule; 23] {
         [
             &self.pool_usage,
             &self.pool_exhausted,
@@ -184,6 +187,7 @@ impl Settings {
             &self.inherited_connections,
             &self.broken_connections,
             &self.query_latency,
+            &self.statement_latency,
             &self.slow_queries,
             &self.n_plus_one,
             &self.n_plus_one_suspected,

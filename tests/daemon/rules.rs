@@ -181,3 +181,35 @@ fn a_pool_that_is_never_at_rest_and_data_that_grow_are_signs_to_scale() {
     let server = eventually(|| of("primary"));
     assert!(text(&server, "message").contains("the databases have 0."), "{server}");
 }
+
+#[test]
+fn statements_that_are_slow_in_the_server_are_told_where_no_client_measures() {
+    let cluster = Cluster::builder().setting("log_min_duration_statement", "0").start().unwrap();
+    let roles = "CREATE ROLE watcher LOGIN; GRANT pg_monitor TO watcher;
+        CREATE EXTENSION pg_stat_statements";
+    cluster.sql(roles).unwrap();
+    let settings = |more: &str| {
+        let url = cluster.url_as("watcher", "postgres");
+        format!("databases: {{primary: {{url: '{url}'}}}}\nsampling: {{statements: 1s}}\n{more}")
+    };
+    let path = cluster.log_file();
+    let log = format!("logs: {{path: '{}', prefix: '%m [%p] '}}\n", path.display());
+    let estimating = Daemon::with_settings(&settings("")).start();
+    let logged = Daemon::with_settings(&settings(&log)).start();
+    for (daemon, source) in [(&estimating, "primary/statement_durations"), (&logged, "server_log")]
+    {
+        eventually(|| daemon.value("poolwatch_source_up", &[("source", source)]) == Some(1.0));
+    }
+    let slow = "SELECT pg_sleep(0.25);".repeat(12);
+    thread::scope(|scope| {
+        (0..10).for_each(|_| drop(scope.spawn(|| cluster.sql(&slow).unwrap())));
+    });
+    for (daemon, by) in
+        [(&estimating, "as estimated from pg_stat_statements"), (&logged, "by its log")]
+    {
+        let advice = said(daemon, "statement_latency");
+        assert_eq!(text(&advice, "severity"), "warning", "{advice}");
+        assert!(text(&advice, "message").contains(by), "{advice}");
+        assert!(text(&advice, "message").contains("the mark for scaling is 200 ms"), "{advice}");
+    }
+}

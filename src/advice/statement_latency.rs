@@ -1,0 +1,159 @@
+//! Statements that take longer than they should inside the server, where no client measures them.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::history::History;
+use super::{Advice, Known, Rule, Severity, say};
+use crate::snapshot::{DatabaseState, Thresholds};
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct StatementLatency {
+    enabled: bool,
+    /// Statements in the last five minutes, below which a percentile says little.
+    least: u64,
+}
+
+impl Default for StatementLatency {
+    fn default() -> Self {
+        Self { enabled: true, least: 100 }
+    }
+}
+
+/// How long the statements of one database took in the last five minutes.
+struct Times<'a> {
+    database: &'a str,
+    count: u64,
+    p95: f64,
+    told_by: &'static str,
+}
+
+impl Rule for StatementLatency {
+    fn name(&self) -> &'static str {
+        "statement_latency"
+    }
+
+    fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    fn after(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+
+    /// Nothing where a client measures what the application feels.
+    fn judge(&self, known: &Known<'_>, _: &History) -> Vec<Advice> {
+        if known.pools.iter().any(|pool| pool.pool.timings.query.is_some()) {
+            return Vec::new();
+        }
+        let of_server = |server| {
+            let slow = times(server).into_iter().filter(|times| times.count >= self.least);
+            slow.filter_map(move |times| judge(known, &server.name, &times))
+        };
+        known.databases.iter().flat_map(of_server).collect()
+    }
+}
+
+/// By the log, where all statements are in it; else as estimated.
+fn times(server: &DatabaseState) -> Vec<Times<'_>> {
+    let whole = || server.logged.iter().filter(|logged| logged.counted_from == Some(0.0));
+    let logged = whole().filter_map(|logged| {
+        let (count, p95) = (logged.recent.count(), logged.recent.quantile(0.95)?);
+        Some(Times { database: &logged.database, count, p95, told_by: "by its log" })
+    });
+    // A log may not say of which database, but it has the statements of all.
+    let unlogged = server.statements.iter().filter(|_| whole().next().is_none());
+    let estimated = unlogged.filter_map(|estimated| {
+        let (count, p95) = (estimated.recent.calls(), estimated.recent.quantile(0.95)?);
+        let told_by = "as estimated from pg_stat_statements";
+        Some(Times { database: &estimated.database, count, p95, told_by })
+    });
+    logged.chain(estimated).collect()
+}
+
+fn judge(known: &Known<'_>, server: &str, times: &Times<'_>) -> Option<Advice> {
+    let Thresholds { scale_at, query_target, .. } = known.thresholds;
+    let (severity, mark, name) = if times.p95 > scale_at.as_secs_f64() {
+        (Severity::Warning, scale_at, "mark for scaling")
+    } else if times.p95 > query_target.as_secs_f64() {
+        (Severity::Info, query_target, "target")
+    } else {
+        return None;
+    };
+    let message = format!(
+        "95 % of {} statements in the last five minutes took up to {:.0} ms inside the server, {}; \
+         the {name} is {} ms",
+        times.count,
+        1000.0 * times.p95,
+        times.told_by,
+        mark.as_millis(),
+    );
+    let remedy = "see which statements take the time (`poolwatch check`, top_statements in \
+                  /health/detailed), whether their indexes are there (`poolwatch indexes`), and \
+                  whether the server is busy";
+    let subject = match times.database {
+        "" => server.to_owned(),
+        database => known.within(server, database),
+    };
+    Some(say(severity, subject, message, remedy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::Scene;
+    use super::*;
+    use crate::latency::{BOUNDS, Estimate, Histogram, Interval};
+    use crate::reading::{LoggedTimes, Sessions, StatementTimes};
+
+    fn estimated(calls: u64, seconds: f64) -> StatementTimes {
+        let mut recent = Estimate::default();
+        for _ in 0..calls {
+            let one = Interval { calls: 1, sum: seconds, highest: 10.0, ..Interval::default() };
+            recent.add(&one);
+        }
+        StatementTimes { database: "app".into(), recent }
+    }
+
+    fn logged(count: u64, seconds: f64, counted_from: f64) -> LoggedTimes {
+        let mut recent = Histogram::new(BOUNDS);
+        (0..count).for_each(|_| recent.observe(seconds));
+        LoggedTimes { database: "app".into(), recent, counted_from: Some(counted_from) }
+    }
+
+    fn ask(statements: Vec<StatementTimes>, logged: Vec<LoggedTimes>) -> Vec<Advice> {
+        let mut scene = Scene::with_sessions(Sessions::default());
+        scene.databases[0].statements = statements;
+        scene.databases[0].logged = logged;
+        scene.ask(&StatementLatency::default())
+    }
+
+    #[test]
+    fn the_marks_are_the_target_and_the_one_for_scaling() {
+        let severity = |seconds| ask(vec![estimated(200, seconds)], Vec::new())[0].severity;
+        assert_eq!([severity(0.14), severity(0.6)], [Severity::Info, Severity::Warning]);
+        assert_eq!(ask(vec![estimated(200, 0.06)], Vec::new()), []);
+        assert_eq!(ask(vec![estimated(20, 5.0)], Vec::new()), [], "a few say nothing");
+    }
+
+    #[test]
+    fn a_log_that_has_all_statements_is_believed_and_one_of_the_slow_alone_is_not() {
+        let said = ask(vec![estimated(200, 0.6)], vec![logged(200, 0.14, 0.0)]);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert_eq!(said[0].severity, Severity::Info);
+        assert!(said[0].message.contains("by its log"), "{}", said[0].message);
+        let said = ask(vec![estimated(200, 0.01)], vec![logged(200, 0.6, 0.5)]);
+        assert_eq!(said, []);
+    }
+
+    #[test]
+    fn what_a_client_measures_is_left_to_query_latency() {
+        let mut scene = Scene::of(&[1]);
+        scene.databases = Scene::with_sessions(Sessions::default()).databases;
+        scene.databases[0].statements = vec![estimated(200, 0.6)];
+        assert_eq!(scene.ask(&StatementLatency::default()).len(), 1);
+        scene.queries(10, 0.001);
+        assert_eq!(scene.ask(&StatementLatency::default()), []);
+    }
+}
