@@ -59,7 +59,7 @@ impl Breathing {
     /// 0 at the start of a breath, 1 in its middle, 0 at its end.
     fn level(&self) -> f64 {
         let breaths = self.began.elapsed().as_secs_f64() / self.breath.as_secs_f64();
-        (1.0 - (TAU * breaths).cos()) / 2.0
+        (1.0 - libm::cos(TAU * breaths)) / 2.0
     }
 }
 

@@ -57,7 +57,7 @@ impl Fit {
 /// The regularised incomplete beta function `I_x(α, β)`, by the continued fraction 8.17.22 of the
 /// Digital Library of Mathematical Functions, on the side where it converges fast.
 fn regularized(alpha: f64, beta: f64, x: f64, scale: f64) -> f64 {
-    let front = (alpha * x.ln() + beta * (-x).ln_1p() - scale).exp();
+    let front = libm::exp(alpha * libm::log(x) + beta * libm::log1p(-x) - scale);
     let share = if x < (alpha + 1.0) / (alpha + beta + 2.0) {
         front * fraction(alpha, beta, x) / alpha
     } else {
@@ -94,35 +94,7 @@ fn away_from_zero(value: f64) -> f64 {
 }
 
 fn ln_beta(alpha: f64, beta: f64) -> f64 {
-    ln_gamma(alpha) + ln_gamma(beta) - ln_gamma(alpha + beta)
-}
-
-/// ln Γ(x) for x > 0, by Lanczos' approximation with g = 607/128 (P. Godfrey, 2001), to 1e-14.
-fn ln_gamma(x: f64) -> f64 {
-    const COEFFICIENTS: [f64; 14] = [
-        57.156_235_665_862_92,
-        -59.597_960_355_475_49,
-        14.136_097_974_741_746,
-        -0.491_913_816_097_620_2,
-        0.339_946_499_848_118_9e-4,
-        0.465_236_289_270_485_8e-4,
-        -0.983_744_753_048_795_6e-4,
-        0.158_088_703_224_912_5e-3,
-        -0.210_264_441_724_104_9e-3,
-        0.217_439_618_115_212_64e-3,
-        -0.164_318_106_536_763_9e-3,
-        0.844_182_239_838_527_4e-4,
-        -0.261_908_384_015_814_1e-4,
-        0.368_991_826_595_316_2e-5,
-    ];
-    let shifted = x + 607.0 / 128.0 + 0.5;
-    let mut series = 0.999_999_999_999_997_1;
-    let mut at = x;
-    for coefficient in COEFFICIENTS {
-        at += 1.0;
-        series += coefficient / at;
-    }
-    (x + 0.5) * shifted.ln() - shifted + (2.506_628_274_631_000_5 * series / x).ln()
+    libm::lgamma(alpha) + libm::lgamma(beta) - libm::lgamma(alpha + beta)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ static FINE: LazyLock<Vec<f64>> = LazyLock::new(|| {
     let above = (1..=BEYOND).map(|doublings| last * 2_f64.powi(doublings));
     let between = BOUNDS.windows(2).flat_map(|pair| {
         let ratio = pair[1] / pair[0];
-        (0..STEPS).map(move |step| pair[0] * ratio.powf(step as f64 / STEPS as f64))
+        (0..STEPS).map(move |step| pair[0] * libm::pow(ratio, step as f64 / STEPS as f64))
     });
     below.chain(between).chain([last]).chain(above).collect()
 });

@@ -140,8 +140,8 @@ pub(super) struct LogNormal {
 impl LogNormal {
     /// By the mean and variance before it is cut off.
     fn of(mean: f64, variance: f64, lowest: f64, highest: f64) -> Option<Self> {
-        let deviation = (variance / mean.powi(2)).ln_1p().sqrt();
-        let center = mean.ln() - deviation.powi(2) / 2.0;
+        let deviation = libm::log1p(variance / mean.powi(2)).sqrt();
+        let center = libm::log(mean) - deviation.powi(2) / 2.0;
         let whole = Self { center, deviation, ends: (0.0, 1.0) };
         let ends = (whole.uncut(lowest), whole.uncut(highest));
         let fits = center.is_finite() && deviation > 0.0 && ends.1 - ends.0 > 0.1;
@@ -149,7 +149,11 @@ impl LogNormal {
     }
 
     fn uncut(&self, seconds: f64) -> f64 {
-        if seconds <= 0.0 { 0.0 } else { normal((seconds.ln() - self.center) / self.deviation) }
+        if seconds <= 0.0 {
+            0.0
+        } else {
+            normal((libm::log(seconds) - self.center) / self.deviation)
+        }
     }
 
     fn below(&self, seconds: f64) -> f64 {
@@ -158,15 +162,9 @@ impl LogNormal {
     }
 }
 
-/// The standard normal distribution to 7.5e-8, by 26.2.17 of Abramowitz and Stegun.
+/// The standard normal distribution.
 fn normal(x: f64) -> f64 {
-    const COEFFICIENTS: [f64; 5] =
-        [1.330_274_429, -1.821_255_978, 1.781_477_937, -0.356_563_782, 0.319_381_530];
-    let t = 1.0 / (1.0 + 0.231_641_9 * x.abs());
-    let series = COEFFICIENTS.iter().fold(0.0, |sum, coefficient| (sum + coefficient) * t);
-    let density = (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
-    let above = density * series;
-    if x < 0.0 { above } else { 1.0 - above }
+    libm::erfc(-x / std::f64::consts::SQRT_2) / 2.0
 }
 
 #[cfg(test)]
