@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use super::{Failure, explain, text};
 use crate::indexes::{Catalogue, Comparison, Inventory, Present, State, compare, identifier};
 use crate::pool::Checkout;
-use crate::postgres::Database;
+use crate::postgres::{Database, texts};
 use crate::reading::{ForeignKey, Index, Indexes, Reading, Reference, TableScans};
 
 /// No more foreign keys and tables than these are told of.
@@ -130,10 +130,10 @@ fn foreign_key(row: &PgRow) -> Result<ForeignKey, sqlx::Error> {
 
 fn reference(row: &PgRow) -> Result<Reference, sqlx::Error> {
     Ok(Reference {
-        table: row.try_get("table")?,
-        column: row.try_get("column")?,
-        refers_to: row.try_get("refers_to")?,
-        key: row.try_get("key")?,
+        table: name(row, "table")?,
+        column: name(row, "column")?,
+        refers_to: name(row, "refers_to")?,
+        key: name(row, "key")?,
     })
 }
 
@@ -144,7 +144,7 @@ fn table(row: &PgRow) -> Result<TableScans, sqlx::Error> {
         scans: count(row, "scans")?,
         rows_scanned: count(row, "rows_scanned")?,
         pages: count(row, "pages")?,
-        columns: row.try_get("columns")?,
+        columns: texts(row, "columns")?,
     })
 }
 
