@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use poolwatch::collectors::Collector;
 use poolwatch::demo::Cluster;
 use poolwatch::demo::cluster::Stop;
@@ -160,11 +162,19 @@ fn a_session_that_the_server_leaves_hanging_stops_nothing_else() {
     let daemon = Daemon::with_settings(&settings).start();
     let own = "SELECT pid FROM pg_stat_activity WHERE application_name = 'poolwatch'";
     eventually(|| cluster.sql(own).unwrap().lines().count() == 2);
-    // At rest, so that it holds nothing that others need.
-    let resting = format!("{own} AND state = 'idle' AND wait_event = 'ClientRead' LIMIT 1");
-    let stopped = eventually(|| cluster.sql(&resting).unwrap().parse::<i32>().ok());
-    let stopped = nix::unistd::Pid::from_raw(stopped);
-    nix::sys::signal::kill(stopped, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    // At rest, and still so once it was stopped: then it holds nothing that others need.
+    let resting = "state = 'idle' AND wait_event = 'ClientRead'";
+    let stopped = eventually(|| {
+        let longest = format!("{own} AND {resting} ORDER BY state_change LIMIT 1");
+        let pid = Pid::from_raw(cluster.sql(&longest).unwrap().parse().ok()?);
+        kill(pid, Signal::SIGSTOP).unwrap();
+        let still = cluster.sql(&format!("{own} AND {resting} AND pid = {pid}")).unwrap();
+        if still.is_empty() {
+            kill(pid, Signal::SIGCONT).unwrap();
+            return None;
+        }
+        Some(pid)
+    });
     let failures = |metrics: &crate::support::Metrics| {
         metrics.all("poolwatch_source_failures_total", &[]).map(|series| series.value).sum::<f64>()
     };
@@ -176,7 +186,7 @@ fn a_session_that_the_server_leaves_hanging_stops_nothing_else() {
         metrics.value("pg_up", &[]) == Some(1.0) && all.all(|series| series.value == 1.0)
     });
     let sessions = cluster.sql(own).unwrap().lines().count();
-    nix::sys::signal::kill(stopped, nix::sys::signal::Signal::SIGCONT).unwrap();
+    kill(stopped, Signal::SIGCONT).unwrap();
     assert!(sessions <= 3, "{sessions} sessions, of which one hangs");
 }
 
