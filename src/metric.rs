@@ -123,8 +123,8 @@ impl Family {
     }
 
     /// Adds the samples of another family of the same name.
-    pub fn extend(&mut self, other: &Self) {
-        self.0.mut_metric().extend(other.0.get_metric().iter().cloned());
+    pub fn extend(&mut self, mut other: Self) {
+        self.0.mut_metric().append(other.0.mut_metric());
     }
 
     /// Leaves out samples whose labels repeat an earlier one's, and says how many: a repeated

@@ -16,7 +16,7 @@ use flate2::write::GzEncoder;
 use hyper::body::Bytes;
 use prometheus::TextEncoder;
 
-use crate::metric::Family;
+use crate::metric::{Family, Kind};
 
 /// The content type of the text format.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -36,16 +36,18 @@ struct Lines {
     head: String,
     samples: String,
     series: usize,
+    /// What the line that ends a sample begins with: a histogram has many lines, and is one.
+    end: String,
 }
 
 impl Encoded {
     /// Encodes families, of which those with one name are joined and repeated series left out.
-    pub fn of<'a>(families: impl IntoIterator<Item = &'a Family>) -> Self {
+    pub fn of(families: impl IntoIterator<Item = Family>) -> Self {
         let mut joined: Vec<Family> = Vec::new();
         for family in families.into_iter().filter(|family| !family.is_empty()) {
             match joined.iter_mut().find(|known| known.name() == family.name()) {
                 Some(known) => known.extend(family),
-                None => joined.push(family.clone()),
+                None => joined.push(family),
             }
         }
         let dropped = joined.iter_mut().map(Family::drop_repeated).sum();
@@ -65,6 +67,10 @@ impl Lines {
             head: head.to_owned(),
             samples: samples.to_owned(),
             series: family.len(),
+            end: match family.kind() {
+                Kind::Histogram => format!("{}_count", family.name()),
+                _ => family.name().to_owned(),
+            },
         }
     }
 }
@@ -83,7 +89,7 @@ pub struct Chunk {
 impl Chunk {
     /// Encodes families, of which those with one name are joined and repeated series left out.
     pub fn encode<'a>(families: impl IntoIterator<Item = &'a Family>) -> Self {
-        Self::join(&[&Encoded::of(families)])
+        Self::join(&[&Encoded::of(families.into_iter().cloned())])
     }
 
     /// Puts what was encoded together: a family that several have under one head, and a series
@@ -146,7 +152,7 @@ impl Chunk {
     }
 }
 
-/// Writes one family that has come in parts, and says how many of its lines were repeated.
+/// Writes one family that has come in parts, and says how many of its samples were repeated.
 fn write(family: &[&Lines], text: &mut String) -> usize {
     text.push_str(&family[0].head);
     if let [only] = family {
@@ -157,7 +163,7 @@ fn write(family: &[&Lines], text: &mut String) -> usize {
     let lines = family.iter().flat_map(|lines| lines.samples.split_inclusive('\n'));
     let (kept, repeated): (Vec<_>, Vec<_>) = lines.partition(|line| seen.insert(series_of(line)));
     text.extend(kept);
-    repeated.len()
+    repeated.iter().filter(|line| line.starts_with(&family[0].end)).count()
 }
 
 /// The name and labels of a sample's line: all before its value.
@@ -182,6 +188,7 @@ fn inflate(gzip: &[u8], length: usize) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::latency::{BOUNDS, Histogram};
 
     fn family(value: f64) -> Family {
         let mut family = Family::gauge("db_pool_size", "Connections a pool keeps.");
@@ -212,13 +219,23 @@ mod tests {
     fn a_series_of_two_readings_is_shown_once() {
         let (first, mut second) = (family(5.0), family(6.0));
         second.sample(&[("pool", "other")], 7.0);
-        let chunk = Chunk::join(&[&Encoded::of([&first]), &Encoded::of([&second])]);
+        let chunk = Chunk::join(&[&Encoded::of([first]), &Encoded::of([second])]);
         let text = chunk.text();
         let text = std::str::from_utf8(&text).unwrap();
         assert_eq!(text.matches("# TYPE").count(), 1, "{text}");
         assert!(text.contains("} 5\n") && !text.contains("} 6\n"), "{text}");
         assert!(text.ends_with("db_pool_size{pool=\"other\"} 7\n"), "{text}");
         assert_eq!((chunk.series(), chunk.dropped()), (2, 1));
+    }
+
+    #[test]
+    fn a_histogram_of_two_readings_is_one_sample() {
+        let mut family = Family::histogram("db_query_duration_seconds", "Time of queries.");
+        family.durations(&[("pool", "web")], &Histogram::new(BOUNDS));
+        let encoded = Encoded::of([family]);
+        let chunk = Chunk::join(&[&encoded, &encoded]);
+        assert_eq!((chunk.series(), chunk.dropped()), (1, 1));
+        assert_eq!(chunk.text(), Chunk::join(&[&encoded]).text());
     }
 
     #[test]

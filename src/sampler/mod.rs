@@ -357,9 +357,10 @@ impl Watched {
         if let (true, Some((label, value))) = (self.labelled, &self.label) {
             reading.families.iter_mut().for_each(|family| family.label_all(label, value));
         }
-        self.encoded = Some(Encoded::of(&reading.families));
-        reading.families.retain(|family| Server::FAMILIES.contains(&family.name()));
-        reading.families.shrink_to_fit();
+        let families = std::mem::take(&mut reading.families);
+        let advised = families.iter().filter(|family| Server::FAMILIES.contains(&family.name()));
+        reading.families = advised.cloned().collect();
+        self.encoded = Some(Encoded::of(families));
     }
 
     /// Counts, and speaks when the state changed rather than at every tick.

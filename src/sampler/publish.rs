@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::Sampler;
 use crate::advice::{Advice, Known, Server};
 use crate::exposition::itself::LeftOut;
-use crate::exposition::{Chunk, itself, pools};
+use crate::exposition::{Chunk, Encoded, itself, pools};
 use crate::process;
 use crate::reading::{Origin, Pool, Reading};
 use crate::snapshot::{DatabaseState, PoolState, Snapshot};
@@ -24,14 +24,14 @@ impl Sampler {
         let databases = self.databases();
         let advice = self.advise(&pools, &databases);
         let sources: Vec<_> = self.watched.iter().map(|watched| watched.state.clone()).collect();
-        let own = Chunk::encode(
+        let own = Encoded::of(
             pools::families(&pools)
-                .iter()
-                .chain(&itself::databases(&databases, &self.probes))
-                .chain(&itself::sources(&sources, self.left_out()))
-                .chain(&itself::advice(&advice))
-                .chain(&itself::reload(self.reloaded))
-                .chain(&process::families()),
+                .into_iter()
+                .chain(itself::databases(&databases, &self.probes))
+                .chain(itself::sources(&sources, self.left_out()))
+                .chain(itself::advice(&advice))
+                .chain(itself::reload(self.reloaded))
+                .chain(process::families()),
         );
         let findings = self.readings().flat_map(|reading| reading.findings.clone()).collect();
         let mut chunks: Vec<_> = self.chunks.iter().collect();
@@ -47,7 +47,7 @@ impl Sampler {
             advice,
             findings,
             thresholds: self.thresholds.clone(),
-            chunks: [Arc::new(own)].into_iter().chain(chunks).collect(),
+            chunks: [Arc::new(Chunk::join(&[&own]))].into_iter().chain(chunks).collect(),
         }
     }
 
