@@ -76,6 +76,7 @@ fn unknown_choice(text: &str) -> Option<(&str, &'static [&'static str])> {
     let known: &[&str] = match choice {
         "LogLevel" => &["error", "warn", "info", "debug", "trace"],
         "LogFormat" => &["logfmt", "json"],
+        "Expected" => &["auto", "stderr", "csvlog", "jsonlog"],
         "Preset" => &["sqlalchemy", "go_sql", "hikaricp", "node_postgres"],
         _ => &[],
     };

@@ -362,6 +362,8 @@ mod tests {
         );
         let text = complaint("log: {format: jsno}\n");
         assert!(text.contains("did you mean `json`"), "{text}");
+        let text = complaint("logs: {path: /log, format: csv}\n");
+        assert!(text.contains("known are: auto, stderr, csvlog, jsonlog"), "{text}");
         let health = "app_health: {url: 'http://localhost/', preset: go}";
         let text = complaint(&format!("pools: {{api: {{{health}}}}}\n"));
         assert!(text.contains("known are: sqlalchemy, go_sql"), "{text}");
