@@ -47,28 +47,28 @@ impl QueryLatency {
     fn judge_pool(&self, state: &PoolState, past: &History, marks: &Thresholds) -> Option<Advice> {
         let queries = past.queries(state, WITHIN)?;
         let p95 = queries.quantile(0.95).filter(|_| queries.count() >= self.least)?;
-        let severity = if p95 > marks.scale_at.as_secs_f64() {
-            Severity::Warning
-        } else if p95 > marks.query_target.as_secs_f64() {
-            Severity::Info
-        } else {
-            return None;
-        };
-        let mark = match severity {
-            Severity::Info => ("target", marks.query_target),
-            _ => ("mark for scaling", marks.scale_at),
-        };
+        let (severity, mark) = passed(p95, marks)?;
         let message = format!(
-            "95 % of {} queries in the last minute took up to {:.0} ms; the {} is {} ms",
+            "95 % of {} queries in the last minute took up to {:.0} ms; {mark}",
             queries.count(),
             1000.0 * p95,
-            mark.0,
-            mark.1.as_millis(),
         );
         let remedy = "see which statements take the time (pg_stat_statements), whether their \
                       indexes are there (`poolwatch indexes`), and whether the server is busy";
         Some(say(severity, &state.pool.name, message, remedy))
     }
+}
+
+/// The graver of the two marks that so many seconds are above, in words.
+pub(super) fn passed(seconds: f64, marks: &Thresholds) -> Option<(Severity, String)> {
+    let (severity, name, mark) = if seconds > marks.scale_at.as_secs_f64() {
+        (Severity::Warning, "mark for scaling", marks.scale_at)
+    } else if seconds > marks.query_target.as_secs_f64() {
+        (Severity::Info, "target", marks.query_target)
+    } else {
+        return None;
+    };
+    Some((severity, format!("the {name} is {} ms", mark.as_millis())))
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::history::History;
-use super::{Advice, Known, Rule, Severity, say};
-use crate::snapshot::{DatabaseState, Thresholds};
+use super::query_latency::passed;
+use super::{Advice, Known, Rule, say};
+use crate::snapshot::DatabaseState;
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -74,21 +75,13 @@ fn times(server: &DatabaseState) -> Vec<Times<'_>> {
 }
 
 fn judge(known: &Known<'_>, server: &str, times: &Times<'_>) -> Option<Advice> {
-    let Thresholds { scale_at, query_target, .. } = known.thresholds;
-    let (severity, mark, name) = if times.p95 > scale_at.as_secs_f64() {
-        (Severity::Warning, scale_at, "mark for scaling")
-    } else if times.p95 > query_target.as_secs_f64() {
-        (Severity::Info, query_target, "target")
-    } else {
-        return None;
-    };
+    let (severity, mark) = passed(times.p95, known.thresholds)?;
     let message = format!(
         "95 % of {} statements in the last five minutes took up to {:.0} ms inside the server, {}; \
-         the {name} is {} ms",
+         {mark}",
         times.count,
         1000.0 * times.p95,
         times.told_by,
-        mark.as_millis(),
     );
     let remedy = "see which statements take the time (`poolwatch check`, top_statements in \
                   /health/detailed), whether their indexes are there (`poolwatch indexes`), and \
@@ -102,6 +95,7 @@ fn judge(known: &Known<'_>, server: &str, times: &Times<'_>) -> Option<Advice> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Severity;
     use super::super::scene::Scene;
     use super::*;
     use crate::latency::{BOUNDS, Estimate, Histogram, Interval};
