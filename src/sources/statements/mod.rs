@@ -12,10 +12,9 @@ mod totals;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use self::here::{Here, here};
-
 use tokio::time::{Instant, timeout};
 
+pub use self::here::{Here, here};
 use self::look::{Extension, Key, Look, MOST, Statement};
 use self::top::Lately;
 use self::totals::Totals;
