@@ -6,15 +6,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::latency::Histogram;
+use crate::latency::{self, Histogram};
 use crate::reading::{Pool, Timings};
 
 /// How long a peak is remembered.
 const PEAK_WINDOW: Duration = Duration::from_secs(60);
-/// How far back recent timings go.
-const RECENT_WINDOW: Duration = Duration::from_secs(300);
-/// How often the state of the timings is kept.
-const RECENT_STEP: Duration = Duration::from_secs(15);
 
 /// What every pool did lately.
 #[derive(Debug, Default)]
@@ -26,7 +22,7 @@ pub(super) struct History {
 struct Past {
     /// Falling utilizations with their times: the first is the highest of the window.
     peaks: VecDeque<(Instant, f64)>,
-    timings: VecDeque<(Instant, Timings)>,
+    timings: latency::Past<Timings>,
 }
 
 impl History {
@@ -34,8 +30,8 @@ impl History {
     pub(super) fn remember(&mut self, pool: &Pool, now: Instant) -> (Option<f64>, Timings) {
         let past = self.pools.entry(pool.name.clone()).or_default();
         past.remember_peak(pool, now);
-        past.remember_timings(&pool.timings, now);
-        let recent = past.timings.front().map(|(_, then)| since(&pool.timings, then));
+        past.timings.remember(now, || pool.timings.clone());
+        let recent = past.timings.then(now).map(|then| since(&pool.timings, then));
         (past.peaks.front().map(|(_, peak)| *peak), recent.unwrap_or_default())
     }
 
@@ -59,15 +55,6 @@ impl Past {
                 self.peaks.pop_back();
             }
             self.peaks.push_back((now, highest));
-        }
-    }
-
-    fn remember_timings(&mut self, timings: &Timings, now: Instant) {
-        while self.timings.len() > 1 && self.timings[1].0 + RECENT_WINDOW <= now {
-            self.timings.pop_front();
-        }
-        if self.timings.back().is_none_or(|(at, _)| *at + RECENT_STEP <= now) {
-            self.timings.push_back((now, timings.clone()));
         }
     }
 }

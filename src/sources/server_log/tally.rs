@@ -1,8 +1,7 @@
 //! What the log said since the start, by database. Only figures are kept, no text of a statement.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
@@ -15,7 +14,7 @@ use super::records::Record;
 use super::sessions::{Run, Sessions, Untold};
 use super::{csvlog, jsonlog, said, stderr};
 use crate::collectors::OTHER;
-use crate::latency::{BOUNDS, Histogram, Weighted};
+use crate::latency::{BOUNDS, Histogram, Past, Weighted};
 use crate::metric::Family;
 use crate::postgres::APPLICATION_NAME;
 use crate::reading::LoggedTimes;
@@ -24,10 +23,6 @@ use crate::reading::LoggedTimes;
 const DATABASES: usize = 100;
 /// More classes of errors than there are.
 const CLASSES: usize = 60;
-/// How far back lately goes.
-const RECENT_WINDOW: Duration = Duration::from_secs(300);
-/// How often the state of then is kept.
-const RECENT_STEP: Duration = Duration::from_secs(15);
 
 /// Why a record was not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +79,7 @@ struct Account {
     durations: Weighted,
     errors: BTreeMap<String, u64>,
     ended: [u64; Fate::ALL.len()],
-    past: VecDeque<(Instant, Histogram)>,
+    past: Past<Histogram>,
 }
 
 impl Tally {
@@ -321,16 +316,12 @@ impl Tally {
 impl Account {
     fn recent(&mut self, now: Instant) -> Histogram {
         let all = self.durations.histogram();
-        while self.past.len() > 1 && self.past[1].0 + RECENT_WINDOW <= now {
-            self.past.pop_front();
-        }
-        // A database is known from its first message on: before that there was nothing.
-        let recent = self.past.front().map_or_else(|| all.clone(), |(_, then)| all.since(then));
-        match self.past.back() {
-            None => self.past.push_back((now, Histogram::new(BOUNDS))),
-            Some((at, _)) if *at + RECENT_STEP <= now => self.past.push_back((now, all)),
-            Some(_) => {}
-        }
+        let (recent, reached) = match self.past.then(now) {
+            Some(then) => (all.since(then), all),
+            // A database is known from its first message on: before that there was nothing.
+            None => (all, Histogram::new(BOUNDS)),
+        };
+        self.past.remember(now, || reached);
         recent
     }
 }

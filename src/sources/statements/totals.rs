@@ -1,21 +1,16 @@
 //! What was estimated since the start, and lately, by database.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Instant;
 
 use crate::collectors::{OTHER, Table};
-use crate::latency::{Estimate, Interval};
+use crate::latency::{Estimate, Interval, Past};
 use crate::metric::Family;
 use crate::reading::StatementTimes;
 
 /// More databases than these are one.
 const DATABASES: usize = 100;
-/// How far back lately goes.
-const RECENT_WINDOW: Duration = Duration::from_secs(300);
-/// How often the state of then is kept.
-const RECENT_STEP: Duration = Duration::from_secs(15);
 
 /// The estimates by database.
 #[derive(Debug, Default)]
@@ -27,7 +22,7 @@ pub(super) struct Totals {
 #[derive(Debug, Default)]
 struct Total {
     all: Estimate,
-    past: VecDeque<(Instant, Estimate)>,
+    past: Past<Estimate>,
 }
 
 impl Totals {
@@ -84,19 +79,19 @@ impl Totals {
 
 impl Total {
     fn recent(&mut self, now: Instant) -> Estimate {
-        while self.past.len() > 1 && self.past[1].0 + RECENT_WINDOW <= now {
-            self.past.pop_front();
-        }
-        let before = self.past.front().map_or_else(Estimate::default, |(_, then)| then.clone());
-        if self.past.back().is_none_or(|(at, _)| *at + RECENT_STEP <= now) {
-            self.past.push_back((now, self.all.clone()));
-        }
-        self.all.since(&before)
+        let recent = match self.past.then(now) {
+            Some(then) => self.all.since(then),
+            None => self.all.clone(),
+        };
+        self.past.remember(now, || self.all.clone());
+        recent
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::collectors::STATEMENT_DURATIONS;
 

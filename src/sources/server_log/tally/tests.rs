@@ -2,6 +2,8 @@ use proptest::prelude::*;
 
 use super::super::Fed;
 use super::super::records::LIMIT;
+use std::time::Duration;
+
 use super::*;
 
 const FORMATS: [Format; 3] = [Format::Stderr, Format::Csvlog, Format::Jsonlog];
