@@ -6,6 +6,7 @@
 
 mod history;
 mod publish;
+mod watched;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,18 +16,18 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
-use tracing::{info, warn};
 
-use crate::advice::{self, Advisor, Server};
+use self::history::History;
+use self::watched::Watched;
+use crate::advice::{self, Advisor};
+use crate::exposition::Chunk;
 use crate::exposition::itself::LeftOut;
-use crate::exposition::{Chunk, Encoded};
 use crate::latency::{BOUNDS, Histogram};
 use crate::postgres::Database;
 use crate::process;
 use crate::reading::Reading;
-use crate::snapshot::{Snapshot, SourceState, Thresholds};
+use crate::snapshot::{Snapshot, Thresholds};
 use crate::sources::{Failure, Source, Watch};
-use history::History;
 
 /// How often due sources are looked for.
 const TICK: Duration = Duration::from_millis(250);
@@ -76,29 +77,6 @@ pub struct Change {
     pub advice: advice::Settings,
     /// When the settings were read.
     pub at: SystemTime,
-}
-
-/// A source with what it last said.
-struct Watched {
-    /// Unlike the name never used again, so that a late reading is not taken for another's.
-    id: u64,
-    name: String,
-    group: String,
-    label: Option<(&'static str, String)>,
-    database: Option<String>,
-    interval: Duration,
-    due: Instant,
-    /// Absent while it is being read.
-    source: Option<Source>,
-    last: Option<Reading>,
-    /// What it last said as text, kept where others share its families.
-    encoded: Option<Encoded>,
-    /// Whether its series carry the label, for there are others to be told from.
-    labelled: bool,
-    left_out: LeftOut,
-    state: SourceState,
-    /// Whether the last reading is not yet in the group's chunk.
-    fresh: bool,
 }
 
 /// A reading that came, or did not.
@@ -301,91 +279,6 @@ async fn read(id: u64, mut source: Source) -> Outcome {
         .await
         .unwrap_or_else(|_| Err(format!("not read within {} s", PATIENCE.as_secs()).into()));
     Outcome { id, source, result, took: began.elapsed() }
-}
-
-impl Watched {
-    fn new(id: u64, watch: Watch) -> Self {
-        Self {
-            id,
-            state: SourceState {
-                name: watch.name.clone(),
-                up: None,
-                duration: None,
-                failures: 0,
-                last_success: None,
-                error: None,
-            },
-            name: watch.name,
-            group: watch.group,
-            label: watch.label,
-            database: watch.database,
-            interval: watch.interval,
-            due: Instant::now(),
-            source: Some(watch.source),
-            last: None,
-            encoded: None,
-            labelled: false,
-            left_out: LeftOut::default(),
-            fresh: false,
-        }
-    }
-
-    /// Takes in what came; what did not come leaves nothing behind that could be taken for new.
-    fn absorb(&mut self, result: Result<Reading, Failure>, took: Duration) -> Option<Duration> {
-        self.fresh = true;
-        self.state.duration = Some(took);
-        match result {
-            Ok(mut reading) => {
-                self.state.duration = Some(reading.took.unwrap_or(took));
-                self.tell(reading.trouble.take());
-                self.left_out = LeftOut { omitted: reading.dropped, summed: reading.summed };
-                let probe = reading.probe;
-                self.encode(&mut reading);
-                self.last = Some(reading);
-                probe
-            }
-            Err(failure) => {
-                self.tell(Some(failure));
-                (self.last, self.encoded) = (None, None);
-                None
-            }
-        }
-    }
-
-    /// Of the families only the text is kept, and those that advice reads.
-    fn encode(&mut self, reading: &mut Reading) {
-        if let (true, Some((label, value))) = (self.labelled, &self.label) {
-            reading.families.iter_mut().for_each(|family| family.label_all(label, value));
-        }
-        let families = std::mem::take(&mut reading.families);
-        let advised = families.iter().filter(|family| Server::FAMILIES.contains(&family.name()));
-        reading.families = advised.cloned().collect();
-        self.encoded = Some(Encoded::of(families));
-    }
-
-    /// Counts, and speaks when the state changed rather than at every tick.
-    fn tell(&mut self, failure: Option<Failure>) {
-        let name = &self.name;
-        match failure {
-            None => {
-                if self.state.up == Some(false) {
-                    info!(source = %name, "source reads again");
-                }
-                self.state.last_success = Some(SystemTime::now());
-                self.state.error = None;
-                self.state.up = Some(true);
-            }
-            Some(failure) => {
-                let error = chain(&*failure);
-                if self.state.error.as_ref() != Some(&error) {
-                    warn!(source = %name, %error, "source cannot be read");
-                }
-                self.state.failures += 1;
-                self.state.error = Some(error);
-                self.state.up = Some(false);
-            }
-        }
-    }
 }
 
 /// An error and its causes in one line, each once.

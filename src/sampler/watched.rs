@@ -1,0 +1,126 @@
+//! A source with what it last said, and how its readings succeed or fail.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::chain;
+use crate::advice::Server;
+use crate::exposition::Encoded;
+use crate::exposition::itself::LeftOut;
+use crate::reading::Reading;
+use crate::snapshot::SourceState;
+use crate::sources::{Failure, Source, Watch};
+
+/// A source with what it last said.
+pub(super) struct Watched {
+    /// Unlike the name never used again, so that a late reading is not taken for another's.
+    pub(super) id: u64,
+    pub(super) name: String,
+    pub(super) group: String,
+    pub(super) label: Option<(&'static str, String)>,
+    pub(super) database: Option<String>,
+    pub(super) interval: Duration,
+    pub(super) due: Instant,
+    /// Absent while it is being read.
+    pub(super) source: Option<Source>,
+    pub(super) last: Option<Reading>,
+    /// What it last said as text, kept where others share its families.
+    pub(super) encoded: Option<Encoded>,
+    /// Whether its series carry the label, for there are others to be told from.
+    pub(super) labelled: bool,
+    pub(super) left_out: LeftOut,
+    pub(super) state: SourceState,
+    /// Whether the last reading is not yet in the group's chunk.
+    pub(super) fresh: bool,
+}
+
+impl Watched {
+    pub(super) fn new(id: u64, watch: Watch) -> Self {
+        Self {
+            id,
+            state: SourceState {
+                name: watch.name.clone(),
+                up: None,
+                duration: None,
+                failures: 0,
+                last_success: None,
+                error: None,
+            },
+            name: watch.name,
+            group: watch.group,
+            label: watch.label,
+            database: watch.database,
+            interval: watch.interval,
+            due: Instant::now(),
+            source: Some(watch.source),
+            last: None,
+            encoded: None,
+            labelled: false,
+            left_out: LeftOut::default(),
+            fresh: false,
+        }
+    }
+
+    /// Takes in what came; what did not come leaves nothing behind that could be taken for new.
+    pub(super) fn absorb(
+        &mut self,
+        result: Result<Reading, Failure>,
+        took: Duration,
+    ) -> Option<Duration> {
+        self.fresh = true;
+        self.state.duration = Some(took);
+        match result {
+            Ok(mut reading) => {
+                self.state.duration = Some(reading.took.unwrap_or(took));
+                self.tell(reading.trouble.take());
+                self.left_out = LeftOut { omitted: reading.dropped, summed: reading.summed };
+                let probe = reading.probe;
+                self.encode(&mut reading);
+                self.last = Some(reading);
+                probe
+            }
+            Err(failure) => {
+                self.tell(Some(failure));
+                (self.last, self.encoded) = (None, None);
+                None
+            }
+        }
+    }
+
+    /// Of the families only the text is kept, and those that advice reads.
+    fn encode(&mut self, reading: &mut Reading) {
+        if let (true, Some((label, value))) = (self.labelled, &self.label) {
+            reading.families.iter_mut().for_each(|family| family.label_all(label, value));
+        }
+        let families = std::mem::take(&mut reading.families);
+        let advised = families.iter().filter(|family| Server::FAMILIES.contains(&family.name()));
+        reading.families = advised.cloned().collect();
+        self.encoded = Some(Encoded::of(families));
+    }
+
+    /// Counts, and speaks when the state changed rather than at every tick.
+    fn tell(&mut self, failure: Option<Failure>) {
+        let name = &self.name;
+        match failure {
+            None => {
+                if self.state.up == Some(false) {
+                    info!(source = %name, "source reads again");
+                }
+                self.state.last_success = Some(SystemTime::now());
+                self.state.error = None;
+                self.state.up = Some(true);
+            }
+            Some(failure) => {
+                let error = chain(&*failure);
+                if self.state.error.as_ref() != Some(&error) {
+                    warn!(source = %name, %error, "source cannot be read");
+                }
+                self.state.failures += 1;
+                self.state.error = Some(error);
+                self.state.up = Some(false);
+            }
+        }
+    }
+}
