@@ -3,12 +3,12 @@
 
 mod complaint;
 mod environment;
+mod log;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::ValueEnum;
 use serde::Deserialize;
 
 use crate::collectors::{Collector, Pace};
@@ -17,6 +17,7 @@ use crate::sources::{activity, app_health, collector, pgbouncer, server_log, wor
 use crate::{advice, http, indexes, postgres};
 
 pub use complaint::Error;
+pub use log::{Log, LogFormat, LogLevel};
 
 /// Every setting.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -113,40 +114,6 @@ impl Sampling {
             Pace::Slow | Pace::Sizes => self.sizes,
         }
     }
-}
-
-/// Logging.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Log {
-    /// What is said.
-    pub level: LogLevel,
-    /// How lines look.
-    pub format: LogFormat,
-}
-
-/// What is said: this and what is graver.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs, reason = "the field's own words")]
-pub enum LogLevel {
-    Error,
-    Warn,
-    #[default]
-    Info,
-    Debug,
-    Trace,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// `key=value` pairs.
-    #[default]
-    Logfmt,
-    /// One JSON object a line.
-    Json,
 }
 
 /// Variables of the environment.
