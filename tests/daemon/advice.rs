@@ -13,19 +13,9 @@ use crate::support::{Daemon, eventually};
 const WITHIN: Duration = Duration::from_mins(1);
 
 fn watch(application: &Application) -> Daemon {
-    let settings = format!(
-        "databases: {{primary: {{url: '{}'}}}}
-pools: {{web: {{workers: {{}}}}}}
-indexes: {{catalogue: '{}/config/indexes.yml'}}
-advice: {{clear_after: 3s}}
-",
-        application.cluster.url_as("poolwatch", "redditbot"),
-        env!("CARGO_MANIFEST_DIR"),
-    );
-    let socket = application.socket();
-    let daemon = Daemon::with_settings(&settings)
-        .variable("POOLWATCH__WORKERS__SOCKET", socket.to_str().unwrap())
-        .start();
+    let catalogue = concat!(env!("CARGO_MANIFEST_DIR"), "/config/indexes.yml");
+    let daemon = application
+        .daemon(&format!("indexes: {{catalogue: '{catalogue}'}}\nadvice: {{clear_after: 3s}}"));
     // A worker reports from its first connection on.
     eventually(|| daemon.value("poolwatch_source_up", &[("source", "workers")]) == Some(1.0));
     daemon

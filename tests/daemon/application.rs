@@ -10,7 +10,7 @@ use poolwatch::demo::{Cluster, Process};
 use tempfile::TempDir;
 
 use crate::support::{
-    Answer, Output, eventually, free_port, request, try_request, try_request_through,
+    Answer, Daemon, Output, eventually, free_port, request, try_request, try_request_through,
 };
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/reddit-bot");
@@ -103,6 +103,19 @@ impl Application {
     /// Where it keeps what belongs to this run.
     pub(crate) fn folder(&self) -> PathBuf {
         self.run.path().to_owned()
+    }
+
+    /// A daemon over it that its workers report to, with these settings beside its database and its
+    /// pool.
+    #[track_caller]
+    pub(crate) fn daemon(&self, more: &str) -> Daemon {
+        let settings = format!(
+            "databases: {{primary: {{url: '{}'}}}}\npools: {{web: {{workers: {{}}}}}}\n{more}\n",
+            self.cluster.url_as("poolwatch", "redditbot"),
+        );
+        Daemon::with_settings(&settings)
+            .variable("POOLWATCH__WORKERS__SOCKET", self.socket().to_str().unwrap())
+            .start()
     }
 
     /// Where its workers report, when they do.

@@ -16,17 +16,7 @@ const INHERIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/daemon/fixture
 /// A daemon over an application that reports to it, with these settings of rules.
 #[track_caller]
 fn watch(application: &Application, rules: &str) -> Daemon {
-    let settings = format!(
-        "databases: {{primary: {{url: '{}'}}}}
-pools: {{web: {{workers: {{}}}}}}
-advice: {{{rules}}}
-",
-        application.cluster.url_as("poolwatch", "redditbot"),
-    );
-    let socket = application.socket();
-    let daemon = Daemon::with_settings(&settings)
-        .variable("POOLWATCH__WORKERS__SOCKET", socket.to_str().unwrap())
-        .start();
+    let daemon = application.daemon(&format!("advice: {{{rules}}}"));
     eventually(|| daemon.value("poolwatch_source_up", &[("source", "workers")]) == Some(1.0));
     daemon
 }

@@ -99,15 +99,7 @@ impl Stage {
 
 #[track_caller]
 fn watch(application: &Application) -> Daemon {
-    let database = application.cluster.url_as("poolwatch", "redditbot");
-    let settings = format!(
-        "databases: {{primary: {{url: '{database}'}}}}\npools: {{web: {{workers: {{}}}}}}\n\
-         sampling: {{pools: {}ms}}\n",
-        SAMPLE.as_millis()
-    );
-    Daemon::with_settings(&settings)
-        .variable("POOLWATCH__WORKERS__SOCKET", application.socket().to_str().unwrap())
-        .start()
+    application.daemon(&format!("sampling: {{pools: {}ms}}", SAMPLE.as_millis()))
 }
 
 /// Waits until what is exported is what is true, and shows both if it never is.
