@@ -1,7 +1,7 @@
 //! Indexes: how they are used, and which are invalid or never used. There are more of them than
 //! tables, and whether one is of use shows in days.
 
-use super::{Bound, Collector, Pace, Query, Scope, Table, counter, gauge};
+use super::{Bound, Collector, Pace, Query, Rank, Scope, Table, counter, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_user_indexes",
@@ -53,7 +53,11 @@ pub(super) const COLLECTOR: Collector = Collector {
             .since(16)
             .apart(),
         ],
-        bound: Some(Bound { key: "indexrelid", rank: "activity", kept: &["datname"], limit: 100 }),
+        bound: Some(Bound {
+            rank: Rank::Server { key: "indexrelid", column: "activity" },
+            kept: &["datname"],
+            limit: 100,
+        }),
         ..Table::EMPTY
     }],
 };
@@ -134,8 +138,7 @@ pub(super) const HEALTH: Collector = Collector {
             }],
             columns: &[gauge("invalid", "1 for each invalid index; pg_index.indisvalid.")],
             bound: Some(Bound {
-                key: "indexrelid",
-                rank: "relpages",
+                rank: Rank::Server { key: "indexrelid", column: "relpages" },
                 kept: &["datname"],
                 limit: 20,
             }),
@@ -161,8 +164,7 @@ pub(super) const HEALTH: Collector = Collector {
                 used since the statistics began; pg_class.relpages.",
             )],
             bound: Some(Bound {
-                key: "indexrelid",
-                rank: "relpages",
+                rank: Rank::Server { key: "indexrelid", column: "relpages" },
                 kept: &["datname"],
                 limit: 20,
             }),

@@ -1,7 +1,7 @@
 //! Who waits for locks, how long, and who is at the root of it. A waiter can wait for a waiter:
 //! the root is who holds all of them up and waits for nobody.
 
-use super::{Bound, Collector, Pace, Query, Scope, Table, gauge};
+use super::{Bound, Collector, Pace, Query, Rank, Scope, Table, gauge};
 
 /// The first 200 waiters, each with those it waits for; and each with its roots. Prepared
 /// transactions have process 0.
@@ -103,7 +103,11 @@ pub(super) const COLLECTOR: Collector = Collector {
                 )
                 .apart(),
             ],
-            bound: Some(Bound { key: "key", rank: "blocked_sessions", kept: &[], limit: 10 }),
+            bound: Some(Bound {
+                rank: Rank::Server { key: "key", column: "blocked_sessions" },
+                kept: &[],
+                limit: 10,
+            }),
             ..Table::EMPTY
         },
     ],

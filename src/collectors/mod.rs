@@ -8,6 +8,7 @@
 mod archiver;
 mod autovacuum;
 mod bgwriter;
+mod bound;
 mod buffercache;
 mod checkpointer;
 mod compatible;
@@ -46,6 +47,7 @@ mod wraparound;
 
 use crate::metric::Kind;
 
+pub use bound::{Bound, Measure, OTHER, Rank};
 pub use compatible::COMPATIBLE_NAMES;
 pub use sampled::{DATABASE_SIZE, OTHER_DATABASES, SERVER_CPU, STATEMENT_DURATIONS, WAIT_EVENTS};
 
@@ -159,25 +161,22 @@ pub struct Table {
     pub columns: &'static [Column],
     /// How many rows are shown, where there may be any number.
     pub bound: Option<Bound>,
+    /// Rows that are there even when there is nothing to count, so that a sum over them does not
+    /// vanish.
+    pub every: Option<Every>,
     /// Whether the rows name the families: `name` and `help` are then columns of the statement.
     pub named_by_row: bool,
 }
 
-/// Which rows are shown by themselves. The others are summed.
+/// Each of these values of a label is there for each value of the first label: the statement has
+/// at least one row of that, and gives what there is.
 #[derive(Debug)]
-pub struct Bound {
-    /// By what a row is known again.
-    pub key: &'static str,
-    /// The rows with the most of it are shown.
-    pub rank: &'static str,
-    /// Labels that the others keep, being alike in all rows.
-    pub kept: &'static [&'static str],
-    /// How many, unless the settings say otherwise.
-    pub limit: u32,
+pub struct Every {
+    /// The label. Rows with another value of it, or none, only name the first.
+    pub label: &'static str,
+    /// Its values.
+    pub values: &'static [&'static str],
 }
-
-/// The label of the rows that are not shown by themselves.
-pub const OTHER: &str = "other";
 
 /// A statement and the major version from which it works.
 #[derive(Debug)]
@@ -251,6 +250,7 @@ impl Table {
         labels: &[],
         columns: &[],
         bound: None,
+        every: None,
         named_by_row: false,
     };
 
@@ -265,47 +265,16 @@ impl Table {
     }
 
     /// The statement for a version, its labels as text and its figures as floats; `None` when the
-    /// version has no such view. A bounded one takes the limit and the keys that are always shown.
+    /// version has no such view. One that the server ranks takes the limit and the keys that are
+    /// always shown.
     pub fn statement(&self, version: u32) -> Option<String> {
         let sql = self.queries.iter().find(|query| query.since <= version)?.sql;
         let labels = self.labels.iter().map(|label| format!("\"{label}\"::text"));
         let figures = self.columns(version).map(|column| format!("\"{}\"::float8", column.name));
         let selected = labels.chain(figures).collect::<Vec<_>>().join(", ");
-        Some(match &self.bound {
-            None => format!("SELECT {selected} FROM ({sql}) AS reading"),
-            Some(bound) => self.bounded_statement(version, bound, sql, &selected),
-        })
-    }
-
-    /// The rows that are shown, each with its key and its place; and last, without a key, the sum
-    /// of all rows and how many they are. A list of keys is gone through for each row where a
-    /// subquery of them is hashed.
-    fn bounded_statement(&self, version: u32, bound: &Bound, sql: &str, selected: &str) -> String {
-        let Bound { key, rank, kept, .. } = bound;
-        let labels = self.labels.iter().map(|label| {
-            if kept.contains(label) {
-                format!("max(\"{label}\"::text)")
-            } else {
-                format!("'{OTHER}'")
-            }
-        });
-        let sums = self.columns(version).map(|column| {
-            if column.adds_up {
-                format!("sum(\"{}\"::float8)", column.name)
-            } else {
-                "NULL".to_owned()
-            }
-        });
-        let summed = labels.chain(sums).collect::<Vec<_>>().join(", ");
-        format!(
-            "WITH ranked AS MATERIALIZED (
-                 SELECT *, row_number() OVER (
-                            ORDER BY \"{rank}\" DESC NULLS LAST, \"{key}\") AS place
-                   FROM ({sql}) AS reading)
-             SELECT \"{key}\"::text, place, {selected} FROM ranked
-              WHERE place <= $1 OR \"{key}\"::text IN (SELECT unnest($2::text[]))
-              UNION ALL SELECT NULL, count(*), {summed} FROM ranked HAVING count(*) > 0"
-        )
+        let ranked =
+            self.bound.as_ref().and_then(|bound| bound.statement(self, version, sql, &selected));
+        Some(ranked.unwrap_or_else(|| format!("SELECT {selected} FROM ({sql}) AS reading")))
     }
 }
 
@@ -365,12 +334,21 @@ mod tests {
         for (_, table) in tables() {
             for query in table.queries {
                 let present = table.columns.iter().filter(|column| column.since <= query.since);
-                let bound = table.bound.iter().flat_map(|bound| [bound.key, bound.rank]);
+                let bound = table.bound.iter().flat_map(Bound::names);
                 let named = present.map(|column| column.name).chain(table.labels.iter().copied());
                 for name in named.chain(bound) {
                     assert!(query.sql.contains(name), "{} lacks {name}", query.sql);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_is_always_there_is_of_a_label_after_the_first() {
+        for (collector, table) in tables() {
+            let Some(every) = &table.every else { continue };
+            assert!(table.labels[1..].contains(&every.label), "{}", collector.name);
+            assert!(table.bound.is_none() && !table.named_by_row, "{}", collector.name);
         }
     }
 

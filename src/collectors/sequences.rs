@@ -1,6 +1,6 @@
 //! The sequences nearest to their end.
 
-use super::{Bound, Collector, Pace, Query, Scope, Table, gauge};
+use super::{Bound, Collector, Pace, Query, Rank, Scope, Table, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "sequences",
@@ -25,7 +25,11 @@ pub(super) const COLLECTOR: Collector = Collector {
             "Share of its values that a sequence has used; pg_sequences.last_value.",
         )
         .apart()],
-        bound: Some(Bound { key: "key", rank: "used_ratio", kept: &["datname"], limit: 20 }),
+        bound: Some(Bound {
+            rank: Rank::Server { key: "key", column: "used_ratio" },
+            kept: &["datname"],
+            limit: 20,
+        }),
         ..Table::EMPTY
     }],
 };

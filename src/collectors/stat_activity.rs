@@ -1,6 +1,6 @@
 //! Sessions by what they do, in `postgres_exporter`'s labels.
 
-use super::{Collector, Pace, Query, Scope, Table, gauge};
+use super::{Collector, Every, Pace, Query, Scope, Table, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_activity",
@@ -21,29 +21,20 @@ pub(super) const COLLECTOR: Collector = Collector {
         ],
         // An application may put its process or its task into its name, and then there is no end:
         // beyond 500 kinds of session the name is "other".
-        // Every state of every database is always there, with empty labels, so that a dashboard's
-        // sum over a state does not vanish with the last session in it.
         queries: &[Query {
             since: 13,
-            sql: "SELECT databases.datname, states.state, coalesce(usename, '') AS usename,
-                         coalesce(application_name, '') AS application_name,
-                         coalesce(backend_type, '') AS backend_type,
-                         coalesce(wait_event_type, '') AS wait_event_type,
-                         coalesce(wait_event, '') AS wait_event,
-                         coalesce(sessions, 0) AS count,
+            sql: "SELECT databases.datname, state, usename, application_name, backend_type,
+                         wait_event_type, wait_event, sessions AS count,
                          coalesce(max_tx_duration, 0) AS max_tx_duration
                     FROM pg_database AS databases
-                   CROSS JOIN unnest(ARRAY['active', 'idle', 'idle in transaction',
-                                           'idle in transaction (aborted)',
-                                           'fastpath function call', 'disabled']) AS states (state)
                     LEFT JOIN (
-                         SELECT datname, state, usename,
+                         SELECT datid, state, usename,
                                 CASE WHEN place <= 500 THEN application_name
                                      ELSE 'other' END AS application_name,
                                 backend_type, wait_event_type, wait_event,
                                 sum(sessions) AS sessions, max(max_tx_duration) AS max_tx_duration
                            FROM (
-                                SELECT datname, state, usename, application_name, backend_type,
+                                SELECT datid, state, usename, application_name, backend_type,
                                        wait_event_type, wait_event, count(*) AS sessions,
                                        max(extract(epoch FROM now() - xact_start))
                                            AS max_tx_duration,
@@ -52,9 +43,20 @@ pub(super) const COLLECTOR: Collector = Collector {
                                  WHERE application_name <> 'poolwatch'
                                  GROUP BY 1, 2, 3, 4, 5, 6, 7) AS alike
                           GROUP BY 1, 2, 3, 4, 5, 6, 7) AS activity
-                      ON activity.datname = databases.datname AND activity.state = states.state
+                      ON activity.datid = databases.oid
                    WHERE NOT databases.datistemplate",
         }],
+        every: Some(Every {
+            label: "state",
+            values: &[
+                "active",
+                "idle",
+                "idle in transaction",
+                "idle in transaction (aborted)",
+                "fastpath function call",
+                "disabled",
+            ],
+        }),
         columns: &[
             gauge("count", "Sessions in this state; pg_stat_activity."),
             gauge(

@@ -1,8 +1,9 @@
 //! Statements: those that matter most by time, calls, time a call, or rows; the others summed,
 //! so that sums are whole. Texts are read for new ones alone. Names are compared once rather than
-//! for each statement, and a numeric becomes a float by way of an integer, which is ten times faster.
+//! for each statement, and a numeric becomes a float by way of an integer, which is ten times
+//! faster. All are given: the server would take four times as long to rank them.
 
-use super::{Bound, Collector, Pace, Query, Scope, Table, counter, gauge};
+use super::{Bound, Collector, Measure, Pace, Query, Rank, Scope, Table, counter, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_statements",
@@ -18,75 +19,54 @@ pub(super) const COLLECTOR: Collector = Collector {
             queries: &[
                 Query {
                     since: 111,
-                    sql: "SELECT (userid || '/' || dbid || '/' || coalesce(queryid, 0)) COLLATE \"C\" AS key,
-              pg_get_userbyid(userid) AS user, datname, coalesce(queryid, 0) AS queryid,
-              -least(row_number() OVER (ORDER BY sum(total_exec_time) DESC),
-                     row_number() OVER (ORDER BY sum(calls::float8) DESC),
-                     row_number() OVER (
-                         ORDER BY sum(total_exec_time) / nullif(sum(calls::float8), 0) DESC NULLS LAST),
-                     row_number() OVER (ORDER BY sum(rows::float8) DESC)) AS rank,
-              sum(calls::float8) AS calls_total,
-              sum(total_exec_time) / 1000.0 AS seconds_total,
-              sum(rows::float8) AS rows_total,
-              sum(shared_blk_read_time) / 1000.0 AS block_read_seconds_total,
-              sum(shared_blk_write_time) / 1000.0 AS block_write_seconds_total,
-              sum(shared_blks_hit::float8) AS shared_blocks_hit_total,
-              sum(shared_blks_read::float8) AS shared_blocks_read_total,
-              sum(temp_blks_written::float8) AS temp_blocks_written_total,
-              sum(wal_bytes::int8::float8) AS wal_bytes_total
+                    sql: "SELECT pg_get_userbyid(userid) AS user, datname, coalesce(queryid, 0) AS queryid,
+              calls AS calls_total,
+              total_exec_time / 1000 AS seconds_total,
+              rows AS rows_total,
+              shared_blk_read_time / 1000 AS block_read_seconds_total,
+              shared_blk_write_time / 1000 AS block_write_seconds_total,
+              shared_blks_hit AS shared_blocks_hit_total,
+              shared_blks_read AS shared_blocks_read_total,
+              temp_blks_written AS temp_blocks_written_total,
+              wal_bytes::int8 AS wal_bytes_total
          FROM @extension.pg_stat_statements(false) AS statements
          JOIN pg_database ON pg_database.oid = dbid
-        WHERE dbid <> ALL (ARRAY(SELECT oid FROM pg_database WHERE datname = ANY ($3)))
-          AND userid <> ALL (ARRAY(SELECT oid FROM pg_roles WHERE rolname = ANY ($4)))
-        GROUP BY userid, dbid, datname, queryid",
+        WHERE dbid <> ALL (ARRAY(SELECT oid FROM pg_database WHERE datname = ANY ($1)))
+          AND userid <> ALL (ARRAY(SELECT oid FROM pg_roles WHERE rolname = ANY ($2)))",
                 },
                 Query {
                     since: 108,
-                    sql: "SELECT (userid || '/' || dbid || '/' || coalesce(queryid, 0)) COLLATE \"C\" AS key,
-              pg_get_userbyid(userid) AS user, datname, coalesce(queryid, 0) AS queryid,
-              -least(row_number() OVER (ORDER BY sum(total_exec_time) DESC),
-                     row_number() OVER (ORDER BY sum(calls::float8) DESC),
-                     row_number() OVER (
-                         ORDER BY sum(total_exec_time) / nullif(sum(calls::float8), 0) DESC NULLS LAST),
-                     row_number() OVER (ORDER BY sum(rows::float8) DESC)) AS rank,
-              sum(calls::float8) AS calls_total,
-              sum(total_exec_time) / 1000.0 AS seconds_total,
-              sum(rows::float8) AS rows_total,
-              sum(blk_read_time) / 1000.0 AS block_read_seconds_total,
-              sum(blk_write_time) / 1000.0 AS block_write_seconds_total,
-              sum(shared_blks_hit::float8) AS shared_blocks_hit_total,
-              sum(shared_blks_read::float8) AS shared_blocks_read_total,
-              sum(temp_blks_written::float8) AS temp_blocks_written_total,
-              sum(wal_bytes::int8::float8) AS wal_bytes_total
+                    sql: "SELECT pg_get_userbyid(userid) AS user, datname, coalesce(queryid, 0) AS queryid,
+              calls AS calls_total,
+              total_exec_time / 1000 AS seconds_total,
+              rows AS rows_total,
+              blk_read_time / 1000 AS block_read_seconds_total,
+              blk_write_time / 1000 AS block_write_seconds_total,
+              shared_blks_hit AS shared_blocks_hit_total,
+              shared_blks_read AS shared_blocks_read_total,
+              temp_blks_written AS temp_blocks_written_total,
+              wal_bytes::int8 AS wal_bytes_total
          FROM @extension.pg_stat_statements(false) AS statements
          JOIN pg_database ON pg_database.oid = dbid
-        WHERE dbid <> ALL (ARRAY(SELECT oid FROM pg_database WHERE datname = ANY ($3)))
-          AND userid <> ALL (ARRAY(SELECT oid FROM pg_roles WHERE rolname = ANY ($4)))
-        GROUP BY userid, dbid, datname, queryid",
+        WHERE dbid <> ALL (ARRAY(SELECT oid FROM pg_database WHERE datname = ANY ($1)))
+          AND userid <> ALL (ARRAY(SELECT oid FROM pg_roles WHERE rolname = ANY ($2)))",
                 },
                 Query {
                     since: 104,
-                    sql: "SELECT (userid || '/' || dbid || '/' || coalesce(queryid, 0)) COLLATE \"C\" AS key,
-                   pg_get_userbyid(userid) AS user, datname, coalesce(queryid, 0) AS queryid,
-                   -least(row_number() OVER (ORDER BY sum(total_time) DESC),
-                          row_number() OVER (ORDER BY sum(calls::float8) DESC),
-                          row_number() OVER (
-                              ORDER BY sum(total_time) / nullif(sum(calls::float8), 0) DESC NULLS LAST),
-                          row_number() OVER (ORDER BY sum(rows::float8) DESC)) AS rank,
-                   sum(calls::float8) AS calls_total,
-                   sum(total_time) / 1000.0 AS seconds_total,
-                   sum(rows::float8) AS rows_total,
-                   sum(blk_read_time) / 1000.0 AS block_read_seconds_total,
-                   sum(blk_write_time) / 1000.0 AS block_write_seconds_total,
-                   sum(shared_blks_hit::float8) AS shared_blocks_hit_total,
-                   sum(shared_blks_read::float8) AS shared_blocks_read_total,
-                   sum(temp_blks_written::float8) AS temp_blocks_written_total,
-                   NULL AS wal_bytes_total
-              FROM @extension.pg_stat_statements(false) AS statements
-              JOIN pg_database ON pg_database.oid = dbid
-             WHERE dbid <> ALL (ARRAY(SELECT oid FROM pg_database WHERE datname = ANY ($3)))
-               AND userid <> ALL (ARRAY(SELECT oid FROM pg_roles WHERE rolname = ANY ($4)))
-             GROUP BY userid, dbid, datname, queryid",
+                    sql: "SELECT pg_get_userbyid(userid) AS user, datname, coalesce(queryid, 0) AS queryid,
+              calls AS calls_total,
+              total_time / 1000 AS seconds_total,
+              rows AS rows_total,
+              blk_read_time / 1000 AS block_read_seconds_total,
+              blk_write_time / 1000 AS block_write_seconds_total,
+              shared_blks_hit AS shared_blocks_hit_total,
+              shared_blks_read AS shared_blocks_read_total,
+              temp_blks_written AS temp_blocks_written_total,
+              NULL AS wal_bytes_total
+         FROM @extension.pg_stat_statements(false) AS statements
+         JOIN pg_database ON pg_database.oid = dbid
+        WHERE dbid <> ALL (ARRAY(SELECT oid FROM pg_database WHERE datname = ANY ($1)))
+          AND userid <> ALL (ARRAY(SELECT oid FROM pg_roles WHERE rolname = ANY ($2)))",
                 },
             ],
             columns: &[
@@ -124,7 +104,16 @@ pub(super) const COLLECTOR: Collector = Collector {
                 )
                 .since(108),
             ],
-            bound: Some(Bound { key: "key", rank: "rank", kept: &[], limit: 100 }),
+            bound: Some(Bound {
+                rank: Rank::Each(&[
+                    Measure::Column("seconds_total"),
+                    Measure::Column("calls_total"),
+                    Measure::Column("rows_total"),
+                    Measure::Quotient("seconds_total", "calls_total"),
+                ]),
+                kept: &[],
+                limit: 100,
+            }),
             ..Table::EMPTY
         },
         Table {

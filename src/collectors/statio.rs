@@ -1,6 +1,6 @@
 //! Blocks of tables and indexes, read or found in shared buffers.
 
-use super::{Bound, Collector, Pace, Query, Scope, Table, counter};
+use super::{Bound, Collector, Pace, Query, Rank, Scope, Table, counter};
 
 pub(super) const INDEXES: Collector = Collector {
     name: "statio_user_indexes",
@@ -26,7 +26,11 @@ pub(super) const INDEXES: Collector = Collector {
                 "Blocks found in shared buffers; pg_statio_user_indexes.idx_blks_hit.",
             ),
         ],
-        bound: Some(Bound { key: "indexrelid", rank: "activity", kept: &["datname"], limit: 100 }),
+        bound: Some(Bound {
+            rank: Rank::Server { key: "indexrelid", column: "activity" },
+            kept: &["datname"],
+            limit: 100,
+        }),
         ..Table::EMPTY
     }],
 };
@@ -93,7 +97,11 @@ pub(super) const TABLES: Collector = Collector {
                 pg_statio_user_tables.tidx_blks_hit.",
             ),
         ],
-        bound: Some(Bound { key: "relid", rank: "activity", kept: &["datname"], limit: 100 }),
+        bound: Some(Bound {
+            rank: Rank::Server { key: "relid", column: "activity" },
+            kept: &["datname"],
+            limit: 100,
+        }),
         ..Table::EMPTY
     }],
 };

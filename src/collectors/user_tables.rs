@@ -2,7 +2,7 @@
 //! disk. A table that somebody has locked has no size meanwhile: asking would wait. The largest are
 //! measured, as many as are shown, and those of which the catalogue knows no size yet.
 
-use super::{Bound, Collector, Pace, Query, Scope, Table, counter, gauge};
+use super::{Bound, Collector, Pace, Query, Rank, Scope, Table, counter, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_user_tables",
@@ -149,7 +149,11 @@ pub(super) const COLLECTOR: Collector = Collector {
             )
             .since(18),
         ],
-        bound: Some(Bound { key: "relid", rank: "activity", kept: &["datname"], limit: 100 }),
+        bound: Some(Bound {
+            rank: Rank::Server { key: "relid", column: "activity" },
+            kept: &["datname"],
+            limit: 100,
+        }),
         ..Table::EMPTY
     }],
 };
@@ -205,8 +209,7 @@ pub(super) const SIZE: Collector = Collector {
             ),
         ],
         bound: Some(Bound {
-            key: "relid",
-            rank: "table_size_bytes",
+            rank: Rank::Server { key: "relid", column: "table_size_bytes" },
             kept: &["datname"],
             limit: 100,
         }),

@@ -1,7 +1,7 @@
 //! How near transaction numbers are to their end at 2,147,483,647, and what holds the oldest
 //! back.
 
-use super::{Bound, Collector, Pace, Query, Scope, Table, gauge};
+use super::{Bound, Collector, Pace, Query, Rank, Scope, Table, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "database_wraparound",
@@ -81,7 +81,11 @@ pub(super) const TABLES: Collector = Collector {
                 pg_class.relfrozenxid.",
         )
         .apart()],
-        bound: Some(Bound { key: "relid", rank: "xid_age", kept: &["datname"], limit: 20 }),
+        bound: Some(Bound {
+            rank: Rank::Server { key: "relid", column: "xid_age" },
+            kept: &["datname"],
+            limit: 20,
+        }),
         ..Table::EMPTY
     }],
 };

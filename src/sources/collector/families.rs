@@ -1,10 +1,12 @@
 //! Rows as metric families.
 
+use std::collections::{BTreeSet, HashSet};
+
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::Error;
-use crate::collectors::{Column, Table};
+use crate::collectors::{Bound, Column, Every, Table};
 use crate::latency::Histogram;
 use crate::metric::{Family, Kind};
 use crate::sources::text;
@@ -24,12 +26,12 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn read(row: &PgRow, table: &Table, columns: usize) -> Result<Self, Error> {
-        let bounded = table.bound.is_some();
-        let first = if bounded { 2 } else { 0 };
+        let ranked = table.bound.as_ref().is_some_and(Bound::is_ranked);
+        let first = if ranked { 2 } else { 0 };
         let labels = first..first + table.labels.len();
         let figures = labels.end..labels.end + columns;
         let (key, place) =
-            if bounded { (text(row, 0)?, row.try_get::<i64, _>(1)?) } else { (None, 0) };
+            if ranked { (text(row, 0)?, row.try_get::<i64, _>(1)?) } else { (None, 0) };
         Ok(Self {
             key,
             place: u64::try_from(place).unwrap_or(0),
@@ -39,6 +41,29 @@ impl Row {
             figures: figures.map(|at| row.try_get(at)).collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// With a row of zeros and no other labels for each value that is always there and has none.
+pub(super) fn completed(mut rows: Vec<Row>, table: &Table, every: &Every) -> Vec<Row> {
+    let at = table.labels.iter().position(|label| *label == every.label);
+    let Some((at, known)) = at.zip(rows.first()) else { return rows };
+    let zeros = vec![Some(0.0); known.figures.len()];
+    let zeros = |first: &str, value: &str| {
+        let mut labels = vec![String::new(); table.labels.len()];
+        first.clone_into(&mut labels[0]);
+        value.clone_into(&mut labels[at]);
+        Row { labels, figures: zeros.clone(), ..Row::default() }
+    };
+    let firsts: BTreeSet<&str> = rows.iter().map(|row| row.labels[0].as_str()).collect();
+    let there: HashSet<_> = rows.iter().map(|row| (&*row.labels[0], &*row.labels[at])).collect();
+    let missing = firsts.iter().flat_map(|first| {
+        let values = every.values.iter().filter(|value| !there.contains(&(*first, **value)));
+        values.map(|value| zeros(first, value))
+    });
+    let missing: Vec<_> = missing.collect();
+    rows.retain(|row| every.values.contains(&&*row.labels[at]));
+    rows.extend(missing);
+    rows
 }
 
 /// The families of a table. A NULL label is empty, which Prometheus treats as none.
@@ -87,5 +112,41 @@ fn observe(family: &mut Family, table: &Table, column: &Column, at: usize, rows:
     }
     for (row, histogram) in &histograms {
         family.durations(&labels(table, row), histogram);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: Table = Table {
+        labels: &["datname", "state", "usename"],
+        every: Some(Every { label: "state", values: &["active", "idle"] }),
+        ..Table::EMPTY
+    };
+
+    fn row(labels: [&str; 3], count: Option<f64>) -> Row {
+        let labels = labels.map(str::to_owned).to_vec();
+        Row { labels, figures: vec![count], ..Row::default() }
+    }
+
+    #[test]
+    fn what_is_always_there_is_0_where_there_is_nothing() {
+        let rows = vec![
+            row(["app", "active", "a"], Some(2.0)),
+            row(["app", "active", "b"], Some(1.0)),
+            row(["app", "starting", "b"], Some(4.0)),
+            row(["empty", "", ""], None),
+        ];
+        let expected = [
+            row(["app", "active", "a"], Some(2.0)),
+            row(["app", "active", "b"], Some(1.0)),
+            row(["app", "idle", ""], Some(0.0)),
+            row(["empty", "active", ""], Some(0.0)),
+            row(["empty", "idle", ""], Some(0.0)),
+        ];
+        let every = TABLE.every.as_ref().unwrap();
+        assert_eq!(completed(rows, &TABLE, every), expected);
+        assert_eq!(completed(Vec::new(), &TABLE, every), []);
     }
 }

@@ -2,21 +2,23 @@
 
 mod bounded;
 mod families;
+mod ranked;
 mod texts;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use serde::Deserialize;
-use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Executor, Row as _};
 use tokio::time::{Instant, timeout};
 
 use self::bounded::Shown;
 use self::families::Row;
+use self::ranked::ranked;
 use self::texts::Texts;
 use super::{Failure, explain};
-use crate::collectors::{Collector, Column, Table};
+use crate::collectors::{Bound, Collector, Column, Rank, Table};
 use crate::metric::Family;
 use crate::pool::Checkout;
 use crate::postgres::Database;
@@ -196,9 +198,8 @@ impl Look {
         };
         let sql = sql.replace("@extension", &version.schema);
         let columns: Vec<&Column> = table.columns(version.number).collect();
-        let rows = self.ask(at, connection, sql).await?;
-        let rows = rows.iter().map(|row| Row::read(row, table, columns.len()));
-        let rows = self.choose(at, rows.collect::<Result<_, _>>()?, &columns);
+        let rows = self.ask(at, connection, sql, columns.len()).await?;
+        let rows = self.choose(at, rows, &columns);
         let mut families = families::build(table, &columns, &rows);
         if self.settings.include_query == Some(true) && table.bound.is_some() {
             let length = self.settings.query_length.unwrap_or(120);
@@ -207,22 +208,31 @@ impl Look {
         Ok(Seen::Families(families))
     }
 
+    /// Rows are read one at a time: together they may be many.
     async fn ask(
         &self,
         at: usize,
         connection: &mut Checkout,
         sql: String,
-    ) -> Result<Vec<PgRow>, Error> {
+        columns: usize,
+    ) -> Result<Vec<Row>, Error> {
+        let table = &self.collector.tables[at];
         let query = sqlx::query(AssertSqlSafe(sql));
-        let query = match self.limit(at) {
-            Some(limit) => query
-                .bind(i64::from(limit))
-                .bind(self.shown[at].keys())
-                .bind(&self.settings.exclude_databases)
-                .bind(&self.settings.exclude_users),
-            None => query,
+        let query = match (&table.bound, self.limit(at)) {
+            (Some(Bound { rank: Rank::Server { .. }, .. }), Some(limit)) => {
+                query.bind(i64::from(limit)).bind(self.shown[at].keys())
+            }
+            (Some(Bound { rank: Rank::Each(_), .. }), _) => {
+                query.bind(&self.settings.exclude_databases).bind(&self.settings.exclude_users)
+            }
+            _ => query,
         };
-        Ok(connection.fetch_all(query).await?)
+        let mut rows = connection.fetch(query);
+        let mut read = Vec::new();
+        while let Some(row) = rows.try_next().await? {
+            read.push(Row::read(&row, table, columns)?);
+        }
+        Ok(read)
     }
 
     fn limit(&self, at: usize) -> Option<u32> {
@@ -231,9 +241,19 @@ impl Look {
         Some((limit / self.share).max(limit.min(FEW)))
     }
 
-    /// The rows that are shown by themselves, and one for the others.
+    /// The rows that are shown by themselves, and one for the others; those that are always there.
     fn choose(&mut self, at: usize, rows: Vec<Row>, columns: &[&Column]) -> Vec<Row> {
-        let Some(limit) = self.limit(at) else { return rows };
+        let table = &self.collector.tables[at];
+        let rows = match &table.every {
+            Some(every) => families::completed(rows, table, every),
+            None => rows,
+        };
+        let (Some(limit), Some(bound)) = (self.limit(at), &table.bound) else { return rows };
+        let rows = match bound.rank {
+            Rank::Server { .. } => rows,
+            // One that is shown may fall half the limit behind.
+            Rank::Each(measures) => ranked(rows, columns, measures, 2 * limit as usize),
+        };
         let (rows, left_out) = self.shown[at].choose(rows, limit as usize, columns);
         self.summed += left_out * columns.len() as u64;
         rows
