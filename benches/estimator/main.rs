@@ -1,9 +1,10 @@
 //! How far the estimated durations of statements are from the true ones, by workload.
 //!
 //! `cargo bench --bench estimator` runs each workload with pgbench on a server of its own, where
-//! `pg_stat_statements` is read each second and the log has every duration; it takes six minutes.
-//! What was recorded is kept in `target/estimator`; with `-- --replay` it is judged again. Shapes
-//! that no workload has are drawn by chance and judged too. Nothing here is timed.
+//! `pg_stat_statements` is read each second and the log has every duration; it takes 21 minutes.
+//! What was recorded is kept in `target/estimator`; with `-- --replay` it is judged again, with
+//! `-- NAME…` these workloads are recorded anew before. Shapes that no workload has are drawn by
+//! chance and judged too. Nothing here is timed.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -30,12 +31,16 @@ fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
-    let replay = std::env::args().any(|argument| argument == "--replay");
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let replay = arguments.iter().any(|argument| argument == "--replay");
+    // Cargo adds options of its own.
+    let named: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/estimator");
     std::fs::create_dir_all(&folder).unwrap();
     if !replay {
         let stage = record::Stage::start();
-        for workload in workloads::all() {
+        let is_named = |name: &str| named.is_empty() || named.iter().any(|one| *one == name);
+        for workload in workloads::all().into_iter().filter(|workload| is_named(workload.name)) {
             eprintln!("{}", workload.name);
             stage.record(&workload).save(&folder);
         }
