@@ -344,6 +344,14 @@ mod tests {
     }
 
     #[test]
+    fn every_database_of_a_server_has_the_same_columns() {
+        let each = tables().filter(|(collector, _)| collector.scope == Scope::Database);
+        for (collector, table) in each {
+            assert!(table.extension.is_none(), "{}", collector.name);
+        }
+    }
+
+    #[test]
     fn what_is_always_there_is_of_a_label_after_the_first() {
         for (collector, table) in tables() {
             let Some(every) = &table.every else { continue };

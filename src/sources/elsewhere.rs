@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use tokio::time::{Instant, timeout};
 
 use super::Failure;
-use super::collector::{Error, Look, Seen, Settings};
+use super::collector::{Error, Look, Rows, Seen, Settings, joined};
 use crate::collectors::Collector;
 use crate::metric::Family;
 use crate::pool::SharedPool;
@@ -92,7 +92,8 @@ struct Kept {
     look: Look,
     due: Instant,
     interval: Duration,
-    families: Vec<Family>,
+    /// By table.
+    rows: Vec<Option<Rows>>,
 }
 
 impl Elsewhere {
@@ -117,13 +118,25 @@ impl Elsewhere {
                 trouble = trouble.or(Some(format!("database {name}: {}", said(&*error)).into()));
             }
         }
-        let kept = || self.known.values().flat_map(|visited| &visited.kept);
+        let kept = self.known.values().flat_map(|visited| &visited.kept);
         Ok(Reading {
-            families: kept().flat_map(|kept| kept.families.iter().cloned()).collect(),
-            summed: kept().map(|kept| kept.look.summed).sum(),
+            families: self.families(),
+            summed: kept.map(|kept| kept.look.summed).sum(),
             trouble,
             ..Reading::default()
         })
+    }
+
+    /// What is known of all databases, table by table.
+    fn families(&self) -> Vec<Family> {
+        let tables = self.wanted.iter().enumerate().flat_map(|(collector, wanted)| {
+            (0..wanted.collector.tables.len()).map(move |table| (collector, table))
+        });
+        let families = tables.flat_map(|(collector, table)| {
+            let kept = self.known.values().filter_map(|visited| visited.kept.get(collector));
+            joined(&kept.filter_map(|kept| kept.rows[table].as_ref()).collect::<Vec<_>>())
+        });
+        families.collect()
     }
 
     async fn list(&self) -> Result<Vec<(String, Done)>, Failure> {
@@ -172,7 +185,7 @@ impl Visited {
             look: Look::sharing(wanted.collector, wanted.settings.clone(), share),
             due: Instant::now(),
             interval: wanted.interval,
-            families: Vec::new(),
+            rows: wanted.collector.tables.iter().map(|_| None).collect(),
         });
         Self { kept: kept.collect(), ..Self::default() }
     }
@@ -201,8 +214,6 @@ impl Visited {
     async fn visit(&mut self, pool: &SharedPool) -> Result<(), Failure> {
         let mut failure = None;
         for kept in self.kept.iter_mut().filter(|kept| kept.due <= Instant::now()) {
-            // What does not come now is not shown as if it had.
-            kept.families.clear();
             kept.due = Instant::now() + kept.interval.mul_f64(0.9);
             failure = failure.or(kept.read(pool).await.err());
         }
@@ -213,10 +224,12 @@ impl Visited {
 impl Kept {
     async fn read(&mut self, pool: &SharedPool) -> Result<(), Failure> {
         let mut failure: Option<Failure> = None;
-        for at in 0..self.look.collector.tables.len() {
+        // What does not come now is not shown as if it had.
+        self.rows.fill_with(|| None);
+        for (at, kept) in self.rows.iter_mut().enumerate() {
             let mut connection = pool.acquire().await?;
             match self.look.read_table(at, &mut connection).await {
-                Ok(Seen::Families(families)) => self.families.extend(families),
+                Ok(Seen::Rows(rows)) => *kept = Some(rows),
                 Ok(Seen::NoExtension(_)) => {}
                 Err(error) => failure = failure.or(Some(error.into())),
             }

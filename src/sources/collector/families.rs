@@ -43,6 +43,37 @@ impl Row {
     }
 }
 
+/// The rows of a table: a tenth of what they take as families.
+#[derive(Debug)]
+pub(in crate::sources) struct Rows {
+    pub(super) table: &'static Table,
+    /// By which the table has its columns.
+    pub(super) version: u32,
+    pub(super) all: Vec<Row>,
+    /// The texts of the statements that they are of.
+    pub(super) texts: Option<Family>,
+}
+
+impl Rows {
+    pub(super) fn none(table: &'static Table) -> Self {
+        Self { table, version: 0, all: Vec::new(), texts: None }
+    }
+
+    pub(super) fn families(self) -> impl Iterator<Item = Family> {
+        joined(&[&self]).into_iter().chain(self.texts)
+    }
+}
+
+/// The families of one table in several databases of a server.
+pub(in crate::sources) fn joined(all: &[&Rows]) -> Vec<Family> {
+    let Some(Rows { table, version, .. }) = all.iter().find(|rows| !rows.all.is_empty()) else {
+        return Vec::new();
+    };
+    let columns: Vec<_> = table.columns(*version).collect();
+    let rows: Vec<_> = all.iter().flat_map(|rows| &rows.all).collect();
+    build(table, &columns, &rows)
+}
+
 /// With a row of zeros and no other labels for each value that is always there and has none.
 pub(super) fn completed(mut rows: Vec<Row>, table: &Table, every: &Every) -> Vec<Row> {
     let at = table.labels.iter().position(|label| *label == every.label);
@@ -67,7 +98,7 @@ pub(super) fn completed(mut rows: Vec<Row>, table: &Table, every: &Every) -> Vec
 }
 
 /// The families of a table. A NULL label is empty, which Prometheus treats as none.
-pub(super) fn build(table: &Table, columns: &[&Column], rows: &[Row]) -> Vec<Family> {
+fn build(table: &Table, columns: &[&Column], rows: &[&Row]) -> Vec<Family> {
     if table.named_by_row {
         return rows.iter().filter_map(|row| named(table, row)).collect();
     }
@@ -99,7 +130,7 @@ fn named(table: &Table, row: &Row) -> Option<Family> {
 }
 
 /// Each row is one observation; rows of the same labels are one histogram.
-fn observe(family: &mut Family, table: &Table, column: &Column, at: usize, rows: &[Row]) {
+fn observe(family: &mut Family, table: &Table, column: &Column, at: usize, rows: &[&Row]) {
     let mut histograms: Vec<(&Row, Histogram)> = Vec::new();
     for row in rows {
         let Some(figure) = row.figures[at] else { continue };

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use self::bounded::Shown;
 use self::families::Row;
+pub(super) use self::families::{Rows, joined};
 use self::ranked::ranked;
 use self::texts::Texts;
 use super::{Failure, explain};
@@ -132,7 +133,7 @@ struct Gathered {
 impl Gathered {
     fn take(&mut self, seen: Result<Seen, Failure>) {
         match seen {
-            Ok(Seen::Families(families)) => self.families.extend(families),
+            Ok(Seen::Rows(rows)) => self.families.extend(rows.families()),
             Ok(Seen::NoExtension(name)) if self.hints.is_empty() => self.hints.push(format!(
                 "the database has no extension {name}: as a superuser, CREATE EXTENSION {name}"
             )),
@@ -145,8 +146,8 @@ impl Gathered {
 /// What one table says.
 #[derive(Debug)]
 pub(super) enum Seen {
-    /// Its families; none, when the version lacks the view.
-    Families(Vec<Family>),
+    /// Its rows; none, when the version lacks the view.
+    Rows(Rows),
     /// The database lacks the extension that has the view.
     NoExtension(&'static str),
 }
@@ -194,18 +195,19 @@ impl Look {
             return Ok(Seen::NoExtension(table.extension.unwrap_or_default()));
         };
         let Some(sql) = table.statement(version.number) else {
-            return Ok(Seen::Families(Vec::new()));
+            return Ok(Seen::Rows(Rows::none(table)));
         };
         let sql = sql.replace("@extension", &version.schema);
         let columns: Vec<&Column> = table.columns(version.number).collect();
         let rows = self.ask(at, connection, sql, columns.len()).await?;
         let rows = self.choose(at, rows, &columns);
-        let mut families = families::build(table, &columns, &rows);
-        if self.settings.include_query == Some(true) && table.bound.is_some() {
+        let texts = if self.settings.include_query == Some(true) && table.bound.is_some() {
             let length = self.settings.query_length.unwrap_or(120);
-            families.push(self.texts.family(connection, &version.schema, &rows, length).await?);
-        }
-        Ok(Seen::Families(families))
+            Some(self.texts.family(connection, &version.schema, &rows, length).await?)
+        } else {
+            None
+        };
+        Ok(Seen::Rows(Rows { table, version: version.number, all: rows, texts }))
     }
 
     /// Rows are read one at a time: together they may be many.
