@@ -16,7 +16,8 @@ use crate::reading::{Origin, Pool, Reading, Worker};
 use crate::report::{self, Reason, Report};
 
 /// How long a silent instance is remembered, so that one that was only stopped (a debugger, a
-/// suspended machine) is not counted twice when it goes on.
+/// frozen container) is not counted twice when it goes on. One whose process is known to be there
+/// is remembered for as long as it is.
 const MEMORY: Duration = Duration::from_mins(10);
 
 /// All that workers said, folded.
@@ -145,8 +146,8 @@ impl Fold {
 
     /// Every pool ever named, with the workers that live, and the newest findings.
     pub fn reading(&mut self, now: Instant) -> Reading {
-        self.instances.retain(|_, instance| instance.age(now) < MEMORY);
         self.instances.values_mut().for_each(|instance| instance.look_after(now));
+        self.instances.retain(|_, one| one.age(now) < MEMORY || one.may_go_on());
         let mut workers = self.workers(now);
         let pools = self.pools.iter().map(|(name, total)| {
             let mut workers = workers.remove(name.as_str()).unwrap_or_default();
@@ -188,6 +189,11 @@ impl Instance {
     /// Whether it has missed fewer than three reports.
     fn is_live(&self, ttl: Duration, now: Instant) -> bool {
         !self.gone && self.age(now) <= ttl.max(3 * self.period)
+    }
+
+    /// Whether it is silent and its process is known to be there.
+    fn may_go_on(&self) -> bool {
+        !self.gone && self.sender.is_some()
     }
 
     /// Asks for the process of an instance that is late.

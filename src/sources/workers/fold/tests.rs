@@ -107,6 +107,17 @@ fn a_worker_that_was_only_stopped_is_not_counted_twice() {
 }
 
 #[test]
+fn a_worker_that_stands_still_for_hours_is_not_counted_twice() {
+    let (mut fold, now) = (fold(), Instant::now());
+    let hours = 10 * MEMORY;
+    fold.take(report("a", 1, 3), Some(std::process::id()), now).unwrap();
+    assert_eq!(fold.reading(now + hours).pools[0].worker_count, Some(0));
+    fold.take(report("a", 2, 4), Some(std::process::id()), now + hours).unwrap();
+    let reading = fold.reading(now + hours);
+    assert_eq!((reading.pools[0].worker_count, sums(&reading)), (Some(1), (4, 4)));
+}
+
+#[test]
 fn a_counter_that_falls_began_again() {
     let (mut fold, now) = (fold(), Instant::now());
     fold.take(report("a", 1, 10), None, now).unwrap();
