@@ -22,6 +22,7 @@ mod pool;
 mod process;
 mod recovery;
 mod rules;
+mod scraping;
 mod server_log;
 mod settings;
 mod shipped;

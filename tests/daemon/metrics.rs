@@ -1,15 +1,16 @@
 //! The metrics of a live daemon, as Prometheus' own checker sees them.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use poolwatch::collectors::COMPATIBLE_NAMES;
 use poolwatch::demo::Cluster;
 
-use crate::support::{Daemon, eventually};
+use crate::support::{Daemon, eventually, prometheus};
 
 /// What `promtool check metrics` complains of, a line each.
-fn complaints(text: &str) -> Vec<String> {
-    let mut promtool = Command::new("promtool")
+fn complaints(promtool: &Path, text: &str) -> Vec<String> {
+    let mut promtool = Command::new(promtool)
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -41,12 +42,14 @@ fn promtool_complains_of_nothing_but_the_names_kept_for_compatibility() {
     eventually(|| daemon.value("pg_stat_database_xact_commit", &[("datname", "postgres")]));
     eventually(|| daemon.value("db_pool_capacity", &[("pool", "a")]));
     let text = daemon.metrics().text;
-    let other: Vec<_> = complaints(&text)
-        .into_iter()
-        .filter(|line| !line.split(' ').next().is_some_and(is_kept))
-        .collect();
-    assert!(other.is_empty(), "{other:#?}");
-    assert!(!complaints("a_gauge 1\n").is_empty(), "promtool complains at all");
+    for promtool in prometheus::promtools() {
+        let other: Vec<_> = complaints(promtool, &text)
+            .into_iter()
+            .filter(|line| !line.split(' ').next().is_some_and(is_kept))
+            .collect();
+        assert!(other.is_empty(), "{}: {other:#?}", promtool.display());
+        assert!(!complaints(promtool, "a_gauge 1\n").is_empty(), "promtool complains at all");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Debian's Prometheus and Alertmanager, with the shipped rules and routes, and somebody to be paged.
+//! Prometheus and Alertmanager with the shipped rules and routes, and somebody to be paged.
 #![allow(dead_code, reason = "a kit: not every part is in use at every time")]
 
 use std::fs;
@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use poolwatch::demo::Process;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Output, eventually, free_port, request, try_request};
+use crate::support::prometheus::{self, Prometheus};
+use crate::support::{Output, eventually, free_port, try_request};
 
 const ALERTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/alerts");
 
@@ -81,11 +82,11 @@ fn head(reader: &mut BufReader<TcpStream>) -> Option<(String, usize)> {
     Some((path, length))
 }
 
-/// Prometheus and Alertmanager over one target. Dropping it ends both.
+/// Each version of Prometheus over one target, and Alertmanager over them. Dropping it ends all.
 pub(crate) struct Monitoring {
-    prometheus: (Process, Output),
+    /// Their alerts have their version as the label `prometheus`.
+    pub(crate) prometheuses: Vec<Prometheus>,
     alertmanager: (Process, Output),
-    prometheus_address: SocketAddr,
     _folder: TempDir,
 }
 
@@ -94,72 +95,48 @@ impl Monitoring {
     #[track_caller]
     pub(crate) fn start(target: SocketAddr, webhook: &Webhook) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let [alertmanager_address, prometheus_address] =
-            [(); 2].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port())));
-        let alertmanager = alertmanager(folder.path(), alertmanager_address, webhook);
-        let prometheus =
-            prometheus(folder.path(), prometheus_address, target, alertmanager_address);
-        let mut monitoring = Self { prometheus, alertmanager, prometheus_address, _folder: folder };
-        eventually(|| monitoring.is_ready(alertmanager_address));
-        monitoring
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let mut alertmanager = alertmanager(folder.path(), address, webhook);
+        eventually(|| is_ready(&mut alertmanager, address));
+        let rules = fs::read_to_string(format!("{ALERTS}/rules.yml")).unwrap();
+        let file = folder.path().join("rules.yml");
+        fs::write(&file, shortened(&rules)).unwrap();
+        let prometheuses =
+            prometheus::start_each(|program| watching(program, target, &file, address));
+        Self { prometheuses, alertmanager, _folder: folder }
     }
 
-    #[track_caller]
-    fn is_ready(&mut self, alertmanager_address: SocketAddr) -> bool {
-        for (process, output) in [&mut self.prometheus, &mut self.alertmanager] {
-            let ended = process.ended().unwrap();
-            assert!(ended.is_none(), "it ended: {ended:?}\n{}", output.text());
-        }
-        [self.prometheus_address, alertmanager_address].iter().all(|address| {
-            try_request(*address, "GET", "/-/ready", &[]).is_some_and(|answer| answer.status == 200)
-        })
-    }
-
-    /// The value of a query that has one result.
-    pub(crate) fn query(&self, query: &str) -> Option<f64> {
-        self.ask(query)["data"]["result"][0]["value"][1].as_str()?.parse().ok()
-    }
-
-    /// Whether a query has any result.
-    #[track_caller]
-    pub(crate) fn answers(&self, query: &str) -> bool {
-        let answer = self.ask(query);
-        assert_eq!(answer["status"], "success", "{query}: {answer}");
-        answer["data"]["result"].as_array().is_some_and(|results| !results.is_empty())
-    }
-
-    fn ask(&self, query: &str) -> serde_json::Value {
-        let encoded: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
-        let path = format!("/api/v1/query?query={encoded}");
-        request(self.prometheus_address, "GET", &path, &[]).json()
-    }
-
-    /// What both have printed, for a failed test.
-    pub(crate) fn output(&self) -> String {
-        self.prometheus.1.text() + &self.alertmanager.1.text()
+    /// Whether it is so in every version.
+    pub(crate) fn all(&self, is_so: impl Fn(&Prometheus) -> bool) -> bool {
+        self.prometheuses.iter().all(is_so)
     }
 }
 
-fn prometheus(
-    folder: &Path,
-    address: SocketAddr,
+#[track_caller]
+fn is_ready((process, output): &mut (Process, Output), address: SocketAddr) -> bool {
+    let ended = process.ended().unwrap();
+    assert!(ended.is_none(), "Alertmanager ended: {ended:?}\n{}", output.text());
+    try_request(address, "GET", "/-/ready", &[]).is_some_and(|answer| answer.status == 200)
+}
+
+fn watching(
+    program: &Path,
     target: SocketAddr,
+    rules: &Path,
     alertmanager: SocketAddr,
-) -> (Process, Output) {
-    let rules = fs::read_to_string(format!("{ALERTS}/rules.yml")).unwrap();
-    fs::write(folder.join("rules.yml"), shortened(&rules)).unwrap();
-    let settings = format!(
-        "global: {{scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}}
-rule_files: [rules.yml]
-alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{alertmanager}']}}]}}]}}
-scrape_configs: [{{job_name: poolwatch, static_configs: [{{targets: ['{target}']}}]}}]
-"
-    );
-    fs::write(folder.join("prometheus.yml"), settings).unwrap();
-    let mut command = Command::new("prometheus");
-    command.arg(format!("--config.file={}", folder.join("prometheus.yml").display()));
-    command.arg(format!("--storage.tsdb.path={}", folder.join("prometheus").display()));
-    Output::of(command.arg(format!("--web.listen-address={address}")))
+) -> Prometheus {
+    let settings = json!({
+        "global": {
+            "scrape_interval": "500ms",
+            "scrape_timeout": "500ms",
+            "evaluation_interval": "500ms",
+            "external_labels": {"prometheus": prometheus::version(program)},
+        },
+        "rule_files": [rules],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
+        "scrape_configs": [{"job_name": "poolwatch", "static_configs": [{"targets": [target]}]}],
+    });
+    Prometheus::start(program, &[], &settings)
 }
 
 fn alertmanager(folder: &Path, address: SocketAddr, webhook: &Webhook) -> (Process, Output) {

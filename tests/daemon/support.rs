@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "a kit: not every part is in use at every time")]
 
 mod metrics;
+pub(crate) mod prometheus;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

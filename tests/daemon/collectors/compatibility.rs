@@ -1,5 +1,5 @@
 //! Dashboards and alerts written for `postgres_exporter` find their series: each expression is
-//! asked of a real Prometheus that scrapes the daemon.
+//! asked of each version of Prometheus that scrapes the daemon.
 
 use std::fs;
 use std::path::Path;
@@ -8,6 +8,7 @@ use poolwatch::collectors;
 use serde_json::json;
 
 use crate::monitoring::{Monitoring, Webhook};
+use crate::support::prometheus::Prometheus;
 use crate::support::{Daemon, eventually};
 
 const LISTS: &str = "tests/daemon/compatibility";
@@ -19,8 +20,10 @@ pub(super) fn unanswered(url: &str) -> Vec<String> {
     eventually(|| has_read_all(&daemon));
     // As late as the rest, and thrice, so that there are rates.
     let scraped = "count_over_time(pg_database_size_bytes{datname=\"app\"}[1m]) >= 3";
-    eventually(|| monitoring.answers(scraped));
-    lists().iter().flat_map(|list| wrong(&monitoring, list)).collect()
+    eventually(|| monitoring.all(|prometheus| prometheus.answers(scraped)));
+    let lists = lists();
+    let of_each = monitoring.prometheuses.iter();
+    of_each.flat_map(|prometheus| lists.iter().flat_map(|list| wrong(prometheus, list))).collect()
 }
 
 /// Every collector is on. JSON is YAML too.
@@ -50,14 +53,17 @@ fn lists() -> Vec<std::path::PathBuf> {
 }
 
 /// An expression that is marked as absent must be so too.
-fn wrong(monitoring: &Monitoring, list: &Path) -> Vec<String> {
+fn wrong(prometheus: &Prometheus, list: &Path) -> Vec<String> {
     let text = fs::read_to_string(list).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     lines
         .filter(|line| {
             let (expression, reason) = line.split_once(" # absent: ").unwrap_or((line, ""));
-            monitoring.answers(expression) != reason.is_empty()
+            prometheus.answers(expression) != reason.is_empty()
         })
-        .map(|line| format!("{}: {line}", list.file_name().unwrap().display()))
+        .map(|line| {
+            let list = list.file_name().unwrap().display();
+            format!("Prometheus {}: {list}: {line}", prometheus.version)
+        })
         .collect()
 }
