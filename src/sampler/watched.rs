@@ -13,6 +13,11 @@ use crate::reading::Reading;
 use crate::snapshot::SourceState;
 use crate::sources::{Failure, Source, Watch};
 
+/// What failed is read again after so much of its interval, and each further time twice as late.
+const RETRY: f64 = 1.0 / 16.0;
+/// But not sooner than this.
+const SOONEST: Duration = Duration::from_secs(1);
+
 /// A source with what it last said.
 pub(super) struct Watched {
     /// Unlike the name never used again, so that a late reading is not taken for another's.
@@ -32,6 +37,8 @@ pub(super) struct Watched {
     pub(super) labelled: bool,
     pub(super) left_out: LeftOut,
     pub(super) state: SourceState,
+    /// How many of the last readings failed, one after the other.
+    failed: i32,
     /// Whether the last reading is not yet in the group's chunk.
     pub(super) fresh: bool,
 }
@@ -59,6 +66,7 @@ impl Watched {
             encoded: None,
             labelled: false,
             left_out: LeftOut::default(),
+            failed: 0,
             fresh: false,
         }
     }
@@ -111,6 +119,7 @@ impl Watched {
                 self.state.last_success = Some(SystemTime::now());
                 self.state.error = None;
                 self.state.up = Some(true);
+                self.failed = 0;
             }
             Some(failure) => {
                 let error = chain(&*failure);
@@ -120,7 +129,42 @@ impl Watched {
                 self.state.failures += 1;
                 self.state.error = Some(error);
                 self.state.up = Some(false);
+                let patience = self.interval.mul_f64((RETRY * 2_f64.powi(self.failed)).min(1.0));
+                self.due = self.due.min(Instant::now() + patience.max(SOONEST));
+                self.failed = self.failed.saturating_add(1);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sources::shared::Shared;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_failed_is_read_again_soon_and_then_ever_later() {
+        let interval = Duration::from_mins(5);
+        let mut watched = Watched::new(
+            1,
+            Watch {
+                name: "primary/settings".to_owned(),
+                group: "settings".to_owned(),
+                label: None,
+                database: None,
+                interval,
+                source: Source::Shared(Shared::open(Vec::new())),
+            },
+        );
+        let mut read = |result: Result<Reading, Failure>| {
+            watched.due = Instant::now() + interval;
+            watched.absorb(result, Duration::ZERO);
+            (watched.due - Instant::now()).as_secs_f64()
+        };
+        let mut fail = || read(Err("no answer".into()));
+        let later: Vec<_> = (0..7).map(|_| fail()).collect();
+        assert_eq!(later, [18.75, 37.5, 75.0, 150.0, 300.0, 300.0, 300.0]);
+        assert_eq!(read(Ok(Reading::default())), 300.0);
+        assert_eq!(read(Err("no answer".into())), 18.75);
     }
 }
