@@ -24,6 +24,9 @@ const LONG_TAIL: f64 = 1.6;
 /// A beta distribution with a smaller α than this may be of two humps as well as of one with a
 /// long tail.
 const SURELY_ONE: f64 = 0.7;
+/// Where both α and β are below 1 by so much, it is surely of two humps. Where either is just below,
+/// it may be a slope or a plateau with a few calls more at its ends by chance.
+const SURELY_TWO: f64 = 0.25;
 
 /// Durations from a lowest to a highest, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,14 +44,27 @@ pub(super) enum Shape {
         share: f64,
     },
     /// Two humps, where the beta would be a U, with all calls at its very ends.
-    Humps {
-        /// Most calls.
-        fast: Fit,
-        /// The others.
-        slow: Fit,
+    Humps(Humps),
+    /// Something of a beta that is nearly a U, and something of two humps.
+    Dented {
+        /// The beta.
+        beta: Fit,
+        /// The humps.
+        humps: Humps,
         /// Their share.
         share: f64,
     },
+}
+
+/// A mixture of two humps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Humps {
+    /// Most calls.
+    fast: Fit,
+    /// The others.
+    slow: Fit,
+    /// Their share.
+    share: f64,
 }
 
 impl Shape {
@@ -66,17 +82,41 @@ impl Shape {
     fn like(beta: Fit, mean: f64, variance: f64, (lowest, highest): (f64, f64)) -> Self {
         let (alpha, other) = beta.parameters();
         if alpha < 1.0 && other < 1.0 || alpha < NEARLY_ALL && other < LONG_TAIL {
-            let humps = Self::humps(mean, variance, lowest, highest);
-            return humps.unwrap_or(Self::Beta(beta));
+            let Some(humps) = Humps::of(mean, variance, lowest, highest) else {
+                return Self::Beta(beta);
+            };
+            let [left, right] = [alpha, other].map(|end| ((1.0 - end) / SURELY_TWO).min(1.0));
+            let share = left * right;
+            return if alpha < NEARLY_ALL || share >= 1.0 {
+                Self::Humps(humps)
+            } else {
+                Self::Dented { beta, humps, share }
+            };
         }
         let share = (1.0 - alpha) * (alpha / SURELY_ONE).min(1.0);
         let tail = LogNormal::of(mean, variance, lowest, highest).filter(|_| share > 0.0);
         tail.map_or(Self::Beta(beta), |other| Self::Tailed { beta, other, share })
     }
 
+    /// The share of durations up to so many seconds.
+    pub(super) fn below(&self, seconds: f64) -> f64 {
+        match self {
+            Self::Beta(beta) => beta.below(seconds),
+            Self::Tailed { beta, other, share } => {
+                (1.0 - share) * beta.below(seconds) + share * other.below(seconds)
+            }
+            Self::Humps(humps) => humps.below(seconds),
+            Self::Dented { beta, humps, share } => {
+                (1.0 - share) * beta.below(seconds) + share * humps.below(seconds)
+            }
+        }
+    }
+}
+
+impl Humps {
     /// With the share p of the slow, whose mean u and spread are given, the fast have the mean
     /// l = (m − pu)/(1 − p), and both together the variance of the calls.
-    fn humps(mean: f64, variance: f64, lowest: f64, highest: f64) -> Option<Self> {
+    fn of(mean: f64, variance: f64, lowest: f64, highest: f64) -> Option<Self> {
         let width = highest - lowest;
         SLOW.iter().find_map(|at| {
             let center = lowest + at * width;
@@ -96,7 +136,7 @@ impl Shape {
             let share = bisected(most, |share| spread(share) < variance);
             let distance = fast(share) - lowest;
             let reach = highest.min(lowest + FAST_REACH * distance);
-            Some(Self::Humps {
+            Some(Self {
                 fast: Fit::of(fast(share), (FAST_SPREAD * distance).powi(2), lowest, reach)?,
                 slow: Fit::of(center, deviation.powi(2), 2.0 * center - highest, highest)?,
                 share,
@@ -104,17 +144,8 @@ impl Shape {
         })
     }
 
-    /// The share of durations up to so many seconds.
-    pub(super) fn below(&self, seconds: f64) -> f64 {
-        match self {
-            Self::Beta(beta) => beta.below(seconds),
-            Self::Tailed { beta, other, share } => {
-                (1.0 - share) * beta.below(seconds) + share * other.below(seconds)
-            }
-            Self::Humps { fast, slow, share } => {
-                (1.0 - share) * fast.below(seconds) + share * slow.below(seconds)
-            }
-        }
+    fn below(&self, seconds: f64) -> f64 {
+        (1.0 - self.share) * self.fast.below(seconds) + self.share * self.slow.below(seconds)
     }
 }
 
@@ -182,7 +213,7 @@ mod tests {
     fn a_few_slow_calls_are_a_hump_of_their_own() {
         // 0.4 % between 1.1 and 1.4 s, the others between 2 and 9 ms.
         let shape = shape(0.0105, 0.0062, 0.002, 1.4).unwrap();
-        assert!(matches!(shape, Shape::Humps { .. }), "{shape:?}");
+        assert!(matches!(shape, Shape::Humps(_)), "{shape:?}");
         for seconds in [0.05, 0.1, 0.2, 0.5] {
             let above = 1.0 - shape.below(seconds);
             assert!((above - 0.004).abs() < 0.002, "{above} above {seconds} s");
@@ -196,6 +227,17 @@ mod tests {
         assert!(matches!(shape, Shape::Tailed { .. }), "{shape:?}");
         assert!((1.0 - shape.below(0.1) - 0.082).abs() < 0.005);
         assert!((shape.below(0.0277) - 0.5).abs() < 0.03);
+    }
+
+    #[test]
+    fn a_plateau_is_one_whatever_chance_adds_to_its_ends() {
+        for spread in [0.97, 1.0, 1.03, 1.06] {
+            let shape = shape(0.1, 0.18_f64.powi(2) / 12.0 * spread, 0.01, 0.19).unwrap();
+            for (seconds, share) in [(0.05, 0.222), (0.1, 0.5), (0.15, 0.778)] {
+                let below = shape.below(seconds);
+                assert!((below - share).abs() < 0.015, "{below} below {seconds} s: {shape:?}");
+            }
+        }
     }
 
     #[test]
