@@ -21,6 +21,8 @@ const HALVINGS: u32 = 50;
 /// not many but spread evenly over each doubling: unlikely, unless β says that few are far out.
 const NEARLY_ALL: f64 = 0.1;
 const LONG_TAIL: f64 = 1.6;
+/// Where α is below 1 by so much, that is surely no slope but a hump with a tail.
+const SURELY_TAILED: f64 = 2.0 / 3.0;
 /// A beta distribution with a smaller α than this may be of two humps as well as of one with a
 /// long tail.
 const SURELY_ONE: f64 = 0.7;
@@ -93,7 +95,7 @@ impl Shape {
                 Self::Dented { beta, humps, share }
             };
         }
-        let share = (1.0 - alpha) * (alpha / SURELY_ONE).min(1.0);
+        let share = ((1.0 - alpha) / SURELY_TAILED).min(1.0) * (alpha / SURELY_ONE).min(1.0);
         let tail = LogNormal::of(mean, variance, lowest, highest).filter(|_| share > 0.0);
         tail.map_or(Self::Beta(beta), |other| Self::Tailed { beta, other, share })
     }
