@@ -54,6 +54,11 @@ impl Usage {
         Process::myself().map(|process| Self::of(&process)).unwrap_or_default()
     }
 
+    /// Another process' as it is now; absent when there is none of that number to be seen.
+    pub fn of_process(pid: i32) -> Option<Self> {
+        Process::new(pid).ok().map(|process| Self::of(&process))
+    }
+
     fn of(process: &Process) -> Self {
         let mut usage = Self { open_fds: process.fd_count().ok().map(wide), ..Self::default() };
         if let Ok(stat) = process.stat() {
@@ -128,39 +133,33 @@ fn hundredths(load: f32) -> f64 {
 
 /// The families about the daemon itself, under the names Prometheus' client libraries use.
 pub fn families() -> Vec<Family> {
-    let usage = Usage::now();
+    let mut families = vec![build_info()];
+    families.extend(usage("process", &Usage::now()));
+    families
+}
+
+/// What a process uses, under the names Prometheus' client libraries use after the prefix.
+pub fn usage(prefix: &str, usage: &Usage) -> Vec<Family> {
     let count = |value: Option<u64>| value.map(|value| value as f64);
     let gauge = |name: &str, help: &str, value: Option<f64>| {
-        let mut family = Family::gauge(name, help);
+        let mut family = Family::gauge(format!("{prefix}_{name}"), help);
         family.sample(&[], value);
         family
     };
-    let mut cpu = Family::counter("process_cpu_seconds_total", "User and system CPU time spent.");
+    let name = format!("{prefix}_cpu_seconds_total");
+    let mut cpu = Family::counter(name, "User and system CPU time spent.");
     cpu.sample(&[], usage.cpu_seconds);
     let start = "Start time of the process in seconds since 1970.";
     let address_space = "Maximum amount of virtual memory available.";
     vec![
-        build_info(),
         cpu,
-        gauge("process_max_fds", "Maximum number of open file descriptors.", count(usage.max_fds)),
-        gauge("process_open_fds", "Number of open file descriptors.", count(usage.open_fds)),
-        gauge(
-            "process_resident_memory_bytes",
-            "Resident memory size.",
-            count(usage.resident_memory_bytes),
-        ),
-        gauge("process_start_time_seconds", start, usage.start_time_seconds),
-        gauge("process_threads", "Number of OS threads in the process.", count(usage.threads)),
-        gauge(
-            "process_virtual_memory_bytes",
-            "Virtual memory size.",
-            count(usage.virtual_memory_bytes),
-        ),
-        gauge(
-            "process_virtual_memory_max_bytes",
-            address_space,
-            count(usage.virtual_memory_max_bytes),
-        ),
+        gauge("max_fds", "Maximum number of open file descriptors.", count(usage.max_fds)),
+        gauge("open_fds", "Number of open file descriptors.", count(usage.open_fds)),
+        gauge("resident_memory_bytes", "Resident memory size.", count(usage.resident_memory_bytes)),
+        gauge("start_time_seconds", start, usage.start_time_seconds),
+        gauge("threads", "Number of OS threads in the process.", count(usage.threads)),
+        gauge("virtual_memory_bytes", "Virtual memory size.", count(usage.virtual_memory_bytes)),
+        gauge("virtual_memory_max_bytes", address_space, count(usage.virtual_memory_max_bytes)),
     ]
 }
 

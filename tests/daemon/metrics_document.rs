@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use poolwatch::collectors::{self, Collector, Pace, Scope, Table};
 use poolwatch::exposition::{itself, pools};
 use poolwatch::metric::{Family, Kind};
+use poolwatch::sources::pgbouncer::Pgbouncer;
 use poolwatch::sources::server_log;
 
 const INTRODUCTION: &str = "# Metrics
@@ -29,6 +30,13 @@ the most activity are shown, `collectors.NAME.limit` of them, and the others sum
 their own, `pg_settings_NAME`, with `_seconds` or `_bytes` where they have a unit.
 ";
 
+const PGBOUNCER: &str = "
+Read from `pools.NAME.pgbouncer`, beside the pool's own `db_pool_*`. Of several PgBouncers each series
+carries `pgbouncer`, the pool's name. A figure that PgBouncer's version has not is left out;
+`pgbouncer_process_*` needs `pid_file`. [compatibility.md](compatibility.md#in-place-of-pgbouncer_exporter)
+says how they compare with `pgbouncer_exporter`.
+";
+
 const LOG: &str = "
 Read with `logs.path` alone; `server-log.md` says how to switch it on. Labels: `datname`; `class` of
 errors; `reason` of cancellations (`statement_timeout`, `lock_timeout`, `user_request`,
@@ -47,6 +55,8 @@ fn document() -> String {
     }
     families(&mut text, "The server's log", &server_log::families());
     text.push_str(LOG);
+    families(&mut text, "PgBouncer", &Pgbouncer::families());
+    text.push_str(PGBOUNCER);
     let own = itself::databases(&[], &[])
         .into_iter()
         .chain(itself::sources(&[], itself::LeftOut::default()))

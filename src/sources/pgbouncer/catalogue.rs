@@ -1,4 +1,4 @@
-//! `pgbouncer_exporter`'s families: which column of which view each shows.
+//! `pgbouncer_exporter`'s families, and those it lacks: which column of which view each shows.
 //!
 //! Its `pgbouncer_stats_totals_queries_total` is not here: the column has gone since 1.8.
 
@@ -41,6 +41,16 @@ pub(super) const DATABASES: &[Measure] = &[
         "current_connections",
         Of("current_connections"),
         "Servers all its pools have (SHOW DATABASES, current_connections).",
+    ),
+    Measure(
+        "max_client_connections",
+        Of("max_client_connections"),
+        "Clients it may have, 0 is unlimited (SHOW DATABASES, max_client_connections, since 1.24).",
+    ),
+    Measure(
+        "current_client_connections",
+        Of("current_client_connections"),
+        "Clients it has (SHOW DATABASES, current_client_connections, since 1.24).",
     ),
     Measure("paused", Of("paused"), "1 while PAUSE holds its clients (SHOW DATABASES, paused)."),
     Measure(
@@ -105,6 +115,11 @@ pub(super) const TOTALS: &[Measure] = &[
         "server_assignments_total",
         Of("server_assignment_count"),
         "Times a client was given a server (SHOW STATS_TOTALS, server_assignment_count, since 1.23).",
+    ),
+    Measure(
+        "client_logins_total",
+        Of("client_login_count"),
+        "Clients that logged in (SHOW STATS_TOTALS, client_login_count, since 1.26).",
     ),
 ];
 
@@ -171,11 +186,39 @@ pub(super) const POOLS: &[Measure] = &[
     ),
 ];
 
+pub(super) const USERS: &[Measure] = &[
+    Measure(
+        "max_connections",
+        Of("max_user_connections"),
+        "Servers the user may have, 0 is unlimited; read every 15 seconds (SHOW USERS, max_user_connections, since 1.23).",
+    ),
+    Measure(
+        "current_connections",
+        Of("current_connections"),
+        "Servers the user has; read every 15 seconds (SHOW USERS, current_connections, since 1.23).",
+    ),
+    Measure(
+        "max_client_connections",
+        Of("max_user_client_connections"),
+        "Clients the user may have, 0 is unlimited; read every 15 seconds (SHOW USERS, max_user_client_connections, since 1.24).",
+    ),
+    Measure(
+        "current_client_connections",
+        Of("current_client_connections"),
+        "Clients the user has; read every 15 seconds (SHOW USERS, current_client_connections, since 1.24).",
+    ),
+];
+
 /// A row of SHOW LISTS, its family, and what it says.
 pub(super) const LISTS: &[(&str, &str, &str)] = &[
     ("databases", "pgbouncer_databases", "Databases (SHOW LISTS, databases)."),
     ("users", "pgbouncer_users", "Users (SHOW LISTS, users)."),
     ("pools", "pgbouncer_pools", "Pools (SHOW LISTS, pools)."),
+    (
+        "peers",
+        "pgbouncer_peers",
+        "PgBouncers that pass cancel requests on to one another, this one included (SHOW LISTS, peers, since 1.19).",
+    ),
     (
         "free_clients",
         "pgbouncer_free_clients",
@@ -209,6 +252,11 @@ pub(super) const CONFIG: &[(&str, &str, &str)] = &[
         "max_user_connections",
         "pgbouncer_config_max_user_connections",
         "Servers a user may have, 0 is unlimited (SHOW CONFIG, max_user_connections).",
+    ),
+    (
+        "query_wait_timeout",
+        "pgbouncer_config_query_wait_timeout_seconds",
+        "How long a client waits for a server before it is disconnected, 0 is forever (SHOW CONFIG, query_wait_timeout).",
     ),
 ];
 

@@ -1,42 +1,99 @@
-//! `pgbouncer_exporter`'s families under its names, so that its dashboards work.
+//! `pgbouncer_exporter`'s families under its names, so that its dashboards work, and what it lacks.
 
 use std::collections::BTreeMap;
 
-use super::Views;
-use super::catalogue::{CONFIG, DATABASES, LISTS, Measure, POOLS, TOTALS};
+use super::catalogue::{CONFIG, DATABASES, LISTS, Measure, POOLS, TOTALS, USERS};
+use super::console::Views;
 use super::table::Table;
 use crate::metric::{Family, Kind};
+use crate::process::{self, Usage};
 
 /// The most rows of a view that are shown, and the most groups of clients.
 const MOST_ROWS: usize = 500;
 
+/// A view of which each row has a sample in each family: the labels with their columns.
+struct View {
+    kind: Kind,
+    name: &'static str,
+    labels: &'static [(&'static str, &'static str)],
+    measures: &'static [Measure],
+}
+
+const VIEWS: [View; 4] = [
+    View {
+        kind: Kind::Gauge,
+        name: "databases",
+        labels: &[
+            ("name", "name"),
+            ("host", "host"),
+            ("port", "port"),
+            ("database", "database"),
+            ("force_user", "force_user"),
+            ("pool_mode", "pool_mode"),
+        ],
+        measures: DATABASES,
+    },
+    View {
+        kind: Kind::Counter,
+        name: "stats_totals",
+        labels: &[("database", "database")],
+        measures: TOTALS,
+    },
+    View {
+        kind: Kind::Gauge,
+        name: "pools",
+        labels: &[("database", "database"), ("user", "user")],
+        measures: POOLS,
+    },
+    View { kind: Kind::Gauge, name: "users", labels: &[("user", "name")], measures: USERS },
+];
+
 /// Every family, and how many samples were left out.
 pub(super) fn all(views: &Views) -> (Vec<Family>, u64) {
     let (mut all, mut dropped) = (vec![up(true), version(&views.version)], 0);
-    let database = ["name", "host", "port", "database", "force_user", "pool_mode"];
-    for (kind, view, table, labels, measures) in [
-        (Kind::Gauge, "databases", &views.databases, &database[..], DATABASES),
-        (Kind::Counter, "stats_totals", &views.totals, &["database"][..], TOTALS),
-        (Kind::Gauge, "pools", &views.pools, &["database", "user"][..], POOLS),
-    ] {
-        for Measure(name, cell, help) in measures {
-            let mut family = Family::new(kind, format!("pgbouncer_{view}_{name}"), *help);
-            for row in table.rows().take(MOST_ROWS) {
-                let text = |label: &&'static str| (*label, row.text(label).unwrap_or(""));
-                family.sample(&labels.iter().map(text).collect::<Vec<_>>(), cell.value(row));
-            }
-            dropped += table.rows().skip(MOST_ROWS).count() as u64;
-            all.push(family);
-        }
+    let tables = [&views.databases, &views.totals, &views.pools, &views.seldom.users];
+    for (view, table) in VIEWS.iter().zip(tables) {
+        all.extend(view.measures.iter().map(|measure| view.family(measure, table)));
+        dropped += (table.rows().skip(MOST_ROWS).count() * view.measures.len()) as u64;
     }
     all.extend(LISTS.iter().map(|entry| named(entry, &views.lists, "list", "items")));
     all.extend(CONFIG.iter().map(|entry| named(entry, &views.config, "key", "value")));
+    all.push(paused(&views.state));
     if let Some(clients) = &views.seldom.clients {
         all.push(clients.family());
         dropped += clients.dropped;
     }
+    if let Some(usage) = &views.usage {
+        all.extend(process::usage("pgbouncer_process", usage));
+    }
     all.retain(|family| !family.is_empty());
     (all, dropped)
+}
+
+/// Every family without samples, for the documentation.
+pub(super) fn empty() -> Vec<Family> {
+    let nothing = Table::default();
+    let mut all = vec![up(true), version(&nothing)];
+    for view in &VIEWS {
+        all.extend(view.measures.iter().map(|measure| view.family(measure, &nothing)));
+    }
+    all.extend(LISTS.iter().map(|entry| named(entry, &nothing, "list", "items")));
+    all.extend(CONFIG.iter().map(|entry| named(entry, &nothing, "key", "value")));
+    all.extend([paused(&nothing), Clients::default().family()]);
+    all.extend(process::usage("pgbouncer_process", &Usage::default()));
+    all
+}
+
+impl View {
+    fn family(&self, Measure(name, cell, help): &Measure, table: &Table) -> Family {
+        let mut family = Family::new(self.kind, format!("pgbouncer_{}_{name}", self.name), *help);
+        for row in table.rows().take(MOST_ROWS) {
+            let text =
+                |(label, column): &(&'static str, &str)| (*label, row.text(column).unwrap_or(""));
+            family.sample(&self.labels.iter().map(text).collect::<Vec<_>>(), cell.value(row));
+        }
+        family
+    }
 }
 
 /// Whether the console could be read.
@@ -51,6 +108,16 @@ fn version(table: &Table) -> Family {
     let mut family = Family::gauge("pgbouncer_version_info", "PgBouncer's version (SHOW VERSION).");
     let version = table.rows().next().and_then(|row| row.text("version"));
     family.sample(&[("version", version.unwrap_or(""))], version.map(|_| 1.0));
+    family
+}
+
+/// Whether a PAUSE without a database's name holds everyone: no database is then shown as paused.
+fn paused(state: &Table) -> Family {
+    let mut family = Family::gauge(
+        "pgbouncer_paused",
+        "1 while PAUSE holds the clients of all databases (SHOW STATE, since 1.19).",
+    );
+    family.sample(&[], state.is_yes("paused").map(|yes| f64::from(u8::from(yes))));
     family
 }
 
@@ -101,7 +168,7 @@ impl Clients {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Seldom;
+    use super::super::versions::views;
     use super::*;
     use crate::exposition::Chunk;
 
@@ -127,116 +194,31 @@ mod tests {
         config_max_client_connections config_max_user_connections
         client_connections";
 
-    /// What 1.24 added to `SHOW STATS_TOTALS`, beside what 1.23 did.
-    const SINCE_1_24: [&str; 3] = ["client_parses_total", "server_parses_total", "binds_total"];
+    /// What it has not, or only with its `--pgBouncer.pid-file`.
+    const OURS: &str = "
+        databases_max_client_connections databases_current_client_connections
+        stats_totals_client_logins_total
+        users_max_connections users_current_connections
+        users_max_client_connections users_current_client_connections
+        peers config_query_wait_timeout_seconds paused
+        process_cpu_seconds_total process_open_fds";
 
-    /// The views as a version shows them: 18 stands for 1.18.
-    fn views(minor: u32) -> Views {
-        let clients = {
-            let mut clients = Clients::default();
-            for state in ["active", "active", "waiting"] {
-                clients.count(|column| match column {
-                    "state" => Some(state.to_owned()),
-                    "application_name" => Some("web".to_owned()),
-                    "database" => Some("a".to_owned()),
-                    _ => None,
-                });
-            }
-            clients
-        };
-        Views {
-            version: Table::new("version", &[&format!("PgBouncer 1.{minor}.0")]),
-            pools: pools(minor),
-            databases: databases(minor),
-            totals: totals(minor),
-            lists: Table::new(
-                "list, items",
-                &[
-                    "databases, 2",
-                    "users, 3",
-                    "peers, 0",
-                    "pools, 2",
-                    "peer_pools, 0",
-                    "free_clients, 49",
-                    "used_clients, 1",
-                    "login_clients, 0",
-                    "free_servers, 50",
-                    "used_servers, 0",
-                    "dns_names, 0",
-                    "dns_zones, 0",
-                    "dns_queries, 0",
-                    "dns_pending, 0",
-                ],
-            ),
-            config: Table::new(
-                "key, value, default, changeable",
-                &[
-                    "max_client_conn, 100, 100, yes",
-                    "max_user_connections, 0, 0, yes",
-                    "x, y, z, no",
-                ],
-            ),
-            seldom: Seldom {
-                users: Table::new("name, pool_mode", &["u, NULL"]),
-                clients: Some(clients),
-            },
-        }
-    }
-
-    fn pools(minor: u32) -> Table {
-        let columns = "database, user, cl_active, cl_waiting, cl_active_cancel_req, \
-            cl_waiting_cancel_req, sv_active, sv_active_cancel, sv_being_canceled, sv_idle, \
-            sv_used, sv_tested, sv_login, maxwait, maxwait_us, pool_mode";
-        let row = "a, u, 2, 3, 0, 0, 2, 0, 0, 0, 0, 0, 0, 7, 500000, session";
-        if minor < 24 {
-            return Table::new(columns, &[row]);
-        }
-        Table::new(&format!("{columns}, load_balance_hosts"), &[&format!("{row}, NULL")])
-    }
-
-    fn databases(minor: u32) -> Table {
-        let (columns, row) = match minor {
-            ..=22 => (
-                "name, host, port, database, force_user, pool_size, min_pool_size, reserve_pool, \
-                 pool_mode, max_connections, current_connections, paused, disabled",
-                "a, /tmp, 5432, b, NULL, 2, 0, 1, NULL, 0, 2, 0, 0",
-            ),
-            23 => (
-                "name, host, port, database, force_user, pool_size, min_pool_size, reserve_pool, \
-                 server_lifetime, pool_mode, max_connections, current_connections, paused, disabled",
-                "a, /tmp, 5432, b, NULL, 2, 0, 1, 3600, NULL, 0, 2, 0, 0",
-            ),
-            24.. => (
-                "name, host, port, database, force_user, pool_size, min_pool_size, \
-                 reserve_pool_size, server_lifetime, pool_mode, load_balance_hosts, \
-                 max_connections, current_connections, max_client_connections, \
-                 current_client_connections, paused, disabled",
-                "a, /tmp, 5432, b, NULL, 2, 0, 1, 3600, NULL, NULL, 0, 2, 0, 5, 0, 0",
-            ),
-        };
-        Table::new(columns, &[row])
-    }
-
-    fn totals(minor: u32) -> Table {
-        let columns = "xact_count, query_count, bytes_received, bytes_sent, xact_time, query_time, \
-            wait_time";
-        let (before, after) = match minor {
-            ..=22 => ("", ""),
-            23 => ("server_assignment_count, ", ""),
-            24 => (
-                "server_assignment_count, ",
-                ", client_parse_count, server_parse_count, bind_count",
-            ),
-            25.. => (
-                "server_assignment_count, ",
-                ", client_parse_count, server_parse_count, bind_count, client_login_count",
-            ),
-        };
-        let first = if before.is_empty() { "" } else { "8, " };
-        let last = ", 11, 12, 13, 14".get(..after.matches(',').count() * 4).unwrap_or("");
-        let row = format!("a, {first}1, 2, 3, 4, 5000000, 6000000, 7000000{last}");
-        Table::new(&format!("database, {before}{columns}{after}"), &[&row])
-    }
+    /// Since when the families are there that 1.18 lacks.
+    const SINCE: [(u32, &str); 13] = [
+        (19, "peers"),
+        (19, "paused"),
+        (23, "stats_totals_server_assignments_total"),
+        (23, "users_max_connections"),
+        (23, "users_current_connections"),
+        (24, "stats_totals_client_parses_total"),
+        (24, "stats_totals_server_parses_total"),
+        (24, "stats_totals_binds_total"),
+        (24, "databases_max_client_connections"),
+        (24, "databases_current_client_connections"),
+        (24, "users_max_client_connections"),
+        (24, "users_current_client_connections"),
+        (26, "stats_totals_client_logins_total"),
+    ];
 
     fn names(minor: u32) -> Vec<String> {
         all(&views(minor)).0.iter().map(|family| family.name().to_owned()).collect()
@@ -249,36 +231,37 @@ mod tests {
 
     #[test]
     fn every_family_of_pgbouncer_exporter_is_there() {
-        let mut exporter: Vec<_> =
-            EXPORTER.split_whitespace().map(|name| format!("pgbouncer_{name}")).collect();
-        let mut ours = names(25);
-        exporter.sort_unstable();
+        let all = EXPORTER.split_whitespace().chain(OURS.split_whitespace());
+        let mut all: Vec<_> = all.map(|name| format!("pgbouncer_{name}")).collect();
+        let mut ours = names(26);
+        all.sort_unstable();
         ours.sort_unstable();
-        assert_eq!(ours, exporter);
+        assert_eq!(ours, all);
     }
 
     #[test]
     fn a_version_has_the_families_of_its_columns() {
-        for minor in 18..=25 {
+        for minor in 18..=26 {
             let names = names(minor);
-            let has = |name: &str| names.iter().any(|known| known.ends_with(name));
-            assert_eq!(has("_server_assignments_total"), minor >= 23, "1.{minor}");
-            for name in SINCE_1_24 {
-                assert_eq!(has(name), minor >= 24, "1.{minor} {name}");
-            }
-            let everywhere = EXPORTER.split_whitespace().filter(|name| {
-                !name.ends_with("assignments_total")
-                    && !SINCE_1_24.iter().any(|newer| name.ends_with(newer))
-            });
-            for name in everywhere {
-                assert!(has(name), "1.{minor} {name}");
+            let has = |name: &str| names.contains(&format!("pgbouncer_{name}"));
+            for name in EXPORTER.split_whitespace().chain(OURS.split_whitespace()) {
+                let since = SINCE.iter().find(|(_, newer)| *newer == name).map(|(since, _)| *since);
+                assert_eq!(has(name), since.is_none_or(|since| minor >= since), "1.{minor} {name}");
             }
         }
     }
 
     #[test]
+    fn no_family_is_left_out_of_the_documentation() {
+        let documented: Vec<_> = empty().iter().map(|family| family.name().to_owned()).collect();
+        for name in names(26) {
+            assert!(documented.contains(&name), "{name}");
+        }
+    }
+
+    #[test]
     fn the_values_are_the_exporters_in_every_version() {
-        for minor in 18..=25 {
+        for minor in 18..=26 {
             let text = text(minor);
             for line in [
                 "pgbouncer_up 1",
@@ -294,6 +277,16 @@ mod tests {
                  state=\"active\"} 2",
             ] {
                 assert!(text.lines().any(|known| known == line), "1.{minor}: {line}\n{text}");
+            }
+            let newest = [
+                "pgbouncer_databases_max_client_connections{name=\"a\",host=\"/tmp\",port=\"5432\",\
+                 database=\"b\",force_user=\"\",pool_mode=\"\"} 7",
+                "pgbouncer_users_current_client_connections{user=\"u\"} 5",
+                "pgbouncer_stats_totals_client_logins_total{database=\"a\"} 14",
+                "pgbouncer_paused 0",
+            ];
+            for line in newest.iter().filter(|_| minor >= 26) {
+                assert!(text.lines().any(|known| known == *line), "1.{minor}: {line}\n{text}");
             }
             let version = format!("pgbouncer_version_info{{version=\"PgBouncer 1.{minor}.0\"}} 1");
             assert!(text.contains(&version));

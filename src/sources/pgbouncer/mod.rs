@@ -4,23 +4,25 @@
 //! The console speaks the simple query protocol only, and its columns differ between versions.
 
 mod catalogue;
+mod console;
 mod families;
 mod pools;
 mod table;
+#[cfg(test)]
+mod versions;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures_util::TryStreamExt;
 use serde::Deserialize;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 
-use self::families::Clients;
+use self::console::{Console, Views, ask};
 pub use self::table::Problem;
-use self::table::Table;
 use crate::metric::Family;
+use crate::process::Usage;
 use crate::reading::Reading;
 
 /// How to reach one `PgBouncer`.
@@ -31,6 +33,8 @@ pub struct Settings {
     pub url: String,
     /// A file with the password, read whenever a connection is opened.
     pub password_file: Option<PathBuf>,
+    /// The file in which `PgBouncer` writes its process' number, to show what the process uses.
+    pub pid_file: Option<PathBuf>,
     /// How long one read may take, connecting included.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
@@ -42,7 +46,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         let timeout = Duration::from_secs(2);
-        Self { url: String::new(), password_file: None, timeout, clients: true }
+        let (password_file, pid_file) = (None, None);
+        Self { url: String::new(), password_file, pid_file, timeout, clients: true }
     }
 }
 
@@ -52,6 +57,7 @@ impl fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("url", &at)
             .field("password_file", &self.password_file)
+            .field("pid_file", &self.pid_file)
             .field("timeout", &self.timeout)
             .field("clients", &self.clients)
             .finish()
@@ -134,6 +140,7 @@ pub struct Pgbouncer {
     pool: String,
     options: PgConnectOptions,
     password_file: Option<PathBuf>,
+    pid_file: Option<PathBuf>,
     timeout: Duration,
     count_clients: bool,
     console: Option<Console>,
@@ -146,35 +153,6 @@ impl fmt::Debug for Pgbouncer {
     }
 }
 
-/// A connection, and what is asked for once or seldom.
-struct Console {
-    connection: PgConnection,
-    version: Table,
-    seldom: Option<(Instant, Seldom)>,
-}
-
-/// What has a row for each client or user, and is of no hurry.
-#[derive(Clone, Default)]
-struct Seldom {
-    users: Table,
-    clients: Option<Clients>,
-}
-
-/// The views that a reading is made of.
-#[derive(Default)]
-struct Views {
-    version: Table,
-    pools: Table,
-    databases: Table,
-    totals: Table,
-    lists: Table,
-    config: Table,
-    seldom: Seldom,
-}
-
-/// How old the counts of clients and the sizes of users may be.
-const SELDOM: Duration = Duration::from_secs(15);
-
 impl Settings {
     /// The source, not yet connected.
     pub fn open(&self, pool_name: &str) -> Result<Pgbouncer, Error> {
@@ -182,6 +160,7 @@ impl Settings {
             pool: pool_name.to_owned(),
             options: self.options().map_err(Error::Settings)?,
             password_file: self.password_file.clone(),
+            pid_file: self.pid_file.clone(),
             timeout: self.timeout,
             count_clients: self.clients,
             console: None,
@@ -217,9 +196,18 @@ impl Pgbouncer {
     pub async fn read(&mut self) -> Result<Reading, Error> {
         let views = tokio::time::timeout(self.timeout, self.views());
         let views = views.await.unwrap_or(Err(Fault::Timeout(self.timeout)));
-        let reading = views.and_then(|views| Ok(parse(&self.pool, &views)?));
+        let usage = self.usage();
+        let unseen = usage.is_none();
+        let reading = views.and_then(|views| Ok(parse(&self.pool, &Views { usage, ..views })?));
         let at = |source| Error::Read { at: place(&self.options), source };
         let mut reading = reading.map_err(at)?;
+        if let Some(path) = self.pid_file.as_ref().filter(|_| unseen) {
+            reading.hints.push(format!(
+                "the process that {} names cannot be seen: run poolwatch beside PgBouncer, in its \
+                 process namespace, as a user who may read the file",
+                path.display()
+            ));
+        }
         self.dropped += reading.dropped;
         reading.dropped = self.dropped;
         Ok(reading)
@@ -228,6 +216,17 @@ impl Pgbouncer {
     /// What is known of a `PgBouncer` that cannot be read: `pgbouncer_up 0`.
     pub fn down() -> Family {
         families::up(false)
+    }
+
+    /// Every family there may be, without samples.
+    pub fn families() -> Vec<Family> {
+        families::empty()
+    }
+
+    /// What `PgBouncer`'s process uses, as far as it can be seen from here.
+    fn usage(&self) -> Option<Usage> {
+        let number = std::fs::read_to_string(self.pid_file.as_ref()?).ok()?;
+        Usage::of_process(number.trim().parse().ok()?)
     }
 
     async fn views(&mut self) -> Result<Views, Fault> {
@@ -277,54 +276,6 @@ impl Pgbouncer {
             otherwise(source)
         }
     }
-}
-
-impl Console {
-    async fn views(&mut self, count_clients: bool) -> Result<Views, Fault> {
-        Ok(Views {
-            pools: self.show("POOLS", "SHOW POOLS").await?,
-            databases: self.show("DATABASES", "SHOW DATABASES").await?,
-            totals: self.show("STATS_TOTALS", "SHOW STATS_TOTALS").await?,
-            lists: self.show("LISTS", "SHOW LISTS").await?,
-            config: self.show("CONFIG", "SHOW CONFIG").await?,
-            version: self.version.clone(),
-            seldom: self.seldom(count_clients).await?,
-        })
-    }
-
-    async fn seldom(&mut self, count_clients: bool) -> Result<Seldom, Fault> {
-        if let Some((at, seldom)) = &self.seldom
-            && at.elapsed() < SELDOM
-        {
-            return Ok(seldom.clone());
-        }
-        let users = self.show("USERS", "SHOW USERS").await?;
-        let clients = if count_clients { Some(self.clients().await?) } else { None };
-        let seldom = Seldom { users, clients };
-        self.seldom = Some((Instant::now(), seldom.clone()));
-        Ok(seldom)
-    }
-
-    async fn show(&mut self, view: &'static str, statement: &'static str) -> Result<Table, Fault> {
-        let table = ask(&mut self.connection, statement).await;
-        table.map_err(|source| Fault::Show { view, source })
-    }
-
-    /// Counts clients as they come, for there may be ten thousand.
-    async fn clients(&mut self) -> Result<Clients, Fault> {
-        let failed = |source| Fault::Show { view: "CLIENTS", source };
-        let mut clients = Clients::default();
-        let mut rows = sqlx::raw_sql("SHOW CLIENTS").fetch(&mut self.connection);
-        while let Some(row) = rows.try_next().await.map_err(failed)? {
-            clients.count(|column| table::named(&row, column));
-        }
-        Ok(clients)
-    }
-}
-
-async fn ask(connection: &mut PgConnection, statement: &'static str) -> sqlx::Result<Table> {
-    let rows = sqlx::raw_sql(statement).fetch_all(connection).await?;
-    Ok(Table::of(&rows))
 }
 
 /// The reading in the views.

@@ -58,7 +58,17 @@ impl Table {
 
     /// The value beside a name, in a view of names and values.
     pub(super) fn value(&self, names: &str, name: &str, values: &str) -> Option<f64> {
-        self.rows().find(|row| row.text(names) == Some(name))?.number(values)
+        self.row(names, name)?.number(values)
+    }
+
+    /// The row of a name.
+    pub(super) fn row(&self, names: &str, name: &str) -> Option<Row<'_>> {
+        self.rows().find(|row| row.text(names) == Some(name))
+    }
+
+    /// Whether `yes` stands beside a key, in a view of keys and values.
+    pub(super) fn is_yes(&self, key: &str) -> Option<bool> {
+        Some(self.row("key", key)?.text("value")? == "yes")
     }
 
     #[cfg(test)]
