@@ -289,6 +289,7 @@ impl Core {
             app: self.options.get_application_name().map(str::to_owned),
             age: Some(Duration::ZERO),
             figures: state.figures(&self.settings),
+            held: None,
         };
         reading::Pool {
             name: self.name.clone(),

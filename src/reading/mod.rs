@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use self::indexes::{ForeignKey, Index, Indexes, Reference, TableScans};
-pub use self::pool::{Figures, MaxOverflow, Origin, Pool, Timings, Totals, Worker, both};
+pub use self::pool::{Figures, Held, MaxOverflow, Origin, Pool, Timings, Totals, Worker, both};
 pub use self::server::{LoggedTimes, Ran, Sessions, Statement, StatementTimes, Top};
 use crate::metric::Family;
 

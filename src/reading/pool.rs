@@ -63,6 +63,19 @@ pub struct Worker {
     pub age: Option<Duration>,
     /// Its pool now.
     pub figures: Figures,
+    /// What keeps it from opening another connection, besides its own capacity.
+    pub held: Option<Held>,
+}
+
+/// What keeps a pool of `PgBouncer`'s from opening another connection to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// PAUSE, of the database or of all.
+    Paused,
+    /// All that the database may have over all its pools are taken.
+    DatabaseLimit(u64),
+    /// All that the user may have over all its pools are taken.
+    UserLimit(u64),
 }
 
 /// A pool's figures at one moment, in connections.

@@ -37,7 +37,7 @@ pub(in crate::http) fn worker(pid: u32, checked_out: u64) -> Worker {
         ..Figures::default()
     };
     let age = Some(Duration::from_millis(400));
-    Worker { pid: Some(pid), app: Some("reddit-bot".into()), age, figures }
+    Worker { pid: Some(pid), app: Some("reddit-bot".into()), age, figures, held: None }
 }
 
 /// A pool, judged.

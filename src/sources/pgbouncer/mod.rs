@@ -6,6 +6,7 @@
 mod catalogue;
 mod console;
 mod families;
+mod limits;
 mod pools;
 mod table;
 #[cfg(test)]
@@ -280,10 +281,9 @@ impl Pgbouncer {
 
 /// The reading in the views.
 fn parse(pool: &str, views: &Views) -> Result<Reading, Problem> {
-    let pool =
-        pools::parse(pool, &views.pools, &views.databases, &views.seldom.users, &views.config)?;
+    let pools = vec![pools::parse(pool, views)?];
     let (families, dropped) = families::all(views);
-    Ok(Reading { pools: vec![pool], families, dropped, ..Reading::default() })
+    Ok(Reading { pools, families, dropped, ..Reading::default() })
 }
 
 /// Where a `PgBouncer` is, without secrets.

@@ -1,7 +1,9 @@
 //! `PgBouncer`'s pools as one pool with a worker for each (database, user) pair.
 
-use super::table::{Problem, Row, Table};
-use crate::reading::{Figures, MaxOverflow, Origin, Pool, Timings, Totals, Worker};
+use super::console::Views;
+use super::limits::{Limit, Limits};
+use super::table::{Problem, Row};
+use crate::reading::{Figures, Origin, Pool, Timings, Totals, Worker};
 
 /// The console's own database, which has no servers.
 const CONSOLE: &str = "pgbouncer";
@@ -11,85 +13,61 @@ const CHECKED_OUT: [&str; 3] = ["sv_active", "sv_active_cancel", "sv_being_cance
 /// What rests, or will after its check.
 const CHECKED_IN: [&str; 3] = ["sv_idle", "sv_used", "sv_tested"];
 
-pub(super) fn parse(
-    name: &str,
-    pools: &Table,
-    databases: &Table,
-    users: &Table,
-    config: &Table,
-) -> Result<Pool, Problem> {
-    let every_user = config.rows().find(|row| row.text("key") == Some("max_user_connections"));
-    let every_user = every_user.and_then(|row| row.count("value"));
+pub(super) fn parse(name: &str, views: &Views) -> Result<Pool, Problem> {
+    let pairs = || views.pools.rows().filter(|row| row.text("database") != Some(CONSOLE));
+    let limits = Limits::of(views, pairs());
     let worker = |row: Row<'_>| {
-        let pair = (row.text("database").unwrap_or(""), row.text("user").unwrap_or(""));
-        let database = databases.rows().find(|row| row.text("name") == Some(pair.0));
-        let user = users.rows().find(|row| row.text("name") == Some(pair.1));
-        let figures = figures(row, limits(database, user, every_user))?;
-        Ok(Worker { app: Some(format!("{}/{}", pair.0, pair.1)), figures, ..Worker::default() })
+        let (database, user) = (row.text("database").unwrap_or(""), row.text("user").unwrap_or(""));
+        let limit = limits.of_pair(database, user, taken(row));
+        Ok(Worker {
+            app: Some(format!("{database}/{user}")),
+            figures: figures(row, limit)?,
+            held: limit.held,
+            ..Worker::default()
+        })
     };
-    let pairs = pools.rows().filter(|row| row.text("database") != Some(CONSOLE));
     Ok(Pool {
         name: name.to_owned(),
         origin: Origin::Pgbouncer,
-        workers: pairs.map(worker).collect::<Result<_, _>>()?,
+        workers: pairs().map(worker).collect::<Result<_, _>>()?,
         worker_count: None,
         totals: Totals::default(),
         timings: Timings::default(),
     })
 }
 
-fn figures(row: Row<'_>, limits: Limits) -> Result<Figures, Problem> {
-    let sum =
-        |columns: [&str; 3]| columns.iter().filter_map(|column| row.count(column)).sum::<u64>();
+fn sum(row: Row<'_>, columns: [&str; 3]) -> u64 {
+    columns.iter().filter_map(|column| row.count(column)).sum()
+}
+
+/// What nobody else can have: servers that rest are closed when another pair needs their place.
+pub(super) fn taken(row: Row<'_>) -> u64 {
+    sum(row, CHECKED_OUT) + row.count("sv_login").unwrap_or(0)
+}
+
+fn figures(row: Row<'_>, limit: Limit) -> Result<Figures, Problem> {
     row.needed("POOLS", CHECKED_OUT[0])?;
     row.needed("POOLS", CHECKED_IN[0])?;
-    let (checked_out, checked_in) = (sum(CHECKED_OUT), sum(CHECKED_IN));
+    let (checked_out, checked_in) = (sum(row, CHECKED_OUT), sum(row, CHECKED_IN));
     let above = |size| (checked_out + checked_in).saturating_sub(size);
     Ok(Figures {
-        size: limits.size,
-        max_overflow: limits.more,
+        size: limit.size,
+        max_overflow: limit.more,
         checked_in: Some(checked_in),
         checked_out: Some(checked_out),
-        overflow: limits.size.filter(|size| *size > 0).map(above),
+        overflow: limit.size.filter(|size| *size > 0).map(above),
         pending: Some(row.needed("POOLS", "cl_waiting")?),
         peak: None,
         oldest_checkout: None,
     })
 }
 
-/// How many servers a pair may have.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Limits {
-    size: Option<u64>,
-    more: Option<MaxOverflow>,
-}
-
-/// The pool's size and reserve, the user's own before the database's, and neither above what the
-/// database and the user may have over all their pools. 0 is unlimited, but for the reserve.
-fn limits(database: Option<Row<'_>>, user: Option<Row<'_>>, every_user: Option<u64>) -> Limits {
-    let of = |row: Option<Row<'_>>, column| row.and_then(|row| row.count(column));
-    let reserve = of(user, "reserve_pool_size")
-        .or_else(|| of(database, "reserve_pool_size"))
-        .or_else(|| of(database, "reserve_pool"));
-    let Some(size) = of(user, "pool_size").or_else(|| of(database, "pool_size")) else {
-        return Limits::default();
-    };
-    let user = of(user, "max_user_connections").or(every_user);
-    let caps = [of(database, "max_connections"), user].into_iter().flatten();
-    match (size, caps.filter(|cap| *cap > 0).min()) {
-        (0, None) => Limits { size: None, more: Some(MaxOverflow::Unlimited) },
-        (0, Some(cap)) => Limits { size: Some(cap), more: Some(MaxOverflow::Limited(0)) },
-        (size, cap) => {
-            let cap = cap.unwrap_or(u64::MAX);
-            let more = reserve.unwrap_or(0).min(cap.saturating_sub(size));
-            Limits { size: Some(size.min(cap)), more: Some(MaxOverflow::Limited(more)) }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::console::Seldom;
+    use super::super::table::Table;
     use super::*;
+    use crate::reading::{Held, MaxOverflow};
 
     const POOLS: &str = "database, user, cl_active, cl_waiting, cl_active_cancel_req, \
         cl_waiting_cancel_req, sv_active, sv_active_cancel, sv_being_canceled, sv_idle, sv_used, \
@@ -102,12 +80,26 @@ mod tests {
         Table::new(DATABASES, &[&row])
     }
 
-    fn users(columns: &str, row: &str) -> Table {
-        Table::new(columns, &[row])
+    fn one(pools: &Table, databases: &Table, users: &Table, config: &Table) -> Figures {
+        all("26.1", pools, databases, users, config)[0].figures
     }
 
-    fn one(pools: &Table, databases: &Table, users: &Table, config: &Table) -> Figures {
-        parse("bouncer", pools, databases, users, config).unwrap().workers[0].figures
+    fn all(
+        minor: &str,
+        pools: &Table,
+        databases: &Table,
+        users: &Table,
+        config: &Table,
+    ) -> Vec<Worker> {
+        let views = Views {
+            version: Table::new("version", &[&format!("PgBouncer 1.{minor}")]),
+            pools: pools.clone(),
+            databases: databases.clone(),
+            config: config.clone(),
+            seldom: Seldom { users: users.clone(), clients: None },
+            ..Views::default()
+        };
+        parse("bouncer", &views).unwrap().workers
     }
 
     fn with(size: u64, reserve: u64, most: u64) -> Figures {
@@ -125,17 +117,16 @@ mod tests {
                 "pgbouncer, pgbouncer, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, statement",
             ],
         );
-        let databases = databases(5, 0, 0);
-        let pool =
-            parse("bouncer", &pools, &databases, &Table::default(), &Table::default()).unwrap();
-        let apps: Vec<_> = pool.workers.iter().map(|worker| worker.app.as_deref()).collect();
+        let nothing = Table::default();
+        let workers = all("18.0", &pools, &databases(5, 0, 0), &nothing, &nothing);
+        let apps: Vec<_> = workers.iter().map(|worker| worker.app.as_deref()).collect();
         assert_eq!(apps, [Some("a/u"), Some("a/v")]);
-        let sum = Figures::sum(pool.workers.iter().map(|worker| &worker.figures));
+        let sum = Figures::sum(workers.iter().map(|worker| &worker.figures));
         assert_eq!(
             (sum.checked_out, sum.pending, sum.utilization()),
             (Some(6), Some(3), Some(0.6))
         );
-        assert_eq!(pool.workers[0].figures.utilization(), Some(1.0));
+        assert_eq!(workers[0].figures.utilization(), Some(1.0));
     }
 
     #[test]
@@ -148,7 +139,33 @@ mod tests {
     #[test]
     fn a_database_limit_caps_size_and_reserve() {
         assert_eq!(with(5, 5, 7).max_overflow, Some(MaxOverflow::Limited(2)));
-        assert_eq!((with(5, 5, 3).size, with(5, 5, 3).capacity()), (Some(3), Some(3)));
+        assert_eq!((with(5, 5, 6).size, with(5, 5, 6).capacity()), (Some(5), Some(6)));
+    }
+
+    #[test]
+    fn what_other_pairs_have_taken_of_a_limit_is_no_capacity() {
+        let nothing = Table::default();
+        let rows = [
+            "a, u, 2, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, session",
+            "a, v, 1, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, session",
+            "a, w, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, session",
+        ];
+        let pools = Table::new(POOLS, &rows);
+        let capacities = |workers: &[Worker]| -> Vec<_> {
+            workers.iter().map(|worker| worker.figures.capacity()).collect()
+        };
+        let workers = all("26.1", &pools, &databases(5, 0, 6), &nothing, &nothing);
+        assert_eq!(capacities(&workers), [Some(4), Some(4), Some(2)]);
+        assert_eq!(workers[0].held, None);
+        let workers = all("26.1", &pools, &databases(5, 0, 4), &nothing, &nothing);
+        assert_eq!(capacities(&workers), [Some(2), Some(2), Some(4)]);
+        assert_eq!(workers[0].figures.utilization(), Some(1.0));
+        assert!(workers.iter().all(|worker| worker.held == Some(Held::DatabaseLimit(4))));
+        let config = Table::new("key, value", &["max_user_connections, 2"]);
+        let workers = all("18.0", &pools, &databases(5, 0, 0), &nothing, &config);
+        assert_eq!(capacities(&workers), [Some(2), Some(2), Some(2)]);
+        assert_eq!(workers[1].held, Some(Held::UserLimit(2)));
+        assert_eq!(workers[2].held, None, "the user w has taken none");
     }
 
     #[test]
@@ -158,21 +175,62 @@ mod tests {
     }
 
     #[test]
+    fn zero_is_one_server_before_1_24() {
+        let pools = Table::new(POOLS, &["a, u, 1, 5, 0, 0, 1, 0, 0, 0, 0, 0, 0, 4, 0, session"]);
+        let nothing = Table::default();
+        for (minor, capacity) in [("18.0", Some(1)), ("23.1", Some(1)), ("24.0", None)] {
+            let workers = all(minor, &pools, &databases(0, 0, 0), &nothing, &nothing);
+            assert_eq!(workers[0].figures.capacity(), capacity, "1.{minor}");
+        }
+    }
+
+    #[test]
     fn a_users_own_size_goes_before_the_databases() {
         let pools = Table::new(POOLS, &["a, u, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, session"]);
         let columns = "name, pool_size, reserve_pool_size, pool_mode, max_user_connections";
-        let own = users(columns, "u,         6, , NULL, 0");
+        let own = Table::new(columns, &["u,         6, , NULL, 0"]);
         let figures = one(&pools, &databases(5, 2, 0), &own, &Table::default());
         assert_eq!((figures.size, figures.capacity()), (Some(6), Some(8)));
         let config = Table::new("key, value", &["max_user_connections, 4"]);
-        let none = users("name, pool_mode", "u, NULL");
+        let none = Table::new("name, pool_mode", &["u, NULL"]);
         assert_eq!(one(&pools, &databases(5, 2, 0), &none, &config).capacity(), Some(4));
+    }
+
+    #[test]
+    fn a_size_that_show_users_repeats_is_not_believed_before_1_26() {
+        let rows = ["a, t", "a, u", "a, v"].map(|pair| format!("{pair}{}", ", 0".repeat(13)));
+        let pools = Table::new(POOLS, &rows.each_ref().map(String::as_str));
+        let users = Table::new(
+            "name, pool_size, reserve_pool_size, pool_mode, max_user_connections",
+            &["t, , , NULL, 0", "u, 9, 1, NULL, 0", "v, 9, 1, NULL, 0"],
+        );
+        for (minor, last) in [("23.1", 5), ("25.2", 5), ("26.0", 10)] {
+            let workers = all(minor, &pools, &databases(5, 0, 0), &users, &Table::default());
+            let capacities: Vec<_> =
+                workers.iter().filter_map(|worker| worker.figures.capacity()).collect();
+            assert_eq!(capacities, [5, 10, last], "1.{minor}");
+        }
+    }
+
+    #[test]
+    fn a_paused_database_and_a_paused_pgbouncer_hold_their_pairs() {
+        let pools = Table::new(POOLS, &["a, u, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, session"]);
+        let row = "a, NULL, 5432, a, NULL, 5, 0, 0, NULL, 0, 0, 1, 0";
+        let held = |databases: Table, state: Table| {
+            let pools = pools.clone();
+            let views = Views { pools, databases, state, ..Views::default() };
+            parse("bouncer", &views).unwrap().workers[0].held
+        };
+        let (nothing, paused) = (Table::default(), Table::new("key, value", &["paused, yes"]));
+        assert_eq!(held(Table::new(DATABASES, &[row]), nothing.clone()), Some(Held::Paused));
+        assert_eq!(held(databases(5, 0, 0), paused), Some(Held::Paused));
+        assert_eq!(held(databases(5, 0, 0), nothing), None);
     }
 
     #[test]
     fn a_view_without_its_column_is_named() {
         let pools = Table::new("database, user, sv_active, sv_idle", &["a, u, 1, 1"]);
-        let error = parse("b", &pools, &databases(5, 0, 0), &Table::default(), &Table::default());
+        let error = parse("b", &Views { pools, ..Views::default() }).map(|_| ());
         assert_eq!(error, Err(Problem::Column { view: "POOLS", column: "cl_waiting" }));
     }
 }

@@ -174,6 +174,7 @@ impl Fold {
                     app: instance.app.clone(),
                     age: Some(instance.age(now)),
                     figures: known.pool.figures,
+                    held: None,
                 });
             }
         }

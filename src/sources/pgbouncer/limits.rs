@@ -1,0 +1,127 @@
+//! How many servers each (database, user) pair may have.
+
+use std::collections::HashMap;
+
+use super::console::{Views, minor};
+use super::pools::taken;
+use super::table::{Row, Table};
+use crate::reading::{Held, MaxOverflow};
+
+/// How many servers a pair may have, and what keeps it from having more.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Limit {
+    pub(super) size: Option<u64>,
+    pub(super) more: Option<MaxOverflow>,
+    pub(super) held: Option<Held>,
+}
+
+/// What a database or a user says of its pairs, and how many servers they have taken together.
+#[derive(Clone, Copy, Default)]
+struct Share {
+    size: Option<u64>,
+    reserve: Option<u64>,
+    most: Option<u64>,
+    taken: u64,
+    paused: bool,
+}
+
+/// The limits of every pair.
+pub(super) struct Limits<'a> {
+    databases: HashMap<&'a str, Share>,
+    users: HashMap<&'a str, Share>,
+    paused: bool,
+    /// Whether a size of 0 is unlimited: before 1.24 it was one server.
+    zero_is_unlimited: bool,
+}
+
+impl<'a> Limits<'a> {
+    pub(super) fn of(views: &'a Views, pairs: impl Iterator<Item = Row<'a>>) -> Self {
+        let minor = minor(&views.version).unwrap_or(u32::MAX);
+        let mut limits = Self {
+            databases: databases(&views.databases),
+            users: users(&views.seldom.users, minor),
+            paused: views.state.is_yes("paused").unwrap_or(false),
+            zero_is_unlimited: minor >= 24,
+        };
+        let every_user = views.config.row("key", "max_user_connections");
+        let every_user = every_user.and_then(|row| row.count("value"));
+        for row in pairs {
+            let database = limits.databases.entry(row.text("database").unwrap_or("")).or_default();
+            database.taken += taken(row);
+            let user = limits.users.entry(row.text("user").unwrap_or("")).or_default();
+            user.taken += taken(row);
+            user.most = user.most.or(every_user);
+        }
+        limits
+    }
+
+    /// The pool's size and reserve, the user's own before the database's, and neither above what
+    /// the other pairs have left of what the database and the user may have over all their pools.
+    /// 0 is unlimited, but for the reserve.
+    pub(super) fn of_pair(&self, database: &str, user: &str, taken: u64) -> Limit {
+        let of =
+            |shares: &HashMap<&str, Share>, name| shares.get(name).copied().unwrap_or_default();
+        let (database, user) = (of(&self.databases, database), of(&self.users, user));
+        let held = if self.paused || database.paused {
+            Some(Held::Paused)
+        } else {
+            database.full().map(Held::DatabaseLimit).or(user.full().map(Held::UserLimit))
+        };
+        let reserve = user.reserve.or(database.reserve).unwrap_or(0);
+        let cap = [database.left(taken), user.left(taken)].into_iter().flatten().min();
+        let (size, more) = match (user.size.or(database.size), cap) {
+            (None, _) => (None, None),
+            (Some(0), None) if self.zero_is_unlimited => (None, Some(MaxOverflow::Unlimited)),
+            (Some(0), Some(cap)) if self.zero_is_unlimited => {
+                (Some(cap), Some(MaxOverflow::Limited(0)))
+            }
+            (Some(size), cap) => {
+                let all = (size + reserve).max(1).min(cap.unwrap_or(u64::MAX));
+                let size = size.max(1).min(all);
+                (Some(size), Some(MaxOverflow::Limited(all - size)))
+            }
+        };
+        Limit { size, more, held }
+    }
+}
+
+impl Share {
+    /// The limit, when all of it is taken.
+    fn full(&self) -> Option<u64> {
+        self.most.filter(|most| *most > 0 && self.taken >= *most)
+    }
+
+    /// What a pair that has taken so many may have of the limit, while the others have theirs. One
+    /// that has none and gets none keeps the limit: no capacity would mean unlimited.
+    fn left(&self, taken: u64) -> Option<u64> {
+        let most = self.most.filter(|most| *most > 0)?;
+        let left = taken + most.saturating_sub(self.taken);
+        Some(if left == 0 { most } else { left.min(most) })
+    }
+}
+
+fn databases(table: &Table) -> HashMap<&str, Share> {
+    let share = |row: Row<'_>| Share {
+        size: row.count("pool_size"),
+        reserve: row.count("reserve_pool_size").or_else(|| row.count("reserve_pool")),
+        most: row.count("max_connections"),
+        taken: 0,
+        paused: row.count("paused") == Some(1),
+    };
+    table.rows().map(|row| (row.text("name").unwrap_or(""), share(row))).collect()
+}
+
+/// From 1.23 to 1.25 SHOW USERS repeats a user's sizes for those after it that have none: a size
+/// like that of the row before is not believed.
+fn users(table: &Table, minor: u32) -> HashMap<&str, Share> {
+    let mut before = (None, None);
+    let share = |row: Row<'_>| {
+        let said = (row.count("pool_size"), row.count("reserve_pool_size"));
+        let before = std::mem::replace(&mut before, said);
+        let believe = |said: Option<u64>, before| said.filter(|_| minor >= 26 || said != before);
+        let (size, reserve) = (believe(said.0, before.0), believe(said.1, before.1));
+        Share { size, reserve, most: row.count("max_user_connections"), ..Share::default() }
+    };
+    let names = table.rows().map(|row| row.text("name").unwrap_or(""));
+    names.zip(table.rows().map(share)).collect()
+}
