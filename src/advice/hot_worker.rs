@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::history::History;
 use super::{Advice, Known, Rule, Severity, say};
+use crate::reading::Origin;
 use crate::snapshot::PoolState;
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -43,6 +44,10 @@ impl Rule for HotWorker {
 
 impl HotWorker {
     fn judge_pool(&self, state: &PoolState, mark: f64) -> Option<Advice> {
+        // Databases and users are not alike, as the workers of one application are.
+        if state.pool.origin == Origin::Pgbouncer {
+            return None;
+        }
         let busiest = state.busiest.filter(|busiest| *busiest >= mark)?;
         let workers = state.pool.workers.iter();
         let known: Vec<_> = workers
@@ -86,5 +91,12 @@ mod tests {
         for workers in [&[20][..], &[20, 16, 18], &[10, 0, 0]] {
             assert_eq!(Scene::of(workers).ask(&HotWorker::default()), [], "{workers:?}");
         }
+    }
+
+    #[test]
+    fn the_databases_behind_pgbouncer_need_not_be_alike() {
+        let mut scene = Scene::of(&[1, 20, 0, 2]);
+        scene.pools[0].pool.origin = Origin::Pgbouncer;
+        assert_eq!(scene.ask(&HotWorker::default()), []);
     }
 }

@@ -19,6 +19,7 @@ mod missing_index;
 mod n_plus_one;
 mod n_plus_one_suspected;
 mod overflow_churn;
+mod pgbouncer;
 mod pool_exhausted;
 mod pool_usage;
 mod query_latency;

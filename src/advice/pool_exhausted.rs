@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::history::History;
-use super::{Advice, Known, Rule, Severity, say};
+use super::{Advice, Known, Rule, Severity, pgbouncer, say};
+use crate::reading::Origin;
 use crate::snapshot::PoolState;
 
 /// How far back callers who gave up count.
@@ -46,6 +47,9 @@ impl Rule for PoolExhausted {
 }
 
 fn judge(state: &PoolState, past: &History) -> Option<Advice> {
+    if state.pool.origin == Origin::Pgbouncer {
+        return pgbouncer::waiting(state);
+    }
     let gave_up = past.grown(state, WITHIN, |totals| totals.timeouts);
     let message = match (waiting(state), gave_up) {
         (None, 0) => return None,

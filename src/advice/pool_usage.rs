@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::history::History;
-use super::{Advice, Known, Rule, Severity, say};
+use super::{Advice, Known, Rule, Severity, pgbouncer, say};
+use crate::reading::Origin;
 use crate::snapshot::{PoolState, Status, Thresholds};
 
 /// Judged by the busiest worker and the marks of `thresholds`.
@@ -45,16 +46,19 @@ fn judge(state: &PoolState, thresholds: &Thresholds) -> Option<Advice> {
         Status::Warning => (Severity::Warning, thresholds.warning),
         Status::Critical => (Severity::Critical, thresholds.critical),
     };
-    let mut figures = state.pool.workers.iter().map(|worker| worker.figures);
-    let worker = figures.find(|figures| figures.utilization() == state.busiest)?;
-    let message = format!(
-        "{} of {} connections are checked out ({:.0} %, the mark is {:.0} %){}",
-        worker.checked_out?,
-        worker.capacity()?,
-        100.0 * state.busiest?,
-        100.0 * mark,
-        if state.pool.workers.len() > 1 { " in the busiest worker" } else { "" },
-    );
+    let mut workers = state.pool.workers.iter();
+    let worker = workers.find(|worker| worker.figures.utilization() == state.busiest)?;
+    let (taken, capacity) = (worker.figures.checked_out?, worker.figures.capacity()?);
+    let share = 100.0 * state.busiest?;
+    let share = format!("({share:.0} %, the mark is {:.0} %)", 100.0 * mark);
+    if state.pool.origin == Origin::Pgbouncer {
+        let pair = pgbouncer::pair(worker);
+        let message = format!("{taken} of {capacity} servers of {pair} are taken {share}");
+        let remedy = pgbouncer::usage_remedy(worker);
+        return Some(say(severity, &state.pool.name, message, remedy));
+    }
+    let busiest = if state.pool.workers.len() > 1 { " in the busiest worker" } else { "" };
+    let message = format!("{taken} of {capacity} connections are checked out {share}{busiest}");
     let remedy = "look for sessions that are not closed and for slow queries; \
                   if neither, raise max_overflow or add workers";
     Some(say(severity, &state.pool.name, message, remedy))

@@ -37,6 +37,18 @@ impl Scene {
         }
     }
 
+    /// One `PgBouncer` with one pair, `shop/web`, of 20 servers.
+    pub(super) fn of_pgbouncer(change: impl Fn(&mut Worker)) -> Self {
+        let mut scene = Self::of(&[0]);
+        let pool = &mut scene.pools[0].pool;
+        pool.origin = Origin::Pgbouncer;
+        pool.workers[0].pid = None;
+        pool.workers[0].app = Some("shop/web".into());
+        change(&mut pool.workers[0]);
+        scene.judge();
+        scene
+    }
+
     /// One server `primary` with these sessions, and no pool.
     pub(super) fn with_sessions(sessions: Sessions) -> Self {
         let name = "primary".to_owned();

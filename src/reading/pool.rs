@@ -72,6 +72,8 @@ pub struct Worker {
 pub enum Held {
     /// PAUSE, of the database or of all.
     Paused,
+    /// A `pool_size` of 0 before 1.24, where it is not unlimited.
+    NoSize,
     /// All that the database may have over all its pools are taken.
     DatabaseLimit(u64),
     /// All that the user may have over all its pools are taken.

@@ -30,7 +30,7 @@ pub(super) struct Limits<'a> {
     databases: HashMap<&'a str, Share>,
     users: HashMap<&'a str, Share>,
     paused: bool,
-    /// Whether a size of 0 is unlimited: before 1.24 it was one server.
+    /// Whether a size of 0 is unlimited: before 1.24 it was one server at first and then none.
     zero_is_unlimited: bool,
 }
 
@@ -64,6 +64,8 @@ impl<'a> Limits<'a> {
         let (database, user) = (of(&self.databases, database), of(&self.users, user));
         let held = if self.paused || database.paused {
             Some(Held::Paused)
+        } else if !self.zero_is_unlimited && user.size.or(database.size) == Some(0) {
+            Some(Held::NoSize)
         } else {
             database.full().map(Held::DatabaseLimit).or(user.full().map(Held::UserLimit))
         };

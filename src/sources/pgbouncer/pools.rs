@@ -175,12 +175,15 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_one_server_before_1_24() {
+    fn zero_is_one_server_at_most_before_1_24() {
         let pools = Table::new(POOLS, &["a, u, 1, 5, 0, 0, 1, 0, 0, 0, 0, 0, 0, 4, 0, session"]);
         let nothing = Table::default();
-        for (minor, capacity) in [("18.0", Some(1)), ("23.1", Some(1)), ("24.0", None)] {
+        let none = Some(Held::NoSize);
+        for (minor, expected) in
+            [("18.0", (Some(1), none)), ("23.1", (Some(1), none)), ("24.0", (None, None))]
+        {
             let workers = all(minor, &pools, &databases(0, 0, 0), &nothing, &nothing);
-            assert_eq!(workers[0].figures.capacity(), capacity, "1.{minor}");
+            assert_eq!((workers[0].figures.capacity(), workers[0].held), expected, "1.{minor}");
         }
     }
 

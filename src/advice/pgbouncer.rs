@@ -1,0 +1,177 @@
+//! What the rules about pools say of `PgBouncer`'s, in which a worker is a (database, user) pair.
+
+use super::{Advice, Severity, say};
+use crate::reading::{Held, Worker};
+use crate::snapshot::PoolState;
+
+const FULL: &str = "find what holds the servers: long transactions, slow queries, or clients that \
+                    rest in a session while pool_mode = transaction would do";
+
+/// Why clients of a pair wait, and what to do.
+struct Cause(Severity, String, String);
+
+/// Clients wait at a pair without a server that rests. Whether the pair is full does not matter:
+/// a server that cannot be logged in to leaves it empty, and its clients wait all the same.
+pub(super) fn waiting(state: &PoolState) -> Option<Advice> {
+    let waiting = || {
+        let waits = |worker: &&Worker| pending(worker) > 0 && worker.figures.checked_in == Some(0);
+        state.pool.workers.iter().filter(waits)
+    };
+    let worst = waiting().max_by_key(|worker| pending(worker))?;
+    let others = waiting().map(pending).sum::<u64>() - pending(worst);
+    let Cause(severity, why, remedy) = cause(worst);
+    let message = format!(
+        "{} for a server for {}{}: {why}",
+        match pending(worst) {
+            1 => "1 client waits".to_owned(),
+            clients => format!("{clients} clients wait"),
+        },
+        pair(worst),
+        if others > 0 { format!(", and {others} for others") } else { String::new() },
+    );
+    Some(say(severity, &state.pool.name, message, remedy))
+}
+
+/// What to do about a pair that is nearly full.
+pub(super) fn usage_remedy(worker: &Worker) -> String {
+    format!("{FULL}; if none, {}", more(worker.held))
+}
+
+/// The database and the user.
+pub(super) fn pair(worker: &Worker) -> &str {
+    worker.app.as_deref().unwrap_or("a pool")
+}
+
+fn pending(worker: &Worker) -> u64 {
+    worker.figures.pending.unwrap_or(0)
+}
+
+fn cause(worker: &Worker) -> Cause {
+    let (size, taken) = (worker.figures.size, worker.figures.checked_out.unwrap_or(0));
+    let capacity = worker.figures.capacity();
+    let critical = |why: String, remedy: String| Cause(Severity::Critical, why, remedy);
+    let full = format!("{FULL}; {} only if the server has connections to spare", more(worker.held));
+    match (worker.held, capacity) {
+        (Some(Held::Paused), _) => Cause(
+            Severity::Warning,
+            "it is paused".into(),
+            "RESUME it in PgBouncer's admin console; clients that wait for query_wait_timeout are \
+             disconnected"
+                .into(),
+        ),
+        (Some(Held::NoSize), _) => critical(
+            "its pool_size is 0, which is unlimited only since PgBouncer 1.24".into(),
+            "set pool_size, or default_pool_size".into(),
+        ),
+        (Some(Held::DatabaseLimit(most)), _) => critical(
+            format!("all {most} that max_db_connections allows its database are taken"),
+            full,
+        ),
+        (Some(Held::UserLimit(most)), _) => critical(
+            format!("all {most} that max_user_connections allows its user are taken"),
+            full,
+        ),
+        (None, Some(capacity)) if taken >= capacity => {
+            critical(format!("all {capacity} it may have are taken"), full)
+        }
+        (None, Some(capacity)) if size.is_some_and(|size| taken >= size) => critical(
+            format!(
+                "all {taken} of its size are taken, and of its reserve of {} one comes only when a \
+                 client has waited for reserve_pool_timeout",
+                capacity - size.unwrap_or(0)
+            ),
+            full,
+        ),
+        (None, _) => critical(
+            match taken {
+                0 => "it has none".into(),
+                taken => format!("it has {taken} and gets no more"),
+            },
+            "see PgBouncer's log for why it cannot log in to the server: down, out of reach, out of \
+             connections, or the login refused"
+                .into(),
+        ),
+    }
+}
+
+fn more(held: Option<Held>) -> &'static str {
+    match held {
+        Some(Held::DatabaseLimit(_)) => "raise max_db_connections",
+        Some(Held::UserLimit(_)) => "raise max_user_connections",
+        _ => "raise pool_size",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pool_exhausted::PoolExhausted;
+    use super::super::pool_usage::PoolUsage;
+    use super::super::scene::Scene;
+    use super::*;
+    use crate::reading::{Figures, MaxOverflow};
+
+    fn said(change: impl Fn(&mut Worker)) -> Advice {
+        let mut scene = Scene::of_pgbouncer(|worker| {
+            worker.figures = Figures {
+                size: Some(2),
+                max_overflow: Some(MaxOverflow::Limited(1)),
+                checked_in: Some(0),
+                checked_out: Some(3),
+                pending: Some(4),
+                ..Figures::default()
+            };
+            change(worker);
+        });
+        let advice = scene.ask(&PoolExhausted::default());
+        assert_eq!(advice.len(), 1, "{advice:?}");
+        advice[0].clone()
+    }
+
+    #[test]
+    fn clients_wait_for_what_is_full() {
+        let advice = said(|_| {});
+        assert_eq!(
+            advice.message,
+            "4 clients wait for a server for shop/web: all 3 it may have are taken"
+        );
+        assert!(advice.remedy.contains("raise pool_size"), "{}", advice.remedy);
+        assert!(!advice.remedy.contains("max_overflow"), "PgBouncer has no such setting");
+        let reserve = said(|worker| worker.figures.checked_out = Some(2));
+        assert!(reserve.message.contains("its reserve of 1 one comes only"), "{}", reserve.message);
+    }
+
+    #[test]
+    fn clients_wait_though_nothing_is_full() {
+        let broken = said(|worker| worker.figures.checked_out = Some(0));
+        assert!(broken.message.ends_with("shop/web: it has none"), "{}", broken.message);
+        assert!(broken.remedy.contains("cannot log in to the server"), "{}", broken.remedy);
+        let limit = said(|worker| worker.held = Some(Held::DatabaseLimit(9)));
+        assert!(limit.message.contains("all 9 that max_db_connections"), "{}", limit.message);
+        let limit = said(|worker| worker.held = Some(Held::UserLimit(8)));
+        assert!(limit.message.contains("all 8 that max_user_connections"), "{}", limit.message);
+        let none = said(|worker| worker.held = Some(Held::NoSize));
+        assert!(none.message.contains("its pool_size is 0"), "{}", none.message);
+        let paused = said(|worker| worker.held = Some(Held::Paused));
+        assert_eq!(paused.severity, Severity::Warning);
+        assert!(paused.message.ends_with("it is paused"), "{}", paused.message);
+    }
+
+    #[test]
+    fn a_client_waits_for_nothing_while_a_server_rests() {
+        let mut scene = Scene::of_pgbouncer(|worker| {
+            let figures = &mut worker.figures;
+            (figures.checked_in, figures.pending) = (Some(1), Some(1));
+        });
+        assert_eq!(scene.ask(&PoolExhausted::default()), []);
+    }
+
+    #[test]
+    fn a_full_pair_is_named_and_not_told_of_settings_it_has_not() {
+        let mut scene = Scene::of_pgbouncer(|worker| worker.figures.checked_out = Some(19));
+        let advice = scene.ask(&PoolUsage::default());
+        let message = &advice[0].message;
+        assert!(message.starts_with("19 of 20 servers of shop/web are taken (95 %"), "{message}");
+        assert!(advice[0].remedy.contains("raise pool_size"), "{}", advice[0].remedy);
+        assert!(!advice[0].remedy.contains("max_overflow"), "{}", advice[0].remedy);
+    }
+}
