@@ -33,7 +33,7 @@ their own, `pg_settings_NAME`, with `_seconds` or `_bytes` where they have a uni
 const PGBOUNCER: &str = "
 Read from `pools.NAME.pgbouncer`, beside the pool's own `db_pool_*`. Of several PgBouncers each series
 carries `pgbouncer`, the pool's name. A figure that PgBouncer's version has not is left out;
-`pgbouncer_process_*` needs `pid_file`. [compatibility.md](compatibility.md#in-place-of-pgbouncer_exporter)
+`pgbouncer_process_*` needs `pid_file` and is read every 15 seconds. [compatibility.md](compatibility.md#in-place-of-pgbouncer_exporter)
 says how they compare with `pgbouncer_exporter`.
 ";
 

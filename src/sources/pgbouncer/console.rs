@@ -38,8 +38,8 @@ pub(super) struct Views {
     pub(super) usage: Option<Usage>,
 }
 
-/// How old the counts of clients and the sizes of users may be.
-const SELDOM: Duration = Duration::from_secs(15);
+/// How old the counts of clients, what is known of users and what the process uses may be.
+pub(super) const SELDOM: Duration = Duration::from_secs(15);
 
 impl Console {
     pub(super) async fn views(&mut self, count_clients: bool) -> Result<Views, Fault> {

@@ -14,13 +14,13 @@ mod versions;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 
-use self::console::{Console, Views, ask};
+use self::console::{Console, SELDOM, Views, ask};
 pub use self::table::Problem;
 use crate::metric::Family;
 use crate::process::Usage;
@@ -145,6 +145,7 @@ pub struct Pgbouncer {
     timeout: Duration,
     count_clients: bool,
     console: Option<Console>,
+    process: Option<(Instant, Usage)>,
     dropped: u64,
 }
 
@@ -165,6 +166,7 @@ impl Settings {
             timeout: self.timeout,
             count_clients: self.clients,
             console: None,
+            process: None,
             dropped: 0,
         })
     }
@@ -224,10 +226,16 @@ impl Pgbouncer {
         families::empty()
     }
 
-    /// What `PgBouncer`'s process uses, as far as it can be seen from here.
-    fn usage(&self) -> Option<Usage> {
-        let number = std::fs::read_to_string(self.pid_file.as_ref()?).ok()?;
-        Usage::of_process(number.trim().parse().ok()?)
+    /// What `PgBouncer`'s process uses, as far as it can be seen from here. Its open files are
+    /// counted one by one, and it may have ten thousand.
+    fn usage(&mut self) -> Option<Usage> {
+        let path = self.pid_file.as_ref()?;
+        if self.process.as_ref().is_none_or(|(at, _)| at.elapsed() >= SELDOM) {
+            let number = std::fs::read_to_string(path).ok();
+            let usage = number.and_then(|number| Usage::of_process(number.trim().parse().ok()?));
+            self.process = usage.map(|usage| (Instant::now(), usage));
+        }
+        self.process.as_ref().map(|(_, usage)| usage.clone())
     }
 
     async fn views(&mut self) -> Result<Views, Fault> {
@@ -242,6 +250,8 @@ impl Pgbouncer {
             }
         }
         let mut console = self.connect().await?;
+        // It may be another process by now.
+        self.process = None;
         let views = console.views(self.count_clients).await?;
         self.console = Some(console);
         Ok(views)
