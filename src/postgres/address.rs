@@ -64,20 +64,20 @@ fn parse_url(scheme: &str, address: &str) -> Result<PgConnectOptions, AddressErr
     url.as_str().parse().map_err(|_| AddressError::Url("a parameter cannot be used".into()))
 }
 
-/// `user:password@/database?host=/socket` is an address to libpq and to `postgres_exporter`, though
-/// no URL: one without a host has no user, who becomes a parameter.
+/// `user:password@:5432/database?host=/socket` is an address to libpq and to `postgres_exporter`, though
+/// no URL: one without a host has no user and no port, which become parameters.
 fn without_empty_host(rest: &str) -> Option<String> {
     let (authority, place) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let (user, password) = match authority.strip_suffix('@')?.split_once(':') {
-        Some((user, password)) => (user, Some(password)),
-        None => (authority.strip_suffix('@')?, None),
-    };
+    let (login, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let port = host.strip_prefix(':').or(host.is_empty().then_some(""))?;
+    let (user, password) = login.split_once(':').unwrap_or((login, ""));
     let (path, parameters) = place.split_once('?').unwrap_or((place, ""));
     let path = if path.is_empty() { "/" } else { path };
-    let parameter = |text: &str| text.replace('&', "%26").replace('+', "%2B");
-    let password = password.map(|password| format!("&password={}", parameter(password)));
-    let password = password.unwrap_or_default();
-    Some(format!("{path}?{parameters}&user={}{password}", parameter(user)))
+    let parts = [("user", user), ("password", password), ("port", port)];
+    let given = parts.into_iter().filter(|(_, text)| !text.is_empty());
+    let given = given
+        .map(|(name, text)| format!("&{name}={}", text.replace('&', "%26").replace('+', "%2B")));
+    Some(format!("{path}?{parameters}{}", given.collect::<String>()))
 }
 
 fn keep_known_parameters(url: &mut url::Url) {
@@ -170,6 +170,15 @@ mod tests {
         assert_eq!(options.get_socket().unwrap().to_str(), Some("/run/postgresql"));
         assert_eq!((options.get_username(), options.get_database()), ("watch", Some("app")));
         assert_eq!(parse("postgresql://watch@").unwrap().get_username(), "watch");
+    }
+
+    #[test]
+    fn a_port_without_a_host_is_understood() {
+        let options = parse("postgres://watch:p%40@:6432/app?host=/run/postgresql").unwrap();
+        assert_eq!(options.get_socket().unwrap().to_str(), Some("/run/postgresql"));
+        assert_eq!((options.get_username(), options.get_database()), ("watch", Some("app")));
+        assert_eq!(options.get_port(), 6432);
+        assert_eq!(parse("postgresql://:6432/app").unwrap().get_port(), 6432);
     }
 
     #[test]
