@@ -1,4 +1,5 @@
-//! How far each vacuum has come. `PostgreSQL` 17 counts the dead rows it remembers anew, in
+//! How far each vacuum has come. A table is named with its schema where `search_path` does not lead to
+//! it, so that two of one name are two. `PostgreSQL` 17 counts the dead rows it remembers anew, in
 //! bytes: families in rows stay in rows here.
 
 use super::{Collector, Pace, Query, Scope, Table, gauge};
@@ -18,10 +19,10 @@ pub(super) const COLLECTOR: Collector = Collector {
                 sql: "SELECT vacuum.datname, vacuum.relname, phases.phase,
                 (vacuum.phase = phases.phase)::int AS vacuum_phase
            FROM (
-                SELECT progress.datname, coalesce(relname, relid::text) AS relname, phase
-                  FROM pg_stat_progress_vacuum AS progress
-                  LEFT JOIN pg_class
-                    ON pg_class.oid = relid AND progress.datname = current_database()) AS vacuum
+                SELECT datname, phase,
+                       CASE WHEN datname = current_database() THEN relid::regclass::text
+                            ELSE relid::text END AS relname
+                  FROM pg_stat_progress_vacuum) AS vacuum
           CROSS JOIN unnest(ARRAY['initializing', 'scanning heap', 'vacuuming indexes',
                                   'vacuuming heap', 'cleaning up indexes', 'truncating heap',
                                   'performing final cleanup']) AS phases (phase)",
@@ -38,24 +39,24 @@ pub(super) const COLLECTOR: Collector = Collector {
             queries: &[
                 Query {
                     since: 17,
-                    sql: "SELECT progress.datname, coalesce(relname, relid::text) AS relname,
+                    sql: "SELECT datname,
+             CASE WHEN datname = current_database() THEN relid::regclass::text
+                  ELSE relid::text END AS relname,
              heap_blks_total AS heap_blks, heap_blks_scanned, heap_blks_vacuumed,
              index_vacuum_count AS index_vacuums,
              NULL AS max_dead_tuples, num_dead_item_ids AS num_dead_tuples,
              max_dead_tuple_bytes, dead_tuple_bytes, indexes_total AS indexes, indexes_processed
-        FROM pg_stat_progress_vacuum AS progress
-        LEFT JOIN pg_class
-          ON pg_class.oid = relid AND progress.datname = current_database()",
+        FROM pg_stat_progress_vacuum",
                 },
                 Query {
                     since: 13,
-                    sql: "SELECT progress.datname, coalesce(relname, relid::text) AS relname,
+                    sql: "SELECT datname,
+                         CASE WHEN datname = current_database() THEN relid::regclass::text
+                              ELSE relid::text END AS relname,
                          heap_blks_total AS heap_blks, heap_blks_scanned, heap_blks_vacuumed,
                          index_vacuum_count AS index_vacuums,
                          max_dead_tuples, num_dead_tuples
-                    FROM pg_stat_progress_vacuum AS progress
-                    LEFT JOIN pg_class
-                      ON pg_class.oid = relid AND progress.datname = current_database()",
+                    FROM pg_stat_progress_vacuum",
                 },
             ],
             columns: &[
