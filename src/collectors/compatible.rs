@@ -1,4 +1,10 @@
-//! Names that dashboards and alerts written for other exporters ask for.
+//! Names that dashboards, alerts and command lines written for other exporters ask for.
+
+/// What `postgres_exporter` calls its default metrics: since 0.20 little is left of them.
+pub const DEFAULT_METRICS: [&str; 2] = ["stat_database_conflicts", "static"];
+
+/// Collectors by the name they had before `postgres_exporter` 0.20, and the one they have now.
+pub const RENAMED: [(&str, &str); 1] = [("replication_slot", "replication_slots")];
 
 /// Families that keep a name which Prometheus' linter would not choose, because dashboards and
 /// alerts written for `postgres_exporter` or `pgbouncer_exporter` ask for it.

@@ -48,7 +48,7 @@ mod wraparound;
 use crate::metric::Kind;
 
 pub use bound::{Bound, Measure, OTHER, Rank};
-pub use compatible::COMPATIBLE_NAMES;
+pub use compatible::{COMPATIBLE_NAMES, DEFAULT_METRICS, RENAMED};
 pub use sampled::{DATABASE_SIZE, OTHER_DATABASES, SERVER_CPU, STATEMENT_DURATIONS, WAIT_EVENTS};
 
 /// Every collector, in the order of the documentation.

@@ -1,13 +1,22 @@
 //! `postgres_exporter`'s flags for its collectors, understood for every collector that there is:
-//! `--collector.NAME`, `--no-collector.NAME` and `--collector.stat_statements.…`.
+//! `--collector.NAME`, `--no-collector.NAME` and `--collector.stat_statements.…`; and those flags of it
+//! that ask for nothing poolwatch does not do anyway.
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
-use crate::collectors::{ALL, Collector};
+use crate::collectors::{ALL, Collector, DEFAULT_METRICS, RENAMED};
 use crate::config::Config;
 
 /// Collectors of `postgres_exporter` for servers that are no longer supported: nothing is read.
 const GONE: [&str; 1] = ["xlog_location"];
+
+/// Switches that switch off collectors, and those. The last went with 0.20.
+const SWITCHES: [(&str, &[&str]); 2] =
+    [("disable-default-metrics", &DEFAULT_METRICS), ("disable-settings-metrics", &["settings"])];
+
+/// Every database is found anyway, and every statement has a time limit of its own.
+const DISCOVER: &str = "auto-discover-databases";
+const TIMEOUT: &str = "collection-timeout";
 
 /// What the flags say of collectors, in the order given.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +66,11 @@ fn on(name: &str) -> String {
     format!("collector.{name}")
 }
 
+/// The names that a collector's flags go by, other than its own.
+fn former(name: &str) -> impl Iterator<Item = &'static str> {
+    RENAMED.into_iter().filter(move |(_, now)| *now == name).map(|(before, _)| before)
+}
+
 fn off(name: &str) -> String {
     format!("no-collector.{name}")
 }
@@ -80,14 +94,36 @@ impl Args for CollectorFlags {
             let (on, off) = (on(name), off(name));
             let help = format!("Read the collector {name}; --{off} not to");
             [
-                flag(on.clone()).action(ArgAction::SetTrue).overrides_with(off.clone()).help(help),
-                flag(off).action(ArgAction::SetTrue).overrides_with(on).hide(true),
+                flag(on.clone())
+                    .aliases(former(name).map(self::on))
+                    .action(ArgAction::SetTrue)
+                    .overrides_with(off.clone())
+                    .help(help),
+                flag(off)
+                    .aliases(former(name).map(self::off))
+                    .action(ArgAction::SetTrue)
+                    .overrides_with(on)
+                    .hide(true),
             ]
         });
-        command.args(switches).args([
-            flag(of_statements("include_query"))
+        let include_query = of_statements("include_query");
+        let no_query = format!("no-{include_query}");
+        let less = SWITCHES.map(|(switch, names)| {
+            let help = format!("Do not read {}", names.join(" and "));
+            flag(switch.to_owned()).action(ArgAction::SetTrue).help(help)
+        });
+        command.args(switches).args(less).args([
+            flag(DISCOVER.to_owned())
                 .action(ArgAction::SetTrue)
+                .help("Does nothing: every database is found"),
+            flag(TIMEOUT.to_owned())
+                .value_name("DURATION")
+                .help("Does nothing: every statement has a time limit"),
+            flag(include_query.clone())
+                .action(ArgAction::SetTrue)
+                .overrides_with(no_query.clone())
                 .help("Show the texts of statements"),
+            flag(no_query).action(ArgAction::SetTrue).overrides_with(include_query).hide(true),
             flag(of_statements("query_length"))
                 .value_parser(value_parser!(u32))
                 .value_name("CHARACTERS")
@@ -122,16 +158,20 @@ impl FromArgMatches for CollectorFlags {
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         let known = ALL.iter().map(|collector| collector.name);
         let said = known.flat_map(|name| [(on(name), name, true), (off(name), name, false)]);
-        self.enabled = said
-            .filter(|(flag, ..)| matches.get_flag(flag))
-            .map(|(_, name, enabled)| (name.to_owned(), enabled))
+        let said = said.filter(|(flag, ..)| matches.get_flag(flag));
+        let switched = SWITCHES.iter().filter(|(switch, _)| matches.get_flag(switch));
+        self.enabled = switched
+            .flat_map(|(_, names)| names.iter().map(|name| ((*name).to_owned(), false)))
+            .chain(said.map(|(_, name, enabled)| (name.to_owned(), enabled)))
             .collect();
         let number = |name: &str| matches.get_one::<u32>(&of_statements(name)).copied();
         let list = |name: &str| {
             let values = matches.get_many::<String>(&of_statements(name))?;
             Some(values.filter(|value| !value.is_empty()).cloned().collect())
         };
-        self.include_query = matches.get_flag(&of_statements("include_query")).then_some(true);
+        let include_query = of_statements("include_query");
+        let no_query = matches.get_flag(&format!("no-{include_query}")).then_some(false);
+        self.include_query = matches.get_flag(&include_query).then_some(true).or(no_query);
         self.query_length = number("query_length");
         self.limit = number("limit");
         self.exclude_databases = list("exclude_databases");
@@ -166,6 +206,26 @@ mod tests {
         assert_eq!((enabled("locks"), enabled("process_idle")), (Some(false), Some(true)));
         assert_eq!(enabled("wal"), Some(true));
         assert!(!config.collectors.contains_key("database"));
+    }
+
+    #[test]
+    fn switches_and_names_of_other_versions_are_understood() {
+        let config = config(&[
+            "--disable-default-metrics",
+            "--disable-settings-metrics",
+            "--no-collector.replication_slot",
+            "--collector.static",
+            "--auto-discover-databases",
+            "--collection-timeout=30s",
+            "--no-collector.stat_statements.include_query",
+        ]);
+        let enabled = |name: &str| config.collectors[name].enabled;
+        assert_eq!((enabled("settings"), enabled("replication_slots")), (Some(false), Some(false)));
+        assert_eq!(
+            (enabled("stat_database_conflicts"), enabled("static")),
+            (Some(false), Some(true))
+        );
+        assert_eq!(config.collectors["stat_statements"].include_query, Some(false));
     }
 
     #[test]

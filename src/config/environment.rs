@@ -1,7 +1,8 @@
 //! Variables that other programs know too: `DATABASE_URL`, `LOG_LEVEL`, and `postgres_exporter`'s
-//! `DATA_SOURCE_*`, so that poolwatch can be put in its place.
+//! `DATA_SOURCE_*` and `PG_EXPORTER_*`, so that poolwatch can be put in its place.
 
 use super::{Config, Environment, LogLevel};
+use crate::collectors::DEFAULT_METRICS;
 use crate::postgres::Secret;
 
 /// The database that the environment names.
@@ -11,14 +12,30 @@ const PRIMARY: &str = "primary";
 pub(super) struct Settings {
     urls: Vec<String>,
     level: Option<LogLevel>,
+    telemetry_path: Option<String>,
+    /// Collectors that are switched off.
+    off: Vec<&'static str>,
 }
+
+/// `postgres_exporter`'s variables that switch off collectors, and those.
+const SWITCHES: [(&str, &[&str]); 2] = [
+    ("PG_EXPORTER_DISABLE_DEFAULT_METRICS", &DEFAULT_METRICS),
+    ("PG_EXPORTER_DISABLE_SETTINGS_METRICS", &["settings"]),
+];
 
 pub(super) fn settings(environment: &Environment) -> Result<Settings, String> {
     let urls = match variable(environment, "DATABASE_URL") {
         Some(url) => vec![url.to_owned()],
         None => data_sources(environment)?,
     };
-    Ok(Settings { urls, level: level(environment)? })
+    let telemetry_path = variable(environment, "PG_EXPORTER_WEB_TELEMETRY_PATH").map(str::to_owned);
+    let is_on = |name: &str| {
+        variable(environment, name)
+            .is_some_and(|value| matches!(value.to_lowercase().as_str(), "1" | "t" | "true"))
+    };
+    let off = SWITCHES.iter().filter(|(name, _)| is_on(name)).flat_map(|(_, off)| *off);
+    let off = off.copied().collect();
+    Ok(Settings { urls, level: level(environment)?, telemetry_path, off })
 }
 
 pub(super) fn apply(settings: &Settings, config: &mut Config) {
@@ -27,6 +44,12 @@ pub(super) fn apply(settings: &Settings, config: &mut Config) {
         config.databases.entry(name).or_default().url = Secret::from(url.clone());
     }
     config.log.level = settings.level.unwrap_or(config.log.level);
+    if let Some(path) = &settings.telemetry_path {
+        config.web.telemetry_path.clone_from(path);
+    }
+    for name in &settings.off {
+        config.collectors.entry((*name).to_owned()).or_default().enabled = Some(false);
+    }
 }
 
 fn variable<'a>(environment: &'a Environment, name: &str) -> Option<&'a str> {

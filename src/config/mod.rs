@@ -388,6 +388,16 @@ mod tests {
         let config = Config::load(None, &environment(&pairs)).unwrap();
         let url = config.databases["primary"].url.reveal();
         assert_eq!(url, "postgresql://watch:p%40ss%2Fword@db:5433/app?sslmode=disable");
+        let pairs = [
+            ("PG_EXPORTER_WEB_TELEMETRY_PATH", "/pg"),
+            ("PG_EXPORTER_DISABLE_SETTINGS_METRICS", "true"),
+            ("PG_EXPORTER_DISABLE_DEFAULT_METRICS", "false"),
+        ];
+        let config = Config::load(None, &environment(&pairs)).unwrap();
+        assert_eq!(config.web.telemetry_path, "/pg");
+        let off: Vec<_> =
+            config.collectors.iter().map(|(name, it)| (&**name, it.enabled)).collect();
+        assert_eq!(off, [("settings", Some(false))]);
     }
 
     #[test]
