@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::{Metrics, Output, eventually, free_port, request, try_request};
 
-/// Each version's server. Without a network there may be only the machine's own; tools/prometheus3 says so.
+/// Each version's server. Without a network there may be only the machine's own; tools/newer says so.
 pub(crate) fn servers() -> &'static [PathBuf] {
     static SERVERS: OnceLock<Vec<PathBuf>> = OnceLock::new();
     SERVERS.get_or_init(|| listed("prometheus"))
@@ -26,7 +26,7 @@ pub(crate) fn promtools() -> &'static [PathBuf] {
 }
 
 fn listed(program: &str) -> Vec<PathBuf> {
-    let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tools/prometheus3"));
+    let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tools/newer"));
     let listed = script.arg(program).stderr(Stdio::inherit()).output().unwrap();
     let programs: Vec<_> =
         String::from_utf8(listed.stdout).unwrap().lines().map(PathBuf::from).collect();
