@@ -3,8 +3,10 @@
 /// What `postgres_exporter` calls its default metrics: since 0.20 little is left of them.
 pub const DEFAULT_METRICS: [&str; 2] = ["stat_database_conflicts", "static"];
 
-/// Collectors by the name they had before `postgres_exporter` 0.20, and the one they have now.
-pub const RENAMED: [(&str, &str); 1] = [("replication_slot", "replication_slots")];
+/// Collectors by the name they had in `postgres_exporter` before 0.13 or 0.20, and the one they have
+/// now.
+pub const RENAMED: [(&str, &str); 2] =
+    [("bgwriter", "stat_bgwriter"), ("replication_slot", "replication_slots")];
 
 /// Families that keep a name which Prometheus' linter would not choose, because dashboards and
 /// alerts written for `postgres_exporter` or `pgbouncer_exporter` ask for it.
