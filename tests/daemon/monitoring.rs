@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::prometheus::{self, Prometheus};
-use crate::support::{Output, eventually, free_port, try_request};
+use crate::support::{Output, eventually, free_port, try_request, version};
 
 const ALERTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/alerts");
 
@@ -130,7 +130,7 @@ fn watching(
             "scrape_interval": "500ms",
             "scrape_timeout": "500ms",
             "evaluation_interval": "500ms",
-            "external_labels": {"prometheus": prometheus::version(program)},
+            "external_labels": {"prometheus": version(program)},
         },
         "rule_files": [rules],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},

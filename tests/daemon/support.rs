@@ -1,7 +1,9 @@
 //! What the tests share: the daemon as a process of its own, its answers, and patience.
 #![allow(dead_code, reason = "a kit: not every part is in use at every time")]
 
+pub(crate) mod exporter;
 mod metrics;
+mod programs;
 pub(crate) mod prometheus;
 
 use std::collections::BTreeMap;
@@ -19,6 +21,7 @@ use poolwatch::demo::Process;
 use tempfile::TempDir;
 
 pub(crate) use metrics::{Metrics, Series};
+pub(crate) use programs::{programs, version};
 
 /// More than anything takes on a machine busy with other tests.
 const PATIENCE: Duration = Duration::from_mins(1);

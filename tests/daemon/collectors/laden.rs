@@ -37,6 +37,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("archive_command", "test -e failed_once || { touch failed_once; false; }"),
     ("track_io_timing", "on"),
     ("autovacuum_naptime", "1s"),
+    // Two are at a slow vacuum.
+    ("autovacuum_max_workers", "5"),
     ("max_worker_processes", "20"),
 ];
 
@@ -62,6 +64,12 @@ CREATE TABLE slow_vacuum (n int, filler text) WITH (autovacuum_vacuum_threshold 
     autovacuum_vacuum_cost_limit = 1, fillfactor = 10);
 INSERT INTO slow_vacuum SELECT n, repeat('x', 500) FROM generate_series(1, 3000) n;
 DELETE FROM slow_vacuum WHERE n % 2 = 0;
+CREATE SCHEMA elsewhere;
+CREATE TABLE elsewhere.other_vacuum (LIKE slow_vacuum) WITH (autovacuum_vacuum_threshold = 1,
+    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 100,
+    autovacuum_vacuum_cost_limit = 1, fillfactor = 10);
+INSERT INTO elsewhere.other_vacuum SELECT n, repeat('x', 500) FROM generate_series(1, 3000) n;
+DELETE FROM elsewhere.other_vacuum WHERE n % 2 = 0;
 CREATE FUNCTION slow(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
     IF current_setting('slow.enabled', true) = 'on' THEN PERFORM pg_sleep(0.5); END IF;
@@ -113,6 +121,7 @@ impl Laden {
                 AND last_autoanalyze IS NOT NULL",
             "SELECT 1 FROM pg_stat_archiver WHERE archived_count > 0",
             "SELECT 1 FROM pg_stat_progress_vacuum WHERE relid = 'slow_vacuum'::regclass",
+            "SELECT 1 FROM pg_stat_progress_vacuum WHERE relid = 'elsewhere.other_vacuum'::regclass",
             "SELECT 1 FROM pg_stat_progress_create_index",
             "SELECT 1 FROM pg_stat_progress_analyze WHERE relid = 'slow_analyze'::regclass",
             "SELECT 1 FROM pg_stat_progress_cluster",

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at what goes wrong")]
 
 mod compatibility;
+mod exporter;
 mod hardship;
 mod laden;
 pub(crate) mod servers;
@@ -11,6 +12,7 @@ mod unlike;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use poolwatch::collectors::{self, Collector, Table};
 use poolwatch::metric::Family;
@@ -124,7 +126,13 @@ async fn losses(major: u32, binaries: &Path) -> Vec<String> {
     if !seen.contains("pg_settings_max_connections") {
         wrong.push("no pg_settings_max_connections".to_owned());
     }
-    let unanswered = compatibility::unanswered(&laden.primary.url("app"));
+    // At once, for both wait more than they work.
+    let (missing, unanswered) = thread::scope(|scope| {
+        let missing = scope.spawn(|| exporter::missing(&laden));
+        let unanswered = compatibility::unanswered(&laden.primary.url("app"));
+        (missing.join().unwrap(), unanswered)
+    });
+    wrong.extend(missing);
     wrong.extend(unanswered.into_iter().map(|expression| format!("not as listed: {expression}")));
     wrong.into_iter().map(|what| format!("PostgreSQL {major}: {what}")).collect()
 }

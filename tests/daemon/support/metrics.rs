@@ -24,6 +24,12 @@ impl Metrics {
         Self { text: text.to_owned(), series: series.collect() }
     }
 
+    /// The kind of every family.
+    pub(crate) fn kinds(&self) -> BTreeMap<&str, &str> {
+        let comments = self.text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        comments.filter_map(|comment| comment.split_once(' ')).collect()
+    }
+
     pub(crate) fn all<'a>(
         &'a self,
         name: &'a str,

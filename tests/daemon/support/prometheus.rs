@@ -4,34 +4,25 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use poolwatch::demo::Process;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Metrics, Output, eventually, free_port, request, try_request};
+use super::{Metrics, Output, eventually, free_port, programs, request, try_request, version};
 
 /// Each version's server. Without a network there may be only the machine's own; tools/newer says so.
 pub(crate) fn servers() -> &'static [PathBuf] {
     static SERVERS: OnceLock<Vec<PathBuf>> = OnceLock::new();
-    SERVERS.get_or_init(|| listed("prometheus"))
+    SERVERS.get_or_init(|| programs("prometheus"))
 }
 
 /// Each version's `promtool`.
 pub(crate) fn promtools() -> &'static [PathBuf] {
     static PROMTOOLS: OnceLock<Vec<PathBuf>> = OnceLock::new();
-    PROMTOOLS.get_or_init(|| listed("promtool"))
-}
-
-fn listed(program: &str) -> Vec<PathBuf> {
-    let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tools/newer"));
-    let listed = script.arg(program).stderr(Stdio::inherit()).output().unwrap();
-    let programs: Vec<_> =
-        String::from_utf8(listed.stdout).unwrap().lines().map(PathBuf::from).collect();
-    assert!(!programs.is_empty(), "there is no {program}");
-    programs
+    PROMTOOLS.get_or_init(|| programs("promtool"))
 }
 
 /// A Prometheus of some version. Dropping it ends it.
@@ -121,14 +112,6 @@ impl Prometheus {
         let is_bad = |line: &&str| line.contains("level=warn") || line.contains("level=error");
         text.lines().filter(is_bad).map(str::to_owned).collect()
     }
-}
-
-/// The program's own word for it, such as 3.5.0.
-pub(crate) fn version(program: &Path) -> String {
-    let said = Command::new(program).arg("--version").output().unwrap();
-    let said = String::from_utf8([said.stdout, said.stderr].concat()).unwrap();
-    let (_, rest) = said.split_once(" version ").expect(&said);
-    rest.split([' ', ',']).next().unwrap().to_owned()
 }
 
 /// Starts each version, and returns when all are ready.
