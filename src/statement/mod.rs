@@ -4,15 +4,17 @@
 //! Read from its tokens alone, so that no syntax, however new or nested, is too much. What is not
 //! understood is left out.
 
+mod literals;
 mod shown;
 mod tables;
 mod words;
 
 use sqlparser::dialect::PostgreSqlDialect;
-use sqlparser::tokenizer::{Token, Tokenizer};
+use sqlparser::tokenizer::{Token, Tokenizer, Whitespace};
 
+use literals::is_unclear;
 pub use tables::{Table, unqualified};
-use words::{is, is_comment, without_casts};
+use words::{is, is_comment, of_sql, without_casts};
 
 /// No more of a text is looked at.
 const LONGEST: usize = 20_000;
@@ -57,9 +59,10 @@ impl Text {
     pub fn read(text: &str, length: usize) -> Self {
         let end = text.char_indices().nth(LONGEST).map_or(text.len(), |(at, _)| at);
         let (whole, text) = (text.len(), &text[..end]);
-        let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize();
-        let Ok(tokens) = tokens else { return Self::unread(text) };
-        let tokens: Vec<Token> = tokens.into_iter().filter(|token| !is_comment(token)).collect();
+        let (tokens, clear) = tokens(text);
+        if !clear {
+            return Self::unread(&tokens);
+        }
         let words: Vec<&Token> =
             tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).collect();
         let words = without_casts(&words);
@@ -73,10 +76,13 @@ impl Text {
         }
     }
 
-    /// Of a text that is no SQL, or is cut off, only the first word may be shown.
-    fn unread(text: &str) -> Self {
-        let word = text.split(|c: char| !c.is_ascii_alphabetic()).find(|word| !word.is_empty());
-        Self { shown: format!("{} …", word.unwrap_or_default()), ..Self::default() }
+    /// Of a text that is no SQL, or is cut off, only the first word may be shown, if it is one that
+    /// SQL knows.
+    fn unread(tokens: &[Token]) -> Self {
+        let begins = |token: &&Token| !matches!(token, Token::Whitespace(_) | Token::LParen);
+        let word = tokens.iter().find(begins).and_then(of_sql);
+        let shown = word.map_or("…".to_owned(), |word| format!("{word} …"));
+        Self { shown, ..Self::default() }
     }
 
     /// The beginning of what may be shown; the columns of a long SELECT are left out.
@@ -97,6 +103,20 @@ impl Text {
         let name = unqualified(title);
         self.tables.iter().find(|table| table.name == name)
     }
+}
+
+/// The tokens, a space for each comment, and whether they are all of the text and surely its own.
+fn tokens(text: &str) -> (Vec<Token>, bool) {
+    let mut all = Vec::new();
+    // A quote within quotes stays written twice: it is shown as it was.
+    let mut tokenizer = Tokenizer::new(&PostgreSqlDialect {}, text).with_unescape(false);
+    let whole = tokenizer.tokenize_with_location_into_buf(&mut all);
+    let tokens = all.into_iter().map(|located| located.token);
+    let space = || Token::Whitespace(Whitespace::Space);
+    let tokens: Vec<Token> =
+        tokens.map(|token| if is_comment(&token) { space() } else { token }).collect();
+    let clear = whole.is_ok() && !tokens.iter().any(is_unclear);
+    (tokens, clear)
 }
 
 /// The same statement where a literal with its type before it, such as `interval '1 day'`, has
@@ -280,6 +300,7 @@ mod tests {
         });
         assert_eq!(keys(sql), expected);
         assert!(read(sql).table("s.c").is_some() && read(sql).table("bb").is_none());
+        assert_eq!(read("SELECT * FROM \"a\"\"b\"").tables[0].name, "a\"b");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use sqlparser::tokenizer::Token;
 
-use super::words::keyword;
+use super::literals::is_literal;
+use super::words::{keyword, of_sql};
 use super::{Kind, kind};
 
 /// The statement in one line. Where it may hold a password it is withheld: a literal could hide
@@ -10,12 +11,17 @@ use super::{Kind, kind};
 pub(super) fn shown(tokens: &[Token], words: &[&Token], length: usize) -> String {
     let secret = |token: &&&Token| keyword(token).is_some_and(|word| is_secret(&word));
     if kind(words) == Kind::Other && words.iter().any(|token| secret(&token)) {
-        let first = words.iter().take(2).map(ToString::to_string).collect::<Vec<_>>();
+        let first = words.iter().take(2).map_while(|token| of_sql(token)).collect::<Vec<_>>();
         return format!("{} … (withheld: it may hold a password)", first.join(" "));
     }
     let mut line = String::new();
+    let mut number = false;
     for token in tokens {
+        // `0o17` is a number, whatever it is taken for: what stands right behind one belongs to it.
+        let rest = number && matches!(token, Token::Word(_) | Token::Number(..));
+        number = rest || matches!(token, Token::Number(..));
         match token {
+            _ if rest => {}
             Token::Whitespace(_) if line.is_empty() || line.ends_with(' ') => {}
             Token::Whitespace(_) => line.push(' '),
             token if is_literal(token) => line.push('?'),
@@ -36,26 +42,4 @@ fn is_secret(word: &str) -> bool {
     ["PASSWORD", "CONNECTION", "OPTIONS", "IDENTIFIED"].contains(&word)
         || word.contains("SECRET")
         || word.contains("PASSWORD")
-}
-
-fn is_literal(token: &Token) -> bool {
-    !matches!(
-        token,
-        Token::Word(_)
-            | Token::Placeholder(_)
-            | Token::Comma
-            | Token::Period
-            | Token::LParen
-            | Token::RParen
-            | Token::LBracket
-            | Token::RBracket
-            | Token::SemiColon
-    ) && (is_operand(token))
-}
-
-/// Numbers and every way to quote a text.
-fn is_operand(token: &Token) -> bool {
-    let text = token.to_string();
-    let quoted = text.contains('\'') || text.starts_with('$');
-    matches!(token, Token::Number(..)) || quoted
 }

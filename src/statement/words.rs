@@ -1,5 +1,6 @@
 //! The tokens of a statement, and what they stand for.
 
+use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, Word};
 
 /// Without `::type`, which drivers write after each placeholder.
@@ -41,6 +42,14 @@ pub(super) fn keyword(token: &Token) -> Option<String> {
     }
 }
 
+/// A word as it stands there, if it is one that SQL knows.
+pub(super) fn of_sql(token: &Token) -> Option<&str> {
+    match token {
+        Token::Word(Word { value, keyword, .. }) if *keyword != Keyword::NoKeyword => Some(value),
+        _ => None,
+    }
+}
+
 pub(super) fn is(token: Option<&&Token>, words: &[&str]) -> bool {
     token.and_then(|token| keyword(token)).is_some_and(|word| words.contains(&word.as_str()))
 }
@@ -49,7 +58,9 @@ pub(super) fn is(token: Option<&&Token>, words: &[&str]) -> bool {
 pub(super) fn name(token: &Token) -> Option<String> {
     match token {
         Token::Word(Word { value, quote_style: None, .. }) => Some(value.to_lowercase()),
-        Token::Word(Word { value, quote_style: Some('"'), .. }) => Some(value.clone()),
+        Token::Word(Word { value, quote_style: Some('"'), .. }) => {
+            Some(value.replace("\"\"", "\""))
+        }
         _ => None,
     }
 }
