@@ -45,9 +45,15 @@ pub(super) fn parse(address: &str) -> Result<PgConnectOptions, AddressError> {
     let address = address.trim();
     match address.split_once("://") {
         _ if address.is_empty() => Err(AddressError::Empty),
-        Some((scheme, _)) => parse_url(scheme, address),
-        None => parse_pairs(address),
+        Some((scheme, _)) if is_scheme(scheme) => parse_url(scheme, address),
+        // `://` may stand in the value of a pair, a password for one.
+        _ => parse_pairs(address),
     }
+}
+
+fn is_scheme(text: &str) -> bool {
+    let belongs = |byte: u8| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte);
+    text.bytes().all(belongs)
 }
 
 fn parse_url(scheme: &str, address: &str) -> Result<PgConnectOptions, AddressError> {
@@ -75,8 +81,8 @@ fn without_empty_host(rest: &str) -> Option<String> {
     let path = if path.is_empty() { "/" } else { path };
     let parts = [("user", user), ("password", password), ("port", port)];
     let given = parts.into_iter().filter(|(_, text)| !text.is_empty());
-    let given = given
-        .map(|(name, text)| format!("&{name}={}", text.replace('&', "%26").replace('+', "%2B")));
+    let parameter = |text: &str| text.replace('&', "%26").replace('+', "%2B").replace('#', "%23");
+    let given = given.map(|(name, text)| format!("&{name}={}", parameter(text)));
     Some(format!("{path}?{parameters}{}", given.collect::<String>()))
 }
 
@@ -118,7 +124,7 @@ fn pairs(address: &str) -> Result<Vec<(String, String)>, AddressError> {
     while !rest.is_empty() {
         let (key, after) = rest.split_once('=').ok_or(AddressError::Pairs)?;
         let key = key.trim();
-        if key.is_empty() || key.contains(char::is_whitespace) {
+        if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
             return Err(AddressError::Pairs);
         }
         let (value, after) = value(after.trim_start())?;
@@ -146,6 +152,8 @@ fn value(text: &str) -> Result<(String, &str), AddressError> {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::ConnectOptions as _;
+
     use super::*;
 
     #[test]
@@ -170,6 +178,8 @@ mod tests {
         assert_eq!(options.get_socket().unwrap().to_str(), Some("/run/postgresql"));
         assert_eq!((options.get_username(), options.get_database()), ("watch", Some("app")));
         assert_eq!(parse("postgresql://watch@").unwrap().get_username(), "watch");
+        let options = parse("postgresql://watch:p#w@/app").unwrap();
+        assert_eq!(options.to_url_lossy().password(), Some("p%23w"));
     }
 
     #[test]
@@ -190,8 +200,22 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_in_a_value_makes_no_url_of_pairs() {
+        let options = parse("host=h user=u password=a://b dbname=d").unwrap();
+        assert_eq!((options.get_host(), options.get_database()), ("h", Some("d")));
+        assert!(matches!(parse("postgresql:/u@h/d?sslmode=disable"), Err(AddressError::Pairs)));
+    }
+
+    #[test]
     fn an_error_does_not_repeat_the_password() {
-        for address in ["mysql://u:s3cret@h/d", "postgresql://u:s3cret@h:port/d", "s3cret"] {
+        for address in [
+            "mysql://u:s3cret@h/d",
+            "postgresql://u:s3cret@h:port/d",
+            "s3cret",
+            "u:s3cret@h://d",
+            "password=s3cret:// port=none",
+            "postgresql:/u:s3cret@h/d?port=none",
+        ] {
             let error = parse(address).unwrap_err().to_string();
             assert!(!error.contains("s3cret"), "{error}");
         }

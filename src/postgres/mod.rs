@@ -172,12 +172,17 @@ fn read_password(name: &str, path: &Path) -> Result<String, Error> {
     Ok(read.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// How connections are opened.
-#[derive(Debug)]
+/// How connections are opened. The driver's options would show the password.
 struct Access {
     options: PgConnectOptions,
     limits: String,
     timeout: Duration,
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Access").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
 }
 
 impl Access {
@@ -279,6 +284,14 @@ impl Database {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_database_shows_no_password() {
+        let settings =
+            Settings { url: "postgresql://u:s3cret@h/d".to_owned().into(), ..Settings::default() };
+        let shown = format!("{settings:?} {:?}", settings.open("primary").unwrap());
+        assert!(shown.contains("primary") && !shown.contains("s3cret"), "{shown}");
+    }
 
     #[test]
     fn a_version_that_was_never_tested_is_told_once() {
