@@ -36,10 +36,13 @@ pub(super) fn explain(
     environment: &Environment,
 ) -> Error {
     let text = error.to_string();
-    let (what, key) = match text.split_once(" for key `") {
+    let (what, key) = match text.rsplit_once(" for key `") {
         Some((what, rest)) => (what, rest.split('`').next().unwrap_or_default()),
         None => (text.as_str(), ""),
     };
+    if let Some(reason) = withheld(what, key) {
+        return Error::Wrong { place: place(file, key, environment), reason };
+    }
     if let Some((given, known)) = unknown_choice(what) {
         let reason = unknown(&format!("{key}: `{given}`"), given, known.iter().copied());
         return Error::Wrong { place: place(file, key, environment), reason };
@@ -53,6 +56,31 @@ pub(super) fn explain(
         (None, key) => format!("{key}: {what}"),
     };
     Error::Wrong { place: place(file, key, environment), reason }
+}
+
+/// What is wrong where the value, or the key, may be an address with a password in it: of one that
+/// was written in the wrong place nothing is repeated.
+fn withheld(what: &str, key: &str) -> Option<String> {
+    let holds_secrets = ["", "databases", "pools"].contains(&key.split('.').next()?);
+    let (kind, rest) = what.split_once(": string \"").unwrap_or((what, ""));
+    let value = rest.rsplit_once("\", expected ");
+    let is_told = |text: &str| !text.contains("://") && !text.contains('@');
+    if is_told(what) && is_told(key) && !(holds_secrets && value.is_some()) {
+        return None;
+    }
+    let key = if is_told(key) { key } else { key.split('.').next()? };
+    let key = if is_told(key) { key } else { "" };
+    let at = if key.is_empty() { String::new() } else { format!("{key}: ") };
+    Some(match value {
+        Some((_, expected)) if is_told(expected) => format!(
+            "{at}{kind}: a text, expected {expected}; it is not repeated here, for it may hold a \
+             password"
+        ),
+        _ => format!(
+            "{at}an address stands where none belongs; it is not repeated here, for it may hold \
+             a password: a space must follow each colon after a key"
+        ),
+    })
 }
 
 /// The variable, when the key was set by one; else the file.

@@ -256,6 +256,11 @@ fn check_collector(name: &str, settings: &collector::Settings) -> Result<(), Str
 /// A name becomes a label on every series and a part of others.
 fn check_name(section: &str, name: &str) -> Result<(), String> {
     let fits = !name.is_empty() && name.len() <= 63 && !name.contains(char::is_control);
+    if name.contains("://") {
+        return Err(format!(
+            "{section}: a name there is an address; a space must follow its colon"
+        ));
+    }
     if fits {
         return Ok(());
     }
@@ -404,6 +409,34 @@ mod tests {
     fn thresholds_out_of_order_are_refused() {
         let text = complaint("thresholds: {warning: 0.95, critical: 0.9}\n");
         assert!(text.contains("thresholds.warning (0.95)"), "{text}");
+    }
+
+    #[test]
+    fn an_address_in_the_wrong_place_is_not_repeated() {
+        let address = "postgresql://u:s3cret@h/d";
+        for text in [
+            format!("databases: {address}\n"),
+            format!("databases:\n  primary: {address}\n"),
+            format!("databases:\n  primary:\n    url:{address}\n"),
+            format!("databases:\n  primary: {{url:{address}}}\n"),
+            format!("databases: {{primary:{address}}}\n"),
+            format!("databases: {{'primary:{address}': {{}}}}\n"),
+            format!("databases: [{address}]\n"),
+            format!("pools: {{api: {{app_health: {address}}}}}\n"),
+            format!("pools: {{api: {{activity: {{database: '{address}'}}}}}}\n"),
+            "pools: {api: {app_health: {headers: s3cret}}}\n".to_owned(),
+            format!("log: {{level: '{address}'}}\n"),
+            format!("{address}\n"),
+            format!("{address}: 1\n"),
+            format!("sampling: {{pools: '{address}'}}\n"),
+            format!("sampling: {{pools: '\", expected for key `{address}'}}\n"),
+        ] {
+            let text = complaint(&text);
+            assert!(text.contains("poolwatch.yml") && !text.contains("s3cret"), "{text}");
+        }
+        let given = [("POOLWATCH__DATABASES__PRIMARY", address)];
+        let text = Config::load(None, &environment(&given)).unwrap_err().to_string();
+        assert!(text.contains("DATABASES__PRIMARY") && !text.contains("s3cret"), "{text}");
     }
 
     #[test]
