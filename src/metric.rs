@@ -184,13 +184,14 @@ fn metric(labels: &[(&str, &str)]) -> proto::Metric {
 }
 
 fn histogram_proto(histogram: &Histogram) -> proto::Histogram {
-    let mut cumulative = 0;
+    // As much as a client says may be more than there can be.
+    let mut cumulative = 0_u64;
     let buckets = histogram
         .bounds()
         .iter()
         .zip(histogram.counts())
         .map(|(bound, count)| {
-            cumulative += count;
+            cumulative = cumulative.saturating_add(*count);
             let mut bucket = proto::Bucket::default();
             bucket.set_upper_bound(*bound);
             bucket.set_cumulative_count(cumulative);
@@ -207,6 +208,7 @@ fn histogram_proto(histogram: &Histogram) -> proto::Histogram {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::latency::BOUNDS;
 
     #[test]
     fn an_absent_value_has_no_sample() {
@@ -221,6 +223,20 @@ mod tests {
         family.sample(&[("x", "1"), ("y", "2")], 1.0).sample(&[("y", "2"), ("x", "1")], 2.0);
         assert_eq!(family.drop_repeated(), 1);
         assert_eq!(family.len(), 1);
+    }
+
+    #[test]
+    fn buckets_never_fall_however_much_was_counted() {
+        let mut counts = vec![0; BOUNDS.len() + 1];
+        (counts[0], counts[3], counts[4]) = (5, u64::MAX, 7);
+        let most = Histogram::from_counts(BOUNDS, counts, 1.0).unwrap();
+        let mut family = Family::histogram("a", "A.");
+        family.durations(&[], &most);
+        let shown = family.proto().get_metric()[0].get_histogram();
+        let buckets: Vec<u64> =
+            shown.get_bucket().iter().map(proto::Bucket::cumulative_count).collect();
+        assert!(buckets.is_sorted(), "{buckets:?}");
+        assert_eq!((buckets[0], shown.get_sample_count()), (5, u64::MAX));
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl SlowQueries {
 /// How many lie in buckets wholly above a mark.
 fn above(histogram: &Histogram, mark: f64) -> u64 {
     let below = histogram.bounds().partition_point(|bound| *bound < mark) + 1;
-    histogram.counts().iter().skip(below).sum()
+    histogram.counts().iter().skip(below).fold(0, |all, count| all.saturating_add(*count))
 }
 
 #[cfg(test)]

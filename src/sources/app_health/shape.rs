@@ -19,6 +19,8 @@ pub(super) struct Shape {
 const MOST_CONNECTIONS: u64 = 1_000_000_000;
 /// Above this a JSON number may not be exact.
 const MOST_COUNTED: u64 = 1 << 53;
+/// More seconds than any application has run, all its workers together.
+const LONGEST: f64 = 1e15;
 
 impl Shape {
     pub(super) fn new(
@@ -126,7 +128,8 @@ impl<'a> View<'a> {
 
     fn seconds(&self, figure: Figure) -> Result<Option<f64>, Problem> {
         let Some(found) = self.find(figure)? else { return Ok(None) };
-        if found.value < 0.0 { Err(found.untrue()) } else { Ok(Some(found.value)) }
+        let may_be = (0.0..=LONGEST).contains(&found.value);
+        if may_be { Ok(Some(found.value)) } else { Err(found.untrue()) }
     }
 
     fn overflow(&self) -> Result<Option<u64>, Problem> {
@@ -346,6 +349,7 @@ mod tests {
             (json!({"checked_out": 2.5}), "is 2.5, which"),
             (json!({"checked_out": 1e300}), "which cannot be"),
             (json!({"checked_out": true}), "is true or false, not a number"),
+            (json!({"checked_out": 1, "oldest_checkout_seconds": 1e300}), "which cannot be"),
             (json!({"checked_out": 1, "pool_size": {}}), "size at \"/pool_size\" is an object"),
             (json!({"checked_out": 1, "max_overflow": -2}), "max_overflow"),
             (json!({"checked_out": null, "b": 1}), "(has b, checked_out): set `preset`"),
