@@ -207,7 +207,7 @@ impl<V> Default for Unique<V> {
 
 impl<'de, V: Deserialize<'de>> Deserialize<'de> for Unique<V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Entries(PhantomData))
+        deserializer.deserialize_any(Entries(PhantomData))
     }
 }
 
@@ -218,6 +218,15 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for Entries<V> {
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("a mapping")
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Unique<V>, E> {
+        Ok(Unique::default())
+    }
+
+    /// Without the text, for it may hold a password.
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Unique<V>, E> {
+        Err(E::custom("this must be a mapping, and a space must follow each colon after a key"))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Unique<V>, A::Error> {
@@ -294,5 +303,9 @@ mod tests {
     fn no_secret_is_shown() {
         let file = File::parse("basic_auth_users: { a: hush }\ntls_server_config: { key: hush }");
         assert!(!format!("{file:?}").contains("hush"));
+        for text in ["basic_auth_users: a:hush", "basic_auth_users:\n  a:hush"] {
+            let error = File::parse(text).unwrap_err().to_string();
+            assert!(error.contains("a space must follow") && !error.contains("hush"), "{error}");
+        }
     }
 }

@@ -46,7 +46,9 @@ impl Users {
     }
 }
 
+/// No name has a colon: behind it is what should have been a value, had there been a space.
 fn wrong(name: &str) -> String {
+    let name = name.split(':').next().unwrap_or_default();
     format!(
         "basic_auth_users: what user {name:?} has is not a bcrypt hash (htpasswd -nB makes one)"
     )
@@ -151,6 +153,15 @@ mod tests {
             }
         }
         assert!(!gate.admits(&users, &HeaderMap::new()).await);
+    }
+
+    #[test]
+    fn what_should_have_been_a_hash_is_not_repeated() {
+        for text in ["{ bob: hush }", "{ bob:hush }"] {
+            let users: Unique<Scalar> = yaml_serde::from_str(text).unwrap();
+            let error = Users::of(&users).err().unwrap();
+            assert!(error.contains("\"bob\"") && !error.contains("hush"), "{error}");
+        }
     }
 
     #[tokio::test]
