@@ -218,6 +218,16 @@ impl Fed {
         Self { records: Records::new(format), tally: Tally::default() }
     }
 
+    /// Expects this `log_line_prefix` before any other.
+    pub fn expect(&mut self, prefix: &str) {
+        self.tally.prefixes.expect(prefix);
+    }
+
+    /// What was counted so far.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
     /// What it grew by.
     pub fn feed(&mut self, bytes: &[u8]) {
         let format = self.records.format();
