@@ -36,6 +36,8 @@ pub(super) fn is_unclear(token: &Token) -> bool {
         }
         // The server ends an operator where a comment begins.
         Token::CustomBinaryOperator(text) => text.contains("--") || text.contains("/*"),
+        // The tokenizer passes over what stands right behind it, be it a quote.
+        Token::AmpersandRightAngleBracket => true,
         // `$1$` begins no text, and `$→$` does.
         Token::DollarQuotedString(DollarQuotedString { tag: Some(tag), .. }) => {
             tag.starts_with(|first: char| first.is_ascii_digit())
@@ -45,6 +47,18 @@ pub(super) fn is_unclear(token: &Token) -> bool {
         }),
         _ => false,
     }
+}
+
+/// Whether a comment may begin with the end of one operator and the next, as in `?--`.
+pub(super) fn is_unclear_between(operator: &Token, next: &Token) -> bool {
+    let is_other =
+        |token: &Token| matches!(token, Token::Word(_) | Token::Whitespace(_)) || is_literal(token);
+    if is_other(operator) || is_other(next) {
+        return false;
+    }
+    let (operator, next) = (operator.to_string(), next.to_string());
+    operator.ends_with('-') && next.starts_with('-')
+        || operator.ends_with('/') && next.starts_with('*')
 }
 
 #[cfg(test)]
@@ -101,7 +115,13 @@ mod tests {
 
     /// A literal or a comment, perhaps right behind an operator.
     fn hidden() -> impl Strategy<Value = String> {
-        let operators = ["", "", "=", "+", "||", "->>", "@>", "<", "-", "/", "*", "%", "#", "~"];
+        let operators = [
+            "", "", "=", "+", "||", "->>", "@>", "<", "-", "/", "*", "%", "#", "~", "&>", "&<",
+            "&<|", "|&>", "|>>", "<<|", "<^", ">^", "~=", "?-|", "?||", "?|", "##", "@@", "-|-",
+            "#>>", "#-", "!~~*", "@@@", "<->", "&&", ">>=", "|/", "||/", "@?", "^@", "~<=~", "!",
+            "|", "&", "^", "?", "<@", "<>", "!=", "=>", "~~*", "?#", "?-", "?&", "<<=", "*<>",
+            "<#>", "<%",
+        ];
         let operators = prop::sample::select(Vec::from(operators));
         let all = prop_oneof![literals(), comments()];
         (operators, all).prop_map(|(operator, hidden)| match operator {
@@ -177,6 +197,8 @@ mod tests {
             ("/* secret */ 'secret", "…"),
             ("hunter 'secret", "…"),
             ("/* secret", "…"),
+            ("SELECT a &>'secret' || 'b'", "SELECT …"),
+            ("SELECT a ?--secret\n b", "SELECT …"),
             ("SELECT/**/a", "SELECT a"),
             ("SET 'secret' TO PASSWORD", "SET … (withheld: it may hold a password)"),
         ] {

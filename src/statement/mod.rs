@@ -12,7 +12,7 @@ mod words;
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::tokenizer::{Token, Tokenizer, Whitespace};
 
-use literals::is_unclear;
+use literals::{is_unclear, is_unclear_between};
 pub use tables::{Table, unqualified};
 use words::{is, is_comment, of_sql, without_casts};
 
@@ -115,7 +115,9 @@ fn tokens(text: &str) -> (Vec<Token>, bool) {
     let space = || Token::Whitespace(Whitespace::Space);
     let tokens: Vec<Token> =
         tokens.map(|token| if is_comment(&token) { space() } else { token }).collect();
-    let clear = whole.is_ok() && !tokens.iter().any(is_unclear);
+    let between = |pair: &[Token]| is_unclear_between(&pair[0], &pair[1]);
+    let unclear = tokens.iter().any(is_unclear) || tokens.windows(2).any(between);
+    let clear = whole.is_ok() && !unclear;
     (tokens, clear)
 }
 
