@@ -1,7 +1,7 @@
 //! Where a server is: a URL, in the spelling of the application that shares it, or libpq's
 //! `key=value` form, as `postgres_exporter` takes both.
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 /// Why an address cannot be understood. It never repeats the address, which may hold a password.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,8 @@ const KNOWN: [&str; 13] = [
 ];
 const ALSO_KNOWN: [&str; 2] = ["user", "password"];
 
-pub(super) fn parse(address: &str) -> Result<PgConnectOptions, AddressError> {
+/// What an address says, and what is not in it by libpq's variables and `.pgpass`.
+pub(crate) fn parse(address: &str) -> Result<PgConnectOptions, AddressError> {
     let address = address.trim();
     match address.split_once("://") {
         _ if address.is_empty() => Err(AddressError::Empty),
@@ -98,23 +99,24 @@ fn keep_known_parameters(url: &mut url::Url) {
     }
 }
 
+/// By way of a URL: the driver looks into `.pgpass` when it knows the whole of one, but takes pairs
+/// one at a time, and would send one host another's password.
 fn parse_pairs(address: &str) -> Result<PgConnectOptions, AddressError> {
-    pairs(address)?.into_iter().try_fold(PgConnectOptions::new(), |options, (key, value)| {
-        let bad = || AddressError::Value(key.clone());
-        Ok(match key.as_str() {
-            "host" | "hostaddr" if value.starts_with('/') => options.socket(value),
-            "host" | "hostaddr" => options.host(&value),
-            "port" => options.port(value.parse().map_err(|_| bad())?),
-            "user" => options.username(&value),
-            "password" => options.password(&value),
-            "dbname" => options.database(&value),
-            "sslmode" => options.ssl_mode(value.parse().map_err(|_| bad())?),
-            "sslrootcert" => options.ssl_root_cert(value),
-            "sslcert" => options.ssl_client_cert(value),
-            "sslkey" => options.ssl_client_key(value),
-            _ => options,
-        })
-    })
+    let mut url = url::Url::parse("postgresql:///").expect("this is a URL");
+    for (key, value) in pairs(address)? {
+        let is_usable = match key.as_str() {
+            "port" => value.parse::<u16>().is_ok(),
+            "sslmode" => value.parse::<PgSslMode>().is_ok(),
+            _ => true,
+        };
+        if !is_usable {
+            return Err(AddressError::Value(key));
+        }
+        let key = if key == "hostaddr" { "host" } else { &key };
+        url.query_pairs_mut().append_pair(key, &value);
+    }
+    keep_known_parameters(&mut url);
+    url.as_str().parse().map_err(|_| AddressError::Pairs)
 }
 
 /// `key = 'value with \' quote'`, as libpq reads it.
@@ -197,6 +199,23 @@ mod tests {
         let expected = [("user", "a"), ("password", "it's b"), ("host", "/tmp"), ("dbname", "c d")];
         assert_eq!(read, expected.map(|(k, v)| (k.to_owned(), v.to_owned())));
         assert!(pairs("password='open").is_err());
+    }
+
+    #[test]
+    fn pairs_lead_to_the_server_they_name() {
+        let options =
+            parse("hostaddr=10.0.0.1 port=6432 user='a b' password='p+%40&#' application_name=x")
+                .unwrap();
+        assert_eq!((options.get_host(), options.get_port()), ("10.0.0.1", 6432));
+        assert_eq!(options.get_username(), "a b");
+        assert_eq!(options.to_url_lossy().password(), Some("p%2B%2540%26%23"));
+        let options = parse("host=/run/postgresql dbname='my db'").unwrap();
+        assert_eq!(options.get_socket().unwrap().to_str(), Some("/run/postgresql"));
+        assert_eq!(options.get_database(), Some("my db"));
+        for (address, key) in [("port=none", "port"), ("host=h sslmode=odd", "sslmode")] {
+            let error = parse(address).unwrap_err();
+            assert!(matches!(&error, AddressError::Value(bad) if bad == key), "{error}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::pool::{self, AcquireError, Checkout, SharedPool};
 use crate::reading::MaxOverflow;
 
 pub use address::AddressError;
+pub(crate) use address::parse as parse_address;
 pub(crate) use answer::{explain, is_undecodable, text, texts};
 pub use sessions::{Sessions, Unseen};
 

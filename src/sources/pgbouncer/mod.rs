@@ -23,6 +23,7 @@ use sqlx::{ConnectOptions, Connection};
 use self::console::{Console, SELDOM, Views, ask};
 pub use self::table::Problem;
 use crate::metric::Family;
+use crate::postgres::parse_address;
 use crate::process::Usage;
 use crate::reading::Reading;
 
@@ -176,11 +177,7 @@ impl Settings {
         if self.url.is_empty() {
             return Err("url: is missing: postgresql://USER@HOST:6432/pgbouncer".to_owned());
         }
-        let url = url::Url::parse(&self.url).map_err(|error| format!("url: {error}"))?;
-        if !["postgres", "postgresql"].contains(&url.scheme()) {
-            return Err(format!("url: {}: is not postgresql:", url.scheme()));
-        }
-        let options = PgConnectOptions::from_url(&url).map_err(|error| format!("url: {error}"))?;
+        let options = parse_address(&self.url).map_err(|error| format!("url: {error}"))?;
         match options.get_database() {
             None | Some("pgbouncer") => Ok(options
                 .database("pgbouncer")
@@ -324,7 +321,7 @@ mod tests {
         for (url, said) in [
             ("", "url: is missing"),
             ("hunter2", "url: "),
-            ("mysql://a:hunter2@b/pgbouncer", "mysql: is not postgresql:"),
+            ("mysql://a:hunter2@b/pgbouncer", "is not for PostgreSQL (`mysql://`)"),
             ("postgresql://a:hunter2@b/shop", "the database \"pgbouncer\", not \"shop\""),
             ("postgresql://a:hunter2@b/pgbouncer?sslmode=odd", "url: "),
         ] {
