@@ -18,7 +18,8 @@ pub(super) struct Arguments {
 pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
     let given = arguments.address.as_deref().map(daemon::reachable);
     let address = given.unwrap_or_else(|| daemon::address(config));
-    let answer = runtime()?.block_on(timeout(daemon::PATIENCE, ask(&address)));
+    // Within the runtime, whose clock it asks.
+    let answer = runtime()?.block_on(async { timeout(daemon::PATIENCE, ask(&address)).await });
     let answer = answer
         .map_err(|_| Failure::Other(format!("{address} does not answer")))?
         .map_err(|error| Failure::Other(format!("{address}: {error}")))?;
@@ -35,11 +36,11 @@ async fn ask(address: &str) -> std::io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-/// 200; or 401, for who asks for a password is alive; or the alert of a server that speaks TLS.
+/// 200; or what only a daemon that is alive says: 401 where there are users, 429 where requests are
+/// counted, and 400 to who speaks no TLS where that is spoken, which is of HTTP/1.0.
 fn is_alive(answer: &[u8]) -> bool {
-    const TLS_ALERT: u8 = 0x15;
-    let said = |status: &str| answer.starts_with(format!("HTTP/1.1 {status}").as_bytes());
-    said("200") || said("401") || said("400") || answer.first() == Some(&TLS_ALERT)
+    let status = answer.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2..5));
+    status.is_some_and(|status| [b"200", b"400", b"401", b"429"].iter().any(|one| *one == status))
 }
 
 #[cfg(test)]
@@ -49,7 +50,9 @@ mod tests {
     #[test]
     fn a_failing_server_is_not_alive() {
         assert!(is_alive(b"HTTP/1.1 200 OK"));
+        assert!(is_alive(b"HTTP/1.0 400 Bad"));
         assert!(!is_alive(b"HTTP/1.1 503 Ser"));
+        assert!(!is_alive(b"HTTP/1.1 2"));
         assert!(!is_alive(b""));
     }
 }

@@ -10,6 +10,7 @@ mod collectors;
 mod deploy;
 mod end_to_end;
 mod estimator;
+mod healthcheck;
 mod http;
 mod indexes;
 mod layers;
