@@ -41,5 +41,6 @@ COPY --from=build --chown=65532:65532 /image/run/poolwatch /run/poolwatch
 USER 65532:65532
 EXPOSE 8001
 STOPSIGNAL SIGTERM
+# Who moves the port says so where this sees it, too: POOLWATCH__WEB__LISTEN_ADDRESSES.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD ["/poolwatch", "healthcheck"]
 ENTRYPOINT ["/poolwatch"]

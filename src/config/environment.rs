@@ -23,6 +23,29 @@ const SWITCHES: [(&str, &[&str]); 2] = [
     ("PG_EXPORTER_DISABLE_SETTINGS_METRICS", &["settings"]),
 ];
 
+/// Settings that are lists: as variables, parted by commas.
+const LISTS: [&str; 3] = [
+    "web.listen_addresses",
+    "collectors.stat_statements.exclude_databases",
+    "collectors.stat_statements.exclude_users",
+];
+
+/// The variables that are poolwatch's own settings: those with one value, and those with several.
+pub(super) fn sources(environment: &Environment) -> [config::Environment; 2] {
+    let is_list = |name: &str| {
+        let key = name.to_lowercase().replace("__", ".");
+        key.strip_prefix("poolwatch.").is_some_and(|key| LISTS.contains(&key))
+    };
+    let (lists, texts): (Environment, Environment) =
+        environment.clone().into_iter().partition(|(name, _)| is_list(name));
+    let source = |variables| {
+        let source = config::Environment::with_prefix("POOLWATCH").prefix_separator("__");
+        source.separator("__").source(Some(variables))
+    };
+    let lists = source(lists).try_parsing(true).list_separator(",");
+    [source(texts), LISTS.iter().fold(lists, |lists, key| lists.with_list_parse_key(key))]
+}
+
 pub(super) fn settings(environment: &Environment) -> Result<Settings, String> {
     let urls = match variable(environment, "DATABASE_URL") {
         Some(url) => vec![url.to_owned()],

@@ -129,13 +129,10 @@ impl Config {
             builder = builder.add_source(config::File::from_str(&text, config::FileFormat::Yaml));
         }
         let settings = environment::settings(environment).map_err(Error::Environment)?;
+        let [texts, lists] = environment::sources(environment);
         let read = builder
-            .add_source(
-                config::Environment::with_prefix("POOLWATCH")
-                    .prefix_separator("__")
-                    .separator("__")
-                    .source(Some(environment.clone())),
-            )
+            .add_source(texts)
+            .add_source(lists)
             .build()
             .and_then(config::Config::try_deserialize::<Self>);
         let mut config = read.map_err(|error| complaint::explain(&error, file, environment))?;
@@ -374,6 +371,19 @@ mod tests {
         assert_eq!(config.databases["other"].url.reveal(), "postgresql://o/d");
         assert_eq!(config.sampling.pools, Duration::from_secs(2));
         assert_eq!((config.thresholds.warning, config.log.level), (0.5, LogLevel::Debug));
+    }
+
+    #[test]
+    fn a_list_in_the_environment_is_parted_by_commas() {
+        let given = [
+            ("POOLWATCH__WEB__LISTEN_ADDRESSES", "127.0.0.1:9,[::1]:9"),
+            ("POOLWATCH__COLLECTORS__STAT_STATEMENTS__EXCLUDE_USERS", "backup"),
+            ("POOLWATCH__WEB__TELEMETRY_PATH", "/a,b"),
+        ];
+        let config = load("web: {listen_addresses: [':1']}\n", &given).unwrap();
+        assert_eq!(config.web.listen_addresses, ["127.0.0.1:9", "[::1]:9"]);
+        assert_eq!(config.web.telemetry_path, "/a,b");
+        assert_eq!(config.collectors["stat_statements"].exclude_users, ["backup"]);
     }
 
     #[test]
