@@ -8,8 +8,6 @@ use super::Table;
 pub struct Bound {
     /// Those that come first.
     pub rank: Rank,
-    /// Labels that the others keep, being alike in all rows.
-    pub kept: &'static [&'static str],
     /// How many, unless the settings say otherwise.
     pub limit: u32,
 }
@@ -23,6 +21,8 @@ pub enum Rank {
         key: &'static str,
         /// The alias of which they have most.
         column: &'static str,
+        /// Labels that the others keep, being alike in all rows.
+        kept: &'static [&'static str],
     },
     /// The server gives every row. Those with the same labels add up to one, which is known again
     /// by them. First are, in turn, those that have the most of each measure.
@@ -57,9 +57,9 @@ impl Bound {
         sql: &str,
         selected: &str,
     ) -> Option<String> {
-        let Rank::Server { key, column: rank } = &self.rank else { return None };
+        let Rank::Server { key, column: rank, kept } = &self.rank else { return None };
         let labels = table.labels.iter().map(|label| {
-            if self.kept.contains(label) {
+            if kept.contains(label) {
                 format!("max(\"{label}\"::text)")
             } else {
                 format!("'{OTHER}'")
@@ -88,7 +88,7 @@ impl Bound {
     #[cfg(test)]
     pub(super) fn names(&self) -> Vec<&'static str> {
         match self.rank {
-            Rank::Server { key, column } => vec![key, column],
+            Rank::Server { key, column, .. } => vec![key, column],
             Rank::Each(measures) => measures.iter().flat_map(Measure::names).collect(),
         }
     }

@@ -54,8 +54,7 @@ pub(super) const COLLECTOR: Collector = Collector {
             .apart(),
         ],
         bound: Some(Bound {
-            rank: Rank::Server { key: "indexrelid", column: "activity" },
-            kept: &["datname"],
+            rank: Rank::Server { key: "indexrelid", column: "activity", kept: &["datname"] },
             limit: 100,
         }),
         ..Table::EMPTY
@@ -138,8 +137,7 @@ pub(super) const HEALTH: Collector = Collector {
             }],
             columns: &[gauge("invalid", "1 for each invalid index; pg_index.indisvalid.")],
             bound: Some(Bound {
-                rank: Rank::Server { key: "indexrelid", column: "relpages" },
-                kept: &["datname"],
+                rank: Rank::Server { key: "indexrelid", column: "relpages", kept: &["datname"] },
                 limit: 20,
             }),
             ..Table::EMPTY
@@ -164,8 +162,7 @@ pub(super) const HEALTH: Collector = Collector {
                 used since the statistics began; pg_class.relpages.",
             )],
             bound: Some(Bound {
-                rank: Rank::Server { key: "indexrelid", column: "relpages" },
-                kept: &["datname"],
+                rank: Rank::Server { key: "indexrelid", column: "relpages", kept: &["datname"] },
                 limit: 20,
             }),
             ..Table::EMPTY

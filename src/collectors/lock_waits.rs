@@ -104,8 +104,7 @@ pub(super) const COLLECTOR: Collector = Collector {
                 .apart(),
             ],
             bound: Some(Bound {
-                rank: Rank::Server { key: "key", column: "blocked_sessions" },
-                kept: &[],
+                rank: Rank::Server { key: "key", column: "blocked_sessions", kept: &[] },
                 limit: 10,
             }),
             ..Table::EMPTY

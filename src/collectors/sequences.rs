@@ -26,8 +26,7 @@ pub(super) const COLLECTOR: Collector = Collector {
         )
         .apart()],
         bound: Some(Bound {
-            rank: Rank::Server { key: "key", column: "used_ratio" },
-            kept: &["datname"],
+            rank: Rank::Server { key: "key", column: "used_ratio", kept: &["datname"] },
             limit: 20,
         }),
         ..Table::EMPTY

@@ -111,7 +111,6 @@ pub(super) const COLLECTOR: Collector = Collector {
                     Measure::Column("rows_total"),
                     Measure::Quotient("seconds_total", "calls_total"),
                 ]),
-                kept: &[],
                 limit: 100,
             }),
             ..Table::EMPTY

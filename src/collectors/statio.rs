@@ -27,8 +27,7 @@ pub(super) const INDEXES: Collector = Collector {
             ),
         ],
         bound: Some(Bound {
-            rank: Rank::Server { key: "indexrelid", column: "activity" },
-            kept: &["datname"],
+            rank: Rank::Server { key: "indexrelid", column: "activity", kept: &["datname"] },
             limit: 100,
         }),
         ..Table::EMPTY
@@ -98,8 +97,7 @@ pub(super) const TABLES: Collector = Collector {
             ),
         ],
         bound: Some(Bound {
-            rank: Rank::Server { key: "relid", column: "activity" },
-            kept: &["datname"],
+            rank: Rank::Server { key: "relid", column: "activity", kept: &["datname"] },
             limit: 100,
         }),
         ..Table::EMPTY

@@ -150,8 +150,7 @@ pub(super) const COLLECTOR: Collector = Collector {
             .since(18),
         ],
         bound: Some(Bound {
-            rank: Rank::Server { key: "relid", column: "activity" },
-            kept: &["datname"],
+            rank: Rank::Server { key: "relid", column: "activity", kept: &["datname"] },
             limit: 100,
         }),
         ..Table::EMPTY
@@ -209,8 +208,7 @@ pub(super) const SIZE: Collector = Collector {
             ),
         ],
         bound: Some(Bound {
-            rank: Rank::Server { key: "relid", column: "table_size_bytes" },
-            kept: &["datname"],
+            rank: Rank::Server { key: "relid", column: "table_size_bytes", kept: &["datname"] },
             limit: 100,
         }),
         ..Table::EMPTY

@@ -82,8 +82,7 @@ pub(super) const TABLES: Collector = Collector {
         )
         .apart()],
         bound: Some(Bound {
-            rank: Rank::Server { key: "relid", column: "xid_age" },
-            kept: &["datname"],
+            rank: Rank::Server { key: "relid", column: "xid_age", kept: &["datname"] },
             limit: 20,
         }),
         ..Table::EMPTY
