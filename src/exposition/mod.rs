@@ -3,20 +3,18 @@
 //! Families are encoded once, when they were read, and put together into [`Chunk`]s; a scrape only
 //! sends these. A chunk that a snapshot shares with the one before is not encoded again.
 
+mod gzip;
 pub mod itself;
 pub mod pools;
 
 use std::collections::{HashMap, HashSet};
-use std::io::{Read, Write};
 use std::sync::OnceLock;
 
-use flate2::Compression;
-use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
 use hyper::body::Bytes;
 use prometheus::TextEncoder;
 
 use crate::metric::{Family, Kind};
+use gzip::Deflated;
 
 /// The content type of the text format.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -81,7 +79,7 @@ pub struct Chunk {
     /// Absent once packed.
     text: Option<Bytes>,
     length: usize,
-    gzip: OnceLock<Bytes>,
+    deflated: OnceLock<Deflated>,
     series: usize,
     dropped: usize,
 }
@@ -112,7 +110,7 @@ impl Chunk {
         Self {
             length: text.len(),
             text: Some(text.into()),
-            gzip: OnceLock::new(),
+            deflated: OnceLock::new(),
             series: all().map(|lines| lines.series).sum::<usize>() - repeated,
             dropped: parts.iter().map(|part| part.dropped).sum::<usize>() + repeated,
         }
@@ -121,19 +119,25 @@ impl Chunk {
     /// The same, compressed now rather than when it is asked for, and kept only so: for what
     /// outlasts many a scrape. It is a seventh as large.
     pub fn packed(mut self) -> Self {
-        self.gzip();
+        self.deflated();
         self.text = None;
         self
     }
 
     /// The families as text.
     pub fn text(&self) -> Bytes {
-        self.text.clone().unwrap_or_else(|| inflate(self.gzip(), self.length))
+        self.text.clone().unwrap_or_else(|| self.deflated().text(self.length))
     }
 
-    /// The families as one gzip member: members joined are a valid gzip stream.
-    pub fn gzip(&self) -> &Bytes {
-        self.gzip.get_or_init(|| compress(self.text.as_deref().unwrap_or_default()))
+    /// The text of several chunks as one gzip member, in parts to be sent one after another.
+    /// Prometheus would read a member for each chunk as well; browsers, curl and wget would show
+    /// the first.
+    pub fn gzip<'a>(chunks: impl IntoIterator<Item = &'a Self>) -> Vec<Bytes> {
+        gzip::member(chunks.into_iter().map(Self::deflated))
+    }
+
+    fn deflated(&self) -> &Deflated {
+        self.deflated.get_or_init(|| Deflated::new(self.text.as_deref().unwrap_or_default()))
     }
 
     /// The length of the text in bytes.
@@ -169,20 +173,6 @@ fn write(family: &[&Lines], text: &mut String) -> usize {
 /// The name and labels of a sample's line: all before its value.
 fn series_of(line: &str) -> &str {
     line.rsplit_once(' ').map_or(line, |(series, _)| series)
-}
-
-fn compress(text: &[u8]) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8 + 64), Compression::fast());
-    encoder.write_all(text).expect("memory can be written to");
-    let mut packed = encoder.finish().expect("memory can be written to");
-    packed.shrink_to_fit();
-    packed.into()
-}
-
-fn inflate(gzip: &[u8], length: usize) -> Bytes {
-    let mut text = Vec::with_capacity(length);
-    GzDecoder::new(gzip).read_to_end(&mut text).expect("it was compressed here");
-    text.into()
 }
 
 #[cfg(test)]
@@ -243,19 +233,7 @@ mod tests {
         let plain = Chunk::encode([&family(5.0)]);
         let packed = Chunk::encode([&family(5.0)]).packed();
         assert_eq!(packed.text(), plain.text());
-        assert_eq!(packed.gzip(), plain.gzip());
+        assert_eq!(Chunk::gzip([&packed]), Chunk::gzip([&plain]));
         assert_eq!(packed.text_length(), plain.text().len());
-    }
-
-    #[test]
-    fn joined_gzip_reads_as_the_joined_text() {
-        let (a, mut b) = (Chunk::encode([&family(5.0)]), Family::counter("b_total", "B."));
-        b.sample(&[], 1.0);
-        let b = Chunk::encode([&b]);
-        let mut read = String::new();
-        flate2::read::MultiGzDecoder::new(&*[&a.gzip()[..], b.gzip()].concat())
-            .read_to_string(&mut read)
-            .unwrap();
-        assert_eq!(read.as_bytes(), [a.text(), b.text()].concat());
     }
 }

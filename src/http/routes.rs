@@ -194,10 +194,11 @@ impl App {
 }
 
 fn metrics(snapshot: &Snapshot, gzip: bool) -> Answer {
-    let part = |chunk: &Arc<Chunk>| {
-        if gzip { Part::Bytes(chunk.gzip().clone()) } else { Part::Text(Arc::clone(chunk)) }
+    let parts: Vec<_> = if gzip {
+        Chunk::gzip(snapshot.chunks.iter().map(Arc::as_ref)).into_iter().map(Part::from).collect()
+    } else {
+        snapshot.chunks.iter().map(|chunk| Part::Text(Arc::clone(chunk))).collect()
     };
-    let parts = snapshot.chunks.iter().map(part);
     let mut answer = response::answer(StatusCode::OK, CONTENT_TYPE, parts);
     response::set(&mut answer, VARY, "Accept-Encoding");
     if gzip {
@@ -302,9 +303,9 @@ mod tests {
         let plain = body_of(plain);
         assert!(plain.contains("db_pool_size{pool=\"web\"} 5\n"), "{plain}");
         assert!(plain.ends_with("pg_database_size_bytes{datname=\"redditbot\"} 8000000\n"));
-        let packed: Vec<_> = snapshot.chunks.iter().map(|chunk| chunk.gzip().clone()).collect();
+        let packed = Chunk::gzip(snapshot.chunks.iter().map(Arc::as_ref)).concat();
         let mut text = String::new();
-        flate2::read::MultiGzDecoder::new(&*packed.concat()).read_to_string(&mut text).unwrap();
+        flate2::read::GzDecoder::new(&*packed).read_to_string(&mut text).unwrap();
         assert_eq!(plain, text);
     }
 

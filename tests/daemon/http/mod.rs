@@ -10,7 +10,8 @@ use std::io::Read;
 use std::time::Duration;
 
 use poolwatch::http::Settings;
-use served::{Served, settings};
+use served::{Served, in_chunks, settings};
+use tokio::process::Command;
 
 #[tokio::test]
 async fn a_connection_is_kept_for_the_next_request() {
@@ -71,12 +72,39 @@ async fn a_scrape_is_compressed_where_that_is_welcome() {
     assert_eq!(packed.header("content-encoding"), Some("gzip"));
     assert_eq!(packed.header("vary"), Some("Accept-Encoding"));
     assert!(packed.body.len() * 4 < plain.body.len());
-    let mut text = String::new();
-    flate2::read::MultiGzDecoder::new(&*packed.body).read_to_string(&mut text).unwrap();
+    let text = first_member(&packed.body);
     assert!(text.contains("some_series{number=\"999\"} 1\n"));
     assert_eq!(text.as_bytes(), plain.body);
     let refused = served.get("/metrics", "Accept-Encoding: gzip;q=0\r\n").await;
     assert_eq!(refused.header("content-encoding"), None);
+}
+
+/// What a client reads that knows one gzip member only, as browsers, curl and wget do; nothing may
+/// be left behind it.
+fn first_member(gzip: &[u8]) -> String {
+    let (mut text, mut decoder) = (String::new(), flate2::bufread::GzDecoder::new(gzip));
+    decoder.read_to_string(&mut text).unwrap();
+    assert_eq!(decoder.into_inner().len(), 0, "bytes behind the member");
+    text
+}
+
+#[tokio::test]
+async fn a_scrape_of_many_chunks_is_one_gzip_member() {
+    let served = Served::showing(&settings(), in_chunks(30));
+    let plain = served.get("/metrics", "").await;
+    let packed = served.get("/metrics", "Accept-Encoding: gzip\r\n").await;
+    assert_eq!(first_member(&packed.body).as_bytes(), plain.body);
+    assert_eq!(packed.header("content-length"), Some(&*packed.body.len().to_string()));
+}
+
+#[tokio::test]
+async fn curl_shows_the_whole_scrape() {
+    let served = Served::showing(&settings(), in_chunks(30));
+    let url = format!("http://{}/metrics", served.address);
+    let mut curl = Command::new("curl");
+    let said = curl.args(["-sS", "--compressed", &url]).output().await.unwrap();
+    assert!(said.status.success(), "{said:?}");
+    assert_eq!(said.stdout, served.get("/metrics", "").await.body);
 }
 
 #[tokio::test]

@@ -77,6 +77,19 @@ pub(super) fn large() -> Snapshot {
     series(80_000, &"x".repeat(190))
 }
 
+/// A snapshot of so many chunks, every other one kept compressed as slow readings are.
+pub(super) fn in_chunks(count: usize) -> Snapshot {
+    let mut snapshot = some_series(0);
+    let chunks = (0..count).map(|number| {
+        let mut family = Family::gauge(format!("series_{number}"), "Something to give out.");
+        family.sample(&[("number", &number.to_string())], 1.0);
+        let chunk = Chunk::encode([&family]);
+        Arc::new(if number % 2 == 0 { chunk } else { chunk.packed() })
+    });
+    snapshot.chunks = chunks.collect();
+    snapshot
+}
+
 fn series(count: usize, padding: &str) -> Snapshot {
     let mut family = Family::gauge("some_series", "Something to give out.");
     for number in 0..count {
