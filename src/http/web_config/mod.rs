@@ -9,6 +9,7 @@ mod client;
 mod duration;
 mod file;
 mod fresh;
+mod gate;
 mod rate;
 mod tls;
 mod users;
@@ -26,8 +27,9 @@ use tokio_rustls::rustls::ServerConfig;
 use super::response::{self, Answer};
 use file::File;
 use fresh::Fresh;
+use gate::{Admission, Gate};
 use rate::RateLimit;
-use users::{Gate, Users};
+use users::Users;
 
 /// Why the file cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -138,16 +140,19 @@ impl WebConfig {
         if self.rate_limit.as_ref().is_some_and(|limit| !limit.allows(Instant::now())) {
             return response::error(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests");
         }
-        let users = &contents.users;
-        let mut answer = if users.is_empty() || self.gate.admits(users, headers).await {
-            respond.await
-        } else {
-            unauthorized()
+        let mut answer = match self.admission(&contents.users, headers).await {
+            Admission::Admitted => respond.await,
+            Admission::Refused => unauthorized(),
+            Admission::Busy => response::busy("too many passwords are being checked"),
         };
         for (name, value) in &contents.headers {
             answer.headers_mut().insert(name, value.clone());
         }
         answer
+    }
+
+    async fn admission(&self, users: &Users, headers: &HeaderMap) -> Admission {
+        if users.is_empty() { Admission::Admitted } else { self.gate.admits(users, headers).await }
     }
 }
 

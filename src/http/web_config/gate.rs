@@ -1,0 +1,321 @@
+//! Checks passwords, beside the runtime and beside the threads that resolve names, and remembers
+//! the verdicts.
+//!
+//! bcrypt is slow on purpose, so whoever sends wrong passwords makes work. The newest request is
+//! checked first: under an attack the oldest have waited longest and are given up soonest. What
+//! nobody waits for any more is not checked.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::catch_unwind;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use hyper::HeaderMap;
+use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
+
+use super::users::{Hash, Users, credentials};
+
+/// How many wrong passwords are remembered.
+const REMEMBERED: usize = 100;
+/// How many checks wait in a lane. The oldest gives way to one more.
+const WAITING: usize = 128;
+
+/// What became of a request's name and password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    Admitted,
+    Refused,
+    /// So many others are being checked that this one was given up.
+    Busy,
+}
+
+/// What tells one check from another.
+type Key = [u8; 32];
+
+/// Checks passwords and remembers the verdicts.
+#[derive(Clone, Default)]
+pub(super) struct Gate(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    /// The last right password of each user: no wrong one drives it out.
+    right: HashMap<String, Key>,
+    wrong: VecDeque<Key>,
+    /// A hash that takes seconds must not keep the others waiting.
+    cheap: Lane,
+    costly: Lane,
+    /// How many passwords were compared with a hash.
+    checked: u64,
+}
+
+/// Checks that wait, the newest last, and whether a thread works on them.
+#[derive(Default)]
+struct Lane {
+    waiting: Vec<Check>,
+    runs: bool,
+}
+
+struct Check {
+    key: Key,
+    name: String,
+    hash: String,
+    password: Vec<u8>,
+    answers: Vec<oneshot::Sender<bool>>,
+}
+
+impl Gate {
+    /// Whether a request comes from one of the users.
+    pub(super) async fn admits(&self, users: &Users, headers: &HeaderMap) -> Admission {
+        let Some((name, password)) = credentials(headers) else { return Admission::Refused };
+        let hash = users.hash(&name);
+        match self.verdict(name, &hash, password).await {
+            Ok(true) if hash.is_own => Admission::Admitted,
+            Ok(_) => Admission::Refused,
+            Err(_) => Admission::Busy,
+        }
+    }
+
+    async fn verdict(
+        &self,
+        name: String,
+        hash: &Hash<'_>,
+        password: Vec<u8>,
+    ) -> Result<bool, oneshot::error::RecvError> {
+        let key = key([name.as_bytes(), hash.text.as_bytes(), &password]);
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut state = self.state();
+            if let Some(verdict) = state.remembered(&name, &key) {
+                return Ok(verdict);
+            }
+            let hash_text = hash.text.to_owned();
+            let check = Check { key, name, hash: hash_text, password, answers: vec![answer] };
+            let lane = state.lane(hash.is_costly);
+            lane.push(check);
+            if !lane.runs {
+                lane.runs = self.start(hash.is_costly);
+                // Nobody will ever work on them.
+                if !lane.runs {
+                    lane.waiting.clear();
+                }
+            }
+        }
+        answered.await
+    }
+
+    /// Starts a lane's thread, which ends when nothing is left to check.
+    fn start(&self, costly: bool) -> bool {
+        let gate = self.clone();
+        let thread = thread::Builder::new().name("passwords".into());
+        thread.spawn(move || while gate.check_one(costly) {}).is_ok()
+    }
+
+    /// Checks the newest password that somebody waits for; `false` when there is none.
+    fn check_one(&self, costly: bool) -> bool {
+        let Some(check) = self.state().next(costly) else { return false };
+        let Check { key, name, hash, password, answers } = check;
+        let known = self.state().remembered(&name, &key);
+        let verdict = known.unwrap_or_else(|| {
+            let compared = catch_unwind(|| bcrypt::verify(password, &hash));
+            let verdict = matches!(compared, Ok(Ok(true)));
+            self.state().remember(name, key, verdict);
+            verdict
+        });
+        for answer in answers {
+            // Who asked may have gone meanwhile.
+            let _ = answer.send(verdict);
+        }
+        true
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn lane(&mut self, costly: bool) -> &mut Lane {
+        if costly { &mut self.costly } else { &mut self.cheap }
+    }
+
+    /// The next check of a lane, whose thread ends where there is none.
+    fn next(&mut self, costly: bool) -> Option<Check> {
+        let lane = self.lane(costly);
+        let next = lane.pop();
+        lane.runs = next.is_some();
+        next
+    }
+
+    fn remembered(&self, name: &str, key: &Key) -> Option<bool> {
+        let right = self.right.get(name) == Some(key);
+        (right || self.wrong.contains(key)).then_some(right)
+    }
+
+    fn remember(&mut self, name: String, key: Key, verdict: bool) {
+        self.checked += 1;
+        if verdict {
+            self.right.insert(name, key);
+            return;
+        }
+        if self.wrong.len() >= REMEMBERED {
+            self.wrong.pop_front();
+        }
+        self.wrong.push_back(key);
+    }
+}
+
+impl Lane {
+    fn push(&mut self, mut check: Check) {
+        if let Some(same) = self.waiting.iter_mut().find(|waiting| waiting.key == check.key) {
+            same.answers.append(&mut check.answers);
+            return;
+        }
+        if self.waiting.len() >= WAITING {
+            self.waiting.remove(0);
+        }
+        self.waiting.push(check);
+    }
+
+    fn pop(&mut self) -> Option<Check> {
+        loop {
+            let check = self.waiting.pop()?;
+            if !check.answers.iter().all(oneshot::Sender::is_closed) {
+                return Some(check);
+            }
+        }
+    }
+}
+
+/// A key no two different triples share: each part goes in with its length. Joined without, one
+/// user's wrong password could be remembered as another's right one (CVE-2022-46146).
+fn key(parts: [&[u8]; 3]) -> Key {
+    let hash = parts.into_iter().fold(Sha256::new(), |hash, part| {
+        hash.chain_update((part.len() as u64).to_le_bytes()).chain_update(part)
+    });
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::web_config::users::examples::{basic, users};
+    use futures_util::FutureExt;
+    use futures_util::future::{Either, join_all, select};
+    use std::pin::pin;
+    use tokio::sync::oneshot::error::TryRecvError;
+
+    async fn admits(gate: &Gate, users: &Users, text: &str) -> bool {
+        gate.admits(users, &basic(text)).await == Admission::Admitted
+    }
+
+    fn checked(gate: &Gate) -> u64 {
+        gate.state().checked
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_of_a_user_opens() {
+        let (gate, users) = (Gate::default(), users(&[("dave", "dave:123", 4), ("carol", "c", 5)]));
+        for round in ["cold", "remembered"] {
+            assert!(admits(&gate, &users, "dave:dave:123").await, "{round}");
+            for wrong in ["dave:", "dave:c", "nobody:c", ":", "dave", "", "carol:dave:123"] {
+                assert!(!admits(&gate, &users, wrong).await, "{round} {wrong}");
+            }
+        }
+        assert_eq!(gate.admits(&users, &HeaderMap::new()).await, Admission::Refused);
+    }
+
+    #[tokio::test]
+    async fn every_prefix_of_bcrypt_is_known() {
+        use crate::http::web_config::file::{Scalar, Unique};
+        let hash = bcrypt::hash("x", 4).unwrap();
+        for prefix in ["$2a$", "$2b$", "$2y$"] {
+            let hash = hash.replacen("$2b$", prefix, 1);
+            let users = Users::of(&Unique([("a".into(), Scalar(hash))].into())).unwrap();
+            assert!(admits(&Gate::default(), &users, "a:x").await, "{prefix}");
+        }
+    }
+
+    #[test]
+    fn parts_joined_otherwise_are_another_key() {
+        assert_ne!(key([b"a", b"bc", b"d"]), key([b"ab", b"c", b"d"]));
+        assert_ne!(key([b"", b"a", b""]), key([b"a", b"", b""]));
+    }
+
+    #[tokio::test]
+    async fn many_at_once_are_checked_once() {
+        let (gate, users) = (Gate::default(), users(&[("a", "x", 4)]));
+        let all = join_all((0..300).map(|_| admits(&gate, &users, "a:x"))).await;
+        assert!(all.into_iter().all(|admitted| admitted));
+        // One may have been under way when the others came, which then found it remembered.
+        assert_eq!(checked(&gate), 1);
+    }
+
+    #[tokio::test]
+    async fn wrong_passwords_do_not_drive_a_right_one_out() {
+        let (gate, users) = (Gate::default(), users(&[("a", "x", 4)]));
+        assert!(admits(&gate, &users, "a:x").await);
+        for number in 0..REMEMBERED + 20 {
+            assert!(!admits(&gate, &users, &format!("a:{number}")).await);
+        }
+        assert!(gate.state().wrong.len() <= REMEMBERED);
+        let before = checked(&gate);
+        assert!(admits(&gate, &users, "a:x").await);
+        assert_eq!(checked(&gate), before);
+    }
+
+    #[tokio::test]
+    async fn a_right_password_does_not_wait_for_the_wrong_ones_before_it() {
+        let (gate, users) = (Gate::default(), users(&[("a", "x", 6)]));
+        let wrong: Vec<_> = (0..110).map(|number| format!("a:{number}")).collect();
+        let all = pin!(join_all(wrong.iter().map(|one| admits(&gate, &users, one))));
+        let later = async { admits(&gate, &users, "a:x").await };
+        match select(all, pin!(later)).await {
+            Either::Right((admitted, others)) => {
+                assert!(admitted);
+                assert!(checked(&gate) < 30, "{} were checked before it", checked(&gate));
+                assert!(others.await.into_iter().all(|admitted| !admitted));
+            }
+            Either::Left(_) => panic!("all others were checked before it"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_is_not_checked() {
+        let (gate, users) = (Gate::default(), users(&[("a", "x", 6)]));
+        for number in 0..1500 {
+            let text = format!("a:{number}");
+            assert_eq!(admits(&gate, &users, &text).now_or_never(), None);
+        }
+        assert!(admits(&gate, &users, "a:x").await);
+        while gate.state().cheap.runs {
+            tokio::task::yield_now().await;
+        }
+        assert!(checked(&gate) < 150, "{} of 1500 were checked", checked(&gate));
+    }
+
+    #[test]
+    fn one_too_many_gives_the_oldest_up() {
+        let mut lane = Lane::default();
+        let answered = (0..WAITING + 10).map(|number| {
+            let (answer, answered) = oneshot::channel();
+            let key = key([&number.to_le_bytes(), b"", b""]);
+            let (name, hash) = (String::new(), String::new());
+            lane.push(Check { key, name, hash, password: Vec::new(), answers: vec![answer] });
+            answered
+        });
+        let mut answered: Vec<_> = answered.collect();
+        assert_eq!(lane.waiting.len(), WAITING);
+        let given_up = |one: &mut oneshot::Receiver<_>| one.try_recv() == Err(TryRecvError::Closed);
+        assert_eq!(answered.iter_mut().filter_map(|one| given_up(one).then_some(())).count(), 10);
+        assert!(given_up(&mut answered[9]) && !given_up(&mut answered[10]));
+    }
+
+    #[tokio::test]
+    async fn a_costly_hash_keeps_only_its_own_kind_waiting() {
+        let (gate, users) = (Gate::default(), users(&[("slow", "s", 13), ("a", "x", 4)]));
+        let slow = pin!(admits(&gate, &users, "slow:wrong"));
+        let quick = pin!(admits(&gate, &users, "a:x"));
+        assert!(matches!(select(slow, quick).await, Either::Right((true, _))));
+    }
+}
