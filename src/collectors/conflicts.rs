@@ -1,6 +1,6 @@
 //! Queries that recovery cancelled on a standby, by cause.
 
-use super::{Collector, Pace, Query, Scope, Table, counter};
+use super::{Collector, Pace, Query, Scope, Table, counter, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_database_conflicts",
@@ -12,6 +12,14 @@ pub(super) const COLLECTOR: Collector = Collector {
         prefix: "pg_stat_database_conflicts",
         labels: &["datid", "datname"],
         queries: &[
+            Query {
+                since: 19,
+                sql: "\
+           SELECT datid, datname, confl_tablespace, confl_lock, confl_snapshot, confl_bufferpin,
+                  confl_deadlock, confl_active_logicalslot,
+                  extract(epoch FROM stats_reset) AS stats_reset
+             FROM pg_stat_database_conflicts",
+            },
             Query {
                 since: 16,
                 sql: "\
@@ -57,6 +65,12 @@ pub(super) const COLLECTOR: Collector = Collector {
                 pg_stat_database_conflicts.confl_active_logicalslot.",
             )
             .since(16),
+            gauge(
+                "stats_reset",
+                "When the counting began, in Unix seconds, absent where it was never begun anew; \
+                pg_stat_database_conflicts.stats_reset.",
+            )
+            .since(19),
         ],
         ..Table::EMPTY
     }],

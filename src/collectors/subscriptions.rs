@@ -38,12 +38,21 @@ pub(super) const COLLECTOR: Collector = Collector {
         Table {
             prefix: "pg_stat_subscription",
             labels: &["subname"],
-            queries: &[Query {
-                since: 15,
-                sql: "\
-  SELECT subname, apply_error_count AS apply_errors_total, sync_error_count AS sync_errors_total
-    FROM pg_stat_subscription_stats",
-            }],
+            queries: &[
+                Query {
+                    since: 19,
+                    sql: "SELECT subname, apply_error_count AS apply_errors_total,
+                            sync_table_error_count AS sync_errors_total,
+                            sync_seq_error_count AS sync_sequence_errors_total
+                       FROM pg_stat_subscription_stats",
+                },
+                Query {
+                    since: 15,
+                    sql: "SELECT subname, apply_error_count AS apply_errors_total,
+                            sync_error_count AS sync_errors_total
+                       FROM pg_stat_subscription_stats",
+                },
+            ],
             columns: &[
                 counter(
                     "apply_errors_total",
@@ -53,8 +62,14 @@ pub(super) const COLLECTOR: Collector = Collector {
                 counter(
                     "sync_errors_total",
                     "Failures of the first copy of a table; \
-                pg_stat_subscription_stats.sync_error_count.",
+                pg_stat_subscription_stats.sync_table_error_count, before 19 sync_error_count.",
                 ),
+                counter(
+                    "sync_sequence_errors_total",
+                    "Failures of the copy of a sequence; \
+                pg_stat_subscription_stats.sync_seq_error_count.",
+                )
+                .since(19),
             ],
             ..Table::EMPTY
         },
