@@ -49,13 +49,15 @@ APT::Sandbox::User "root";
 END
 }
 
-# Prepares an apt that knows one suite of one mirror.
+# Prepares an apt that knows one suite of one mirror, or several, separated by spaces.
 prepare() {
-  local mirror=$1 suite=$2 work=$3 keys architecture
+  local mirror=$1 suite wanted=$2 work=$3 keys architecture
   keys=$(keyring) && architecture=$(dpkg --print-architecture) || return 1
   mkdir -p "$work"/{lists,cache/archives}/partial
   : >"$work/status"
-  echo "deb [arch=$architecture target=Packages signed-by=$keys] $mirror $suite main" >"$work/sources.list"
+  for suite in $wanted; do
+    echo "deb [arch=$architecture target=Packages signed-by=$keys] $mirror $suite main"
+  done >"$work/sources.list"
   settings "$work" >"$work/apt.conf"
   APT_CONFIG=$work/apt.conf apt-get -qq update >&2
 }
@@ -65,4 +67,23 @@ download() {
   local work=$1
   shift
   (cd "$work" && APT_CONFIG=$work/apt.conf apt-get -qq download "$@") >&2
+}
+
+# The libraries that a package needs.
+libraries() {
+  dpkg-deb -f "$1" Pre-Depends Depends | tr ',' '\n' | sed -n 's/^\(.*Depends:\)\? *\(lib[^ :]*\).*/\2/p'
+}
+
+# Unpacks packages and the libraries they need, and those they need, into the folder `root` beside them.
+unpack_with_libraries() {
+  local work=$1 package next=("${@:2}")
+  local -A known=()
+  mkdir "$work/root"
+  while ((${#next[@]} > 0)); do
+    package=${next[0]} next=("${next[@]:1}")
+    [[ -z ${known[$package]-} ]] || continue
+    known[$package]=yes
+    download "$work" "$package" && dpkg-deb -x "$work/$package"_*.deb "$work/root" || return 1
+    mapfile -t -O "${#next[@]}" next < <(libraries "$work/$package"_*.deb)
+  done
 }

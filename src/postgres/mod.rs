@@ -33,7 +33,7 @@ const ANY_BYTES: &str = "SELECT set_config('client_encoding', 'SQL_ASCII', false
                          WHERE current_setting('server_encoding') = 'SQL_ASCII'";
 
 /// The newest major version that is tested.
-pub const NEWEST: u32 = 18;
+pub const NEWEST: u32 = 19;
 
 /// The most connections poolwatch opens to one database.
 pub const CONNECTIONS: u32 = 2;
@@ -296,11 +296,12 @@ mod tests {
 
     #[test]
     fn a_version_that_was_never_tested_is_told_once() {
-        assert_eq!(untested(0, 190_001), Some(19));
-        assert_eq!(untested(190_001, 190_002), None, "the same, patched");
-        assert_eq!(untested(180_004, 190_001), Some(19), "upgraded while it was watched");
-        assert_eq!(untested(190_001, 200_000), Some(20));
-        assert_eq!(untested(0, 180_004), None);
+        let (newest, next) = (NEWEST * 10_000, (NEWEST + 1) * 10_000);
+        assert_eq!(untested(0, next + 1), Some(NEWEST + 1));
+        assert_eq!(untested(next + 1, next + 2), None, "the same, patched");
+        assert_eq!(untested(newest + 4, next), Some(NEWEST + 1), "upgraded while it was watched");
+        assert_eq!(untested(next, next + 10_000), Some(NEWEST + 2));
+        assert_eq!(untested(0, newest + 4), None);
         assert_eq!(untested(0, 130_022), None);
     }
 }
