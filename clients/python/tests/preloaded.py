@@ -1,4 +1,4 @@
-"""A WSGI application for gunicorn --preload, with its truth in memory shared by the workers."""
+"""A WSGI application, with its truth in memory shared by the workers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,23 @@ truth = Truth(os.environ["TRUTH"])
 engine = create_engine(os.environ["DATABASE_URL"], pool_size=2, max_overflow=1)
 if os.environ.get("CONNECT_AT_IMPORT"):
     engine.connect().close()
+# What a host without a hook after its fork has: the application's own first request.
+made_by = os.getpid()
 
 
 def application(environ, start_response):
+    dispose_after_fork()
     number = int(environ["PATH_INFO"].strip("/") or 0)
     handle(number)
     start_response("200 OK", [("Content-Length", "2")])
     return [b"ok"]
+
+
+def dispose_after_fork() -> None:
+    global made_by
+    if os.environ.get("DISPOSE_AFTER_FORK") and made_by != os.getpid():
+        made_by = os.getpid()
+        engine.dispose(close=False)
 
 
 def handle(number: int) -> None:

@@ -90,7 +90,9 @@ def test_200_forks_under_busy_threads_never_hang_and_count_exactly(engine, recei
 
 
 def farewells(reports):
-    return [report for report in instances(reports).values() if report["bye"]]
+    """Those of the children: the parent says goodbye at each fork, and comes back."""
+    newest = instances(reports).values()
+    return [report for report in newest if report["bye"] and report["pid"] != os.getpid()]
 
 
 def test_a_child_starts_from_zero_under_a_name_of_its_own(engine, receiver):
@@ -107,7 +109,7 @@ def test_a_child_starts_from_zero_under_a_name_of_its_own(engine, receiver):
     assert bye["inst"] != parent["inst"]
     assert bye["pid"] != parent["pid"]
     assert count(bye["pools"][0]["query"]) == 1
-    assert count(receiver.settled()["query"]) == 5
+    assert count(instances(receiver.reports)[parent["inst"]]["pools"][0]["query"]) == 5
 
 
 def test_a_child_that_uses_its_parents_connections_is_detected(engine, receiver):
@@ -139,6 +141,7 @@ def test_a_child_that_disposes_first_inherits_nothing(engine, receiver):
 def test_a_child_that_uses_no_connection_reports_nothing(engine, receiver):
     query(engine)
     assert succeeded(in_child(reporter(receiver.path, "test").farewell))
+    query(engine)
     receiver.settled()
     assert {report["pid"] for report in receiver.reports} == {os.getpid()}
 
@@ -163,6 +166,32 @@ def test_a_celery_prefork_child_says_bye(engine, receiver):
     child.join()
     (bye,) = receiver.wait_for(farewells)
     assert (bye["pid"], count(bye["pools"][0]["query"])) == (child.pid, 7)
+
+
+def test_a_parent_has_no_thread_of_the_client_while_it_forks(engine, receiver):
+    query(engine)
+    assert "poolwatch" in [thread.name for thread in threading.enumerate()]
+    assert succeeded(in_child(lambda: None))
+    assert "poolwatch" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_parent_that_only_preloads_says_bye_and_comes_back_when_it_works(engine, receiver):
+    query(engine)
+    assert succeeded(in_child(lambda: None))
+    own = receiver.wait_for(lambda reports: reports[-1]["bye"] and reports[-1])
+    assert (own["pid"], count(own["pools"][0]["hold"])) == (os.getpid(), 1)
+    query(engine)
+    back = receiver.wait_for(lambda reports: not reports[-1]["bye"] and reports[-1])
+    assert (back["inst"], count(back["pools"][0]["hold"])) == (own["inst"], 2)
+    assert back["seq"] > own["seq"]
+    assert back["pools"][0]["inherited"] == 0
+
+
+def test_a_parent_that_holds_a_connection_goes_on_reporting(engine, receiver):
+    with engine.connect():
+        assert succeeded(in_child(lambda: None))
+        assert receiver.settled()["checked_out"] == 1
+    assert not any(report["bye"] for report in receiver.reports)
 
 
 def test_an_interpreter_says_bye_at_its_exit(url, receiver):

@@ -66,7 +66,7 @@ class Broken:
 def test_a_broken_client_raises_nothing(url, receiver, broken):
     engine = create_engine(url("psycopg2"))
     poolwatch.watch(engine, pool="web", socket=receiver.path, app=broken)
-    setattr(engine.pool._poolwatch_ledger, broken, Broken())
+    setattr(engine.pool._poolwatch.ledger, broken, Broken())
     assert query(engine) == 1
     with pytest.raises(exc.DBAPIError), engine.connect() as connection:
         connection.execute(text("select 1 / 0"))

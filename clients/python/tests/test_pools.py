@@ -113,6 +113,24 @@ def test_a_pool_class_of_ones_own_is_watched(plain, receiver):
     receiver.pool(size=4, checked_in=1, acquire=lambda f: count(f) == 2)
 
 
+@pytest.mark.parametrize("poolclass", [QueuePool, NullPool, StaticPool])
+def test_a_watched_pool_keeps_its_class(plain, receiver, poolclass):
+    """Projects ask `type(engine.pool) is NullPool`, and make engines of another's class."""
+    engine = plain(poolclass=poolclass)
+    assert type(engine.pool) is poolclass
+    engine.dispose()
+    assert type(engine.pool) is poolclass
+
+
+def test_an_engine_made_with_the_class_of_a_watched_pool_works_unwatched(engine, url, receiver):
+    other = create_engine(url("psycopg2"), poolclass=type(engine.pool))
+    with other.connect() as connection:
+        assert connection.execute(text("select 1")).scalar() == 1
+    other.dispose()
+    engine.connect().close()
+    receiver.pool(acquire=lambda f: count(f) == 1)
+
+
 def test_an_engine_made_from_options_shares_its_parents_pool(engine, receiver):
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         connection.execute(text("select 1"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import mmap
+import os
 import struct
 
 NAMES = ("checkouts", "queries", "commits", "errors")
@@ -23,6 +24,12 @@ class Truth:
             fcntl.flock(lock, fcntl.LOCK_EX)
             now = self.read()
             LAYOUT.pack_into(self._shared, 0, *(now[n] + happened.get(n, 0) for n in NAMES))
+            open(f"{self.path}.{os.getpid()}", "w").close()
 
     def read(self) -> dict[str, int]:
         return dict(zip(NAMES, LAYOUT.unpack_from(self._shared)))
+
+    def workers(self) -> set[int]:
+        """The processes that did any of it."""
+        folder, name = os.path.split(self.path)
+        return {int(f[len(name) + 1 :]) for f in os.listdir(folder) if f.startswith(f"{name}.")}

@@ -11,6 +11,8 @@ from sqlalchemy import exc
 from sqlalchemy.pool import Pool
 
 from poolwatch import findings
+from poolwatch.forks import notice as notice_fork
+from poolwatch.forks import same_process
 from poolwatch.gauges import Gauges, gauges, is_counted, open_slots
 from poolwatch.histogram import ACQUIRE_BOUNDS, BOUNDS, Histogram
 from poolwatch.source_line import source_line
@@ -34,6 +36,18 @@ class Hold:
         self.started = started
         self.statements: dict[str, list[int]] = {}
         self.lines: dict[str, str | None] | None = None
+
+
+class Watch:
+    """What is known of one pool: whose it is, and whether this process has used it yet."""
+
+    __slots__ = ("inherited", "is_new", "ledger", "pool")
+
+    def __init__(self, pool: Pool, ledger: Ledger) -> None:
+        self.pool = pool
+        self.ledger = ledger
+        self.is_new = True
+        self.inherited = 0
 
 
 class Ledger:
@@ -76,15 +90,22 @@ class Ledger:
         held = list(self.holds.values())
         self.clear()
         for pool in self.pools():
-            slots = max(open_slots(pool), sum(1 for hold in held if hold.pool is pool))
-            pool.__dict__["_poolwatch_inherited"] = slots
-            pool._poolwatch_new = True  # type: ignore[attr-defined]
+            watch: Watch = pool.__dict__["_poolwatch"]
+            watch.inherited = max(open_slots(pool), sum(1 for hold in held if hold.pool is pool))
+            watch.is_new = True
 
-    def begin(self, pool: Any) -> None:
+    def rest(self) -> bool:
+        """Before a fork: whether nothing is held. The next use of a pool begins anew."""
+        for pool in self.pools():
+            pool.__dict__["_poolwatch"].is_new = True
+        return not self.holds
+
+    def begin(self, watch: Watch) -> None:
         """The first use of a pool in this process: what it inherited it will now hand out."""
+        notice_fork()
         with self.lock:
-            pool._poolwatch_new = False
-            self.inherited += pool.__dict__.pop("_poolwatch_inherited", 0)
+            watch.is_new = False
+            self.inherited, watch.inherited = self.inherited + watch.inherited, 0
         self.reporter.begin()
 
     def connected(self) -> None:
@@ -97,12 +118,12 @@ class Ledger:
 
     # A checkout's life. No lock: what is shared is changed by single calls into C.
 
-    def asked(self, pool: Any) -> float:
+    def asked(self, watch: Watch) -> float:
         asked = perf_counter()
         try:
+            if watch.is_new or not same_process[0]:
+                self.begin(watch)
             self.waiting.append(None)
-            if pool._poolwatch_new:
-                self.begin(pool)
         except Exception:
             pass
         return asked
@@ -119,12 +140,12 @@ class Ledger:
         except Exception:
             pass
 
-    def acquired(self, asked: float, pool: Pool, record: Any) -> None:
+    def acquired(self, asked: float, watch: Watch, record: Any) -> None:
         try:
             now = perf_counter()
             self.waiting.pop()
             self.acquire.observe(now - asked)
-            self.holds.setdefault(record, Hold(pool, now))
+            self.holds.setdefault(record, Hold(watch.pool, now))
             out = len(self.holds)
             if out > self.peak:
                 self.peak = out
@@ -143,7 +164,7 @@ class Ledger:
             if len(self.query.unfolded) >= MOST_UNFOLDED:
                 self.fold()
             if now > self.reporter.overdue_at:
-                self.reporter.report_without_waiting()
+                self.reporter.report_late()
         except Exception:
             pass
 

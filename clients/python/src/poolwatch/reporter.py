@@ -16,7 +16,7 @@ from itertools import takewhile
 from time import perf_counter
 from typing import Any, Callable, Protocol
 
-from poolwatch import settings
+from poolwatch import forks, settings
 from poolwatch.findings import Finding
 from poolwatch.histogram import ACQUIRE_BOUNDS, BOUNDS
 from poolwatch.ledger import Ledger
@@ -24,7 +24,8 @@ from poolwatch.ledger import Ledger
 VERSION = 1
 JITTER = 0.1
 SEND_TIMEOUT = 0.1
-FAREWELL_ATTEMPTS = 3
+FAREWELL_ATTEMPTS = 10
+JOIN_TIMEOUT = 0.2
 # Periods without a report after which the application's own thread sends: uWSGI without
 # --enable-threads runs no other.
 OVERDUE_PERIODS = 2
@@ -64,7 +65,9 @@ class Reporter:
         # Reentrant: a signal handler may use a pool for the first time while another begins.
         self._registry = threading.RLock()
         self._ended = threading.Event()
-        self._thread: threading.Thread | None = None
+        # In use: something was or will be reported. The thread may rest all the same.
+        self._begun = False
+        self._thread: tuple[threading.Thread, threading.Event] | None = None
 
     def _constants(self) -> dict[str, Any]:
         return {
@@ -99,41 +102,86 @@ class Reporter:
         return False
 
     def begin(self) -> None:
-        """Starts reporting, once in each process."""
+        """Starts reporting: at the first use in each process, and after each fork of a child."""
         with self._registry:
-            if self._thread is not None or self._ended.is_set():
+            if self._ended.is_set():
                 return
-            self.overdue_at = perf_counter() + OVERDUE_PERIODS * self.period
-            _at_exit(self.farewell)
-            self._thread = threading.Thread(target=self._run, name="poolwatch", daemon=True)
-            self._thread.start()
+            if not self._begun:
+                self._begun = True
+                # The first return reports: a process may end soon, and without a word.
+                self.overdue_at = 0.0
+                _at_exit(self.farewell)
+            self._start_thread()
 
-    def _run(self) -> None:
-        ended = self._ended
+    def _start_thread(self) -> None:
+        if self._thread is not None or forks.may_still_fork():
+            return
+        stop = threading.Event()
+        thread = threading.Thread(target=self._run, args=(stop,), name="poolwatch", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # No thread can be had: the application's own will report.
+            return
+        self._thread = thread, stop
+
+    def _run(self, stop: threading.Event) -> None:
         pause = self.period * random.random()
-        while not ended.wait(pause):
-            self.report()
+        while not stop.wait(pause):
+            self.report(stop)
             pause = self.period * random.uniform(1 - JITTER, 1 + JITTER)
 
-    def report(self) -> bool:
+    def rest(self) -> None:
+        """Before a fork: no thread, for Python 3.12 warns of any, and the last figures.
+
+        A process that only preloads says goodbye so. One that goes on begins again at its next
+        use of a pool.
+        """
+        with self._registry:
+            if not self._begun or self._ended.is_set():
+                return
+            resting = [ledger.rest() for ledger in list(self.ledgers.values())]
+            running, self._thread = self._thread, None
+        if running is not None:
+            thread, stop = running
+            stop.set()
+            thread.join(JOIN_TIMEOUT)
+        self.report_without_waiting(bye=all(resting) and not self.sources)
+
+    def forked_a_child(self) -> None:
+        """In the parent: what it still holds must be reported on."""
+        if self._begun and self._thread is None:
+            busy = any(not ledger.rest() for ledger in list(self.ledgers.values()))
+            if self.sources or busy:
+                self.begin()
+
+    def report(self, stop: threading.Event | None = None) -> bool:
         """Tries until the next report is due: the thread that waits has nothing else to do."""
         with self._turn:
             attempts = max(1, round(self.period / SEND_TIMEOUT))
-            return not self._ended.is_set() and self._send(attempts=attempts)
+            return not self._ended.is_set() and self._send(attempts=attempts, stop=stop)
 
-    def report_without_waiting(self) -> None:
+    def report_without_waiting(self, bye: bool = False) -> None:
         if self._turn.acquire(blocking=False):
             try:
                 if not self._ended.is_set():
-                    self._send(timeout=0.0, attempts=1)
+                    self._send(timeout=0.0, attempts=1, bye=bye)
             finally:
                 self._turn.release()
 
+    def report_late(self) -> None:
+        """Called by the application's own thread, when no other has sent what is due."""
+        if self._thread is None:
+            self.begin()
+        self.report_without_waiting()
+
     def farewell(self) -> None:
         """The last report: its counters stay, its gauges go."""
-        if self._thread is None or self._ended.is_set():
+        if not self._begun or self._ended.is_set():
             return
         self._ended.set()
+        if self._thread is not None:
+            self._thread[1].set()
         if self._turn.acquire(timeout=1.0):
             try:
                 self._send(attempts=FAREWELL_ATTEMPTS, bye=True)
@@ -147,14 +195,23 @@ class Reporter:
         for ledger in self.ledgers.values():
             ledger.forked()
 
-    def _send(self, attempts: int, timeout: float = SEND_TIMEOUT, bye: bool = False) -> bool:
+    def _send(
+        self,
+        attempts: int,
+        timeout: float = SEND_TIMEOUT,
+        bye: bool = False,
+        stop: threading.Event | None = None,
+    ) -> bool:
         """Cumulative, so a report that does not arrive costs nothing but its second."""
+        if not forks.same_process[0]:
+            # What is known is the parent's, and its own to tell.
+            return False
         self.overdue_at = perf_counter() + OVERDUE_PERIODS * self.period
         self.sequence += 1
         try:
             taken = self._take_findings()
             pools = [ledger.snapshot() for ledger in list(self.ledgers.values())]
-            going_on = (bye or not self._ended.is_set() for _ in range(attempts))
+            going_on = (stop is None or not stop.is_set() for _ in range(attempts))
             sent = send(self.path, self._datagram(pools, taken, bye), timeout, going_on)
             if not sent:
                 self._put_back(pools, taken)
@@ -218,10 +275,21 @@ _reporters_lock = threading.Lock()
 
 
 def reporter(path: str, app: str) -> Reporter:
+    forks.notice()
     with _reporters_lock:
         if (path, app) not in _reporters:
             _reporters[path, app] = Reporter(path, app)
         return _reporters[path, app]
+
+
+def _before_a_fork() -> None:
+    for each in list(_reporters.values()):
+        each.rest()
+
+
+def _after_a_fork() -> None:
+    for each in list(_reporters.values()):
+        each.forked_a_child()
 
 
 def _forked() -> None:
@@ -240,5 +308,4 @@ def _at_exit(farewell: Callable[[], None]) -> None:
             module.Finalize(None, farewell, exitpriority=0)
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
+forks.around(_before_a_fork, _after_a_fork, _forked)

@@ -1,0 +1,88 @@
+"""Real application servers over `preloaded.py`, with the truth kept beside them."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from truth import Truth
+
+HERE = Path(__file__).parent
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=30)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(30)
+        self.sock.connect(self.path)
+
+
+def ask(path, number):
+    connection = UnixConnection(path)
+    try:
+        connection.request("GET", f"/{number}")
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def ask_all(path, requests, at_once=16):
+    with ThreadPoolExecutor(at_once) as clients:
+        return list(clients.map(lambda number: ask(path, number), range(requests)))
+
+
+def watched(url, receiver):
+    return f"{url}&plugin=poolwatch&poolwatch_pool=web&poolwatch_socket={receiver.path}"
+
+
+def python_path():
+    return os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def program(name):
+    """The command of an installed program, by this interpreter's environment."""
+    return str(Path(sys.executable).parent / name)
+
+
+@contextmanager
+def serving(command, folder, url, path, **environment):
+    """Ends with SIGTERM, and by then has said all there was to say."""
+    truth = Truth(str(folder / "truth"))
+    own = {"DATABASE_URL": url, "TRUTH": truth.path, "PYTHONPATH": python_path()}
+    with open(folder / "log", "wb") as log:
+        server = subprocess.Popen(
+            command,
+            env={**os.environ, **own, **environment},
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+        )
+    try:
+        wait_until_it_answers(path, server, folder / "log")
+        yield truth, server.pid
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def wait_until_it_answers(path, server, log):
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                probe.connect(path)
+            return
+        except OSError:
+            assert server.poll() is None and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.02)
