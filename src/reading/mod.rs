@@ -50,6 +50,17 @@ pub struct Reading {
     pub took: Option<Duration>,
 }
 
+impl Reading {
+    /// Whether there is anything in it that a server answered. A reading without figures may come
+    /// of a source that had nothing to ask.
+    pub fn is_of_server(&self) -> bool {
+        !self.families.is_empty()
+            || self.sessions.is_some()
+            || self.probe.is_some()
+            || self.indexes.is_some()
+    }
+}
+
 /// A statement that a worker found troublesome, literals stripped.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {

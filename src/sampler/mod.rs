@@ -5,7 +5,9 @@
 //! else's. This is the only place where a reading succeeds or fails.
 
 mod history;
+mod outcome;
 mod publish;
+mod servers;
 mod watched;
 
 use std::collections::HashMap;
@@ -15,9 +17,11 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use self::history::History;
+use self::outcome::{Outcome, read};
+use self::servers::Servers;
 use self::watched::Watched;
 use crate::advice::{self, Advisor};
 use crate::exposition::Chunk;
@@ -25,9 +29,8 @@ use crate::exposition::itself::LeftOut;
 use crate::latency::{BOUNDS, Histogram};
 use crate::postgres::Database;
 use crate::process;
-use crate::reading::Reading;
 use crate::snapshot::{Snapshot, Thresholds};
-use crate::sources::{Failure, Source, Watch};
+use crate::sources::Watch;
 
 /// How often due sources are looked for.
 const TICK: Duration = Duration::from_millis(250);
@@ -43,6 +46,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub struct Sampler {
     watched: Vec<Watched>,
     databases: Vec<Arc<Database>>,
+    servers: Servers,
     thresholds: Thresholds,
     stale_after: Duration,
     started_at: SystemTime,
@@ -79,20 +83,13 @@ pub struct Change {
     pub at: SystemTime,
 }
 
-/// A reading that came, or did not.
-struct Outcome {
-    id: u64,
-    source: Source,
-    result: Result<Reading, Failure>,
-    took: Duration,
-}
-
 impl Sampler {
     /// A sampler of these sources, the databases they ask, and the marks they are judged by.
     pub fn new(watches: Vec<Watch>, databases: Vec<Arc<Database>>, thresholds: Thresholds) -> Self {
         let mut sampler = Self {
             watched: Vec::new(),
             databases: Vec::new(),
+            servers: Servers::default(),
             thresholds,
             stale_after: Duration::ZERO,
             started_at: SystemTime::now(),
@@ -149,7 +146,8 @@ impl Sampler {
                     true
                 }
             };
-            if fresh || published.elapsed() >= AT_LEAST {
+            let silent = self.drop_silent();
+            if fresh || silent || published.elapsed() >= AT_LEAST {
                 published = Instant::now();
                 publisher.send_replace(Arc::new(self.publish()));
             }
@@ -195,6 +193,8 @@ impl Sampler {
         }
         self.probes = databases.iter().map(|database| self.probe(database.name())).collect();
         self.databases = databases;
+        let probes = self.watched.iter().filter(|watched| watched.is_probe());
+        self.servers.expect(probes.filter_map(|probe| probe.database.as_deref()));
         self.label();
         let shortest = self.watched.iter().map(|watched| watched.interval).min().unwrap_or(TICK);
         self.stale_after = (3 * shortest).max(Duration::from_secs(5));
@@ -229,7 +229,13 @@ impl Sampler {
 
     fn start_due(&mut self) -> Vec<LocalBoxFuture<'static, Outcome>> {
         let now = Instant::now();
-        let due = self.watched.iter_mut().filter(|watched| watched.due <= now);
+        let servers = &self.servers;
+        let answers =
+            |watched: &Watched| watched.server().is_none_or(|server| servers.answers(server));
+        let due = self
+            .watched
+            .iter_mut()
+            .filter(|watched| watched.due <= now && (watched.is_probe() || answers(watched)));
         due.filter_map(|watched| {
             let source = watched.source.take()?;
             // The next time follows from the last, so that a timer does not drift; a tick that was
@@ -257,28 +263,6 @@ impl Sampler {
             }
         }
     }
-
-    fn absorb(&mut self, outcome: Outcome) {
-        // A reload may have taken the source away while it was read.
-        let Some(watched) = self.watched.iter_mut().find(|watched| watched.id == outcome.id) else {
-            return;
-        };
-        watched.source = Some(outcome.source);
-        let probe = watched.absorb(outcome.result, outcome.took);
-        let database = watched.database.as_deref();
-        let known = self.databases.iter().position(|known| Some(known.name()) == database);
-        if let (Some(took), Some(at)) = (probe, known) {
-            self.probes[at].observe(took.as_secs_f64());
-        }
-    }
-}
-
-async fn read(id: u64, mut source: Source) -> Outcome {
-    let began = Instant::now();
-    let result = timeout(PATIENCE, source.read())
-        .await
-        .unwrap_or_else(|_| Err(format!("not read within {} s", PATIENCE.as_secs()).into()));
-    Outcome { id, source, result, took: began.elapsed() }
 }
 
 /// An error and its causes in one line, each once.

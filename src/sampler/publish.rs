@@ -147,7 +147,7 @@ impl Sampler {
                 let of_database =
                     self.watched.iter().filter(|w| w.database.as_deref() == Some(database.name()));
                 for watched in of_database {
-                    if watched.group == "probe" {
+                    if watched.is_probe() {
                         state.up = watched.state.up;
                         state.error.clone_from(&watched.state.error);
                     }

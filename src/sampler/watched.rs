@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::chain;
 use crate::advice::Server;
@@ -17,6 +17,10 @@ use crate::sources::{Failure, Source, Watch};
 const RETRY: f64 = 1.0 / 16.0;
 /// But not sooner than this.
 const SOONEST: Duration = Duration::from_secs(1);
+
+/// The groups of the probes, and of what is read of a server's log.
+const PROBE: &str = "probe";
+const LOG: &str = "server_log";
 
 /// A source with what it last said.
 pub(super) struct Watched {
@@ -39,6 +43,8 @@ pub(super) struct Watched {
     pub(super) state: SourceState,
     /// How many of the last readings failed, one after the other.
     failed: i32,
+    /// Whether the last failure was not told, for its server's probe tells of it.
+    quiet: bool,
     /// Whether the last reading is not yet in the group's chunk.
     pub(super) fresh: bool,
 }
@@ -67,22 +73,55 @@ impl Watched {
             labelled: false,
             left_out: LeftOut::default(),
             failed: 0,
+            quiet: false,
             fresh: false,
         }
     }
 
+    /// Whether it says of a server that it answers.
+    pub(super) fn is_probe(&self) -> bool {
+        self.group == PROBE
+    }
+
+    /// The server that it asks, by its name in the settings. The server's log is read on this
+    /// machine, whether the server answers or not.
+    pub(super) fn server(&self) -> Option<&str> {
+        self.database.as_deref().filter(|_| self.group != LOG)
+    }
+
+    /// Shows nothing any more: its server does not answer.
+    pub(super) fn fall_silent(&mut self) {
+        (self.last, self.encoded) = (None, None);
+        self.fresh = true;
+        if self.state.up != Some(false) {
+            self.state.up = Some(false);
+            self.state.error = Some("the server does not answer".to_owned());
+            self.quiet = true;
+        }
+    }
+
+    /// Is to be read at once, however often it failed.
+    pub(super) fn read_anew(&mut self) {
+        if !self.is_probe() {
+            self.due = Instant::now();
+            self.failed = 0;
+        }
+    }
+
     /// Takes in what came; what did not come leaves nothing behind that could be taken for new.
+    /// A failure that the probe of its server tells of is told quietly.
     pub(super) fn absorb(
         &mut self,
         result: Result<Reading, Failure>,
         took: Duration,
+        quiet: bool,
     ) -> Option<Duration> {
         self.fresh = true;
         self.state.duration = Some(took);
         match result {
             Ok(mut reading) => {
                 self.state.duration = Some(reading.took.unwrap_or(took));
-                self.tell(reading.trouble.take());
+                self.tell(reading.trouble.take(), quiet);
                 self.left_out = LeftOut { omitted: reading.dropped, summed: reading.summed };
                 let probe = reading.probe;
                 self.encode(&mut reading);
@@ -90,7 +129,7 @@ impl Watched {
                 probe
             }
             Err(failure) => {
-                self.tell(Some(failure));
+                self.tell(Some(failure), quiet);
                 (self.last, self.encoded) = (None, None);
                 None
             }
@@ -109,11 +148,13 @@ impl Watched {
     }
 
     /// Counts, and speaks when the state changed rather than at every tick.
-    fn tell(&mut self, failure: Option<Failure>) {
+    fn tell(&mut self, failure: Option<Failure>, quiet: bool) {
         let name = &self.name;
         match failure {
             None => {
-                if self.state.up == Some(false) {
+                if self.state.up == Some(false) && self.quiet {
+                    debug!(source = %name, "source reads again");
+                } else if self.state.up == Some(false) {
                     info!(source = %name, "source reads again");
                 }
                 self.state.last_success = Some(SystemTime::now());
@@ -123,9 +164,12 @@ impl Watched {
             }
             Some(failure) => {
                 let error = chain(&*failure);
-                if self.state.error.as_ref() != Some(&error) {
+                if quiet {
+                    debug!(source = %name, %error, "source cannot be read");
+                } else if self.quiet || self.state.error.as_ref() != Some(&error) {
                     warn!(source = %name, %error, "source cannot be read");
                 }
+                self.quiet = quiet;
                 self.state.failures += 1;
                 self.state.error = Some(error);
                 self.state.up = Some(false);
@@ -158,7 +202,7 @@ mod tests {
         );
         let mut read = |result: Result<Reading, Failure>| {
             watched.due = Instant::now() + interval;
-            watched.absorb(result, Duration::ZERO);
+            watched.absorb(result, Duration::ZERO, false);
             (watched.due - Instant::now()).as_secs_f64()
         };
         let mut fail = || read(Err("no answer".into()));

@@ -27,6 +27,7 @@ mod scraping;
 mod server_log;
 mod settings;
 mod shipped;
+mod silence;
 mod support;
 mod swap_in;
 mod systemd;

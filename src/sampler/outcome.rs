@@ -1,0 +1,103 @@
+//! Takes in what was read, or what failed, and what that says of the server.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+use tracing::{info, warn};
+
+use super::servers::{News, Servers, is_without_session};
+use super::watched::Watched;
+use super::{PATIENCE, Sampler, chain};
+use crate::reading::Reading;
+use crate::sources::{Failure, Source};
+
+/// A reading that came, or did not.
+pub(super) struct Outcome {
+    id: u64,
+    source: Source,
+    result: Result<Reading, Failure>,
+    took: Duration,
+}
+
+impl Sampler {
+    pub(super) fn absorb(&mut self, outcome: Outcome) {
+        // A reload may have taken the source away while it was read.
+        let Some(watched) = self.watched.iter_mut().find(|watched| watched.id == outcome.id) else {
+            return;
+        };
+        watched.source = Some(outcome.source);
+        let server = watched.server().map(str::to_owned);
+        let news = server.and_then(|server| {
+            let news = hear(&mut self.servers, watched, &server, outcome.result.as_ref());
+            news.map(|news| (server, news))
+        });
+        let quiet = !watched.is_probe()
+            && (watched.server().is_some_and(|server| !self.servers.answers(server))
+                || outcome.result.as_ref().is_err_and(|failure| is_without_session(&**failure)));
+        let probe = watched.absorb(outcome.result, outcome.took, quiet);
+        let database = watched.database.as_deref();
+        let known = self.databases.iter().position(|known| Some(known.name()) == database);
+        if let (Some(took), Some(at)) = (probe, known) {
+            self.probes[at].observe(took.as_secs_f64());
+        }
+        if let Some((server, news)) = news {
+            self.tell(&server, news);
+        }
+    }
+
+    /// Logs what a probe says of its server; one that answers again is read anew at once.
+    fn tell(&mut self, server: &str, news: News) {
+        match news {
+            News::Connected => {
+                let known = self.databases.iter().find(|database| database.name() == server);
+                let version = known.and_then(|database| database.version()).unwrap_or_default();
+                info!(server, version, "connected");
+            }
+            News::Refuses(error) => {
+                warn!(server, error, "the server gives no new session; those that are kept serve");
+            }
+            News::AnswersAgain => {
+                info!(server, "the server answers again; all of it is read anew");
+                let of_server = |watched: &&mut Watched| watched.server() == Some(server);
+                self.watched.iter_mut().filter(of_server).for_each(Watched::read_anew);
+            }
+        }
+    }
+
+    /// Shows nothing any more of the servers that do not answer; says whether there were any.
+    pub(super) fn drop_silent(&mut self) -> bool {
+        let silent = self.servers.fallen_silent();
+        for server in &silent {
+            info!(server, "no figures of the server are shown until it answers");
+            let of_server = |watched: &&mut Watched| watched.server() == Some(server);
+            self.watched.iter_mut().filter(of_server).for_each(Watched::fall_silent);
+        }
+        !silent.is_empty()
+    }
+}
+
+/// What a reading, or its failure, says of the server that it is of.
+fn hear(
+    servers: &mut Servers,
+    watched: &Watched,
+    server: &str,
+    result: Result<&Reading, &Failure>,
+) -> Option<News> {
+    match result {
+        _ if watched.is_probe() => return servers.probed(server, result.is_ok()),
+        Ok(reading) if reading.is_of_server() => servers.read(server),
+        Err(failure) if is_without_session(&**failure) => {
+            servers.had_no_session(server, chain(&**failure));
+        }
+        _ => {}
+    }
+    None
+}
+
+pub(super) async fn read(id: u64, mut source: Source) -> Outcome {
+    let began = Instant::now();
+    let result = timeout(PATIENCE, source.read())
+        .await
+        .unwrap_or_else(|_| Err(format!("not read within {} s", PATIENCE.as_secs()).into()));
+    Outcome { id, source, result, took: began.elapsed() }
+}

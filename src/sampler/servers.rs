@@ -1,0 +1,224 @@
+//! Which servers answer: one deadline for all that is read of a server, however seldom it is read.
+//!
+//! The probe asks each second. While it has no answer, nothing else is asked of its server; what
+//! was read before stays for [`SILENCE`] at most, and then all of it goes together.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::pool::AcquireError;
+
+/// A server whose probe fails and of which nothing was read for so long does not answer. A moment
+/// in which one probe comes late costs no figures.
+pub(super) const SILENCE: Duration = Duration::from_secs(5);
+/// What was told once is told again when it comes back after so long.
+const QUIET: Duration = Duration::from_mins(5);
+
+/// The servers that have a probe, by name.
+#[derive(Debug, Default)]
+pub(super) struct Servers {
+    known: HashMap<String, Server>,
+}
+
+#[derive(Debug, Default)]
+struct Server {
+    state: State,
+    /// When something was last read of it; `None` before the first time.
+    answered: Option<Instant>,
+    /// A source had no session, and the probe has not told of it.
+    trouble: Option<String>,
+    /// The trouble that was told, and when it was last seen.
+    told: Option<(String, Instant)>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// The first probe is under way.
+    #[default]
+    Awaited,
+    /// The last probe was answered.
+    Answering,
+    /// The last probe failed; what was read before is still shown.
+    Doubtful,
+    /// Nothing is shown of it.
+    Silent,
+}
+
+/// What a good probe says beyond that the server answers.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// It answered for the first time.
+    Connected,
+    /// It answers again, and nothing of it is shown.
+    AnswersAgain,
+    /// It answers over the sessions that poolwatch has, and refuses new ones for this reason.
+    Refuses(String),
+}
+
+impl Servers {
+    /// Expects these and no others; what is known of those that stay is kept.
+    pub(super) fn expect<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        let mut before = std::mem::take(&mut self.known);
+        self.known =
+            names.map(|name| (name.to_owned(), before.remove(name).unwrap_or_default())).collect();
+    }
+
+    /// Whether its sources are to be read. Who has no probe is always asked.
+    pub(super) fn answers(&self, name: &str) -> bool {
+        self.known.get(name).is_none_or(|server| server.state == State::Answering)
+    }
+
+    /// Takes in how the probe went.
+    pub(super) fn probed(&mut self, name: &str, answered: bool) -> Option<News> {
+        let server = self.known.get_mut(name)?;
+        if !answered {
+            (server.trouble, server.told) = (None, None);
+            if server.state != State::Silent {
+                server.state = State::Doubtful;
+            }
+            return None;
+        }
+        let first = server.answered.replace(Instant::now()).is_none();
+        let before = std::mem::replace(&mut server.state, State::Answering);
+        let refuses = server.refuses();
+        match before {
+            _ if first => Some(News::Connected),
+            State::Silent => Some(News::AnswersAgain),
+            _ => refuses,
+        }
+    }
+
+    /// Takes in that something else was read of it.
+    pub(super) fn read(&mut self, name: &str) {
+        let Some(server) = self.known.get_mut(name) else { return };
+        server.answered = Some(Instant::now());
+        if server.state == State::Silent {
+            server.state = State::Doubtful;
+        }
+    }
+
+    /// Takes in that a source had no session, where the probe has not failed meanwhile.
+    pub(super) fn had_no_session(&mut self, name: &str, error: String) {
+        if let Some(server) = self.known.get_mut(name)
+            && server.state == State::Answering
+        {
+            server.trouble = Some(error);
+        }
+    }
+
+    /// Those that do not answer since now.
+    pub(super) fn fallen_silent(&mut self) -> Vec<String> {
+        let late = |server: &Server| server.answered.is_none_or(|at| at.elapsed() >= SILENCE);
+        let silent = self.known.iter_mut().filter(|(_, s)| s.state == State::Doubtful && late(s));
+        silent
+            .map(|(name, server)| {
+                server.state = State::Silent;
+                name.clone()
+            })
+            .collect()
+    }
+}
+
+impl Server {
+    /// The trouble since the last probe, where it is another than was told already.
+    fn refuses(&mut self) -> Option<News> {
+        let trouble = self.trouble.take()?;
+        let told = self.told.replace((trouble.clone(), Instant::now()));
+        let known = told.is_some_and(|(known, at)| known == trouble && at.elapsed() < QUIET);
+        (!known).then_some(News::Refuses(trouble))
+    }
+}
+
+/// Whether a reading failed for want of a session: every source of the server then fails alike.
+pub(super) fn is_without_session(failure: &(dyn Error + 'static)) -> bool {
+    let acquire = failure.downcast_ref::<AcquireError>();
+    acquire.is_some_and(|error| !matches!(error, AcquireError::Timeout { .. }))
+        || failure.source().is_some_and(is_without_session)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn one() -> Servers {
+        let mut servers = Servers::default();
+        servers.expect(["primary"].into_iter());
+        servers
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_asked_of_a_server_before_its_first_probe() {
+        let mut servers = one();
+        assert!(!servers.answers("primary") && servers.answers("of no server"));
+        assert_eq!(servers.probed("primary", true), Some(News::Connected));
+        assert!(servers.answers("primary"));
+        assert_eq!(servers.probed("primary", true), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_late_probe_costs_no_figures() {
+        let mut servers = one();
+        servers.probed("primary", true);
+        advance(SILENCE / 2).await;
+        servers.probed("primary", false);
+        assert!(!servers.answers("primary"));
+        assert!(servers.fallen_silent().is_empty());
+        assert_eq!(servers.probed("primary", true), None);
+        assert!(servers.answers("primary"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_falls_silent_once_after_its_last_answer() {
+        let mut servers = one();
+        servers.probed("primary", true);
+        servers.probed("primary", false);
+        advance(SILENCE / 2).await;
+        servers.read("primary");
+        advance(SILENCE / 2).await;
+        assert!(servers.fallen_silent().is_empty(), "something was read of it meanwhile");
+        advance(SILENCE / 2).await;
+        assert_eq!(servers.fallen_silent(), ["primary"]);
+        assert!(servers.fallen_silent().is_empty());
+        servers.probed("primary", false);
+        assert!(servers.fallen_silent().is_empty());
+        assert_eq!(servers.probed("primary", true), Some(News::AnswersAgain));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_never_answered_is_silent_at_once() {
+        let mut servers = one();
+        assert!(servers.fallen_silent().is_empty(), "it was not asked yet");
+        servers.probed("primary", false);
+        assert_eq!(servers.fallen_silent(), ["primary"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_read_late_is_shown_for_as_long_as_anything_else() {
+        let mut servers = one();
+        servers.probed("primary", false);
+        servers.fallen_silent();
+        servers.read("primary");
+        assert!(servers.fallen_silent().is_empty());
+        advance(SILENCE).await;
+        assert_eq!(servers.fallen_silent(), ["primary"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_refuses_new_sessions_answers() {
+        let mut servers = one();
+        servers.probed("primary", true);
+        servers.had_no_session("primary", "too many connections".to_owned());
+        let refuses = News::Refuses("too many connections".to_owned());
+        assert_eq!(servers.probed("primary", true), Some(refuses));
+        servers.had_no_session("primary", "too many connections".to_owned());
+        assert_eq!(servers.probed("primary", true), None, "it is told once");
+        advance(QUIET).await;
+        servers.had_no_session("primary", "too many connections".to_owned());
+        assert!(servers.probed("primary", true).is_some(), "and again another time");
+    }
+}
