@@ -13,6 +13,8 @@ pub(crate) struct Figures {
     pub(crate) quantiles: [f64; 3],
     /// Of the calls, in per cent.
     calls: f64,
+    /// The least and the greatest share above each threshold, in per cent.
+    bounds: [(f64, f64); 3],
 }
 
 impl Figures {
@@ -30,7 +32,24 @@ impl Figures {
             shares: BOUNDS.map(share),
             quantiles: QUANTILES.map(quantile),
             calls: 100.0 * (estimate.calls() as f64 / truth.len() as f64 - 1.0),
+            bounds: BOUNDS.map(|bound| {
+                let (least, most) = estimate.share_bounds(bound).unwrap_or((0.0, 1.0));
+                (100.0 * least, 100.0 * most)
+            }),
         }
+    }
+
+    /// The bounds beside the truth, and whether it lies between them.
+    pub(crate) fn bounds_row(&self, record: &Record) -> String {
+        let cells = BOUNDS.iter().zip(self.bounds).map(|(bound, (least, most))| {
+            let truth = 100.0 * above(&record.durations, *bound);
+            // A share of the log's calls, which may be some more than the server counted.
+            let slack = 100.0 / record.durations.len() as f64 + self.calls.abs();
+            let is_between = (least - slack..=most + slack).contains(&truth);
+            let verdict = if is_between { "" } else { " NOT BETWEEN" };
+            format!("{least:.2} ≤ {truth:.2} ≤ {most:.2}{verdict}")
+        });
+        format!("| {} | {} |", record.name, cells.collect::<Vec<_>>().join(" | "))
     }
 
     pub(crate) fn row(&self, record: &Record) -> String {

@@ -46,8 +46,10 @@ fn main() {
         }
     }
     let names = workloads::all().into_iter().map(|workload| workload.name);
-    let records: Vec<_> = names.map(|name| Record::load(&folder, name)).collect();
-    judge(&records);
+    let records: Vec<_> = names.filter_map(|name| Record::load(&folder, name)).collect();
+    if !records.is_empty() {
+        judge(&records);
+    }
     println!();
     judge(&simulated::all());
 }
@@ -56,6 +58,12 @@ fn judge(records: &[Record]) {
     println!("{}", header());
     for record in records {
         println!("{}", Figures::of(record, USUAL).row(record));
+    }
+    println!(
+        "\n| workload | % above 100 ms | % above 200 ms | % above 1 s |\n| --- | --- | --- | --- |"
+    );
+    for record in records {
+        println!("{}", Figures::of(record, USUAL).bounds_row(record));
     }
     println!();
     for interval in INTERVALS {

@@ -170,8 +170,9 @@ impl Record {
         fs::write(folder.join(&self.name), text).unwrap();
     }
 
-    pub(crate) fn load(folder: &Path, name: &str) -> Self {
-        let text = fs::read_to_string(folder.join(name)).unwrap();
+    /// `None` where it was never recorded.
+    pub(crate) fn load(folder: &Path, name: &str) -> Option<Self> {
+        let text = fs::read_to_string(folder.join(name)).ok()?;
         let mut record = Self { name: name.to_owned(), durations: Vec::new(), looks: Vec::new() };
         for line in text.lines() {
             let fields: Vec<_> = line.split(' ').collect();
@@ -184,6 +185,6 @@ impl Record {
                 }
             }
         }
-        record
+        Some(record)
     }
 }

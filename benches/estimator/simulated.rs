@@ -13,7 +13,7 @@ const CALLS_A_SECOND: usize = 50;
 type Draw = fn(&mut Chance) -> f64;
 
 /// Each with its name; durations in seconds.
-const SHAPES: [(&str, Draw); 12] = [
+const SHAPES: [(&str, Draw); 22] = [
     ("log-normal, σ 0.8", |chance| chance.log_normal(0.02, 0.8)),
     ("log-normal, σ 1.5", |chance| chance.log_normal(0.01, 1.5)),
     ("log-normal, σ 2", |chance| chance.log_normal(0.005, 2.0)),
@@ -40,6 +40,25 @@ const SHAPES: [(&str, Draw); 12] = [
     ("one in 30 has a long tail", |chance| {
         chance.either(0.03, |c| 0.05 - 0.1 * c.share().ln(), |c| c.log_normal(0.004, 0.3))
     }),
+    ("one in 25 is eight times slower", |chance| {
+        chance.either(0.04, |c| c.log_normal(0.16, 0.5), |c| c.log_normal(0.02, 0.5))
+    }),
+    ("one in 20 takes half a second", |chance| {
+        chance.either(0.05, |c| 0.4 + 0.2 * c.share(), |c| 0.002 + 0.002 * c.share())
+    }),
+    ("three humps", |chance| {
+        let slow: Draw = |c| c.either(0.5, |c| 0.14 + 0.02 * c.share(), |c| 0.6 + 0.1 * c.share());
+        chance.either(0.2, slow, |c| c.log_normal(0.005, 0.2))
+    }),
+    ("just below 100 ms", |chance| 0.09 + 0.0099 * chance.share()),
+    ("around 100 ms", |chance| 0.095 + 0.01 * chance.share()),
+    ("all the same", |_| 0.15),
+    ("a timeout at 5 s", |chance| chance.either(0.02, |_| 5.0, |c| c.log_normal(0.03, 0.8))),
+    ("a wait of whole seconds", |chance| {
+        chance.either(0.1, |c| (3.0 * c.share()).ceil(), |c| c.log_normal(0.002, 0.2))
+    }),
+    ("Weibull, shape 0.5", |chance| 0.02 * (-chance.share().ln()).powi(2)),
+    ("a triangle", |chance| 0.15 * (chance.share() + chance.share())),
 ];
 
 /// Every shape as it would have been recorded.

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use super::shape::Shape;
 use super::weighted::whole;
-use super::{BOUNDS, Histogram, Interval};
+use super::{BOUNDS, Histogram, Interval, ShareBounds};
 
 /// Steps from one of [`BOUNDS`] to the next: fine enough for quantiles.
 const STEPS: usize = 4;
@@ -30,11 +30,17 @@ pub struct Estimate {
     counts: Vec<f64>,
     calls: u64,
     sum: f64,
+    bounds: ShareBounds,
 }
 
 impl Default for Estimate {
     fn default() -> Self {
-        Self { counts: vec![0.0; FINE.len() + 1], calls: 0, sum: 0.0 }
+        Self {
+            counts: vec![0.0; FINE.len() + 1],
+            calls: 0,
+            sum: 0.0,
+            bounds: ShareBounds::default(),
+        }
     }
 }
 
@@ -47,6 +53,7 @@ impl Estimate {
         }
         self.calls += interval.calls;
         self.sum += interval.sum;
+        self.bounds.add(interval);
         let (known, rest) = interval.peeled();
         known.for_each(|seconds| self.place(1.0, seconds));
         match rest.calls {
@@ -110,6 +117,20 @@ impl Estimate {
         (self.calls > 0).then(|| above / self.calls as f64)
     }
 
+    /// How many calls took longer than so many seconds, at least and at most: the truth lies
+    /// between, whatever the calls were like.
+    pub fn calls_above(&self, seconds: f64) -> (u64, u64) {
+        self.bounds.above(seconds, self.calls)
+    }
+
+    /// The least and the greatest share of calls (0 to 1) that can have taken longer than so many
+    /// seconds; `None` when there was none.
+    pub fn share_bounds(&self, seconds: f64) -> Option<(f64, f64)> {
+        let (least, most) = self.calls_above(seconds);
+        let share = |calls| calls as f64 / self.calls as f64;
+        (self.calls > 0).then(|| (share(least), share(most)))
+    }
+
     /// The duration in seconds below which a share `q` (0 to 1) of all lie, linear within one of
     /// the finer buckets; `None` when there was none.
     pub fn quantile(&self, q: f64) -> Option<f64> {
@@ -132,6 +153,7 @@ impl Estimate {
             counts: counts.map(|(now, then)| (now - then).max(0.0)).collect(),
             calls: self.calls.saturating_sub(earlier.calls),
             sum: (self.sum - earlier.sum).max(0.0),
+            bounds: self.bounds.since(&earlier.bounds),
         }
     }
 }

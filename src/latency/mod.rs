@@ -7,6 +7,7 @@ mod histogram;
 mod moments;
 mod past;
 mod shape;
+mod share_bounds;
 mod timed;
 mod weighted;
 
@@ -14,5 +15,6 @@ pub use estimate::Estimate;
 pub use histogram::{ACQUIRE_BOUNDS, BOUNDS, Histogram};
 pub use moments::{Interval, Moments};
 pub use past::Past;
+pub use share_bounds::ShareBounds;
 pub use timed::is_timed;
 pub use weighted::Weighted;

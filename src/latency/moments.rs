@@ -35,7 +35,15 @@ pub struct Interval {
     pub highest: f64,
     /// What a new shortest and a new longest call took, in seconds: each is one of them.
     pub extremes: [Option<f64>; 2],
+    /// How far rounding may have moved the sum, in seconds.
+    pub sum_error: f64,
+    /// How far rounding may have moved the squares, in seconds squared.
+    pub squares_error: f64,
 }
+
+/// What one operation on figures of double precision may be off by, as a share of its result, with
+/// room for the few that a figure goes through.
+const ROUNDING: f64 = 16.0 * f64::EPSILON;
 
 impl Moments {
     /// The calls since an earlier look; without one, or when the statement was forgotten between
@@ -51,6 +59,7 @@ impl Moments {
         let calls = self.calls - before.calls;
         let sum = (self.total - before.total).max(0.0);
         let (lowest, highest) = self.ends(before);
+        let sum_error = self.rounding(self.total);
         Interval {
             calls,
             sum,
@@ -58,7 +67,31 @@ impl Moments {
             lowest,
             highest,
             extremes: self.extremes_since_look(before),
+            sum_error,
+            squares_error: self.squares_error(before, calls, sum, sum_error),
         }
+    }
+
+    /// What rounding may have moved a figure by that the server adds up call by call: errors that
+    /// are as often up as down grow with the root of their number.
+    fn rounding(&self, figure: f64) -> f64 {
+        ROUNDING * (self.calls as f64).sqrt().max(1.0) * figure
+    }
+
+    fn squares_error(&self, before: &Self, calls: u64, sum: f64, sum_error: f64) -> f64 {
+        let squares = |moments: &Self| moments.deviation.powi(2) * moments.calls as f64;
+        // The mean is kept with an error of its own, which the deviations are taken from.
+        let mean = self.total / self.calls.max(1) as f64;
+        let own = self.rounding(squares(self) + squares(before))
+            + self.calls as f64 * (ROUNDING * mean).powi(2);
+        if before.calls == 0 || calls == 0 {
+            return own;
+        }
+        let (calls, then) = (calls as f64, before.calls as f64);
+        let apart = (sum / calls - before.total / then).abs();
+        let apart_error = sum_error / calls + sum_error / then;
+        let weight = then * calls / self.calls as f64;
+        own + weight * apart_error * (2.0 * apart + apart_error)
     }
 
     /// Whether these are the earlier calls and some more. Before 1.11 a reset is known only by a
