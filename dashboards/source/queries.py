@@ -4,6 +4,20 @@ from .panel import QUANTILES, dashboard, firing, heatmap, highest, lines, quanti
 
 QUERY = "sum by (le) (rate(db_query_duration_seconds_bucket{@pool}[$__rate_interval]))"
 
+
+def bounds(seconds):
+    """The share of statements above a threshold: at least, as estimated, at most."""
+    calls = "sum by (datname) (rate(db_statement_duration_estimated_seconds_count{@database}[$__rate_interval]))"
+
+    def share(within):
+        return f"1 - sum by (datname) (rate({within}[$__rate_interval])) / {calls}"
+
+    within = f'db_statement_duration_within_total{{@database, threshold="{seconds}", bound="%s"}}'
+    estimated = f'db_statement_duration_estimated_seconds_bucket{{@database, le="{seconds}"}}'
+    return [(share(within % "upper"), "{{datname}} at least"), (share(estimated), "{{datname}} estimated"),
+            (share(within % "lower"), "{{datname}} at most")]
+
+
 NOW = [
     stat("p50", "Half of the queries are faster, as the client measures them.",
          f"histogram_quantile(0.5, {QUERY})", "s"),
@@ -32,10 +46,13 @@ SLOW = [
 WHERE = [
     lines("On the server, estimated", "Statement time inside the server, estimated from pg_stat_statements. Where this "
           "is flat and the client's is not, look at the network and the pool.",
-          quantiles("db_statement_duration_estimated_seconds", "datname", "@database"), "s", ["StatementLatencyHigh"], width=12),
+          quantiles("db_statement_duration_estimated_seconds", "datname", "@database"), "s", width=12),
+    lines("Above 200 ms on the server", "The share of statements that took longer than 200 ms inside the server. It lies between "
+          "'at least' and 'at most', whatever the durations were; 'estimated' is the likeliest.",
+          bounds("0.2"), "percentunit", ["StatementLatencyHigh"], width=12),
     lines("On the server, from its log", "Statement time inside the server, parsing and planning included, exact for what is "
           "logged (logs in the settings). With log_min_duration_statement alone it is of the slower ones only.",
-          quantiles("db_statement_duration_seconds", "datname", "@database"), "s", ["StatementLatencyHigh"], width=12),
+          quantiles("db_statement_duration_seconds", "datname", "@database"), "s", width=12),
     lines("Commit", "How long COMMIT takes: the disk, and replicas when they are waited for.",
           quantiles("db_commit_duration_seconds", "pool"), "s", ["CommitLatencyHigh"], width=12),
     lines("SELECT 1", "poolwatch's own probe: the way to the server and nothing else.",

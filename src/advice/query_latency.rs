@@ -47,7 +47,7 @@ impl QueryLatency {
     fn judge_pool(&self, state: &PoolState, past: &History, marks: &Thresholds) -> Option<Advice> {
         let queries = past.queries(state, WITHIN)?;
         let p95 = queries.quantile(0.95).filter(|_| queries.count() >= self.least)?;
-        let (severity, mark) = passed(p95, marks)?;
+        let (severity, mark) = passed(|threshold| p95 > threshold, marks)?;
         let message = format!(
             "95 % of {} queries in the last minute took up to {:.0} ms; {mark}",
             queries.count(),
@@ -59,11 +59,14 @@ impl QueryLatency {
     }
 }
 
-/// The graver of the two marks that so many seconds are above, in words.
-pub(super) fn passed(seconds: f64, marks: &Thresholds) -> Option<(Severity, String)> {
-    let (severity, name, mark) = if seconds > marks.scale_at.as_secs_f64() {
+/// The graver of the two thresholds, in seconds, that something is above, in words.
+pub(super) fn passed(
+    is_above: impl Fn(f64) -> bool,
+    marks: &Thresholds,
+) -> Option<(Severity, String)> {
+    let (severity, name, mark) = if is_above(marks.scale_at.as_secs_f64()) {
         (Severity::Warning, "mark for scaling", marks.scale_at)
-    } else if seconds > marks.query_target.as_secs_f64() {
+    } else if is_above(marks.query_target.as_secs_f64()) {
         (Severity::Info, "target", marks.query_target)
     } else {
         return None;

@@ -7,7 +7,11 @@ use serde::Deserialize;
 use super::history::History;
 use super::query_latency::passed;
 use super::{Advice, Known, Rule, say};
-use crate::snapshot::DatabaseState;
+use crate::latency::Estimate;
+use crate::snapshot::{DatabaseState, Thresholds};
+
+/// A latency is high when more than this share of statements is slower than it should be.
+const SLOW_SHARE: f64 = 0.05;
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -27,8 +31,49 @@ impl Default for StatementLatency {
 struct Times<'a> {
     database: &'a str,
     count: u64,
-    p95: f64,
-    told_by: &'static str,
+    latency: Latency<'a>,
+}
+
+/// How a latency is known.
+enum Latency<'a> {
+    /// The 95th percentile in seconds, by the log.
+    Logged(f64),
+    /// Within bounds, by what the server keeps of each statement.
+    Bounded(&'a Estimate),
+}
+
+impl Latency<'_> {
+    /// Whether more than one in twenty surely took longer than so many seconds.
+    fn is_above(&self, seconds: f64) -> bool {
+        match self {
+            Self::Logged(p95) => *p95 > seconds,
+            Self::Bounded(estimate) => least_above(estimate, seconds) > SLOW_SHARE,
+        }
+    }
+
+    fn describe(&self, count: u64, thresholds: &Thresholds) -> String {
+        let threshold = [thresholds.scale_at, thresholds.query_target]
+            .into_iter()
+            .find(|threshold| self.is_above(threshold.as_secs_f64()))
+            .unwrap_or(thresholds.query_target);
+        match self {
+            Self::Logged(p95) => format!(
+                "95 % of {count} statements in the last five minutes took up to {:.0} ms inside \
+                 the server, by its log",
+                1000.0 * p95,
+            ),
+            Self::Bounded(estimate) => format!(
+                "at least {:.0} % of {count} statements in the last five minutes took longer than \
+                 {} ms inside the server, by the figures of pg_stat_statements",
+                100.0 * least_above(estimate, threshold.as_secs_f64()),
+                threshold.as_millis(),
+            ),
+        }
+    }
+}
+
+fn least_above(estimate: &Estimate, seconds: f64) -> f64 {
+    estimate.share_bounds(seconds).map_or(0.0, |(least, _)| least)
 }
 
 impl Rule for StatementLatency {
@@ -57,32 +102,27 @@ impl Rule for StatementLatency {
     }
 }
 
-/// By the log, where all statements are in it; else as estimated.
+/// By the log, where all statements are in it; else within the bounds that the server's figures
+/// allow.
 fn times(server: &DatabaseState) -> Vec<Times<'_>> {
     let whole = || server.logged.iter().filter(|logged| logged.counted_from == Some(0.0));
     let logged = whole().filter_map(|logged| {
         let (count, p95) = (logged.recent.count(), logged.recent.quantile(0.95)?);
-        Some(Times { database: &logged.database, count, p95, told_by: "by its log" })
+        Some(Times { database: &logged.database, count, latency: Latency::Logged(p95) })
     });
     // A log may not say of which database, but it has the statements of all.
     let unlogged = server.statements.iter().filter(|_| whole().next().is_none());
-    let estimated = unlogged.filter_map(|estimated| {
-        let (count, p95) = (estimated.recent.calls(), estimated.recent.quantile(0.95)?);
-        let told_by = "as estimated from pg_stat_statements";
-        Some(Times { database: &estimated.database, count, p95, told_by })
+    let bounded = unlogged.map(|times| Times {
+        database: &times.database,
+        count: times.recent.calls(),
+        latency: Latency::Bounded(&times.recent),
     });
-    logged.chain(estimated).collect()
+    logged.chain(bounded).collect()
 }
 
 fn judge(known: &Known<'_>, server: &str, times: &Times<'_>) -> Option<Advice> {
-    let (severity, mark) = passed(times.p95, known.thresholds)?;
-    let message = format!(
-        "95 % of {} statements in the last five minutes took up to {:.0} ms inside the server, {}; \
-         {mark}",
-        times.count,
-        1000.0 * times.p95,
-        times.told_by,
-    );
+    let (severity, mark) = passed(|threshold| times.latency.is_above(threshold), known.thresholds)?;
+    let message = format!("{}; {mark}", times.latency.describe(times.count, known.thresholds));
     let remedy = "see which statements take the time (`poolwatch check`, top_statements in \
                   /health/detailed), whether their indexes are there (`poolwatch indexes`), and \
                   whether the server is busy";
@@ -129,6 +169,18 @@ mod tests {
         assert_eq!([severity(0.14), severity(0.6)], [Severity::Info, Severity::Warning]);
         assert_eq!(ask(vec![estimated(200, 0.06)], Vec::new()), []);
         assert_eq!(ask(vec![estimated(20, 5.0)], Vec::new()), [], "a few say nothing");
+    }
+
+    #[test]
+    fn what_only_an_estimate_says_is_not_told() {
+        // All statements may have taken 0.15 s, or a few of them half a second.
+        let mut recent = Estimate::default();
+        let calls = 1000;
+        let (sum, squares) = (0.05 * calls as f64, 0.0025 * calls as f64);
+        recent.add(&Interval { calls, sum, squares, highest: 1.0, ..Interval::default() });
+        assert!(recent.quantile(0.95).unwrap() > 0.14);
+        let times = StatementTimes { database: "app".into(), recent };
+        assert_eq!(ask(vec![times], Vec::new()), []);
     }
 
     #[test]

@@ -70,22 +70,37 @@ pub const STATEMENT_DURATIONS: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: Some(Collector::STATEMENTS),
-    tables: &[Table {
-        prefix: "db_statement_duration",
-        extension: Some("pg_stat_statements"),
-        labels: &["datname"],
-        columns: &[histogram(
-            "estimated_seconds",
-            "How long queries ran in the server, estimated from each statement's calls, mean, \
+    tables: &[
+        Table {
+            prefix: "db_statement_duration",
+            extension: Some("pg_stat_statements"),
+            labels: &["datname"],
+            columns: &[histogram(
+                "estimated_seconds",
+                "How long queries ran in the server, estimated from each statement's calls, mean, \
              deviation and extremes. Not in it: statements that failed or were cancelled, what \
              parsing, planning, binding and the network took, transaction control, schema \
              changes, pings, statements within functions, poolwatch's own role. Those forgotten \
              for pg_stat_statements.max make it a lower bound; pg_stat_statements.",
-            BOUNDS,
-        )
-        .since(104)],
-        ..Table::EMPTY
-    }],
+                BOUNDS,
+            )
+            .since(104)],
+            ..Table::EMPTY
+        },
+        Table {
+            prefix: "db_statement_duration",
+            extension: Some("pg_stat_statements"),
+            labels: &["datname", "threshold", "bound"],
+            columns: &[counter(
+                "within_total",
+                "How many of those queries took at most `threshold` seconds: at least \
+             (bound=\"lower\") and at most (bound=\"upper\") so many, whatever their distribution \
+             was; pg_stat_statements.",
+            )
+            .since(104)],
+            ..Table::EMPTY
+        },
+    ],
 };
 
 /// The collectors of each database, in every database but the one that is connected to.

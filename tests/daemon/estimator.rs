@@ -66,6 +66,11 @@ fn share_above(metrics: &Metrics, bound: &str) -> f64 {
     1.0 - below / count(metrics).unwrap()
 }
 
+fn within_total(metrics: &Metrics, threshold: &str, bound: &str) -> f64 {
+    let labels = [("datname", "app"), ("threshold", threshold), ("bound", bound)];
+    metrics.value("db_statement_duration_within_total", &labels).unwrap()
+}
+
 /// What the statements that slept took, in seconds, shortest first: on a busy machine longer than
 /// they slept.
 fn logged(cluster: &Cluster) -> Vec<f64> {
@@ -96,6 +101,10 @@ fn shares_are_those_that_the_server_logs() {
         let truth = all.iter().filter(|took| **took > seconds).count() as f64 / ran as f64;
         let apart = 100.0 * (share_above(&metrics, bound) - truth);
         assert!(apart.abs() < 2.0, "above {bound} s: {apart:+.2} points from {truth}");
+        let within = all.iter().filter(|took| **took <= seconds).count() as f64;
+        let [lower, upper] = ["lower", "upper"].map(|side| within_total(&metrics, bound, side));
+        assert!(lower <= within && within <= upper, "within {bound} s: {lower} {within} {upper}");
+        assert!(upper - lower < 0.2 * ran as f64, "within {bound} s: {lower} to {upper}");
     }
     let sum = metrics.value(&format!("{FAMILY}_sum"), APP).unwrap();
     let took: f64 = all.iter().sum();

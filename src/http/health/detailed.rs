@@ -48,7 +48,7 @@ impl<'a> Detailed<'a> {
             databases: snapshot.databases.iter().map(DatabaseBody::of).collect(),
             activity: sessions.collect(),
             logged_statement_latency: LoggedLatency::of(&snapshot.databases),
-            estimated_statement_latency: EstimatedLatency::of(&snapshot.databases),
+            estimated_statement_latency: EstimatedLatency::new(snapshot),
             top_statements: TopStatement::of(&snapshot.databases),
             sources: snapshot.sources.iter().map(SourceBody::of).collect(),
             advice: &snapshot.advice,
@@ -147,6 +147,11 @@ mod tests {
             (&"primary".into(), &"app".into())
         );
         assert_eq!(estimated["count"], 1);
+        let above = &estimated["share_above"][0];
+        assert_eq!(
+            (above["threshold_seconds"].as_f64(), above["upper"].as_f64()),
+            (Some(0.1), Some(0.0))
+        );
         let logged = &body["logged_statement_latency"][0];
         assert_eq!((&logged["datname"], &logged["count"]), (&"app".into(), &1.into()));
         assert_eq!(logged["counted_from_seconds"], 0.1);

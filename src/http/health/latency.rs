@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use crate::latency::{Estimate, Histogram};
+use crate::latency::{BOUNDS, Estimate, Histogram};
 use crate::reading::Timings;
-use crate::snapshot::DatabaseState;
+use crate::snapshot::{DatabaseState, Snapshot, Thresholds};
 
 /// What was timed lately.
 #[derive(Debug, Default, Serialize)]
@@ -112,14 +112,51 @@ pub(in crate::http) struct EstimatedLatency<'a> {
     datname: &'a str,
     #[serde(flatten)]
     quantiles: Quantiles,
+    share_above: Vec<ShareAbove>,
 }
 
 impl<'a> EstimatedLatency<'a> {
-    pub(super) fn of(databases: &'a [DatabaseState]) -> Vec<Self> {
-        let each = databases.iter().flat_map(|server| {
+    pub(super) fn new(snapshot: &'a Snapshot) -> Vec<Self> {
+        let thresholds = &snapshot.thresholds;
+        let of_server = |server: &'a DatabaseState| {
             server.statements.iter().filter_map(|times| {
-                let quantiles = Quantiles::estimated(&times.recent)?;
-                Some(Self { server: &server.name, datname: &times.database, quantiles })
+                Some(Self {
+                    server: &server.name,
+                    datname: &times.database,
+                    quantiles: Quantiles::estimated(&times.recent)?,
+                    share_above: ShareAbove::new(&times.recent, thresholds),
+                })
+            })
+        };
+        snapshot.databases.iter().flat_map(of_server).collect()
+    }
+}
+
+/// The share of statements (0 to 1) that took longer than a threshold: the least and the greatest
+/// that the server's figures allow, and the estimate where there is one for the threshold.
+#[derive(Debug, Serialize)]
+struct ShareAbove {
+    threshold_seconds: f64,
+    lower: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimate: Option<f64>,
+    upper: f64,
+}
+
+impl ShareAbove {
+    /// One for each of the thresholds that latencies are judged by.
+    fn new(estimate: &Estimate, thresholds: &Thresholds) -> Vec<Self> {
+        let Thresholds { query_target, scale_at, slow_query, .. } = thresholds;
+        let each = [query_target, scale_at, slow_query].into_iter().filter_map(|threshold| {
+            let seconds = threshold.as_secs_f64();
+            let (lower, upper) = estimate.share_bounds(seconds)?;
+            let share = estimate.share_above(seconds).filter(|_| BOUNDS.contains(&seconds));
+            let rounded = |share| super::rounded(share, 1e6);
+            Some(Self {
+                threshold_seconds: seconds,
+                lower: rounded(lower),
+                estimate: share.map(|share| rounded(share.clamp(lower, upper))),
+                upper: rounded(upper),
             })
         });
         each.collect()

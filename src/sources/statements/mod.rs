@@ -19,7 +19,6 @@ use self::look::{Extension, Key, Look, MOST, Statement};
 use self::top::Lately;
 use self::totals::Totals;
 use super::{Failure, explain};
-use crate::collectors::STATEMENT_DURATIONS;
 use crate::latency::{Interval, Moments};
 use crate::postgres::Database;
 use crate::reading::{Ran, Reading};
@@ -95,7 +94,7 @@ impl Statements {
         let trouble = timeout(patience, self.name_top()).await;
         let trouble = trouble.map_err(|_| Error::Slow(patience.as_secs()).into());
         Ok(Reading {
-            families: vec![self.totals.family(&STATEMENT_DURATIONS.tables[0])],
+            families: self.totals.families().into(),
             statements: self.totals.recent(began),
             top: self.last.as_ref().map(|look| self.lately.top(database.name(), look).into()),
             dropped: self.totals.dropped(),

@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Instant;
 
-use crate::collectors::{OTHER, Table};
+use crate::collectors::{OTHER, STATEMENT_DURATIONS, Table};
 use crate::latency::{Estimate, Interval, Past};
 use crate::metric::Family;
 use crate::reading::StatementTimes;
 
 /// More databases than these are one.
 const DATABASES: usize = 100;
+
+/// The thresholds of which bounds are shown, in seconds.
+const THRESHOLDS: [(&str, f64); 3] = [("0.1", 0.1), ("0.2", 0.2), ("1", 1.0)];
 
 /// The estimates by database.
 #[derive(Debug, Default)]
@@ -52,13 +55,21 @@ impl Totals {
         self.databases.get_mut(name).expect("it is there now")
     }
 
-    pub(super) fn family(&self, table: &Table) -> Family {
-        let column = &table.columns[0];
-        let mut family = Family::new(column.kind, table.family(column), column.help);
+    /// The estimates, and the bounds of what is true.
+    pub(super) fn families(&self) -> [Family; 2] {
+        let [mut estimates, mut within] = [0, 1].map(|at| empty(&STATEMENT_DURATIONS.tables[at]));
         for (database, total) in &self.databases {
-            family.durations(&[("datname", database)], &total.all.histogram());
+            estimates.durations(&[("datname", database)], &total.all.histogram());
+            for (threshold, seconds) in THRESHOLDS {
+                let (least, most) = total.all.calls_above(seconds);
+                for (bound, above) in [("lower", most), ("upper", least)] {
+                    let labels =
+                        [("datname", &**database), ("threshold", threshold), ("bound", bound)];
+                    within.sample(&labels, (total.all.calls() - above) as f64);
+                }
+            }
         }
-        family
+        [estimates, within]
     }
 
     /// What ran in the last five minutes, where anything did.
@@ -77,6 +88,11 @@ impl Totals {
     }
 }
 
+fn empty(table: &Table) -> Family {
+    let column = &table.columns[0];
+    Family::new(column.kind, table.family(column), column.help)
+}
+
 impl Total {
     fn recent(&mut self, now: Instant) -> Estimate {
         let recent = match self.past.then(now) {
@@ -93,7 +109,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::collectors::STATEMENT_DURATIONS;
 
     fn calls(calls: u64) -> Interval {
         let sum = 0.01 * calls as f64;
@@ -106,7 +121,7 @@ mod tests {
         for number in 0..2 * DATABASES {
             totals.add(&format!("d{number}"), &calls(1));
         }
-        assert_eq!(totals.family(&STATEMENT_DURATIONS.tables[0]).len(), DATABASES + 1);
+        assert_eq!(totals.families()[0].len(), DATABASES + 1);
         let recent = totals.recent(Instant::now());
         assert_eq!(recent.iter().map(|times| times.recent.calls()).sum::<u64>(), 200);
     }
