@@ -6,6 +6,7 @@
 mod builder;
 mod catalogue;
 mod compare;
+mod foreign_code;
 mod name;
 mod plan;
 mod present;

@@ -5,6 +5,7 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, Executor, Row as _};
 
 use super::Expected;
+use super::foreign_code::ForeignCode;
 use crate::pool::Checkout;
 use crate::statement::{Kind, Text, plannable};
 
@@ -49,6 +50,12 @@ pub enum Error {
          GRANT pg_read_all_data TO the role (PostgreSQL 14)"
     )]
     Forbidden,
+    /// Planning runs functions.
+    #[error(
+        "planning it might run what others made ({0}) with the privileges of this role; run this \
+         as the role that owns that"
+    )]
+    Foreign(String),
     /// A table of it is found by another `search_path` than poolwatch has.
     #[error("a table of it is not in the schema public")]
     Elsewhere,
@@ -78,6 +85,8 @@ impl From<sqlx::Error> for Error {
 pub struct Planner<'a> {
     connection: &'a mut Checkout,
     generic: bool,
+    /// Whether a statement is prepared, which no rollback undoes.
+    prepared: bool,
     /// The schema of hypopg, quoted, where it is there.
     hypopg: Option<String>,
 }
@@ -91,7 +100,7 @@ impl<'a> Planner<'a> {
         let row = connection.fetch_optional(sql).await?;
         let hypopg = row.map(|row| row.try_get(0)).transpose()?;
         let generic = connection.server_version_num().is_some_and(|of| of >= GENERIC_PLAN);
-        Ok(Self { connection, generic, hypopg })
+        Ok(Self { connection, generic, prepared: false, hypopg })
     }
 
     /// Whether an index can be supposed.
@@ -105,19 +114,34 @@ impl<'a> Planner<'a> {
         if text.kind != Kind::Select || !text.single || text.placeholders > VALUES {
             return Err(Error::NoSelect);
         }
-        let sql = plannable(sql);
+        // Nothing that planning does is to last, whatever it is.
+        self.simply("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY").await?;
+        let plan = self.plan_within(&plannable(sql), text.placeholders).await;
+        self.simply("ROLLBACK").await?;
+        if std::mem::take(&mut self.prepared) {
+            self.run(&format!("DEALLOCATE {NAME}")).await?;
+        }
+        plan
+    }
+
+    async fn plan_within(&mut self, sql: &str, values: usize) -> Result<Plan, Error> {
+        if let Some(foreign) = ForeignCode::find(self.connection).await?.within(sql) {
+            return Err(Error::Foreign(foreign));
+        }
+        // The application's tables are found from here on, as it finds them.
+        self.simply("SET LOCAL search_path = pg_catalog, public").await?;
         // By the protocol that takes no more than one statement: what is accepted here is one.
         self.run(&format!("PREPARE {NAME} AS {sql}")).await?;
-        let plan = if self.generic {
-            self.explain(&format!("EXPLAIN (GENERIC_PLAN, VERBOSE, FORMAT JSON) {sql}")).await
-        } else {
-            // The values are not looked at where a generic plan is forced, as in this session.
-            let values = vec!["NULL"; text.placeholders].join(", ");
-            let values = if values.is_empty() { values } else { format!("({values})") };
-            self.explain(&format!("EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE {NAME}{values}")).await
-        };
-        self.run(&format!("DEALLOCATE {NAME}")).await?;
-        plan
+        self.prepared = true;
+        if self.generic {
+            return self
+                .explain(&format!("EXPLAIN (GENERIC_PLAN, VERBOSE, FORMAT JSON) {sql}"))
+                .await;
+        }
+        // The values are not looked at where a generic plan is forced, as in this session.
+        let values = vec!["NULL"; values].join(", ");
+        let values = if values.is_empty() { values } else { format!("({values})") };
+        self.explain(&format!("EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE {NAME}{values}")).await
     }
 
     /// The plan as it would be with one more index, which no other session sees, and what that
@@ -136,6 +160,10 @@ impl<'a> Planner<'a> {
     async fn run(&mut self, sql: &str) -> Result<(), sqlx::Error> {
         let query = sqlx::query(AssertSqlSafe(sql.to_owned())).persistent(false);
         (&mut *self.connection).execute(query).await.map(drop)
+    }
+
+    async fn simply(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        (&mut *self.connection).execute(sqlx::raw_sql(sql)).await.map(drop)
     }
 
     /// Not prepared: there would have to be values for the statement that is explained.

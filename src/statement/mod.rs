@@ -9,6 +9,8 @@ mod shown;
 mod tables;
 mod words;
 
+use std::collections::BTreeSet;
+
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::tokenizer::{Token, Tokenizer, Whitespace};
 
@@ -119,6 +121,17 @@ fn tokens(text: &str) -> (Vec<Token>, bool) {
     let unclear = tokens.iter().any(is_unclear) || tokens.windows(2).any(between);
     let clear = whole.is_ok() && !unclear;
     (tokens, clear)
+}
+
+/// Every name in a text, of whatever kind, in lower case; `None` when some cannot be told.
+pub fn names(text: &str) -> Option<BTreeSet<String>> {
+    let (tokens, clear) = tokens(text);
+    let escaped = text.to_ascii_lowercase().contains("u&\"");
+    let name = |token: &Token| match token {
+        Token::Word(word) => Some(word.value.replace("\"\"", "\"").to_lowercase()),
+        _ => None,
+    };
+    (clear && !escaped).then(|| tokens.iter().filter_map(name).collect())
 }
 
 /// The same statement where a literal with its type before it, such as `interval '1 day'`, has

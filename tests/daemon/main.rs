@@ -25,6 +25,7 @@ mod recovery;
 mod rules;
 mod scraping;
 mod server_log;
+mod sessions;
 mod settings;
 mod shipped;
 mod silence;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::indexes::{Catalogue, Comparison, Expected, Plan, PlanError, Planner, Scan, State};
+use crate::indexes::{
+    Catalogue, Comparison, Expected, Plan, PlanError, Planner, Scan, State, identifier,
+};
 use crate::postgres::Database;
 use crate::reading::TableScans;
 use crate::sampler::chain;
@@ -156,12 +158,14 @@ async fn read_whole(
     if missing.iter().any(told) {
         return None;
     }
-    let create = |how: &str| format!("CREATE INDEX {how}ON {} ({key})", table.table);
     let now = Way { scan: scan.how.clone(), cost: plan.cost };
-    let planned = Planned::of(statement, &table.table, Some(create("CONCURRENTLY ")));
+    let create = format!("CREATE INDEX CONCURRENTLY ON {} ({key})", table.table);
+    let planned = Planned::of(statement, &table.table, Some(create));
     let planned = Planned { now: Some(now), ..planned };
     let place = (&*scan.schema, &*scan.table);
-    Some(planned.supposing(planner, &statement.1.sql, &create(""), place).await)
+    let (schema, name) = (identifier(place.0), identifier(place.1));
+    let supposed = format!("CREATE INDEX ON {schema}.{name} ({key})");
+    Some(planned.supposing(planner, &statement.1.sql, &supposed, place).await)
 }
 
 /// Whether a table is the one that is scanned.
