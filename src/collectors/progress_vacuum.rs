@@ -20,7 +20,7 @@ pub(super) const COLLECTOR: Collector = Collector {
                 (vacuum.phase = phases.phase)::int AS vacuum_phase
            FROM (
                 SELECT datname, phase,
-                       CASE WHEN datname = current_database() THEN relid::regclass::text
+                       CASE WHEN datname = current_database() THEN regexp_replace(relid::regclass::text, '^public[.]', '')
                             ELSE relid::text END AS relname
                   FROM pg_stat_progress_vacuum) AS vacuum
           CROSS JOIN unnest(ARRAY['initializing', 'scanning heap', 'vacuuming indexes',
@@ -40,7 +40,7 @@ pub(super) const COLLECTOR: Collector = Collector {
                 Query {
                     since: 17,
                     sql: "SELECT datname,
-             CASE WHEN datname = current_database() THEN relid::regclass::text
+             CASE WHEN datname = current_database() THEN regexp_replace(relid::regclass::text, '^public[.]', '')
                   ELSE relid::text END AS relname,
              heap_blks_total AS heap_blks, heap_blks_scanned, heap_blks_vacuumed,
              index_vacuum_count AS index_vacuums,
@@ -51,7 +51,7 @@ pub(super) const COLLECTOR: Collector = Collector {
                 Query {
                     since: 13,
                     sql: "SELECT datname,
-                         CASE WHEN datname = current_database() THEN relid::regclass::text
+                         CASE WHEN datname = current_database() THEN regexp_replace(relid::regclass::text, '^public[.]', '')
                               ELSE relid::text END AS relname,
                          heap_blks_total AS heap_blks, heap_blks_scanned, heap_blks_vacuumed,
                          index_vacuum_count AS index_vacuums,

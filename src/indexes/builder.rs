@@ -8,13 +8,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::{Catalogue, Expected, Inventory, State, compare};
-use crate::postgres::Database;
+use crate::pool::AcquireError;
+use crate::postgres::{Access, Database};
 
 /// How often progress is looked at.
 const GLANCE: Duration = Duration::from_millis(250);
@@ -24,10 +25,6 @@ const ATTEMPTS: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long clearing away after an interruption may wait for others.
 const CLEARING: &str = "2s";
-/// Unlike the sessions that watch: allowed to write, and to take its time.
-const SESSION: &str = "SET default_transaction_read_only = off; SET statement_timeout = 0; \
-                       SET lock_timeout = 0; SET client_min_messages = warning";
-
 /// How an index came to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -84,28 +81,28 @@ pub enum Error {
     Unseen(#[source] sqlx::Error),
     /// There is no connection to watch with.
     #[error("no connection")]
-    Acquire(#[from] crate::pool::AcquireError),
+    Acquire(#[from] AcquireError),
 }
 
 /// Creates indexes one after the other, on a connection of its own.
 pub struct Builder<'a> {
     database: Arc<Database>,
-    options: PgConnectOptions,
+    access: Access,
     connection: Option<(PgConnection, i32)>,
     stop: watch::Receiver<bool>,
     show: &'a mut dyn FnMut(&Phase),
 }
 
 impl<'a> Builder<'a> {
-    /// A builder that watches itself over `database`, writes by `options`, ends when `stop` turns
+    /// A builder that watches itself over `database`, writes by `access`, ends when `stop` turns
     /// true, and says where it is to `show`.
     pub fn new(
         database: Arc<Database>,
-        options: PgConnectOptions,
+        access: Access,
         stop: watch::Receiver<bool>,
         show: &'a mut dyn FnMut(&Phase),
     ) -> Self {
-        Self { database, options, connection: None, stop, show }
+        Self { database, access, connection: None, stop, show }
     }
 
     /// Makes an expected index be there, however often it takes.
@@ -215,8 +212,10 @@ impl<'a> Builder<'a> {
 
     async fn connect(&mut self) -> Result<&mut (PgConnection, i32), sqlx::Error> {
         if self.connection.is_none() {
-            let mut connection = self.options.clone().disable_statement_logging().connect().await?;
-            connection.execute(SESSION).await?;
+            let mut connection = self.access.session().await.map_err(|error| match error {
+                AcquireError::Connect(error) => error,
+                error => sqlx::Error::Configuration(error.into()),
+            })?;
             let process = connection.fetch_one("SELECT pg_backend_pid()").await?.try_get(0)?;
             self.connection = Some((connection, process));
         }

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use futures_core::future::BoxFuture;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use tokio::sync::Semaphore;
@@ -83,14 +84,24 @@ pub enum AcquireError {
         /// Why.
         source: sqlx::Error,
     },
+    /// The connection is none that may be used.
+    #[error(transparent)]
+    Unsuitable(Box<dyn std::error::Error + Send + Sync>),
     /// The pool was closed.
     #[error("the pool is closed: open a new one")]
     Closed,
 }
 
+/// Opens connections and makes them ready, in a way of its own.
+pub(crate) trait Connect: Send + Sync {
+    /// Opens one.
+    fn connect(&self) -> BoxFuture<'_, Result<PgConnection, AcquireError>>;
+}
+
 pub(crate) struct Core {
     name: String,
     options: PgConnectOptions,
+    connect: Option<Box<dyn Connect>>,
     settings: Settings,
     slots: Arc<Semaphore>,
     state: Mutex<State>,
@@ -100,10 +111,20 @@ pub(crate) struct Core {
 impl SharedPool {
     /// A pool that connects when a connection is first asked for.
     pub fn new(name: impl Into<String>, options: PgConnectOptions, settings: Settings) -> Self {
+        Self::opened_by(name, options, settings, None)
+    }
+
+    /// A pool whose connections are opened in another way; the options only say where.
+    pub(crate) fn opened_by(
+        name: impl Into<String>,
+        options: PgConnectOptions,
+        settings: Settings,
+        connect: Option<Box<dyn Connect>>,
+    ) -> Self {
         let slots = Arc::new(Semaphore::new(settings.slots()));
         let state = Mutex::new(State::new());
         let (name, reporter) = (name.into(), OnceLock::new());
-        Self { core: Arc::new(Core { name, options, settings, slots, state, reporter }) }
+        Self { core: Arc::new(Core { name, options, connect, settings, slots, state, reporter }) }
     }
 
     /// Runs SQL on each connection opened from now on, by the simple protocol, before its first
@@ -267,7 +288,10 @@ impl Core {
     }
 
     async fn open(&self) -> Result<Open, AcquireError> {
-        let mut connection = self.options.connect().await.map_err(AcquireError::Connect)?;
+        let mut connection = match &self.connect {
+            Some(opener) => opener.connect().await?,
+            None => self.options.connect().await.map_err(AcquireError::Connect)?,
+        };
         let statements = {
             let mut state = self.state();
             state.opened();

@@ -3,6 +3,8 @@
 
 mod address;
 mod answer;
+mod pooler;
+mod session;
 mod sessions;
 
 use std::path::{Path, PathBuf};
@@ -10,8 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use futures_core::future::BoxFuture;
 use serde::Deserialize;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tracing::warn;
 
@@ -21,16 +25,14 @@ use crate::reading::MaxOverflow;
 pub use address::AddressError;
 pub(crate) use address::parse as parse_address;
 pub(crate) use answer::{explain, is_undecodable, text, texts};
+pub use pooler::Pooler;
+use pooler::{Direct, NotDirect};
+use session::Purpose;
 pub use sessions::{Sessions, Unseen};
 
 /// What poolwatch calls itself on the server: `application_name`, by which its own sessions are
 /// left out of what it counts.
 pub const APPLICATION_NAME: &str = "poolwatch";
-
-/// A database without an encoding may hold any bytes, and the server refuses to send as UTF-8 what
-/// is none; then it is to send what it has.
-const ANY_BYTES: &str = "SELECT set_config('client_encoding', 'SQL_ASCII', false) \
-                         WHERE current_setting('server_encoding') = 'SQL_ASCII'";
 
 /// The newest major version that is tested.
 pub const NEWEST: u32 = 19;
@@ -119,14 +121,14 @@ pub enum Error {
 impl Settings {
     /// A database that can be asked; it connects when first asked.
     pub fn open(&self, name: &str) -> Result<Arc<Database>, Error> {
-        let access = Access {
-            options: self.connect_options(name)?,
-            limits: self.session_limits(),
-            timeout: self.connect_timeout,
+        let purpose = Purpose::Watch {
+            statement_timeout: self.statement_timeout,
+            lock_timeout: self.lock_timeout,
         };
+        let access = self.access(self.connect_options(name)?, purpose);
         Ok(Arc::new(Database {
             name: name.to_owned(),
-            pool: access.pool(access.options.clone(), CONNECTIONS),
+            pool: access.pool(CONNECTIONS),
             access,
             version: AtomicU32::new(0),
             patience: self.statement_timeout + Duration::from_secs(1),
@@ -147,20 +149,20 @@ impl Settings {
         })
     }
 
-    /// Every statement is asked again and again with much the same figures: to plan it anew costs
-    /// as much as to run it.
-    ///
-    /// Set after connecting rather than asked for at start-up, which a pooler between would
-    /// refuse.
-    fn session_limits(&self) -> String {
-        format!(
-            "SET default_transaction_read_only = on; SET statement_timeout = {}; \
-             SET lock_timeout = {}; SET idle_in_transaction_session_timeout = 60000; \
-             SET jit = off; SET plan_cache_mode = force_generic_plan; \
-             SET search_path = pg_catalog, public; {ANY_BYTES}",
-            self.statement_timeout.as_millis(),
-            self.lock_timeout.as_millis()
-        )
+    /// How a session on it is opened and what is set there.
+    fn access(&self, options: PgConnectOptions, purpose: Purpose) -> Access {
+        Access {
+            direct: Arc::new(Direct::new(&options)),
+            options,
+            purpose,
+            timeout: self.connect_timeout,
+        }
+    }
+
+    /// How sessions are opened that may write, for as long as it takes.
+    pub fn builders(&self, name: &str) -> Result<Access, Error> {
+        // What is built is shown by whoever builds.
+        Ok(self.access(self.connect_options(name)?.disable_statement_logging(), Purpose::Build))
     }
 }
 
@@ -173,10 +175,13 @@ fn read_password(name: &str, path: &Path) -> Result<String, Error> {
     Ok(read.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// How connections are opened. The driver's options would show the password.
-struct Access {
+/// How sessions are opened on one database, straight to the server. The driver's options would show
+/// the password.
+#[derive(Clone)]
+pub struct Access {
     options: PgConnectOptions,
-    limits: String,
+    direct: Arc<Direct>,
+    purpose: Purpose,
     timeout: Duration,
 }
 
@@ -187,7 +192,23 @@ impl std::fmt::Debug for Access {
 }
 
 impl Access {
-    fn pool(&self, options: PgConnectOptions, size: u32) -> SharedPool {
+    /// The same for another database of the server.
+    fn elsewhere(&self, database: &str) -> Self {
+        let options = self.options.clone().database(database);
+        Self { direct: Arc::new(Direct::new(&options)), options, ..self.clone() }
+    }
+
+    /// Opens a session and sets there what is relied on.
+    pub async fn session(&self) -> Result<PgConnection, AcquireError> {
+        let mut connection = self.direct.connect().await.map_err(|error| match error {
+            NotDirect::Pooler(pooler) => AcquireError::Unsuitable(pooler.into()),
+            NotDirect::Failed(error) => AcquireError::Connect(error),
+        })?;
+        let set = self.purpose.set(&mut connection).await;
+        set.map(|()| connection).map_err(AcquireError::Connect)
+    }
+
+    fn pool(&self, size: u32) -> SharedPool {
         let settings = pool::Settings {
             size,
             max_overflow: MaxOverflow::Limited(0),
@@ -196,7 +217,14 @@ impl Access {
             timeout: self.timeout,
             pre_ping: false,
         };
-        SharedPool::new(APPLICATION_NAME, options, settings).on_connect(vec![self.limits.clone()])
+        let (options, connect) = (self.options.clone(), Box::new(self.clone()));
+        SharedPool::opened_by(APPLICATION_NAME, options, settings, Some(connect))
+    }
+}
+
+impl pool::Connect for Access {
+    fn connect(&self) -> BoxFuture<'_, Result<PgConnection, AcquireError>> {
+        Box::pin(self.session())
     }
 }
 
@@ -250,7 +278,12 @@ impl Database {
 
     /// One connection to another database of the same server, for whoever closes it again.
     pub fn elsewhere(&self, database: &str) -> SharedPool {
-        self.access.pool(self.access.options.clone().database(database), 1)
+        self.access.elsewhere(database).pool(1)
+    }
+
+    /// Whether the server behind a pooler answers: leaves nothing behind there.
+    pub async fn ask_through(&self) -> Result<(), sqlx::Error> {
+        pooler::ask_through(&self.access.options).await
     }
 
     /// Opens every connection that poolwatch may have and does not have yet, so that it can still

@@ -121,31 +121,38 @@ async fn rows(connection: &mut Checkout, sql: &'static str) -> Result<Vec<PgRow>
 
 fn foreign_key(row: &PgRow) -> Result<ForeignKey, sqlx::Error> {
     Ok(ForeignKey {
-        table: name(row, "table")?,
+        table: relation(row, "table")?,
         columns: name(row, "columns")?,
-        refers_to: name(row, "refers_to")?,
+        refers_to: relation(row, "refers_to")?,
         rows: count(row, "rows")?,
     })
 }
 
 fn reference(row: &PgRow) -> Result<Reference, sqlx::Error> {
     Ok(Reference {
-        table: name(row, "table")?,
+        table: relation(row, "table")?,
         column: name(row, "column")?,
-        refers_to: name(row, "refers_to")?,
+        refers_to: relation(row, "refers_to")?,
         key: name(row, "key")?,
     })
 }
 
 fn table(row: &PgRow) -> Result<TableScans, sqlx::Error> {
     Ok(TableScans {
-        table: name(row, "table")?,
+        table: relation(row, "table")?,
         rows: count(row, "rows")?,
         scans: count(row, "scans")?,
         rows_scanned: count(row, "rows_scanned")?,
         pages: count(row, "pages")?,
         columns: texts(row, "columns")?,
     })
+}
+
+/// The name of a table as the server writes it where all names are qualified: without the schema
+/// everybody knows.
+fn relation(row: &PgRow, column: &str) -> Result<String, sqlx::Error> {
+    let name = name(row, column)?;
+    Ok(name.strip_prefix("public.").map(str::to_owned).unwrap_or(name))
 }
 
 fn name(row: &PgRow, column: &str) -> Result<String, sqlx::Error> {

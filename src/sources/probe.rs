@@ -7,29 +7,41 @@ use sqlx::Executor;
 use tokio::time::{Instant, timeout};
 
 use super::Failure;
-use crate::postgres::Database;
+use crate::postgres::{Database, Pooler};
 use crate::reading::Reading;
 
 /// How long an answer may take before the server counts as down.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// A server behind a pooler is asked no more often: it takes a new connection each time.
+const THROUGH: Duration = Duration::from_secs(5);
+
 /// Asks one server for the simplest answer.
 #[derive(Debug)]
 pub struct Probe {
     database: Arc<Database>,
+    /// When it was last asked through a pooler, and how long that took.
+    through: Option<(Instant, Duration)>,
 }
 
 impl Probe {
     /// A probe of one database.
     pub fn open(database: Arc<Database>) -> Self {
-        Self { database }
+        Self { database, through: None }
     }
 
     /// Asks once.
     pub async fn read(&mut self) -> Result<Reading, Failure> {
         let answer = timeout(PATIENCE, self.ask()).await;
-        let took = answer.map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))??;
-        Ok(Reading { probe: Some(took), ..Reading::default() })
+        let answer = answer.map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?;
+        let (took, hints) = match answer {
+            Ok(took) => (took, Vec::new()),
+            Err(error) => match Pooler::behind(&*error) {
+                Some(pooler) => (self.ask_through().await?, vec![pooler.to_string()]),
+                None => return Err(error),
+            },
+        };
+        Ok(Reading { probe: Some(took), hints, ..Reading::default() })
     }
 
     async fn ask(&self) -> Result<Duration, Failure> {
@@ -40,5 +52,18 @@ impl Probe {
         let took = asked.elapsed();
         self.database.keep_place().await;
         Ok(took)
+    }
+
+    /// Whether a server answers of which nothing else is read, for there is a pooler before it.
+    async fn ask_through(&mut self) -> Result<Duration, Failure> {
+        if let Some((_, took)) = self.through.filter(|(at, _)| at.elapsed() < THROUGH) {
+            return Ok(took);
+        }
+        self.through = None;
+        let asked = Instant::now();
+        let answer = timeout(PATIENCE, self.database.ask_through()).await;
+        answer.map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))??;
+        self.through = Some((asked, asked.elapsed()));
+        Ok(asked.elapsed())
     }
 }

@@ -58,11 +58,22 @@ async fn check(config: &Config, plan: Plan) -> (Vec<Line>, Opinion) {
             message: "none is named; set DATABASE_URL=postgresql://user@host/database".to_owned(),
         });
     }
-    for database in &plan.databases {
-        lines.extend(rights::look(database).await);
-    }
     let mut readings = Vec::new();
     let mut unreachable = Vec::new();
+    for database in &plan.databases {
+        match rights::look(database).await {
+            Ok(said) => lines.extend(said),
+            Err(pooler) => {
+                let server = format!("{}/", database.name());
+                lines.push(Line {
+                    source: format!("{server}address"),
+                    verdict: Verdict::Bad,
+                    message: pooler.to_string(),
+                });
+                unreachable.push(server);
+            }
+        }
+    }
     for entry in plan.entries {
         let source = entry.name.clone();
         if unreachable.iter().any(|server| source.starts_with(server)) {

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::Line;
 use crate::commands::verdict::Verdict;
 use crate::indexes::identifier;
-use crate::postgres::Database;
+use crate::postgres::{Database, Pooler};
 use crate::sources::Failure;
 
 /// What the server says of itself and of the role.
@@ -21,11 +21,15 @@ struct Rights {
     version: String,
 }
 
-/// The line, or lines, about one database. Who cannot be asked is told of by the probe.
-pub(super) async fn look(database: &Arc<Database>) -> Vec<Line> {
+/// The line, or lines, about one database. Who cannot be asked is told of by the probe; the pooler
+/// that an address leads to is the error.
+pub(super) async fn look(database: &Arc<Database>) -> Result<Vec<Line>, Pooler> {
     match timeout(database.patience(), ask(database)).await {
-        Ok(Ok(rights)) => judge(database.name(), &rights),
-        _ => Vec::new(),
+        Ok(Ok(rights)) => Ok(judge(database.name(), &rights)),
+        Ok(Err(error)) => {
+            Pooler::behind(&*error).map_or(Ok(Vec::new()), |pooler| Err(pooler.clone()))
+        }
+        Err(_) => Ok(Vec::new()),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::indexes::{
     Builder, Catalogue, Comparison, Expected, Inventory, Outcome, State, compare,
 };
-use crate::postgres::Database;
+use crate::postgres::{Access, Database};
 use crate::sampler::chain;
 use plans::Plans;
 use progress::Progress;
@@ -51,9 +51,8 @@ pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), Failure
     runtime()?.block_on(async {
         if arguments.apply {
             let before = look(&open, &catalogue).await?;
-            let options =
-                settings.connect_options(&name).map_err(|error| Failure::usage(&error))?;
-            apply(&open, options, &before, arguments.format).await?;
+            let access = settings.builders(&name).map_err(|error| Failure::usage(&error))?;
+            apply(&open, access, &before, arguments.format).await?;
         }
         let now = look(&open, &catalogue).await?;
         let plans = plans::look(&open, &now).await;
@@ -102,7 +101,7 @@ async fn look(database: &Database, catalogue: &Catalogue) -> Result<Comparison, 
 /// Creates what is missing; what cannot be created is said and hinders no other.
 async fn apply(
     database: &Arc<Database>,
-    options: sqlx::postgres::PgConnectOptions,
+    access: Access,
     before: &Comparison,
     format: Format,
 ) -> Result<(), Failure> {
@@ -112,7 +111,7 @@ async fn apply(
     tokio::spawn(heed_signals(stop));
     let progress = std::cell::RefCell::new(Progress::new(wanted.len(), format));
     let mut show = |phase: &_| progress.borrow_mut().show(phase);
-    let mut builder = Builder::new(Arc::clone(database), options, stopped.clone(), &mut show);
+    let mut builder = Builder::new(Arc::clone(database), access, stopped.clone(), &mut show);
     for expected in wanted {
         if *stopped.borrow() {
             break;

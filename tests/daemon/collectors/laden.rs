@@ -174,7 +174,7 @@ fn cluster(binaries: &Path) -> Cluster {
 }
 
 /// A second server with a copy of the first one's folder, following it.
-fn replica_of(primary: &mut Cluster, binaries: &Path) -> Cluster {
+pub(crate) fn replica_of(primary: &mut Cluster, binaries: &Path) -> Cluster {
     let mut replica = Cluster::builder().binaries(binaries).start().unwrap();
     replica.stop(Stop::Fast).unwrap();
     primary.stop(Stop::Fast).unwrap();

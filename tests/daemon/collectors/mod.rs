@@ -20,6 +20,7 @@ use poolwatch::postgres::{self, Database};
 use poolwatch::sources::collector::{Reader, Settings};
 
 use laden::Laden;
+pub(crate) use laden::replica_of;
 
 /// What a version has a view for and does not show here: what, from and before which version, why.
 const ABSENT: &[(&str, u32, u32, &str)] = &[

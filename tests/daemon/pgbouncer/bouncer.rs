@@ -17,7 +17,7 @@ use sqlx::{Connection, Executor};
 
 /// The machine's own and a newer one. Without a network there may be only the machine's own;
 /// tools/pgbouncer says so.
-pub(super) fn programs() -> &'static [PathBuf] {
+pub(crate) fn programs() -> &'static [PathBuf] {
     static PROGRAMS: OnceLock<Vec<PathBuf>> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
         let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tools/pgbouncer"));
@@ -30,8 +30,8 @@ pub(super) fn programs() -> &'static [PathBuf] {
 }
 
 /// A `PgBouncer` on a Unix socket in a folder of its own.
-pub(super) struct Bouncer {
-    pub(super) folder: PathBuf,
+pub(crate) struct Bouncer {
+    pub(crate) folder: PathBuf,
     program: &'static Path,
     process: Option<Process>,
     cluster: Rc<Cluster>,
@@ -39,13 +39,13 @@ pub(super) struct Bouncer {
 
 impl Bouncer {
     /// One of each version, one after the other, before the same server.
-    pub(super) fn of_each(settings: &str) -> impl Iterator<Item = Self> {
+    pub(crate) fn of_each(settings: &str) -> impl Iterator<Item = Self> {
         let cluster = server();
         programs().iter().map(move |program| Self::start(program, &cluster, settings))
     }
 
     /// The machine's own.
-    pub(super) fn of_one(settings: &str) -> Self {
+    pub(crate) fn of_one(settings: &str) -> Self {
         Self::start(&programs()[0], &server(), settings)
     }
 
@@ -80,7 +80,7 @@ impl Bouncer {
         bouncer
     }
 
-    pub(super) fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         let owner = fs::metadata(self.cluster.folder()).unwrap();
         let log = fs::File::create(self.folder.join("pgbouncer.log")).unwrap();
         let mut command = Command::new(self.program);
@@ -92,53 +92,53 @@ impl Bouncer {
     }
 
     /// Its minor version: 26 for 1.26.1.
-    pub(super) fn minor(&self) -> u32 {
+    pub(crate) fn minor(&self) -> u32 {
         let output = Command::new(self.program).arg("--version").output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         said.strip_prefix("PgBouncer 1.").unwrap().split('.').next().unwrap().parse().unwrap()
     }
 
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let mut process = self.process.take().unwrap();
         process.signal("KILL").unwrap();
         process.wait().unwrap();
     }
 
-    pub(super) fn signal(&mut self, name: &str) {
+    pub(crate) fn signal(&mut self, name: &str) {
         self.process.as_mut().unwrap().signal(name).unwrap();
     }
 
-    pub(super) fn url(&self, user: &str, database: &str) -> String {
+    pub(crate) fn url(&self, user: &str, database: &str) -> String {
         let folder = self.folder.display();
         format!("postgresql:///{database}?host={folder}&port=6432&user={user}")
     }
 
-    pub(super) fn open(&self, user: &str) -> Pgbouncer {
+    pub(crate) fn open(&self, user: &str) -> Pgbouncer {
         Self::open_with(&json!({ "url": self.url(user, "pgbouncer"), "timeout": "20s" }))
     }
 
-    pub(super) fn open_with(settings: &serde_json::Value) -> Pgbouncer {
+    pub(crate) fn open_with(settings: &serde_json::Value) -> Pgbouncer {
         serde_json::from_value::<Settings>(settings.clone()).unwrap().open("bouncer").unwrap()
     }
 
     /// A client as its application opens it.
-    pub(super) async fn client(&self, user: &str, database: &str) -> PgConnection {
+    pub(crate) async fn client(&self, user: &str, database: &str) -> PgConnection {
         PgConnection::connect_with(&self.options(user, database)).await.unwrap()
     }
 
-    pub(super) fn options(&self, user: &str, database: &str) -> PgConnectOptions {
+    pub(crate) fn options(&self, user: &str, database: &str) -> PgConnectOptions {
         let options: PgConnectOptions = self.url(user, database).parse().unwrap();
         options.extra_float_digits(None).application_name("shop")
     }
 
     /// A client that has a server until it is dropped: the pool mode is session.
-    pub(super) async fn holder(&self, user: &str, database: &str) -> PgConnection {
+    pub(crate) async fn holder(&self, user: &str, database: &str) -> PgConnection {
         let mut client = self.client(user, database).await;
         client.execute(sqlx::raw_sql("SELECT 1")).await.unwrap();
         client
     }
 
-    pub(super) async fn admin(&self, command: &'static str) {
+    pub(crate) async fn admin(&self, command: &'static str) {
         let mut console = self.client("admin", "pgbouncer").await;
         console.execute(sqlx::raw_sql(command)).await.unwrap();
     }
@@ -146,7 +146,12 @@ impl Bouncer {
 
 fn server() -> Rc<Cluster> {
     let cluster = Cluster::builder().start().unwrap();
-    cluster.sql("CREATE ROLE one LOGIN; CREATE ROLE two LOGIN").unwrap();
+    cluster
+        .sql(
+            "CREATE ROLE one LOGIN; CREATE ROLE two LOGIN;
+                 GRANT pg_monitor TO one; CREATE SCHEMA one AUTHORIZATION one",
+        )
+        .unwrap();
     Rc::new(cluster)
 }
 

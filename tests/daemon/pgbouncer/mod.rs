@@ -1,6 +1,6 @@
 //! Every `PgBouncer` there is before a real server, with real clients waiting.
 
-mod bouncer;
+pub(crate) mod bouncer;
 
 use std::error::Error as _;
 use std::fs;

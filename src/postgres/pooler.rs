@@ -1,0 +1,137 @@
+//! Whether an address leads to `PostgreSQL` itself, or to a pooler, whose sessions others get next.
+//!
+//! What poolwatch sets in a session would stay there for the application, so nothing is set before
+//! the session is proved to be poolwatch's alone. The proof is a setting of no effect that goes
+//! with the start-up message: only the server process that was started by this very message knows
+//! it. `PgBouncer` and RDS Proxy refuse such options, or are set to pass over them, as pgcat and
+//! Supavisor do.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
+use tokio::time::{Instant, timeout};
+
+use crate::pool::AcquireError;
+
+/// The setting's name, which `PostgreSQL` itself gives no meaning.
+const MARKER: &str = "poolwatch.session";
+/// For how long a pooler is taken for one without asking again.
+const BELIEVED: Duration = Duration::from_secs(60);
+/// How long a connection that is of no use may take to close.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// The address leads to a pooler.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(
+    "the address leads to a pooler, whose sessions belong to the application, so nothing is read \
+     through it: give the address of PostgreSQL itself, usually port 5432 of the host in the \
+     pooler's own settings (the pooler {0})"
+)]
+pub struct Pooler(String);
+
+impl Pooler {
+    /// The pooler that makes this error, if any.
+    pub fn behind<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
+        match error.downcast_ref() {
+            Some(AcquireError::Unsuitable(reason)) => reason.downcast_ref(),
+            _ => error.source().and_then(Self::behind),
+        }
+    }
+}
+
+/// Why there is no connection straight to the server.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotDirect {
+    /// A pooler is between.
+    #[error(transparent)]
+    Pooler(#[from] Pooler),
+    /// There is no connection at all.
+    #[error(transparent)]
+    Failed(#[from] sqlx::Error),
+}
+
+/// Connects to one address where it leads to `PostgreSQL` itself.
+pub(crate) struct Direct {
+    options: PgConnectOptions,
+    /// What the marker is set to: the same for all connections of this process, and unlike
+    /// another's.
+    mark: String,
+    /// When a pooler was met last.
+    met: Mutex<Option<(Instant, Pooler)>>,
+}
+
+impl Direct {
+    pub(crate) fn new(options: &PgConnectOptions) -> Self {
+        let started = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
+        let mark = format!("{}-{started}", std::process::id());
+        Self { options: options.clone().options([(MARKER, &mark)]), mark, met: Mutex::new(None) }
+    }
+
+    /// A session that nobody else gets, and in which nothing was set yet.
+    pub(crate) async fn connect(&self) -> Result<PgConnection, NotDirect> {
+        if let Some(pooler) = self.known() {
+            return Err(pooler.into());
+        }
+        let connection = match self.options.connect().await {
+            Ok(connection) => self.prove(connection).await,
+            Err(error) => Err(refused(&error).map_or(NotDirect::Failed(error), NotDirect::Pooler)),
+        };
+        if let Err(NotDirect::Pooler(pooler)) = &connection {
+            *self.met() = Some((Instant::now(), pooler.clone()));
+        }
+        connection
+    }
+
+    fn met(&self) -> std::sync::MutexGuard<'_, Option<(Instant, Pooler)>> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A pooler that was met a moment ago.
+    fn known(&self) -> Option<Pooler> {
+        let met = self.met();
+        met.as_ref().filter(|(at, _)| at.elapsed() < BELIEVED).map(|(_, pooler)| pooler.clone())
+    }
+
+    /// SHOW calls no function and needs no snapshot: it does the same in a session in which anybody
+    /// set anything, on a standby too.
+    async fn prove(&self, mut connection: PgConnection) -> Result<PgConnection, NotDirect> {
+        let show = AssertSqlSafe(format!("SHOW {MARKER}"));
+        let shown = match connection.fetch_one(sqlx::raw_sql(show)).await {
+            Ok(row) => row.try_get::<String, _>(0).ok(),
+            Err(error) if is_unknown(&error) => None,
+            Err(error) => return Err(error.into()),
+        };
+        if shown.as_ref() == Some(&self.mark) {
+            return Ok(connection);
+        }
+        let _ = timeout(CLOSING, connection.close()).await;
+        Err(Pooler("passes no start-up options on".to_owned()).into())
+    }
+}
+
+/// Whether the server behind knows no such setting.
+fn is_unknown(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.as_deref() == Some("42704")
+}
+
+/// Whether a login was refused by a pooler because of the marker: `PostgreSQL` takes it.
+fn refused(error: &sqlx::Error) -> Option<Pooler> {
+    let message = error.as_database_error()?.message();
+    let known = ["startup parameter", "startup packet: options", "command-line options"];
+    known
+        .iter()
+        .any(|words| message.contains(words))
+        .then(|| Pooler(format!("refuses start-up options: {message}")))
+}
+
+/// Whether the server behind a pooler answers: asked by the protocol that leaves nothing behind,
+/// over a connection of its own, so that no session of the pooler is taken for longer.
+pub(crate) async fn ask_through(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
+    let mut connection = options.connect().await?;
+    let answer = connection.execute(sqlx::raw_sql("SELECT 1")).await;
+    let _ = timeout(CLOSING, connection.close()).await;
+    answer.map(drop)
+}

@@ -1,0 +1,96 @@
+//! What is set in each session that poolwatch has on a server: a role or a database may have set
+//! anything else.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Executor as _};
+
+/// A database without an encoding may hold any bytes, and the server refuses to send as UTF-8 what
+/// is none; then it is to send what it has.
+const ANY_BYTES: &str = "SELECT set_config('client_encoding', 'SQL_ASCII', false) \
+                         WHERE current_setting('server_encoding') = 'SQL_ASCII'";
+
+/// What every session relies on, whatever it is for. Names are looked up in `pg_catalog` alone, so
+/// that nothing that a user made can stand in for a function or an operator of the server's.
+const RELIED_ON: &[(u32, &str)] = &[
+    (13, "search_path = pg_catalog, pg_temp"),
+    (13, "default_transaction_isolation = 'read committed'"),
+    (13, "default_transaction_deferrable = off"),
+    (13, "standard_conforming_strings = on"),
+    (13, "transform_null_equals = off"),
+    (13, "quote_all_identifiers = off"),
+    (13, "row_security = on"),
+    (13, "exit_on_error = off"),
+    (13, "client_min_messages = warning"),
+    (13, "DateStyle = 'ISO, MDY'"),
+    (13, "IntervalStyle = postgres"),
+    (13, "TimeZone = 'UTC'"),
+    (13, "bytea_output = hex"),
+    (13, "extra_float_digits = 1"),
+    (13, "idle_in_transaction_session_timeout = 60000"),
+    (14, "idle_session_timeout = 0"),
+    (15, "stats_fetch_consistency = cache"),
+    (17, "transaction_timeout = 0"),
+];
+
+/// What a session is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Purpose {
+    /// Reading, within these limits for one statement and for one lock.
+    Watch { statement_timeout: Duration, lock_timeout: Duration },
+    /// Writing, for as long as it takes.
+    Build,
+}
+
+impl Purpose {
+    /// Every statement that watches is asked again and again with much the same figures: to plan
+    /// it anew costs as much as to run it.
+    fn settings(self) -> String {
+        match self {
+            Self::Watch { statement_timeout, lock_timeout } => format!(
+                "SET default_transaction_read_only = on; SET statement_timeout = {}; \
+                 SET lock_timeout = {}; SET jit = off; SET plan_cache_mode = force_generic_plan; ",
+                statement_timeout.as_millis(),
+                lock_timeout.as_millis()
+            ),
+            Self::Build => "SET default_transaction_read_only = off; SET statement_timeout = 0; \
+                            SET lock_timeout = 0; "
+                .to_owned(),
+        }
+    }
+
+    /// SET calls no function and needs no snapshot: none fails or waits because of what was set
+    /// before.
+    fn statements(self, major: u32) -> String {
+        let known = RELIED_ON.iter().filter(|(since, _)| *since <= major);
+        let relied_on: Vec<_> = known.map(|(_, setting)| format!("SET {setting}; ")).collect();
+        relied_on.concat() + &self.settings()
+    }
+
+    /// Sets what is relied on in a session that is poolwatch's alone.
+    pub(crate) async fn set(self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let major = connection.server_version_num().unwrap_or(0) / 10_000;
+        let statements = AssertSqlSafe(self.statements(major));
+        connection.execute(sqlx::raw_sql(statements)).await?;
+        // Asked after them, for it is the first that looks up names and takes a snapshot.
+        connection.execute(sqlx::raw_sql(ANY_BYTES)).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_looked_up_as_said_before_anything_else_is_set() {
+        let limit = Duration::from_secs(1);
+        for purpose in
+            [Purpose::Build, Purpose::Watch { statement_timeout: limit, lock_timeout: limit }]
+        {
+            assert!(purpose.statements(13).starts_with("SET search_path = pg_catalog, pg_temp; "));
+            assert!(!purpose.statements(16).contains("transaction_timeout"));
+            assert!(purpose.statements(18).contains("SET transaction_timeout = 0; "));
+        }
+    }
+}
