@@ -10,11 +10,8 @@ use crate::metric::Family;
 
 /// The daemon's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The commit it was built from; empty unless the build said so.
-pub const REVISION: &str = match option_env!("POOLWATCH_REVISION") {
-    Some(revision) => revision,
-    None => "",
-};
+/// The commit it was built from, with `-modified` when the sources were others; empty when that is not known.
+pub const REVISION: &str = env!("POOLWATCH_REVISION");
 /// The compiler that built it.
 pub const RUST_VERSION: &str = env!("POOLWATCH_RUSTC");
 

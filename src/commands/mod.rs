@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config, Environment};
+use crate::process;
 use crate::sampler::chain;
 
 /// The settings or the command line are wrong.
@@ -180,13 +181,12 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::other(&error))
 }
 
-/// Name, version, revision and compiler, as `--version` prints them.
+/// Version, revision where it is known, and platform, as `--version` prints them.
 fn version() -> String {
-    format!(
-        "{} (revision {}, {}/{})",
-        env!("CARGO_PKG_VERSION"),
-        option_env!("POOLWATCH_REVISION").unwrap_or("unknown"),
-        std::env::consts::OS,
-        std::env::consts::ARCH,
-    )
+    let revision = match process::REVISION {
+        "" => String::new(),
+        known => format!("revision {known}, "),
+    };
+    let platform = format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH);
+    format!("{} ({revision}{platform})", process::VERSION)
 }

@@ -20,6 +20,21 @@ fn check(text: &str) -> (Option<i32>, String) {
 }
 
 #[test]
+fn the_version_names_the_commit_it_was_built_from() {
+    let said = poolwatch().arg("--version").output().unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    let mut git = std::process::Command::new("git");
+    git.args(["-C", env!("CARGO_MANIFEST_DIR"), "rev-parse", "--short=12", "HEAD"]);
+    match git.output() {
+        Ok(head) if head.status.success() => {
+            let head = String::from_utf8(head.stdout).unwrap();
+            assert!(said.contains(&format!("revision {}", head.trim())), "{said} {head}");
+        }
+        _ => assert!(!said.contains("revision"), "{said}"),
+    }
+}
+
+#[test]
 fn wrong_settings_end_it_with_2_and_say_what_to_do() {
     let (code, text) = check("sampling: {poools: 1s}\n");
     assert_eq!(code, Some(2), "{text}");
