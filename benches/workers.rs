@@ -94,7 +94,8 @@ fn spent() -> Duration {
 }
 
 fn open(folder: &tempfile::TempDir) -> Workers {
-    Settings { socket: folder.path().join("poolwatch.sock"), ..Settings::default() }.open().unwrap()
+    let socket = Some(folder.path().join("poolwatch.sock"));
+    Settings { socket, ..Settings::default() }.open().unwrap()
 }
 
 /// The whole way, through the kernel, for some seconds: memory, and time on a core, of which the

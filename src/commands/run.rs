@@ -15,7 +15,7 @@ use super::{Failure, runtime, systemd};
 use crate::config::{Config, Error, Log, LogFormat, LogLevel};
 use crate::postgres::Database;
 use crate::sampler::{Change, Order, Sampler, chain};
-use crate::sources::workers::Reopening;
+use crate::sources::workers::{self, Reopening};
 use crate::sources::{Source, Watch};
 
 /// Reads the settings anew.
@@ -43,9 +43,13 @@ async fn run(config: Config, reload: Reload<'_>) -> Result<(), Failure> {
     for address in server.addresses() {
         info!(%address, "listening");
     }
+    for database in &databases {
+        info!(server = database.name(), address = database.address(), "watching");
+    }
     if databases.is_empty() {
         warn!("no database is watched; set DATABASE_URL or databases in the settings");
     }
+    watches.iter().for_each(say_what_is_read);
     let (orders, received) = mpsc::channel(4);
     let sampler = Sampler::new(watches, databases, config.thresholds.clone())
         .advised_by(config.advice.clone());
@@ -114,7 +118,12 @@ impl Daemon {
             match (entry.workers(), &self.workers) {
                 _ if same => {}
                 (Some(settings), Some(workers)) => changed = Some(workers.prepare(settings)?),
-                _ => opened.push(entry.open()?),
+                _ => match entry.open() {
+                    Ok(watch) => opened.push(watch),
+                    // Nobody asked for it.
+                    Err(error) if is_nowhere(&error) => warn!("{}", chain(&*error)),
+                    Err(error) => return Err(error),
+                },
             }
         }
         if let (Some(workers), Some(changed)) = (&self.workers, changed) {
@@ -198,6 +207,24 @@ impl Daemon {
             at: SystemTime::now(),
         })
     }
+}
+
+/// Tells of what is read beside the servers.
+fn say_what_is_read(watch: &Watch) {
+    match &watch.source {
+        Source::Workers(workers) => {
+            info!(socket = %workers.path().display(), "workers can report");
+        }
+        Source::AppHealth(_) | Source::Pgbouncer(_) | Source::ServerLog(_) => {
+            info!(source = watch.name, "watching");
+        }
+        _ => {}
+    }
+}
+
+/// Whether it only says that the workers' socket has no place here.
+fn is_nowhere(error: &crate::sources::Failure) -> bool {
+    matches!(error.downcast_ref(), Some(workers::Error::Nowhere(_)))
 }
 
 fn databases_by_identity(config: &Config, plan: &Plan) -> HashMap<u64, Arc<Database>> {

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::pool::{self, AcquireError, Checkout, SharedPool};
 use crate::reading::MaxOverflow;
@@ -253,6 +253,19 @@ impl Database {
         &self.name
     }
 
+    /// Where it is and as whom it is asked, such as `poolwatch@localhost:5432/app`.
+    pub fn address(&self) -> String {
+        let options = &self.access.options;
+        let (user, port) = (options.get_username(), options.get_port());
+        let host = match options.get_socket() {
+            Some(folder) => folder.display().to_string(),
+            None => options.get_host().to_owned(),
+        };
+        // As the server does when nobody says which.
+        let database = options.get_database().unwrap_or(user);
+        format!("{user}@{host}:{port}/{database}")
+    }
+
     /// The connections themselves.
     pub fn pool(&self) -> &SharedPool {
         &self.pool
@@ -268,6 +281,10 @@ impl Database {
         let checkout = self.pool.acquire().await?;
         if let Some(version) = checkout.server_version_num() {
             let known = self.version.swap(version, Ordering::Relaxed);
+            if known != version {
+                let version = self.version();
+                info!(server = %self.name, version, "connected");
+            }
             if let Some(version) = untested(known, version) {
                 warn!(database = %self.name, version, "newer than any PostgreSQL this was tested \
                     with; what has moved since is missing");

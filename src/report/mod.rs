@@ -11,8 +11,11 @@ use std::time::Duration;
 
 use crate::reading::{Figures, Finding, Timings, Totals, both};
 
-/// Where workers report unless told otherwise.
+/// Where workers report unless told otherwise, if poolwatch may write there.
 pub const SOCKET: &str = "/run/poolwatch/poolwatch.sock";
+
+/// Where else, below `XDG_RUNTIME_DIR`: a poolwatch that an ordinary user started has this.
+const SOCKET_OF_A_USER: &str = "poolwatch/poolwatch.sock";
 
 /// The longest datagram that is read, in bytes.
 pub const LIMIT: usize = 64 * 1024;
@@ -30,12 +33,21 @@ pub const NAME: usize = 100;
 /// The longest statement kept, in characters; the rest is cut.
 pub const STATEMENT: usize = 1000;
 
-/// The socket named by `POOLWATCH_SOCKET`, else [`SOCKET`].
+/// The socket named by `POOLWATCH_SOCKET`, else the first of [`usual_sockets`] that is there, else
+/// [`SOCKET`].
 pub fn socket() -> PathBuf {
-    std::env::var_os("POOLWATCH_SOCKET")
-        .filter(|path| !path.is_empty())
-        .unwrap_or(SOCKET.into())
-        .into()
+    let named = std::env::var_os("POOLWATCH_SOCKET").filter(|path| !path.is_empty());
+    let there = || usual_sockets().into_iter().find(|path| path.exists());
+    named.map(PathBuf::from).or_else(there).unwrap_or_else(|| SOCKET.into())
+}
+
+/// Where poolwatch makes its socket unless told otherwise, the best place first: [`SOCKET`], and
+/// `poolwatch/poolwatch.sock` below `XDG_RUNTIME_DIR` where that is set.
+pub fn usual_sockets() -> Vec<PathBuf> {
+    let of_user = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let of_user = of_user.filter(|folder| folder.is_absolute());
+    let of_user = of_user.map(|folder| folder.join(SOCKET_OF_A_USER));
+    [SOCKET.into()].into_iter().chain(of_user).collect()
 }
 
 /// What one worker said at one time. Counters are cumulative since its instance began.

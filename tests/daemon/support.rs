@@ -46,6 +46,16 @@ impl<T> Outcome for Option<T> {
     }
 }
 
+/// Says that a test, or a part of it, was left out and why; `make test` ends with all that was.
+pub(crate) fn skipped(test: &str, why: &str) {
+    // Past the test harness, which keeps what a test prints that passes.
+    let _ = writeln!(std::io::stderr(), "skipped: {test}: {why}");
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("skipped");
+    let line = format!("{test}: {why}\n");
+    let opened = std::fs::OpenOptions::new().create(true).append(true).open(file);
+    let _ = opened.and_then(|mut file| file.write_all(line.as_bytes()));
+}
+
 /// Asks again and again until it is true, or there.
 #[track_caller]
 pub(crate) fn eventually<O: Outcome>(mut probe: impl FnMut() -> O) -> O::Value {
@@ -169,6 +179,27 @@ impl Builder {
         });
         Daemon { process, output, address, folder }
     }
+}
+
+/// The same as somebody who may write nowhere: root gives its own rights up for that. The folder holds the copy of
+/// the executable that he can reach.
+pub(crate) fn poolwatch_as_nobody(folder: &Path) -> Command {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
+    use std::os::unix::process::CommandExt as _;
+    let mut command = poolwatch();
+    if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+        let copy = folder.join("poolwatch");
+        // By another process: one that is started here meanwhile would hold the copy open for writing.
+        let mut cp = Command::new("cp");
+        cp.args(["--no-clobber", env!("CARGO_BIN_EXE_poolwatch")]);
+        assert!(cp.arg(&copy).status().unwrap().success());
+        for path in [folder, &copy] {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        command = Command::new(copy);
+        command.env_clear().uid(65534).gid(65534);
+    }
+    command
 }
 
 /// The executable under test, in an empty environment.

@@ -15,6 +15,7 @@ use poolwatch::sources::workers::{Error, Settings, Workers};
 use tempfile::TempDir;
 
 use super::pool::CLUSTER;
+use crate::support::{Output, eventually, poolwatch_as_nobody};
 
 struct Open {
     workers: Workers,
@@ -24,7 +25,7 @@ struct Open {
 fn open() -> Open {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("poolwatch.sock");
-    let workers = Settings { socket, ..Settings::default() }.open().unwrap();
+    let workers = Settings { socket: Some(socket), ..Settings::default() }.open().unwrap();
     Open { workers, _folder: folder }
 }
 
@@ -113,10 +114,41 @@ async fn a_pool_whose_poolwatch_is_away_is_not_disturbed() {
     shared.report_to(&path, "web");
     drop(shared.acquire().await.unwrap());
     // It comes later, and hears of what was before.
-    let workers = Settings { socket: path, ..Settings::default() }.open().unwrap();
+    let workers = Settings { socket: Some(path), ..Settings::default() }.open().unwrap();
     let mut open = Open { workers, _folder: folder };
     let reading = open.until("the pool", |reading| live(reading, "web") == Some(1)).await;
     assert_eq!(pool(&reading, "web").unwrap().totals.opened, Some(1));
+}
+
+/// README's first command, by whoever has no right to make /run/poolwatch.
+#[test]
+fn without_a_place_for_the_socket_it_goes_on_and_a_users_own_folder_is_one() {
+    let copy = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    std::fs::create_dir(&run).unwrap();
+    for path in [folder.path(), &run] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(path, mode).unwrap();
+    }
+    let start = |of_user: Option<&Path>| {
+        let mut command = poolwatch_as_nobody(copy.path());
+        command.arg("--web.listen-address=127.0.0.1:0").env("HOME", "/nonexistent");
+        if let Some(of_user) = of_user {
+            command.env("XDG_RUNTIME_DIR", of_user);
+        }
+        Output::of(&mut command)
+    };
+    let (_process, output) = start(None);
+    eventually(|| output.text().contains("listening"));
+    let said = output.text();
+    assert!(said.contains("level=warn") && said.contains("workers.socket"), "{said}");
+    let (_process, output) = start(Some(&run));
+    eventually(|| output.text().contains("workers can report"));
+    let socket = run.join("poolwatch/poolwatch.sock");
+    assert!(output.text().contains(socket.to_str().unwrap()), "{}", output.text());
+    assert!(!output.text().contains("level=warn msg=\"there is no socket"), "{}", output.text());
+    assert!(socket.exists());
 }
 
 /// A worker that reports once and then only lives, in a process of its own.
@@ -215,11 +247,11 @@ async fn a_socket_that_was_removed_is_made_anew() {
 #[tokio::test]
 async fn only_one_poolwatch_listens_and_the_next_takes_over() {
     let first = open();
-    let settings = Settings { socket: first.path(), ..Settings::default() };
+    let settings = Settings { socket: Some(first.path()), ..Settings::default() };
     assert!(matches!(settings.open(), Err(Error::Taken(_))));
     let Open { workers, _folder } = first;
     drop(workers);
-    assert!(!settings.socket.exists());
+    assert!(!settings.socket.as_ref().unwrap().exists());
     let workers = settings.open().unwrap();
     drop(workers);
 }

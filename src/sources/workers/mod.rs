@@ -22,7 +22,7 @@ pub use self::reopening::{Changed, Reopening};
 pub use self::settings::Settings;
 use crate::metric::Family;
 use crate::reading::Reading;
-use crate::report::Reason;
+use crate::report::{self, Reason};
 
 /// Why the socket could not be opened or is not read.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,11 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// Nobody said where the socket is to be, and none of the usual places will do.
+    #[error(
+        "there is no socket for workers to report to, as {0}: set workers.socket to a place that poolwatch may write, or workers.enabled to false"
+    )]
+    Nowhere(String),
     /// The path is longer than an address may be.
     #[error("the socket's path {} is too long: set workers.socket to one of at most {} bytes", .0.display(), socket::PATH_LIMIT)]
     PathTooLong(PathBuf),
@@ -88,20 +93,61 @@ pub struct Workers {
     reopening: Reopening,
 }
 
+impl Error {
+    /// Whether another place may do.
+    fn is_of_place(&self) -> bool {
+        matches!(
+            self,
+            Self::Folder { .. } | Self::Bind { .. } | Self::TakeOver { .. } | Self::PathTooLong(_)
+        )
+    }
+}
+
 impl Settings {
     /// Opens the socket and begins to receive.
     pub fn open(&self) -> Result<Workers, Error> {
         let inbox = Arc::new(Inbox::new(2 * self.max_workers));
-        let receiver = Receiver::open(self, Arc::clone(&inbox))?;
-        let reopening = Reopening::of(self, &inbox);
-        Ok(Workers { settings: self.clone(), inbox, receiver, fold: Fold::new(self), reopening })
+        let (settings, receiver) = self.receive(&inbox)?;
+        let reopening = Reopening::of(&settings, &inbox);
+        Ok(Workers { fold: Fold::new(&settings), settings, inbox, receiver, reopening })
+    }
+
+    /// Opens the socket where the settings say, else at the first usual place that will do; the
+    /// settings then say which.
+    fn receive(&self, inbox: &Arc<Inbox>) -> Result<(Self, Receiver), Error> {
+        match self.socket {
+            Some(_) => Ok((self.clone(), Receiver::open(self, Arc::clone(inbox))?)),
+            None => self.receive_at_first(report::usual_sockets(), inbox),
+        }
+    }
+
+    fn receive_at_first(
+        &self,
+        places: Vec<PathBuf>,
+        inbox: &Arc<Inbox>,
+    ) -> Result<(Self, Receiver), Error> {
+        let mut reasons = Vec::new();
+        for path in places {
+            let settings = self.at(path);
+            match Receiver::open(&settings, Arc::clone(inbox)) {
+                Ok(receiver) => return Ok((settings, receiver)),
+                Err(error) if error.is_of_place() => {
+                    reasons.push(format!("{} cannot be made", settings.path().display()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if reasons.len() == 1 {
+            reasons.push("XDG_RUNTIME_DIR is not set".to_owned());
+        }
+        Err(Error::Nowhere(reasons.join(" and ")))
     }
 }
 
 impl Workers {
     /// Where workers report.
     pub fn path(&self) -> &std::path::Path {
-        &self.settings.socket
+        self.settings.path()
     }
 
     /// By which it takes other settings while it is read.
@@ -152,4 +198,28 @@ fn families(count: u64, inbox: &Inbox) -> Vec<Family> {
         refused.sample(&[("reason", reason.as_str())], inbox.refused(reason) as f64);
     }
     vec![received, refused]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_usual_places_the_first_that_will_do_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let (bad, good) = (file.join("p.sock"), folder.path().join("run/p.sock"));
+        let inbox = Arc::new(Inbox::new(1));
+        let open = |places: &[&PathBuf]| {
+            Settings::default().receive_at_first(places.iter().copied().cloned().collect(), &inbox)
+        };
+        let (settings, _receiver) = open(&[&bad, &good]).unwrap();
+        assert_eq!(settings.path(), good);
+        let error = open(&[&bad, &bad]).unwrap_err();
+        assert!(matches!(error, Error::Nowhere(_)), "{error}");
+        assert!(error.to_string().contains(&bad.display().to_string()), "{error}");
+        // Another poolwatch there is no reason to have the reports in two places.
+        assert!(matches!(open(&[&good, &bad]), Err(Error::Taken(_))));
+    }
 }

@@ -7,6 +7,7 @@ use super::inbox::Inbox;
 use super::receiver::Receiver;
 use super::socket::Socket;
 use super::{Error, Settings};
+use crate::report;
 
 /// Brings other settings to [`Workers`](super::Workers) that is being read elsewhere.
 #[derive(Clone, Debug)]
@@ -32,11 +33,15 @@ impl Reopening {
     /// Opens what the settings need, so that it is known whether they can be taken.
     pub fn prepare(&self, settings: &Settings) -> Result<Changed, Error> {
         let last = self.last().0.clone();
-        let settings = settings.clone();
-        if settings.socket != last.socket {
-            let receiver = Some(Receiver::open(&settings, Arc::clone(&self.inbox))?);
-            return Ok(Changed { settings, receiver });
+        let stays = match &settings.socket {
+            Some(path) => path == last.path(),
+            None => report::usual_sockets().iter().any(|usual| usual == last.path()),
+        };
+        if !stays {
+            let (settings, receiver) = settings.receive(&self.inbox)?;
+            return Ok(Changed { settings, receiver: Some(receiver) });
         }
+        let settings = settings.at(last.path().to_owned());
         if (&settings.group, settings.mode) != (&last.group, last.mode) {
             Socket::set_rights(&settings)?;
         }

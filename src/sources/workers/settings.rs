@@ -1,6 +1,6 @@
 //! The settings of the workers' socket.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -13,8 +13,9 @@ use crate::report;
 pub struct Settings {
     /// Whether there is a socket at all.
     pub enabled: bool,
-    /// The path of the socket; its folder is made if absent.
-    pub socket: PathBuf,
+    /// The path of the socket; its folder is made if absent. When it is not set, the first of
+    /// [`usual_sockets`](report::usual_sockets) that can be made.
+    pub socket: Option<PathBuf>,
     /// The group that may report, besides poolwatch's own user.
     pub group: Option<String>,
     /// The rights on the socket, in octal digits.
@@ -33,13 +34,25 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             enabled: true,
-            socket: report::SOCKET.into(),
+            socket: None,
             group: None,
             mode: 0o660,
             ttl: Duration::from_secs(3),
             max_workers: 2000,
             max_pools: 100,
         }
+    }
+}
+
+impl Settings {
+    /// The path of the socket, where it was said or found.
+    pub(super) fn path(&self) -> &Path {
+        self.socket.as_deref().unwrap_or(Path::new(report::SOCKET))
+    }
+
+    /// The same for a socket at this path.
+    pub(super) fn at(&self, path: PathBuf) -> Self {
+        Self { socket: Some(path), ..self.clone() }
     }
 }
 

@@ -34,7 +34,7 @@ struct File {
 
 impl Socket {
     pub(super) fn open(settings: &Settings) -> Result<Self, Error> {
-        let path = settings.socket.as_path();
+        let path = settings.path();
         if path.as_os_str().len() > PATH_LIMIT {
             return Err(Error::PathTooLong(path.to_owned()));
         }
@@ -53,7 +53,7 @@ impl Socket {
 
     /// Gives the file another group or other rights.
     pub(super) fn set_rights(settings: &Settings) -> Result<(), Error> {
-        set_rights(&settings.socket, settings)
+        set_rights(settings.path(), settings)
     }
 
     /// Whether the socket can still be found by its path.
@@ -140,7 +140,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     fn at(path: impl Into<PathBuf>) -> Settings {
-        Settings { socket: path.into(), ..Settings::default() }
+        Settings::default().at(path.into())
     }
 
     #[test]
