@@ -58,6 +58,38 @@ fn a_database_that_does_not_answer_is_told_once() {
     assert!(text.contains("✗ primary/probe"), "{text}");
 }
 
+/// As with a unit, which alone has the password.
+#[test]
+fn what_the_daemon_reads_is_no_fault_though_whoever_checks_cannot() {
+    let cluster = Cluster::builder().start().unwrap();
+    cluster.sql("CREATE ROLE watch LOGIN PASSWORD 'right'; GRANT pg_monitor TO watch").unwrap();
+    let rules = cluster.folder().join("data/pg_hba.conf");
+    std::fs::write(rules, "local all watch scram-sha-256\nlocal all all trust\n").unwrap();
+    cluster.sql("SELECT pg_reload_conf()").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&cluster, "watch", &folder);
+    let (code, text) = eventually(|| {
+        let (code, text) = check(&settings, folder.path(), &[NOBODY]);
+        text.contains("password").then_some((code, text))
+    });
+    assert!(text.contains("✗ primary/probe") && text.contains("password_file"), "{text}");
+    assert_eq!(code, Some(1), "{text}");
+    let password = folder.path().join("password");
+    std::fs::write(&password, "right\n").unwrap();
+    let daemon = Daemon::with_settings(&settings)
+        .variable("POOLWATCH__DATABASES__PRIMARY__PASSWORD_FILE", password.to_str().unwrap())
+        .start();
+    eventually(|| daemon.value("pg_up", &[]) == Some(1.0));
+    let log = daemon.output();
+    assert!(log.contains("watching") && log.contains("connected"), "{log}");
+    assert!(log.contains("watch@") && !log.contains("right"), "{log}");
+    let listens = format!("--web.listen-address={}", daemon.address());
+    let (code, text) = check(&settings, folder.path(), &[&listens]);
+    let excused =
+        text.contains("✓ primary/probe") && text.contains("the running poolwatch reads it");
+    assert!(excused && text.starts_with("as ") && code == Some(0), "{code:?} {text}");
+}
+
 #[test]
 fn the_statements_that_matter_are_told_without_their_literals() {
     let cluster = Cluster::builder().start().unwrap();

@@ -42,7 +42,7 @@ pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), Failure
         }
         Format::Text => {
             let terminal = std::io::stdout().is_terminal();
-            print!("{}{}", table(&lines, terminal), opinion.text(terminal));
+            print!("as {}:\n{}{}", myself(), table(&lines, terminal), opinion.text(terminal));
         }
     }
     let bad = lines.iter().any(|line| line.verdict == Verdict::Bad);
@@ -51,6 +51,7 @@ pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), Failure
 
 async fn check(config: &Config, plan: Plan) -> (Vec<Line>, Opinion) {
     let mut lines = Vec::new();
+    let daemon = Opinion::of_daemon(config).await;
     if plan.databases.is_empty() {
         lines.push(Line {
             source: "databases".to_owned(),
@@ -87,11 +88,11 @@ async fn check(config: &Config, plan: Plan) -> (Vec<Line>, Opinion) {
             Err(error) => {
                 // The first that is read of a database: without it nothing else of it can be.
                 unreachable.extend(source.strip_suffix("probe").map(str::to_owned));
-                lines.push(excuse(source, &error));
+                let reads = daemon.as_ref().is_some_and(|daemon| daemon.reads(&source));
+                lines.push(excuse(source, &error, reads));
             }
         }
     }
-    let daemon = Opinion::of_daemon(config).await;
     (lines, daemon.unwrap_or_else(|| Opinion::at_a_glance(config, &readings)))
 }
 
@@ -99,15 +100,44 @@ async fn look(entry: Entry) -> Result<Reading, Unread> {
     entry.open()?.source.read().await
 }
 
-/// What could not be read. A socket that a running daemon listens on is as it should be.
-fn excuse(source: String, error: &Unread) -> Line {
+/// What could not be read. What a running daemon reads is as it should be, though this command, as another user or
+/// without what the daemon's unit was given, cannot read it; and so is a socket that one listens on.
+fn excuse(source: String, error: &Unread, daemon_reads: bool) -> Line {
     match error.downcast_ref::<workers::Error>() {
+        Some(workers::Error::Nowhere(_)) if !daemon_reads => {
+            Line { source, verdict: Verdict::Doubtful, message: chain(&**error) }
+        }
         Some(workers::Error::Taken(path)) => {
             let message = format!("a running poolwatch listens at {}", path.display());
             Line { source, verdict: Verdict::Good, message }
         }
-        _ => Line { source, verdict: Verdict::Bad, message: chain(&**error) },
+        _ if daemon_reads => {
+            let (me, why) = (myself(), chain(&**error));
+            let message =
+                format!("the running poolwatch reads it; as {me} it cannot be read: {why}");
+            Line { source, verdict: Verdict::Good, message }
+        }
+        _ => Line { source, verdict: Verdict::Bad, message: with_remedy(chain(&**error)) },
     }
+}
+
+/// A password that is missing or wrong is told by the server, which cannot say where to put the right one.
+fn with_remedy(error: String) -> String {
+    if error.contains("password authentication failed") || error.contains("no password supplied") {
+        // Where in the server's own source it says so is of no use here.
+        let (error, _) = error.split_once(" at line ").unwrap_or((&error, ""));
+        return error.to_owned()
+            + ": put the role's password into the URL (postgresql://role:password@host/database), \
+               into password_file in the settings, or into ~/.pgpass";
+    }
+    error
+}
+
+/// The user that this command runs as.
+fn myself() -> String {
+    let uid = nix::unistd::Uid::effective();
+    let user = nix::unistd::User::from_uid(uid).ok().flatten();
+    user.map_or_else(|| uid.to_string(), |user| user.name)
 }
 
 fn judge(source: &str, reading: &Reading) -> Vec<Line> {

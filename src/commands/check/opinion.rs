@@ -27,6 +27,16 @@ pub(super) struct Opinion {
     advice: Vec<Advice>,
     /// The statements that matter most, those first that took most time.
     top_statements: Vec<TopStatement>,
+    /// What the daemon reads.
+    #[serde(skip)]
+    sources: Vec<Source>,
+}
+
+/// As in `/health/detailed`.
+#[derive(Debug, Deserialize)]
+struct Source {
+    name: String,
+    status: String,
 }
 
 /// As in `/health/detailed`.
@@ -59,6 +69,8 @@ struct Detailed {
     advice: Vec<Advice>,
     #[serde(default)]
     top_statements: Vec<TopStatement>,
+    #[serde(default)]
+    sources: Vec<Source>,
 }
 
 impl Opinion {
@@ -68,8 +80,13 @@ impl Opinion {
         let ask = daemon::get(&address, "/health/detailed");
         let body = timeout(daemon::PATIENCE, ask).await.ok()?.ok()?;
         let detailed: Detailed = serde_json::from_slice(daemon::body(&body)?).ok()?;
-        let Detailed { advice, top_statements } = detailed;
-        Some(Self { daemon: Some(address), advice, top_statements })
+        let Detailed { advice, top_statements, sources } = detailed;
+        Some(Self { daemon: Some(address), advice, top_statements, sources })
+    }
+
+    /// Whether the daemon reads a source that this command perhaps cannot.
+    pub(super) fn reads(&self, source: &str) -> bool {
+        self.sources.iter().any(|one| one.name == source && one.status == "up")
     }
 
     /// What a single look at these readings says.
@@ -105,6 +122,7 @@ impl Opinion {
         let top = readings.iter().filter_map(|reading| reading.top.as_ref());
         Self {
             daemon: None,
+            sources: Vec::new(),
             advice: said.into_iter().map(Advice::from).collect(),
             top_statements: top.flat_map(|top| TopStatement::of(top)).collect(),
         }
