@@ -41,11 +41,21 @@ fn remedy(path: &Path) -> String {
     };
     let user = User::from_uid(Uid::effective()).ok().flatten();
     let user = user.map_or_else(|| Uid::effective().to_string(), |user| user.name);
-    let group = Group::from_gid(Gid::from_raw(metadata.gid())).ok().flatten();
-    let group = group.map_or_else(|| metadata.gid().to_string(), |group| group.name);
     let needed = if metadata.is_dir() { 0o050 } else { 0o040 };
     let open = metadata.mode() & needed == needed;
-    let join = format!("usermod -aG {group} {user} and start poolwatch anew");
+    let (group, join) = match group(metadata.gid()) {
+        Some(group) => {
+            (group.clone(), format!("usermod -aG {group} {user} and start poolwatch anew"))
+        }
+        None => (
+            "that is not seen from here".to_owned(),
+            format!(
+                "give poolwatch's unit the group that `ls -ld {}` names outside of it, on Debian \
+                 SupplementaryGroups=adm, and start it anew",
+                path.display()
+            ),
+        ),
+    };
     match (open, metadata.is_dir()) {
         (true, _) => format!("it is for the group {group}; as root, {join}"),
         (false, true) => format!("as root, chmod g+rx {}, {join}", path.display()),
@@ -54,4 +64,25 @@ fn remedy(path: &Path) -> String {
              = '0640' and SELECT pg_reload_conf(), pg_rotate_logfile(); as root, {join}"
         ),
     }
+}
+
+/// A group's name. In a user namespace, as systemd's `PrivateUsers=yes` makes one, all groups that it does not
+/// know seem to be the same one, and that is never the right one to join.
+fn group(gid: u32) -> Option<String> {
+    let stands_for_all = read_number("/proc/sys/kernel/overflowgid") == Some(gid);
+    if stands_for_all && !knows_all_groups() {
+        return None;
+    }
+    let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
+    Some(group.map_or_else(|| gid.to_string(), |group| group.name))
+}
+
+/// Whether this is the namespace of the whole machine: from 0 on, as many as there can be.
+fn knows_all_groups() -> bool {
+    let map = fs::read_to_string("/proc/self/gid_map").unwrap_or_default();
+    map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
+fn read_number(path: &str) -> Option<u32> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use poolwatch::demo::Cluster;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
-use crate::support::{Daemon, Metrics, eventually, poolwatch};
+use crate::support::{Daemon, Metrics, eventually, poolwatch, skipped};
 
 const APP: &[(&str, &str)] = &[("datname", "app")];
 const DURATIONS: &str = "db_statement_duration_seconds";
@@ -207,6 +207,23 @@ fn check_says_what_is_followed_and_what_is_lacking() {
     assert_eq!(code, Some(1));
     let place = format!("it writes in {}", folder(&cluster).display());
     assert!(text.contains("✗ server_log") && text.contains(&place), "{text}");
+}
+
+/// As with `PrivateUsers=yes`: groups that the namespace does not know all look like one.
+#[test]
+fn a_group_that_a_user_namespace_hides_is_not_the_one_to_join() {
+    let root = std::process::Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+    if !root {
+        return skipped("a_group_that_a_user_namespace_hides", "only root gives a file away");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("server.log");
+    std::fs::write(&log, "").unwrap();
+    std::os::unix::fs::chown(&log, Some(65533), Some(4)).unwrap();
+    std::fs::set_permissions(&log, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+    let settings = format!("workers: {{enabled: false}}\nlogs: {{path: '{}'}}\n", log.display());
+    let (_, text) = check(&settings, Some(&["unshare", "--user", "--map-root-user"]));
+    assert!(text.contains("SupplementaryGroups=adm") && !text.contains("usermod"), "{text}");
 }
 
 /// Root reads everything, unless it gives up that right.
