@@ -36,6 +36,15 @@ fn command(cluster: &Cluster, arguments: &[&str]) -> Command {
     command
 }
 
+#[test]
+fn a_catalogue_of_another_application_is_told_as_such() {
+    let cluster = Cluster::builder().start().unwrap();
+    let (code, said) = run(&cluster, &[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("is the catalogue for another one?"), "{said}");
+    assert!(said.contains("config/indexes.yml names those of the demo"), "{said}");
+}
+
 /// How it ended, and what it said.
 fn run(cluster: &Cluster, arguments: &[&str]) -> (Option<i32>, String) {
     let output = command(cluster, arguments).output().unwrap();

@@ -136,6 +136,12 @@ fn summary(comparison: &Comparison) -> String {
         return "no index is expected: name a file with --catalogue, such as config/indexes.yml\n"
             .to_owned();
     }
+    if comparison.expected.iter().all(|(_, state)| matches!(state, State::NoTable)) {
+        return "none of the expected indexes' tables is in this database: is the catalogue for \
+                another one? config/indexes.yml names those of the demo's application, as an \
+                example; write your application's in a file of your own\n"
+            .to_owned();
+    }
     let count = |wanted: fn(&State) -> bool| {
         comparison.expected.iter().filter(|(_, state)| wanted(state)).count()
     };
