@@ -12,7 +12,7 @@ help:
 
 test:
 	tools/install
-	cargo test
+	tools/test
 
 demo:
 	tools/install demo

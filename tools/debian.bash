@@ -6,6 +6,32 @@
 # shellcheck disable=SC2034
 suites=(forky sid)
 
+# The folder for what one tool fetches, by its real path: target/NAME. As root the tests run such programs as another
+# user, who cannot get into a clone in /root: then it is a link to a folder that all can reach.
+place_for() {
+  local link=${CARGO_TARGET_DIR:-target}/$1 folder
+  folder=$link
+  mkdir -p "${link%/*}"
+  if [[ $(id -u) == 0 && ! -L $link ]] && ! everybody_reaches "${link%/*}"; then
+    folder=/var/cache/poolwatch/$1
+    (umask 022 && mkdir -p "$folder")
+    rm -rf "$link"
+    ln -s "$folder" "$link"
+  fi
+  mkdir -p "$folder"
+  (cd "$folder" && pwd -P)
+}
+
+everybody_reaches() {
+  local folder
+  folder=$(cd "$1" && pwd -P)
+  while (((8#$(stat -c %a "$folder") & 1) == 1)); do
+    [[ $folder != / ]] || return 0
+    folder=$(dirname "$folder")
+  done
+  return 1
+}
+
 # Where this machine has its Debian from, and where all the world has it from.
 mirrors() {
   {
