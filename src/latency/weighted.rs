@@ -23,6 +23,14 @@ impl Weighted {
         self.sum += seconds * weight;
     }
 
+    /// Adds what another counted.
+    pub fn merge(&mut self, other: &Self) {
+        for (sum, count) in self.counts.iter_mut().zip(other.counts) {
+            *sum += count;
+        }
+        self.sum += other.sum;
+    }
+
     /// The histogram. Each cumulative count is the whole part of the sum up to its bound, so it
     /// never falls.
     pub fn histogram(&self) -> Histogram {

@@ -43,7 +43,8 @@ errors; `reason` of cancellations (`statement_timeout`, `lock_timeout`, `user_re
 `idle_in_transaction_timeout`, `idle_session_timeout`, `transaction_timeout`, `recovery_conflict`,
 `terminated`, `autovacuum`, `deadlock`, `canceled` where the log does not say), of refused connections
 (`too_many_connections`, `authentication`, `no_such_database`, `not_ready`) and of rejected messages
-(`malformed`, `too_long`, `truncated`, `no_statement`).
+(`malformed`, `too_long`, `truncated`, `no_statement`, `no_session`, `unknown_database`);
+`locktype` of waits for locks, as `pg_locks` has it.
 ";
 
 fn document() -> String {

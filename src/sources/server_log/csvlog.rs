@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
-use super::entry::{Entry, Severity, said, state};
+use super::entry::{Entry, Severity, Tells, said, state};
 
 /// Where a field stands.
 const USER: usize = 1;
@@ -21,12 +21,14 @@ pub(super) fn parse(record: &str) -> Option<Entry<'_>> {
     let mut fields = [""; APPLICATION + 1];
     let count = split(record, &mut fields);
     let state = state(fields[STATE]);
+    let told = count > APPLICATION;
     (count > MESSAGE).then(|| Entry {
         severity: Severity::of(fields[SEVERITY], state),
         state,
         user: said(fields[USER]).map(unquoted),
         database: said(fields[DATABASE]).map(unquoted),
-        application: said(fields[APPLICATION]).map(unquoted),
+        application: told.then(|| unquoted(said(fields[APPLICATION]).unwrap_or_default())),
+        tells: Tells { application: told, ..Tells::ALL },
         process: fields[PROCESS].parse().ok(),
         tag: said(fields[TAG]),
         message: Cow::Borrowed(fields[MESSAGE]),
@@ -104,6 +106,7 @@ mod tests {
         let text = "2026-01-31 23:59:59.123 UTC,,,812,,65ba.32c,4,,2026-01-31 UTC,,0,LOG,00000,\
                     \"checkpoint starting: time\",,,,,,,,,\"\",\"checkpointer\",,0";
         let entry = parse(text).unwrap();
-        assert_eq!((entry.user, entry.database, entry.application), (None, None, None));
+        assert_eq!((entry.user, entry.database), (None, None));
+        assert_eq!(entry.application.as_deref(), Some(""), "told, and empty");
     }
 }

@@ -10,13 +10,28 @@ pub(super) struct Entry<'a> {
     pub(super) state: Option<&'a str>,
     pub(super) user: Option<Cow<'a, str>>,
     pub(super) database: Option<Cow<'a, str>>,
+    /// Empty where a session has said no name.
     pub(super) application: Option<Cow<'a, str>>,
+    /// What the record would say of a session, whether or not it does of this one.
+    pub(super) tells: Tells,
     /// The process that serves the session.
     pub(super) process: Option<u32>,
     /// What the session is doing, such as SELECT or BIND.
     pub(super) tag: Option<&'a str>,
     /// Quotes within may still be written twice.
     pub(super) message: Cow<'a, str>,
+}
+
+/// Which names a record has a place for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tells {
+    pub(super) user: bool,
+    pub(super) database: bool,
+    pub(super) application: bool,
+}
+
+impl Tells {
+    pub(super) const ALL: Self = Self { user: true, database: true, application: true };
 }
 
 /// How grave a message is.
@@ -28,6 +43,8 @@ pub(super) enum Severity {
     Fatal,
     /// A part of the message before it, in text.
     More,
+    /// Where in the server's source the message before it was written (`log_error_verbosity`).
+    Location,
     /// Notices and the like.
     Other,
 }
@@ -39,9 +56,8 @@ impl Severity {
             "LOG" => Self::Log,
             "ERROR" => Self::Error,
             "FATAL" | "PANIC" => Self::Fatal,
-            "DETAIL" | "HINT" | "CONTEXT" | "STATEMENT" | "QUERY" | "LOCATION" | "BACKTRACE" => {
-                Self::More
-            }
+            "DETAIL" | "HINT" | "CONTEXT" | "STATEMENT" | "QUERY" | "BACKTRACE" => Self::More,
+            "LOCATION" => Self::Location,
             "WARNING" | "NOTICE" | "INFO" | "DEBUG" | "DEBUG1" | "DEBUG2" | "DEBUG3" | "DEBUG4"
             | "DEBUG5" => Self::Other,
             _ => return None,
@@ -61,6 +77,13 @@ impl Severity {
 pub(super) fn said(text: &str) -> Option<&str> {
     let text = text.trim_matches(' ');
     (!text.is_empty() && text != "[unknown]").then_some(text)
+}
+
+/// The SQLSTATE that a verbose log writes before a message, and the message.
+pub(super) fn verbose(message: &str) -> Option<(&str, &str)> {
+    let (code, rest) = message.split_at_checked(5)?;
+    let fits = code.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    Some((code, rest.strip_prefix(": ").filter(|_| fits)?))
 }
 
 /// An SQLSTATE is five characters.

@@ -14,6 +14,8 @@ use super::tally::{Reason, Tally};
 
 /// By how many of its first bytes a file is known again: they hold the time of its first message.
 const HEAD: usize = 256;
+/// By how many its format is known: the first record of JSON must be whole.
+const FIRST_RECORD: usize = 16 * 1024;
 /// Fewer tell nothing.
 const TELLING: usize = 16;
 
@@ -120,7 +122,7 @@ impl Followed {
             return Ok(records.format());
         }
         let name = self.path.to_string_lossy().into_owned();
-        Ok(Format::of(&head(self.open()?, u64::MAX)?, &name))
+        Ok(Format::of(&beginning(self.open()?, u64::MAX, FIRST_RECORD)?, &name))
     }
 
     /// Reads on, but no more than so many bytes; says how many. What a quiet file ends with is
@@ -226,7 +228,11 @@ impl Followed {
 
 /// The first bytes of a file, of no more than have been read.
 fn head(file: &File, upto: u64) -> io::Result<Vec<u8>> {
-    let mut head = vec![0; usize::try_from(upto).map_or(HEAD, |upto| upto.min(HEAD))];
+    beginning(file, upto, HEAD)
+}
+
+fn beginning(file: &File, upto: u64, most: usize) -> io::Result<Vec<u8>> {
+    let mut head = vec![0; usize::try_from(upto).map_or(most, |upto| upto.min(most))];
     let count = file.read_at(&mut head, 0)?;
     head.truncate(count);
     Ok(head)

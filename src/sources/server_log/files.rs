@@ -61,8 +61,8 @@ impl Files {
         Self { path, format, known: Vec::new(), begun: false }
     }
 
-    /// Reads what the files grew by, but no more than so many bytes.
-    pub(super) fn read(&mut self, limit: u64, tally: &mut Tally) -> Result<Seen, Error> {
+    /// Finds what the files grew by.
+    pub(super) fn find(&mut self, tally: &mut Tally) -> Result<Seen, Error> {
         let mut seen = Seen::default();
         let (listed, hidden) = self.list()?;
         // Whoever may look only later is not to count all that was there before.
@@ -71,11 +71,19 @@ impl Files {
         seen.trouble = hidden.filter(|_| listed.is_empty());
         self.meet(listed, from_the_end);
         self.look(tally, &mut seen);
-        let chosen = self.choose(&mut seen);
-        self.read_on(chosen, limit, tally, &mut seen);
+        self.choose(&mut seen);
+        seen.behind = self.known.iter().map(Followed::behind).sum();
+        Ok(seen)
+    }
+
+    /// Reads what was found, but no more than so many bytes.
+    pub(super) fn read(&mut self, limit: u64, tally: &mut Tally, seen: &mut Seen) {
+        seen.behind = 0;
+        self.read_on(limit, tally, seen);
         self.let_go(tally);
-        let nothing = seen.newest.is_none() && seen.trouble.is_none();
-        if nothing { Err(Error::NoFile(self.path.clone())) } else { Ok(seen) }
+        if seen.newest.is_none() && seen.trouble.is_none() {
+            seen.trouble = Some(Error::NoFile(self.path.clone()));
+        }
     }
 
     /// The files that there are, the newest last, and why others were not found.
@@ -142,9 +150,9 @@ impl Files {
     }
 
     /// The one format that is read of those that are written: two would count everything twice.
-    fn choose(&mut self, seen: &mut Seen) -> Option<Format> {
-        let newest =
-            self.known.iter().filter(|known| known.listed).map(|known| known.modified).max()?;
+    fn choose(&mut self, seen: &mut Seen) {
+        let listed = self.known.iter().filter(|known| known.listed);
+        let Some(newest) = listed.map(|known| known.modified).max() else { return };
         for known in self.known.iter_mut().filter(|known| known.listed) {
             if known.modified + QUIET < newest {
                 continue;
@@ -168,10 +176,10 @@ impl Files {
         }
         seen.formats.sort_unstable();
         seen.formats.dedup();
-        seen.formats.last().copied()
     }
 
-    fn read_on(&mut self, chosen: Option<Format>, limit: u64, tally: &mut Tally, seen: &mut Seen) {
+    fn read_on(&mut self, limit: u64, tally: &mut Tally, seen: &mut Seen) {
+        let chosen = seen.formats.last().copied();
         let mut left = limit;
         let mut buffer = vec![0; PIECE];
         for known in &mut self.known {

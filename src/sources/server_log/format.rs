@@ -4,6 +4,12 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::jsonlog;
+use super::records::BYTE_ORDER_MARK;
+
+/// How each record of JSON begins.
+const FIRST_KEY: &str = "{\"timestamp\":\"";
+
 /// How one of the server's logs is written, the one that tells most last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -30,13 +36,25 @@ impl Format {
     pub(super) fn of(head: &[u8], name: &str) -> Self {
         let end = Path::new(name).extension().and_then(|end| end.to_str());
         let text = &head[head.iter().position(|byte| *byte != 0).unwrap_or(head.len())..];
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         match text.first() {
             None if end == Some("json") => Self::Jsonlog,
             None if end == Some("csv") => Self::Csvlog,
-            Some(b'{') => Self::Jsonlog,
+            Some(b'{') if begins_json(text) => Self::Jsonlog,
             _ if begins_csv(text) => Self::Csvlog,
             _ => Self::Stderr,
         }
+    }
+}
+
+/// Whether a record of JSON begins so. A prefix of text may look like an object, too; the message
+/// behind it does not. Of a record that is not whole its first key decides.
+fn begins_json(text: &[u8]) -> bool {
+    let end = text.iter().position(|byte| *byte == b'\n');
+    let line = String::from_utf8_lossy(&text[..end.unwrap_or(text.len())]);
+    match end {
+        Some(_) => jsonlog::parse(&line, false).is_some(),
+        None => FIRST_KEY.starts_with(&*line) || line.starts_with(FIRST_KEY),
     }
 }
 
@@ -73,6 +91,22 @@ mod tests {
             assert_eq!(Format::of(text.as_bytes(), "a.csv"), Format::Stderr);
         }
         assert_eq!(Format::of(b"", "a.json"), Format::Jsonlog);
+        let json = b"{\"timestamp\":\"2026\",\"error_severity\":\"LOG\",\"message\":\"x\"}\n{";
+        assert_eq!(Format::of(json, "a.log"), Format::Jsonlog);
         assert_eq!(Format::of(b"\0\0\0{", "a.log"), Format::Jsonlog, "truncated under its writer");
+        assert_eq!(Format::of(&[BYTE_ORDER_MARK, json].concat(), "a.log"), Format::Jsonlog);
+        assert_eq!(Format::of(&[BYTE_ORDER_MARK, csv].concat(), "a.log"), Format::Csvlog);
+    }
+
+    #[test]
+    fn a_prefix_that_looks_like_an_object_is_text() {
+        for text in [
+            "{\"ts\":\"2026-01-31 23:59:59.123 UTC\",\"db\":\"d\"} LOG:  x\n",
+            "{\"timestamp\":\"2026-01-31 23:59:59.123 UTC\",\"dbname\":\"d\"} LOG:  x\n",
+            "{\"timestamp\":\"2026-01-31 23:59:59.123 UTC\",\"error_severity\":\"LOG:  x\n",
+            "{\"ts\":\"2026-01-31 23:59:59.123 UTC\",",
+        ] {
+            assert_eq!(Format::of(text.as_bytes(), "a.json"), Format::Stderr, "{text}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use super::format::Format;
 use super::prefix::Prefix;
 use super::server::Said;
 use super::settings::Settings;
-use super::tally::Tally;
+use super::tally::{Reason, Tally};
 
 /// So many messages that are not understood may be another program's.
 const STRAY: u64 = 10;
@@ -20,7 +20,13 @@ pub(super) fn of(
     let of_server = said.map(Said::hints).unwrap_or_default().into_iter();
     let prefix = settings.prefix.as_deref();
     let prefix = prefix.or(said.and_then(|said| said.setting("log_line_prefix")));
-    let own = [several(seen), nameless(prefix, tally, seen), untold(tally), misread(tally)];
+    let own = [
+        several(seen),
+        nameless(prefix, tally, seen).or_else(|| unattributed(prefix, said, tally, seen)),
+        untold(tally),
+        invented(tally),
+        misread(tally),
+    ];
     of_server.chain(own.into_iter().flatten()).collect()
 }
 
@@ -35,7 +41,7 @@ fn several(seen: &Seen) -> Option<String> {
 
 fn nameless(prefix: Option<&str>, tally: &Tally, seen: &Seen) -> Option<String> {
     let text = seen.newest.as_ref().is_some_and(|(_, format)| *format == Format::Stderr);
-    let silent = prefix.map_or(tally.nameless, |prefix| !Prefix::new(prefix).tells_database());
+    let silent = prefix.map_or(tally.nameless, |prefix| !Prefix::new(prefix).tells().database);
     let hint = "the log does not say which database a statement ran in: ALTER SYSTEM SET \
                 log_line_prefix = '%m [%p] %q%u@%d ' and SELECT pg_reload_conf()";
     (text && silent).then(|| hint.to_owned())
@@ -44,11 +50,36 @@ fn nameless(prefix: Option<&str>, tally: &Tally, seen: &Seen) -> Option<String> 
 fn untold(tally: &Tally) -> Option<String> {
     let hint = "durations without a statement are not counted: set log_min_duration_statement \
                 rather than log_duration, or log_destination = 'csvlog'";
-    tally.untold().then(|| hint.to_owned())
+    (tally.rejected(Reason::NoStatement) > 0).then(|| hint.to_owned())
+}
+
+fn unattributed(
+    prefix: Option<&str>,
+    said: Option<&Said>,
+    tally: &Tally,
+    seen: &Seen,
+) -> Option<String> {
+    let text = seen.newest.as_ref().is_some_and(|(_, format)| *format == Format::Stderr);
+    let silent = prefix.is_some_and(|prefix| !Prefix::new(prefix).tells().application);
+    let shared = text && silent && said.is_some_and(|said| said.shared);
+    let hint = "messages that may be poolwatch's own are not counted, for the log does not say \
+                which application a session is of, and others use poolwatch's role: ALTER SYSTEM SET \
+                log_line_prefix = '%m [%p] %q%u@%d %a ' and SELECT pg_reload_conf(), or give \
+                poolwatch a role of its own";
+    (shared || tally.rejected(Reason::NoSession) > 0).then(|| hint.to_owned())
+}
+
+fn invented(tally: &Tally) -> Option<String> {
+    let invented = tally.broken.was_met || tally.rejected(Reason::UnknownDatabase) > 0;
+    let hint = "the log has messages of databases that the server does not have, which are not \
+                counted: the database was dropped, or somebody connects with a line end in a name \
+                and so writes messages into a text log; ALTER SYSTEM SET log_destination = 'csvlog' \
+                keeps them apart";
+    invented.then(|| hint.to_owned())
 }
 
 fn misread(tally: &Tally) -> Option<String> {
-    let malformed = tally.malformed();
+    let malformed = tally.rejected(Reason::Malformed);
     let hint = "most of the log is not understood: set logs.prefix to the server's log_line_prefix";
     (malformed > STRAY && malformed > tally.messages().0 / 2).then(|| hint.to_owned())
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::entry::{Entry, Severity, said, state};
+use super::entry::{Entry, Severity, Tells, said, state};
 
 #[derive(Deserialize)]
 struct Line<'a> {
@@ -29,8 +29,9 @@ struct Line<'a> {
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// The message of a record.
-pub(super) fn parse<'a>(record: &'a str) -> Option<Entry<'a>> {
+/// The message of a record, of which the end may be missing. A session's name is left out where it
+/// is empty.
+pub(super) fn parse<'a>(record: &'a str, is_cut: bool) -> Option<Entry<'a>> {
     let line: Line<'_> = serde_json::from_str(record).ok()?;
     let state = line.state_code.and_then(state);
     let named =
@@ -40,7 +41,8 @@ pub(super) fn parse<'a>(record: &'a str) -> Option<Entry<'a>> {
         state,
         user: named(line.user),
         database: named(line.dbname),
-        application: named(line.application_name),
+        application: named(line.application_name).or((!is_cut).then_some(Cow::Borrowed(""))),
+        tells: Tells { application: !is_cut, ..Tells::ALL },
         process: line.pid,
         tag: match line.ps {
             Some(Text(Cow::Borrowed(ps))) => said(ps),
@@ -71,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_record_is_read() {
-        let entry = parse(RECORD).unwrap();
+        let entry = parse(RECORD, false).unwrap();
         assert_eq!(
             (entry.severity, entry.process, entry.tag),
             (Severity::Log, Some(812), Some("SELECT"))
@@ -88,10 +90,10 @@ mod tests {
         for at in begin..=end {
             let cut = String::from_utf8_lossy(&RECORD.as_bytes()[..at]);
             let mended = mended(&cut);
-            let entry = parse(&mended).unwrap_or_else(|| panic!("cut at {at}: {mended}"));
+            let entry = parse(&mended, true).unwrap_or_else(|| panic!("cut at {at}: {mended}"));
             assert!(entry.message.starts_with("duration: 0.189 ms  statement:"), "{mended}");
         }
-        assert_eq!(parse(&mended("")), None);
-        assert_eq!(parse(&mended("{\"a\":1,\"é")), None);
+        assert_eq!(parse(&mended(""), true), None);
+        assert_eq!(parse(&mended("{\"a\":1,\"é"), true), None);
     }
 }

@@ -3,6 +3,8 @@
 //!
 //! Files are the buffer: what was not read yet waits there, and nothing is dropped.
 
+mod accounts;
+mod broken_name;
 mod csvlog;
 mod entry;
 mod fate;
@@ -11,6 +13,8 @@ mod files;
 mod format;
 mod hints;
 mod jsonlog;
+mod lock_waits;
+mod portals;
 mod prefix;
 mod rates;
 mod records;
@@ -21,15 +25,19 @@ mod sessions;
 mod settings;
 mod stderr;
 mod tally;
+mod whose;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
+use tracing::warn;
 
 use self::files::{Files, Seen};
 pub use self::format::Format;
+use self::prefix::Prefix;
 use self::records::Records;
 use self::server::Asked;
 pub use self::settings::{Expected, Settings};
@@ -84,6 +92,8 @@ pub struct ServerLog {
     /// The label of each series, when several servers are watched.
     server: Option<String>,
     asked: Asked,
+    /// The hints that were logged, each once.
+    told: HashSet<String>,
     /// Absent while it is read, on a thread that may wait for the disk.
     log: Option<Log>,
 }
@@ -104,7 +114,8 @@ impl Settings {
     ) -> Result<ServerLog, Error> {
         self.check()?;
         let log = Some(Log::new(self));
-        Ok(ServerLog { settings: self.clone(), server, asked: Asked::new(database), log })
+        let asked = Asked::new(database);
+        Ok(ServerLog { settings: self.clone(), server, asked, told: HashSet::new(), log })
     }
 }
 
@@ -124,7 +135,8 @@ impl ServerLog {
     /// Reads what the log grew by since the last time; the first time only finds its end. What could
     /// not be read hides nothing that was counted before.
     pub async fn read(&mut self) -> Result<Reading, Failure> {
-        let asked = self.asked.ask().await;
+        let in_doubt = self.log.as_ref().is_some_and(|log| log.tally.is_in_doubt());
+        let asked = self.asked.ask(in_doubt).await;
         let began = Instant::now();
         let mut seen = self.follow(asked).await?;
         let log = self.log.as_mut().expect("it is back when it was followed");
@@ -135,10 +147,17 @@ impl ServerLog {
             Some(trouble) if never_read => return Err(trouble),
             trouble => trouble,
         };
+        let hints = hints::of(&self.settings, said, &log.tally, &seen);
+        // Until something was counted `poolwatch check` says the same.
+        if log.tally.messages().1 > 0 {
+            for hint in hints.iter().filter(|hint| self.told.insert((*hint).clone())) {
+                warn!(source = "server_log", "{hint}");
+            }
+        }
         Ok(Reading {
             families: families_of(&log.tally, seen.behind, self.server.as_deref()),
             logged: log.tally.recent(Instant::now()),
-            hints: hints::of(&self.settings, said, &log.tally, &seen),
+            hints,
             note: seen.note(),
             trouble,
             took: Some(began.elapsed()),
@@ -147,15 +166,33 @@ impl ServerLog {
         })
     }
 
-    /// Reads on, on a thread that may wait for the disk.
+    /// Reads on, on a thread that may wait for the disk. Where the log does not tell whose its
+    /// messages are, the server is asked for its sessions between finding what was written and
+    /// reading it: whoever wrote it is among them, unless the session is over.
     async fn follow(&mut self, asked: bool) -> Result<Seen, Failure> {
         let mut log = self.log.take().unwrap_or_else(|| Log::new(&self.settings));
         if asked {
-            self.heed(&mut log.tally);
+            self.apply(&mut log.tally);
         }
         let limit = if self.asked.is_awaited() { 0 } else { self.settings.read_limit.get() };
+        let find = spawn_blocking(move || {
+            let seen = log.files.find(&mut log.tally);
+            (log, seen)
+        });
+        let (mut log, mut seen) = find.await?;
+        let grew = seen.as_ref().is_ok_and(|seen| seen.behind > 0);
+        if grew
+            && limit > 0
+            && self.is_untold(&seen)
+            && let Some(backends) = self.asked.backends().await
+        {
+            log.tally.meet(backends, Instant::now());
+        }
         let read = spawn_blocking(move || {
-            let seen = log.files.read(limit, &mut log.tally);
+            if let Ok(seen) = &mut seen {
+                log.files.read(limit, &mut log.tally, seen);
+            }
+            log.tally.settle(Instant::now());
             (log, seen)
         });
         let (log, seen) = read.await?;
@@ -163,11 +200,24 @@ impl ServerLog {
         Ok(seen.unwrap_or_else(|error| Seen { trouble: Some(error), ..Seen::default() }))
     }
 
+    /// Whether the log does not tell of each message in which database it was written, and by which
+    /// application.
+    fn is_untold(&self, seen: &Result<Seen, Error>) -> bool {
+        let format = seen.as_ref().ok().and_then(|seen| seen.formats.last());
+        let prefix = self.settings.prefix.as_deref();
+        let said = || self.asked.said.as_ref()?.setting("log_line_prefix");
+        let tells = prefix.or_else(said).map(|prefix| Prefix::new(prefix).tells());
+        let all = tells.is_some_and(|tells| tells.database && tells.application);
+        format == Some(&Format::Stderr) && !all
+    }
+
     /// Counts as the server says from here on.
-    fn heed(&self, tally: &mut Tally) {
+    fn apply(&self, tally: &mut Tally) {
         let Some(said) = &self.asked.said else { return };
         tally.rates = Some(said.rates());
-        tally.own_role = self.asked.own_role();
+        tally.role(&said.role, said.shared);
+        tally.verbose(said.is_verbose());
+        tally.confirm(said.databases.clone());
         if let (Some(prefix), None) = (said.setting("log_line_prefix"), &self.settings.prefix) {
             tally.prefixes.expect(prefix);
         }

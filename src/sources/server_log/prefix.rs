@@ -1,6 +1,6 @@
 //! What stands before each message in the text log: `log_line_prefix`, read backwards.
 
-use super::entry::{Severity, said, state};
+use super::entry::{Severity, Tells, said, state};
 
 /// Prefixes that are tried when the server's own is not known: Debian's, the server's default,
 /// those of pgBadger's manual, and that of Amazon's.
@@ -14,6 +14,8 @@ const USUAL: [&str; 6] = [
 ];
 /// No name is longer: 63 bytes, and a host.
 const LONGEST: usize = 256;
+/// Nobody pads more than this.
+const WIDEST: i32 = 1000;
 /// How often the end of a name is guessed in one prefix, where names may hold what separates them.
 const GUESSES: u32 = 1000;
 /// As long as `STATEMENT` and its colon, and more.
@@ -30,19 +32,23 @@ pub(super) struct Fields<'a> {
     pub(super) process: Option<u32>,
     pub(super) state: Option<&'a str>,
     pub(super) tag: Option<&'a str>,
+    /// What it would say of a session, whether or not it does of this one.
+    pub(super) tells: Tells,
 }
 
 /// One `log_line_prefix`.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Prefix {
     parts: Vec<Part>,
+    tells: Tells,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 enum Part {
     Text(String),
-    /// One of the escapes that stand for something, by its letter.
-    Escape(char),
+    /// One of the escapes that stand for something, by its letter; no narrower than its padding,
+    /// which is negative where the spaces stand behind the value.
+    Escape(char, i32),
     /// `%q`: a process that is no session stops here.
     SessionsOnly,
 }
@@ -69,19 +75,24 @@ impl Prefixes {
 
     /// Takes a line apart: what its prefix says, how grave it is, its message.
     pub(super) fn split<'a>(&mut self, line: &'a str) -> Option<(Fields<'a>, Severity, &'a str)> {
-        let found = |prefix: &Prefix| prefix.split(line);
         let (at, split) =
-            self.0.iter().enumerate().find_map(|(at, prefix)| Some((at, found(prefix)?)))?;
+            self.0.iter().enumerate().find_map(|(at, prefix)| Some((at, prefix.split(line)?)))?;
         // One that ends at `%q` fits many a line that others say more of.
         if at > 0 && split.0.database.is_some() {
             self.0[..=at].rotate_right(1);
         }
         Some(split)
     }
+
+    /// Whether a line that is none begins as the prefix does: then the name that comes next has a
+    /// line end in it, and what follows was written by whoever chose that name.
+    pub(super) fn breaks_off(&self, line: &str) -> bool {
+        self.0.iter().any(|prefix| prefix.begins(line))
+    }
 }
 
 impl Prefix {
-    /// From the setting, `%` escapes and all; paddings are no matter.
+    /// From the setting, `%` escapes, paddings and all.
     pub(super) fn new(setting: &str) -> Self {
         let (mut parts, mut text) = (Vec::new(), String::new());
         let mut rest = setting.chars().peekable();
@@ -90,7 +101,7 @@ impl Prefix {
                 text.push(character);
                 continue;
             }
-            while rest.next_if(|c| *c == '-' || c.is_ascii_digit()).is_some() {}
+            let padding = padding(&mut rest);
             match rest.next() {
                 None => {}
                 Some('%') => text.push('%'),
@@ -101,7 +112,7 @@ impl Prefix {
                     parts.push(if letter == 'q' {
                         Part::SessionsOnly
                     } else {
-                        Part::Escape(letter)
+                        Part::Escape(letter, padding)
                     });
                 }
             }
@@ -109,18 +120,43 @@ impl Prefix {
         if !text.is_empty() {
             parts.push(Part::Text(text));
         }
-        Self { parts }
+        let tells =
+            |letter| parts.iter().any(|part| matches!(part, Part::Escape(l, _) if *l == letter));
+        let tells = Tells { user: tells('u'), database: tells('d'), application: tells('a') };
+        Self { parts, tells }
     }
 
     fn split<'a>(&self, line: &'a str) -> Option<(Fields<'a>, Severity, &'a str)> {
+        let fields = Fields { tells: self.tells, ..Fields::default() };
         let mut guesses = GUESSES;
-        parts(&self.parts, line, Fields::default(), &mut guesses)
+        parts(&self.parts, line, fields, &mut guesses)
     }
 
-    /// Whether it says in which database a session is.
-    pub(super) fn tells_database(&self) -> bool {
-        self.parts.contains(&Part::Escape('d'))
+    /// Whether a line has what stands before the first name, if that is more than mere text.
+    fn begins(&self, line: &str) -> bool {
+        let named = |part: &Part| matches!(part, Part::Escape(letter, _) if !is_plain(*letter));
+        let Some(name) = self.parts.iter().position(named) else { return false };
+        let (before, _) = self.parts.split_at(name);
+        let telling = before.iter().any(|part| matches!(part, Part::Escape(..)));
+        let mut guesses = GUESSES;
+        telling && begin(before, line, &mut guesses)
     }
+
+    /// What it says of a session.
+    pub(super) fn tells(&self) -> Tells {
+        self.tells
+    }
+}
+
+/// The padding of an escape, as the server reads it.
+fn padding(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> i32 {
+    let sign = if rest.next_if_eq(&'-').is_some() { -1 } else { 1 };
+    let mut width = 0;
+    while let Some(digit) = rest.peek().and_then(|c| c.to_digit(10)) {
+        rest.next();
+        width = (width * 10 + i32::try_from(digit).unwrap_or(0)).min(WIDEST);
+    }
+    sign * width
 }
 
 type Split<'a> = (Fields<'a>, Severity, &'a str);
@@ -140,58 +176,92 @@ fn parts<'a>(
         Part::SessionsOnly => severity(line)
             .map(|(severity, message)| (fields, severity, message))
             .or_else(|| parts(rest, line, fields, guesses)),
-        Part::Escape(letter) => escape(*letter, rest, line, fields, guesses),
+        Part::Escape(letter, padding) => escape(*letter, *padding, rest, line, fields, guesses),
     }
 }
 
-fn escape<'a>(
-    letter: char,
-    rest: &[Part],
-    line: &'a str,
-    fields: Fields<'a>,
-    guesses: &mut u32,
-) -> Option<Split<'a>> {
-    let length = match letter {
-        't' | 'm' | 's' => time(line)?,
-        'p' | 'P' | 'l' | 'x' => padded(line, |byte| byte.is_ascii_digit()),
-        'Q' => padded(line, |byte| byte.is_ascii_digit() || byte == b'-'),
-        'n' => padded(line, |byte| byte.is_ascii_digit() || byte == b'.'),
-        'c' => padded(line, |byte| byte.is_ascii_hexdigit() || byte == b'.'),
-        'v' => padded(line, |byte| byte.is_ascii_digit() || byte == b'/'),
-        'e' => padded(line, |byte| byte.is_ascii_alphanumeric()),
-        _ => return name(letter, rest, line, fields, guesses),
-    };
-    let (value, after) = line.split_at(length);
-    let fields = with(fields, letter, value);
-    // What follows are spaces of the text behind it, or its padding.
-    let spaces = after.len() - after.trim_start_matches(' ').len();
-    (0..=spaces).find_map(|padding| {
-        *guesses = guesses.checked_sub(1)?;
-        parts(rest, &after[padding..], fields, guesses)
-    })
+/// Whether the parts that stand before the first name are there.
+fn begin(all: &[Part], line: &str, guesses: &mut u32) -> bool {
+    let Some((part, rest)) = all.split_first() else { return true };
+    match part {
+        Part::Text(text) => {
+            line.strip_prefix(text.as_str()).is_some_and(|line| begin(rest, line, guesses))
+        }
+        Part::SessionsOnly => begin(rest, line, guesses),
+        Part::Escape(letter, padding) => ends(*letter, *padding, line).any(|end| {
+            let Some(left) = guesses.checked_sub(1) else { return false };
+            *guesses = left;
+            begin(rest, &line[end..], guesses)
+        }),
+    }
 }
 
-/// A name may hold anything: its end is guessed from what comes after it.
-fn name<'a>(
+/// The end of a value is guessed from what comes after it.
+fn escape<'a>(
     letter: char,
+    padding: i32,
     rest: &[Part],
     line: &'a str,
     fields: Fields<'a>,
     guesses: &mut u32,
 ) -> Option<Split<'a>> {
-    let ends = line.char_indices().map(|(at, _)| at).take_while(|at| *at <= LONGEST);
-    let follows = |at: &usize| match rest.first() {
-        Some(Part::Text(text)) => line[*at..].starts_with(text.as_str()),
+    let follows = |end: &usize| match rest.first() {
+        Some(Part::Text(text)) => line[*end..].starts_with(text.as_str()),
         _ => true,
     };
-    for end in ends.filter(follows) {
+    for end in ends(letter, padding, line).filter(follows) {
         *guesses = guesses.checked_sub(1)?;
-        let fields = with(fields, letter, &line[..end]);
-        if let Some(split) = parts(rest, &line[end..], fields, guesses) {
+        let (value, after) = line.split_at(end);
+        if let Some(split) = parts(rest, after, with(fields, letter, value), guesses) {
             return Some(split);
         }
     }
     None
+}
+
+/// Whether the characters of a value are known; a name may hold anything.
+fn is_plain(letter: char) -> bool {
+    matches!(letter, 't' | 'm' | 's' | 'p' | 'P' | 'l' | 'x' | 'Q' | 'n' | 'c' | 'v' | 'e')
+}
+
+/// Where a value may end, its padding included, the likeliest first.
+fn ends(letter: char, padding: i32, line: &str) -> impl Iterator<Item = usize> {
+    let width = padding.unsigned_abs() as usize;
+    let spaces = line.bytes().take(width).take_while(|byte| *byte == b' ').count();
+    let lead = if padding > 0 { spaces } else { 0 };
+    let (first, last) = value_ends(letter, &line[lead..]).unwrap_or((1, 0));
+    let ends = (lead + first..=lead + last).filter(|end| line.is_char_boundary(*end));
+    let padded = ends.filter_map(move |end| match () {
+        () if end >= width => (lead == 0 || end == width).then_some(end),
+        () if padding > 0 => None,
+        // The spaces behind it make it as wide as it must be.
+        () => line.get(end..width)?.bytes().all(|byte| byte == b' ').then_some(width),
+    });
+    // What has no value is all padding.
+    let none = (spaces == width && is_plain(letter)).then_some(width);
+    padded.chain(none)
+}
+
+/// The least and the greatest length that a value without padding may have.
+fn value_ends(letter: char, line: &str) -> Option<(usize, usize)> {
+    let run = |belongs: &dyn Fn(u8) -> bool| {
+        let length = line.bytes().take_while(|byte| belongs(*byte)).count();
+        (length > 0).then_some((length, length))
+    };
+    match letter {
+        't' | 'm' | 's' => time(line),
+        'p' | 'P' | 'l' | 'x' => run(&|byte| byte.is_ascii_digit()),
+        'Q' => {
+            let sign = usize::from(line.starts_with('-'));
+            let digits = line[sign..].bytes().take_while(u8::is_ascii_digit).count();
+            (digits > 0).then_some((sign + digits, sign + digits))
+        }
+        'n' => run(&|byte| byte.is_ascii_digit() || byte == b'.'),
+        'c' => run(&|byte| byte.is_ascii_hexdigit() || byte == b'.'),
+        'v' => run(&|byte| byte.is_ascii_digit() || byte == b'/'),
+        'e' => run(&|byte| byte.is_ascii_alphanumeric()),
+        _ => Some((0, line.len().min(LONGEST))),
+    }
 }
 
 fn with<'a>(fields: Fields<'a>, letter: char, value: &'a str) -> Fields<'a> {
@@ -199,7 +269,9 @@ fn with<'a>(fields: Fields<'a>, letter: char, value: &'a str) -> Fields<'a> {
     match letter {
         'u' => Fields { user: said(value), ..fields },
         'd' => Fields { database: said(value), ..fields },
-        'a' => Fields { application: said(value), ..fields },
+        'a' => Fields { application: Some(said(value).unwrap_or_default()), ..fields },
+        // Of a session's time and process.
+        'c' => Fields { process: fields.process.or(process_of(value)), ..fields },
         'p' => Fields { process: value.parse().ok(), ..fields },
         'e' => Fields { state: state(value), ..fields },
         'i' => Fields { tag: said(value), ..fields },
@@ -207,19 +279,14 @@ fn with<'a>(fields: Fields<'a>, letter: char, value: &'a str) -> Fields<'a> {
     }
 }
 
-/// How long a value is whose characters are known, with the padding around it.
-fn padded(line: &str, belongs: impl Fn(u8) -> bool) -> usize {
-    let bytes = line.as_bytes();
-    let run = |from: usize, belongs: &dyn Fn(u8) -> bool| {
-        bytes[from..].iter().position(|byte| !belongs(*byte)).map_or(bytes.len(), |end| from + end)
-    };
-    let begin = run(0, &|byte| byte == b' ');
-    // What is only padding may as well be the text behind an empty value.
-    if run(begin, &belongs) == begin { 0 } else { run(begin, &belongs) }
+/// The process of a session's identifier, such as `65ba8a3c.32c`.
+fn process_of(session: &str) -> Option<u32> {
+    u32::from_str_radix(session.split_once('.')?.1, 16).ok()
 }
 
-/// How long a time is: `2026-01-31 23:59:59.123 UTC`.
-fn time(line: &str) -> Option<usize> {
+/// How long a time may be: `2026-01-31 23:59:59.123 UTC`. What separates it from what follows may be
+/// a character that names of zones have, too.
+fn time(line: &str) -> Option<(usize, usize)> {
     let bytes = line.as_bytes();
     let fits = |(byte, shape): (&u8, &u8)| match shape {
         b'0' => byte.is_ascii_digit(),
@@ -229,11 +296,16 @@ fn time(line: &str) -> Option<usize> {
         return None;
     }
     let fraction = bytes[TIME.len()..].iter().take_while(|b| **b == b'.' || b.is_ascii_digit());
-    let zone = TIME.len() + fraction.count();
-    let name = bytes.get(zone + 1..).filter(|_| bytes[zone] == b' ')?;
-    let belongs =
-        |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b'+' | b'-' | b'/' | b'_');
-    Some(zone + 1 + name.iter().take_while(belongs).count())
+    let space = TIME.len() + fraction.count();
+    let name = bytes.get(space + 1..).filter(|_| bytes[space] == b' ')?;
+    let run = |belongs: &dyn Fn(u8) -> bool| name.iter().take_while(|byte| belongs(**byte)).count();
+    let letters = run(&|byte| byte.is_ascii_alphabetic());
+    let signed = matches!(name.first(), Some(b'+' | b'-'));
+    let digits = name.iter().skip(1).take_while(|byte| byte.is_ascii_digit()).count();
+    let least = if signed { 1 + digits } else { letters };
+    let most =
+        run(&|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'/' | b'_'));
+    (least > 0).then_some((space + 1 + least, space + 1 + most))
 }
 
 /// A message begins with how grave it is: `LOG:  `.
@@ -301,7 +373,7 @@ mod tests {
         assert_eq!(prefixes.0[0], Prefix::new(USUAL[5]));
         prefixes.expect("%u ");
         assert_eq!(prefixes.0[0], Prefix::new("%u "));
-        assert!(Prefix::new("%u@%d").tells_database() && !Prefix::new("%%d").tells_database());
+        assert!(Prefix::new("%u@%d").tells().database && !Prefix::new("%%d").tells().database);
     }
 
     proptest! {

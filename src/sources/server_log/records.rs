@@ -10,6 +10,9 @@ use super::format::{Format, begins_csv};
 /// How much of a record is kept, in bytes.
 pub(super) const LIMIT: usize = 64 * 1024;
 
+/// What a text in UTF-8 may begin with.
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// One message of the log.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record<'a> {
@@ -141,8 +144,9 @@ fn without_hole(line: &[u8]) -> &[u8] {
     &line[line.iter().position(|byte| *byte != 0).unwrap_or(line.len())..]
 }
 
-/// Without the line end.
+/// Without the line end, and without the mark that editors and some systems begin a file with.
 fn trimmed(record: &[u8]) -> &[u8] {
+    let record = record.strip_prefix(BYTE_ORDER_MARK).unwrap_or(record);
     let last = record.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r'));
     &record[..last.map_or(0, |last| last + 1)]
 }
@@ -216,6 +220,13 @@ mod tests {
         let hole = vec![0; 3 * LIMIT];
         for format in [Format::Stderr, Format::Csvlog, Format::Jsonlog] {
             assert_eq!(cut(format, &[&hole, b"\0a\n"]), ["a"], "{format:?}");
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_record() {
+        for format in [Format::Stderr, Format::Csvlog, Format::Jsonlog] {
+            assert_eq!(cut(format, &[b"\xef", b"\xbb\xbfa\n", b"b\n"]), ["a", "b"], "{format:?}");
         }
     }
 

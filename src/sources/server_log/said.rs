@@ -17,6 +17,10 @@ pub(super) enum Step<'a> {
     Parse(&'a str),
     Bind(&'a str),
     Execute(&'a str),
+    /// The first rows of a portal with a name, from which more may be fetched.
+    Open(&'a str),
+    /// More rows of a portal.
+    Fetch(&'a str),
     /// Not said: the one that began before (`log_duration`).
     Untold,
 }
@@ -25,7 +29,8 @@ pub(super) enum Step<'a> {
 /// whose duration is told apart.
 pub(super) fn of(message: &str) -> Option<Said<'_>> {
     let Some(rest) = message.strip_prefix("duration: ") else {
-        let step = step(message).filter(|step| matches!(step, Step::Whole(_) | Step::Execute(_)));
+        let begins = |step: &Step<'_>| !matches!(step, Step::Parse(_) | Step::Bind(_));
+        let step = step(message).filter(begins);
         return step.map(Said::Begins);
     };
     let (figure, rest) = rest.split_once(" ms")?;
@@ -48,11 +53,16 @@ fn step(text: &str) -> Option<Step<'_>> {
     let step = match word {
         "parse" => Step::Parse,
         "bind" => Step::Bind,
+        "execute" if rest.starts_with("fetch from ") => Step::Fetch,
         "execute" => Step::Execute,
         _ => return None,
     };
     // After the statement's name, and the portal's.
-    rest.split_once(": ").map(|(_, statement)| step(statement))
+    let (names, statement) = rest.split_once(": ")?;
+    Some(match step(statement) {
+        Step::Execute(statement) if names.contains('/') => Step::Open(statement),
+        step => step,
+    })
 }
 
 #[cfg(test)]
@@ -67,7 +77,9 @@ mod tests {
             ("duration: 250.500 ms  parse <unnamed>: SELECT $1: x", Step::Parse(text)),
             ("duration: 250.500 ms  bind s_1/portal: SELECT $1: x", Step::Bind(text)),
             ("duration: 250.500 ms  execute s_1: SELECT $1: x", Step::Execute(text)),
-            ("duration: 250.500 ms  execute fetch from s/c: SELECT $1: x", Step::Execute(text)),
+            ("duration: 250.500 ms  execute s/c: SELECT $1: x", Step::Open(text)),
+            ("duration: 250.500 ms  execute fetch from s/c: SELECT $1: x", Step::Fetch(text)),
+            ("duration: 250.500 ms  execute fetch from <unnamed>: SELECT $1: x", Step::Fetch(text)),
             ("duration: 250.500 ms", Step::Untold),
         ] {
             assert_eq!(of(message), Some(Said::Took(0.2505, step)), "{message}");

@@ -1,6 +1,6 @@
 //! What the server says of its log: which statements are in it, and what it looks like.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,23 +8,27 @@ use sqlx::{Executor, Row as _};
 use tokio::time::{Instant, timeout};
 
 use super::rates::Rates;
-use crate::postgres::{APPLICATION_NAME, Database};
+use super::whose::Backend;
+use crate::postgres::{self, APPLICATION_NAME, Database};
 use crate::sources::Failure;
 
 /// How often it is asked.
 const INTERVAL: Duration = Duration::from_secs(60);
+/// How often at most, when the log has a database that it did not say.
+const SOON: Duration = Duration::from_secs(2);
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// For how long nothing is counted before the first answer, which decides what counts for how many.
 const FIRST: Duration = Duration::from_secs(30);
 
-const SETTINGS: [&str; 10] = [
+const SETTINGS: [&str; 11] = [
     "log_min_duration_statement",
     "log_min_duration_sample",
     "log_statement_sample_rate",
     "log_transaction_sample_rate",
     "log_duration",
     "log_line_prefix",
+    "log_error_verbosity",
     "log_directory",
     "logging_collector",
     "data_directory",
@@ -38,6 +42,14 @@ SELECT name, setting, current_user::text,
                   AND application_name <> $2)
   FROM pg_settings WHERE name = ANY ($1)";
 
+const DATABASES: &str = "SELECT datname FROM pg_database";
+
+/// A role without `pg_monitor` does not see what kind others' sessions are of.
+const BACKENDS: &str = "
+SELECT pid, datname, coalesce(usename = current_user, false), coalesce(application_name = $1, false)
+  FROM pg_stat_activity
+ WHERE datid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'";
+
 /// Asks the server now and then.
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -46,36 +58,45 @@ pub(super) struct Asked {
     due: Option<Instant>,
     /// The last answer.
     pub(super) said: Option<Said>,
-    /// Whether another than poolwatch was ever seen as its role.
-    shared: bool,
+    /// When it was last asked.
+    last: Option<Instant>,
 }
 
 /// What the server said.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Said {
     settings: HashMap<String, String>,
-    role: String,
+    /// poolwatch's role.
+    pub(super) role: String,
+    /// Whether another than poolwatch has a session as this role.
+    pub(super) shared: bool,
+    /// The databases that there are, as far as the role may see them.
+    pub(super) databases: HashSet<String>,
 }
 
 impl Asked {
     pub(super) fn new(database: Option<Arc<Database>>) -> Self {
-        Self { database, began: Instant::now(), due: None, said: None, shared: false }
+        Self { database, began: Instant::now(), due: None, said: None, last: None }
     }
 
-    /// Asks, when it is time; says whether there is an answer that was not there before. A server
-    /// that does not answer is told of by its probe.
-    pub(super) async fn ask(&mut self) -> bool {
+    /// Asks, when it is time, or soon; says whether there is an answer that was not there before. A
+    /// server that does not answer is told of by its probe.
+    pub(super) async fn ask(&mut self, soon: bool) -> bool {
         let now = Instant::now();
-        let Some(database) =
-            self.database.clone().filter(|_| self.due.is_none_or(|due| due <= now))
-        else {
-            return false;
-        };
-        let Ok(Ok((said, shared))) = timeout(PATIENCE, look(&database)).await else { return false };
+        let soon = soon && self.last.is_none_or(|last| last + SOON <= now);
+        let due = soon || self.due.is_none_or(|due| due <= now);
+        let Some(database) = self.database.clone().filter(|_| due) else { return false };
+        self.last = Some(now);
+        let Ok(Ok(said)) = timeout(PATIENCE, look(&database)).await else { return false };
         self.due = Some(now + INTERVAL);
-        self.shared |= shared;
         self.said = Some(said);
         true
+    }
+
+    /// The sessions that there are at this moment; `None` when the server does not answer.
+    pub(super) async fn backends(&self) -> Option<Vec<Backend>> {
+        let database = self.database.clone()?;
+        timeout(PATIENCE, backends(&database)).await.ok()?.ok()
     }
 
     /// Whether the first answer is still to be waited for. The log waits too; without a server that
@@ -83,28 +104,45 @@ impl Asked {
     pub(super) fn is_awaited(&self) -> bool {
         self.database.is_some() && self.said.is_none() && self.began.elapsed() < FIRST
     }
-
-    /// poolwatch's role, when it is nobody else's.
-    pub(super) fn own_role(&self) -> Option<String> {
-        self.said.as_ref().filter(|_| !self.shared).map(|said| said.role.clone())
-    }
 }
 
-async fn look(database: &Database) -> Result<(Said, bool), Failure> {
+async fn look(database: &Database) -> Result<Said, Failure> {
     let mut connection = database.acquire().await?;
     let query = sqlx::query(SQL).bind(&SETTINGS[..]).bind(APPLICATION_NAME);
-    let (mut said, mut shared) = (Said::default(), false);
+    let mut said = Said::default();
     for row in connection.fetch_all(query).await? {
         said.settings.insert(row.try_get(0)?, row.try_get(1)?);
         said.role = row.try_get(2)?;
-        shared = row.try_get(3)?;
+        said.shared = row.try_get(3)?;
     }
-    Ok((said, shared))
+    let names = connection.fetch_all(sqlx::query(DATABASES)).await?;
+    let names = names.iter().filter_map(|row| postgres::text(row, 0).transpose());
+    said.databases = names.collect::<Result<_, _>>()?;
+    Ok(said)
+}
+
+async fn backends(database: &Database) -> Result<Vec<Backend>, Failure> {
+    let mut connection = database.acquire().await?;
+    let rows = connection.fetch_all(sqlx::query(BACKENDS).bind(APPLICATION_NAME)).await?;
+    let backends = rows.iter().map(|row| {
+        Ok(Backend {
+            process: u32::try_from(row.try_get::<i32, _>(0)?)?,
+            database: postgres::text(row, 1)?.unwrap_or_default(),
+            same_role: row.try_get(2)?,
+            own: row.try_get(3)?,
+        })
+    });
+    backends.collect()
 }
 
 impl Said {
     pub(super) fn setting(&self, name: &str) -> Option<&str> {
         self.settings.get(name).map(String::as_str)
+    }
+
+    /// Whether each message has its SQLSTATE before it.
+    pub(super) fn is_verbose(&self) -> bool {
+        self.is("log_error_verbosity", "verbose")
     }
 
     /// Which statements are logged.
@@ -165,7 +203,7 @@ mod tests {
 
     fn said(settings: &[(&str, &str)]) -> Said {
         let settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-        Said { settings: settings.collect(), role: "watch".into() }
+        Said { settings: settings.collect(), role: "watch".into(), ..Said::default() }
     }
 
     #[tokio::test(start_paused = true)]
@@ -175,7 +213,7 @@ mod tests {
             ..crate::postgres::Settings::default()
         };
         let mut asked = Asked::new(Some(settings.open("primary").unwrap()));
-        assert!(!asked.ask().await && asked.is_awaited());
+        assert!(!asked.ask(false).await && asked.is_awaited());
         tokio::time::advance(FIRST).await;
         assert!(!asked.is_awaited());
         assert!(!Asked::new(None).is_awaited());

@@ -24,6 +24,18 @@ pub(super) struct Run {
     pub(super) last: f64,
     /// Whether it counts as a query.
     pub(super) timed: bool,
+    pub(super) rows: Rows,
+}
+
+/// Which of a statement's rows were fetched.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) enum Rows {
+    #[default]
+    All,
+    /// The first ones of this portal, from which more may be fetched.
+    First(u64),
+    /// More of this portal's.
+    More(u64),
 }
 
 /// All sessions that are between two messages, by their process.
@@ -37,8 +49,8 @@ pub(super) struct Sessions {
 struct Session {
     /// What a statement's steps took so far.
     steps: Option<(u64, f64)>,
-    /// The statement that runs, and whether it counts as a query.
-    begun: Option<(u64, bool)>,
+    /// The statement that runs, whether it counts as a query, and which of its rows are fetched.
+    begun: Option<(u64, bool, Rows)>,
 }
 
 /// Why a duration could not be counted.
@@ -66,12 +78,13 @@ impl Sessions {
             Said::Took(seconds, Step::Bind(text)) => {
                 Ok(self.step(process, self.hash(text), seconds, false))
             }
-            Said::Took(seconds, Step::Execute(text)) => {
-                Ok(Some(self.end(process, self.hash(text), seconds, is_timed(text))))
-            }
             Said::Took(seconds, Step::Whole(text)) => {
                 self.forget(process);
-                Ok(Some(Run { seconds, last: seconds, timed: is_timed(text) }))
+                Ok(Some(Run { seconds, last: seconds, timed: is_timed(text), rows: Rows::All }))
+            }
+            Said::Took(seconds, step) => {
+                let Some((hash, timed, rows)) = self.executed(step) else { return Ok(None) };
+                Ok(Some(Run { rows, ..self.end(process, hash, seconds, timed) }))
             }
         }
     }
@@ -84,13 +97,25 @@ impl Sessions {
     }
 
     fn begin(&mut self, process: Option<u32>, step: Step<'_>) {
-        let begun = match step {
-            Step::Whole(text) | Step::Execute(text) => (self.hash(text), is_timed(text)),
-            _ => return,
-        };
+        let Some(begun) = self.executed(step) else { return };
         if let Some(session) = self.session(process) {
             session.begun = Some(begun);
         }
+    }
+
+    /// What is run by this step, whether it counts as a query, and which of its rows are fetched.
+    fn executed(&self, step: Step<'_>) -> Option<(u64, bool, Rows)> {
+        let (Step::Whole(text) | Step::Execute(text) | Step::Open(text) | Step::Fetch(text)) = step
+        else {
+            return None;
+        };
+        let hash = self.hash(text);
+        let rows = match step {
+            Step::Open(_) => Rows::First(hash),
+            Step::Fetch(_) => Rows::More(hash),
+            _ => Rows::All,
+        };
+        Some((hash, is_timed(text), rows))
     }
 
     fn step(&mut self, process: Option<u32>, hash: u64, seconds: f64, first: bool) -> Option<Run> {
@@ -103,7 +128,7 @@ impl Sessions {
     fn end(&mut self, process: Option<u32>, hash: u64, last: f64, timed: bool) -> Run {
         let session = process.and_then(|process| self.open.remove(&process)).unwrap_or_default();
         let before = session.steps.filter(|(of, _)| *of == hash).map_or(0.0, |(_, before)| before);
-        Run { seconds: before + last, last, timed }
+        Run { seconds: before + last, last, timed, rows: Rows::All }
     }
 
     /// A duration alone is of the statement that began before, or of what the session is doing.
@@ -114,8 +139,8 @@ impl Sessions {
         seconds: f64,
     ) -> Result<Option<Run>, Untold> {
         let open = process.and_then(|process| self.open.get(&process));
-        if let Some((hash, timed)) = open.and_then(|session| session.begun) {
-            return Ok(Some(self.end(process, hash, seconds, timed)));
+        if let Some((hash, timed, rows)) = open.and_then(|session| session.begun) {
+            return Ok(Some(Run { rows, ..self.end(process, hash, seconds, timed) }));
         }
         // No text hashes to nothing.
         match tag {

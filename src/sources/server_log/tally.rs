@@ -1,28 +1,27 @@
 //! What the log said since the start, by database. Only figures are kept, no text of a statement.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 
 use tokio::time::Instant;
 
+use super::accounts::{Account, Accounts};
+use super::broken_name::BrokenName;
 use super::entry::{Entry, Severity};
-use super::fate::{self, Fate, Refusal};
+use super::fate::{self, Refusal};
 use super::format::Format;
+use super::lock_waits::{self, LockWait, Waiting};
+use super::portals::Portals;
 use super::prefix::Prefixes;
 use super::rates::Rates;
 use super::records::Record;
-use super::sessions::{Run, Sessions, Untold};
-use super::{csvlog, jsonlog, said, stderr};
-use crate::collectors::OTHER;
-use crate::latency::{BOUNDS, Histogram, Past, Weighted};
-use crate::metric::Family;
-use crate::postgres::APPLICATION_NAME;
+use super::said::{self, Said, Step};
+use super::sessions::{Rows, Run, Sessions, Untold};
+use super::whose::{self, Backend, Backends, Whose};
+use super::{csvlog, jsonlog, stderr};
 use crate::reading::LoggedTimes;
 
-/// More databases than these are one.
-const DATABASES: usize = 100;
-/// More classes of errors than there are.
-const CLASSES: usize = 60;
+mod families;
 
 /// Why a record was not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +34,22 @@ pub enum Reason {
     Truncated,
     /// A duration, of nobody knows what.
     NoStatement,
+    /// Of nobody knows whose session.
+    NoSession,
+    /// Of a database that the server does not have.
+    UnknownDatabase,
 }
 
 impl Reason {
     /// Every reason, for the metric that shows each.
-    pub const ALL: [Self; 4] = [Self::Malformed, Self::TooLong, Self::Truncated, Self::NoStatement];
+    pub const ALL: [Self; 6] = [
+        Self::Malformed,
+        Self::TooLong,
+        Self::Truncated,
+        Self::NoStatement,
+        Self::NoSession,
+        Self::UnknownDatabase,
+    ];
 
     /// The label's value.
     pub fn as_str(self) -> &'static str {
@@ -48,6 +58,8 @@ impl Reason {
             Self::TooLong => "too_long",
             Self::Truncated => "truncated",
             Self::NoStatement => "no_statement",
+            Self::NoSession => "no_session",
+            Self::UnknownDatabase => "unknown_database",
         }
     }
 }
@@ -58,28 +70,23 @@ pub struct Tally {
     pub(super) prefixes: Prefixes,
     /// As the server says, when it was asked.
     pub(super) rates: Option<Rates>,
-    /// poolwatch's role, when it is nobody else's.
-    pub(super) own_role: Option<String>,
+    /// The server's sessions, when it was asked.
+    backends: Option<Backends>,
     sessions: Sessions,
-    databases: BTreeMap<String, Account>,
+    portals: Portals,
+    waiting: Waiting,
+    accounts: Accounts,
     refused: [u64; Refusal::ALL.len()],
     rejected: [u64; Reason::ALL.len()],
     messages: u64,
     bytes: u64,
-    summed: u64,
+    /// Whether each message has its SQLSTATE before it.
+    is_verbose: bool,
+    pub(super) broken: BrokenName,
     /// Whether the log says what a session is doing.
     tagged: bool,
     /// Whether a session was seen whose database is not told.
     pub(super) nameless: bool,
-}
-
-/// What one database's sessions did.
-#[derive(Debug, Default)]
-struct Account {
-    durations: Weighted,
-    errors: BTreeMap<String, u64>,
-    ended: [u64; Fate::ALL.len()],
-    past: Past<Histogram>,
 }
 
 impl Tally {
@@ -95,10 +102,13 @@ impl Tally {
             _ => text,
         };
         let entry = match format {
-            Format::Stderr => stderr::parse(&text, &mut self.prefixes),
+            Format::Stderr => stderr::parse(&text, &mut self.prefixes, self.is_verbose),
             Format::Csvlog => csvlog::parse(&text),
-            Format::Jsonlog => jsonlog::parse(&text),
+            Format::Jsonlog => jsonlog::parse(&text, record.cut),
         };
+        if format == Format::Stderr && self.broken.holds(&text, entry.as_ref(), &self.prefixes) {
+            return self.reject(Reason::Malformed);
+        }
         match entry {
             Some(entry) => self.entry(&entry),
             None if record.cut => self.reject(Reason::TooLong),
@@ -115,22 +125,51 @@ impl Tally {
         self.bytes += bytes;
     }
 
+    /// Takes in poolwatch's role, and whether others use it.
+    pub(super) fn role(&mut self, role: &str, shared: bool) {
+        self.backends.get_or_insert_default().role(role, shared);
+    }
+
+    /// Takes in the sessions that there are.
+    pub(super) fn meet(&mut self, backends: Vec<Backend>, now: Instant) {
+        self.backends.get_or_insert_default().meet(backends, now);
+    }
+
+    /// Takes in which databases there are.
+    pub(super) fn confirm(&mut self, databases: HashSet<String>) {
+        self.rejected[Reason::UnknownDatabase as usize] += self.accounts.confirm(databases);
+    }
+
+    /// Takes in how verbose the server's log is.
+    pub(super) fn verbose(&mut self, is_verbose: bool) {
+        self.is_verbose = is_verbose;
+    }
+
+    /// Whether the server is to be asked which databases it has.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.accounts.is_in_doubt()
+    }
+
     fn entry(&mut self, entry: &Entry<'_>) {
-        if entry.severity == Severity::More || self.is_own(entry) {
-            return;
-        }
         match entry.severity {
-            Severity::Log => self.duration(entry),
+            Severity::Log => self.log(entry),
             Severity::Error => {
-                self.sessions.forget(entry.process);
+                self.forget(entry.process);
                 self.error(entry);
             }
             Severity::Fatal => {
-                self.sessions.forget(entry.process);
+                self.forget(entry.process);
                 self.fatal(entry);
             }
+            Severity::Location => self.is_verbose = true,
             Severity::Other | Severity::More => {}
         }
+    }
+
+    /// A statement failed: no duration will be told, and it waits no more.
+    fn forget(&mut self, process: Option<u32>) {
+        self.sessions.forget(process);
+        self.waiting.forget(process);
     }
 
     /// By which statements are counted in this log.
@@ -143,64 +182,116 @@ impl Tally {
         self.rates()?.counted_from()
     }
 
-    /// poolwatch's own sessions are known by their name, else by a role that is nobody else's.
-    fn is_own(&self, entry: &Entry<'_>) -> bool {
-        match &entry.application {
-            Some(name) => name == APPLICATION_NAME,
-            None => entry.user.is_some() && entry.user.as_deref() == self.own_role.as_deref(),
+    fn log(&mut self, entry: &Entry<'_>) {
+        if let Some(said) = said::of(&entry.message) {
+            self.said(entry, &said);
+        } else if let Some(wait) = lock_waits::parse(&entry.message) {
+            self.wait(entry, &wait);
         }
     }
 
-    fn duration(&mut self, entry: &Entry<'_>) {
-        let Some(said) = said::of(&entry.message) else { return };
+    fn said(&mut self, entry: &Entry<'_>, said: &Said<'_>) {
+        let Some(database) = self.database(entry, matches!(said, Said::Took(..))) else { return };
         self.nameless |= entry.database.is_none();
         self.tagged |= entry.tag.is_some();
-        match self.sessions.take(entry.process, entry.tag, &said) {
+        if ends_transaction(said) {
+            self.count_all(|portals| portals.close(entry.process));
+        }
+        match self.sessions.take(entry.process, entry.tag, said) {
             Ok(None) => {}
-            Ok(Some(Run { seconds, last, timed })) => {
-                let weight = self.rates().map_or(1.0, |rates| rates.weight(last));
-                let account = self.account(entry);
-                if timed {
-                    account.durations.observe(seconds, weight);
-                }
-            }
+            Ok(Some(run)) => self.run(entry.process, &database, run),
             Err(Untold) => self.reject(Reason::NoStatement),
         }
     }
 
-    fn error(&mut self, entry: &Entry<'_>) {
-        let class = entry.state.and_then(|state| state.get(..2)).unwrap_or_default();
-        let account = self.account(entry);
-        let full = account.errors.len() >= CLASSES && !account.errors.contains_key(class);
-        let class = if full { OTHER } else { class };
-        match account.errors.get_mut(class) {
-            Some(count) => *count += 1,
-            None => drop(account.errors.insert(class.to_owned(), 1)),
+    /// A statement was run, or some of its rows were fetched.
+    fn run(&mut self, process: Option<u32>, database: &str, run: Run) {
+        match run.rows {
+            Rows::All => self.count(database, run),
+            Rows::More(portal) => self.portals.fetch(process, portal, run, Instant::now()),
+            Rows::First(portal) => {
+                let ended = self.portals.open(process, portal, database, run, Instant::now());
+                if let Some((database, run)) = ended {
+                    self.count(&database, run);
+                }
+            }
         }
+    }
+
+    fn count(&mut self, database: &str, run: Run) {
+        let weight = self.rates().map_or(1.0, |rates| rates.weight(run.last));
+        let Some(account) = self.account(database) else { return };
+        if run.timed {
+            account.durations.observe(run.seconds, weight);
+        }
+    }
+
+    fn count_all(&mut self, ended: impl FnOnce(&mut Portals) -> Vec<(String, Run)>) {
+        for (database, run) in ended(&mut self.portals) {
+            self.count(&database, run);
+        }
+    }
+
+    /// Counts the statements from which no more rows were fetched for long.
+    pub(super) fn settle(&mut self, now: Instant) {
+        self.count_all(|portals| portals.quiet(now));
+    }
+
+    fn wait(&mut self, entry: &Entry<'_>, wait: &LockWait) {
+        let Some(database) = self.database(entry, true) else { return };
+        let is_new = self.waiting.is_new(wait);
+        if let Some(account) = self.account(&database) {
+            account.waits.count(wait, is_new);
+        }
+    }
+
+    fn error(&mut self, entry: &Entry<'_>) {
+        let Some(database) = self.database(entry, true) else { return };
+        let class = entry.state.and_then(|state| state.get(..2)).unwrap_or_default();
+        let Some(account) = self.account(&database) else { return };
+        account.error(class);
         if let Some(fate) = fate::of(&entry.message, entry.state) {
             account.ended[fate as usize] += 1;
         }
     }
 
+    /// Who was never let in may have asked for a database that is not there.
     fn fatal(&mut self, entry: &Entry<'_>) {
         if let Some(refusal) = fate::refusal(&entry.message, entry.state) {
-            self.refused[refusal as usize] += 1;
+            if whose::attribute(entry, self.backends.as_ref()) != Whose::Own {
+                self.refused[refusal as usize] += 1;
+            }
         } else if let Some(fate) = fate::of(&entry.message, entry.state) {
-            self.account(entry).ended[fate as usize] += 1;
+            let Some(database) = self.database(entry, true) else { return };
+            if self.accounts.has(&database)
+                && let Some(account) = self.account(&database)
+            {
+                account.ended[fate as usize] += 1;
+            }
         }
     }
 
-    /// A database is shown from when it is first spoken of.
-    fn account(&mut self, entry: &Entry<'_>) -> &mut Account {
-        let mut name = entry.database.as_deref().unwrap_or_default();
-        if self.databases.len() >= DATABASES && !self.databases.contains_key(name) {
-            self.summed += 1;
-            name = OTHER;
+    /// In which database a client's message was written; one of which nobody knows whose it is may
+    /// have to be counted as such.
+    fn database(&mut self, entry: &Entry<'_>, counts: bool) -> Option<String> {
+        match whose::attribute(entry, self.backends.as_ref()) {
+            Whose::Client(database) => Some(database.into_owned()),
+            Whose::Own => None,
+            Whose::Unknown => {
+                if counts {
+                    self.reject(Reason::NoSession);
+                }
+                None
+            }
         }
-        if !self.databases.contains_key(name) {
-            self.databases.insert(name.to_owned(), Account::default());
+    }
+
+    fn account(&mut self, database: &str) -> Option<&mut Account> {
+        let account = self.accounts.get_mut(database);
+        if account.is_none() {
+            self.rejected[Reason::UnknownDatabase as usize] += 1;
         }
-        self.databases.get_mut(name).expect("it is there now")
+        account
     }
 
     /// How many messages were read, and how many of them could not be counted.
@@ -208,122 +299,38 @@ impl Tally {
         (self.messages, self.rejected.iter().sum())
     }
 
-    /// Whether a duration was told without its statement.
-    pub(super) fn untold(&self) -> bool {
-        self.rejected[Reason::NoStatement as usize] > 0
-    }
-
-    /// How many messages were none of the format.
-    pub(super) fn malformed(&self) -> u64 {
-        self.rejected[Reason::Malformed as usize]
+    /// How many messages were not counted for this reason.
+    pub(super) fn rejected(&self, reason: Reason) -> u64 {
+        self.rejected[reason as usize]
     }
 
     /// Samples that are shown only in the sum of all databases beyond the limit.
     pub(super) fn summed(&self) -> u64 {
-        self.summed
+        self.accounts.aggregated
     }
 
     /// How long statements took in the last five minutes, where any ran.
     pub(super) fn recent(&mut self, now: Instant) -> Vec<LoggedTimes> {
         let counted_from = self.counted_from();
-        let databases = self.databases.iter_mut();
-        let recent = databases.map(|(database, account)| LoggedTimes {
+        let recent = self.accounts.recent(now).map(|(database, recent)| LoggedTimes {
             database: database.clone(),
-            recent: account.recent(now),
+            recent,
             counted_from,
         });
         recent.filter(|times| times.recent.count() > 0).collect()
     }
-
-    /// Everything that was counted.
-    pub fn families(&self) -> Vec<Family> {
-        let mut families = self.of_statements();
-        families.push(self.refusals());
-        families.extend(self.own());
-        families
-    }
-
-    fn of_statements(&self) -> Vec<Family> {
-        let mut durations = Family::histogram(
-            "db_statement_duration_seconds",
-            "How long queries took in the server, parsing and planning included, by its log: \
-             exact for those that it logs, see db_statement_duration_counted_from_seconds; of a \
-             sample each counts for those left out. Not in it: statements that failed, \
-             transaction control, schema changes, pings, poolwatch's own.",
-        );
-        let mut from = Family::gauge(
-            "db_statement_duration_counted_from_seconds",
-            "Queries that took less are not in the server's log, so they are not in \
-             db_statement_duration_seconds; absent when it logs none.",
-        );
-        let mut errors = Family::counter(
-            "db_statement_errors_total",
-            "Errors in the server's log, by class: the first two characters of the SQLSTATE, \
-             empty where the log has none.",
-        );
-        let mut ended = Family::counter(
-            "db_statement_cancellations_total",
-            "Statements and sessions that did not end by themselves: timeouts, cancellations, \
-             deadlocks, terminations, in the server's log.",
-        );
-        from.sample(&[], self.counted_from());
-        for (database, account) in &self.databases {
-            durations.durations(&[("datname", database)], &account.durations.histogram());
-            for (class, count) in &account.errors {
-                errors.sample(&[("datname", database), ("class", class)], *count as f64);
-            }
-            // All from the first on, so that whoever asks for an increase sees it.
-            for (fate, count) in Fate::ALL.iter().zip(account.ended) {
-                ended.sample(&[("datname", database), ("reason", fate.as_str())], count as f64);
-            }
-        }
-        vec![durations, from, errors, ended]
-    }
-
-    fn refusals(&self) -> Family {
-        let mut family = Family::counter(
-            "pg_connections_refused_total",
-            "Connections that the server refused, by its log.",
-        );
-        for (refusal, count) in Refusal::ALL.iter().zip(self.refused) {
-            family.sample(&[("reason", refusal.as_str())], count as f64);
-        }
-        family
-    }
-
-    fn own(&self) -> [Family; 3] {
-        let mut messages = Family::counter(
-            "poolwatch_log_messages_total",
-            "Messages read from the server's log, the rejected included.",
-        );
-        let mut bytes =
-            Family::counter("poolwatch_log_bytes_total", "Bytes read from the server's log.");
-        let mut rejected = Family::counter(
-            "poolwatch_log_messages_rejected_total",
-            "Messages of the server's log that could not be counted: none of its format, cut off \
-             before they said what they are about, in a file that was truncated, or a duration \
-             without its statement.",
-        );
-        messages.sample(&[], self.messages as f64);
-        bytes.sample(&[], self.bytes as f64);
-        for (reason, count) in Reason::ALL.iter().zip(self.rejected) {
-            rejected.sample(&[("reason", reason.as_str())], count as f64);
-        }
-        [messages, bytes, rejected]
-    }
 }
 
-impl Account {
-    fn recent(&mut self, now: Instant) -> Histogram {
-        let all = self.durations.histogram();
-        let (recent, reached) = match self.past.then(now) {
-            Some(then) => (all.since(then), all),
-            // A database is known from its first message on: before that there was nothing.
-            None => (all, Histogram::new(BOUNDS)),
-        };
-        self.past.remember(now, || reached);
-        recent
-    }
+/// With a transaction its portals come to their end.
+fn ends_transaction(said: &Said<'_>) -> bool {
+    let (Said::Took(_, Step::Whole(text) | Step::Execute(text))
+    | Said::Begins(Step::Whole(text) | Step::Execute(text))) = said
+    else {
+        return false;
+    };
+    let word = text.trim_start().split(|c: char| !c.is_ascii_alphabetic()).next();
+    let word = word.unwrap_or_default();
+    ["commit", "rollback", "end", "abort"].iter().any(|end| word.eq_ignore_ascii_case(end))
 }
 
 #[cfg(test)]

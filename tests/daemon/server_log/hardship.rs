@@ -91,6 +91,22 @@ fn junk_is_counted_and_harms_nothing() {
 }
 
 #[test]
+fn a_byte_order_mark_hides_no_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = "{\"timestamp\":\"2026-01-31 23:59:59.123 UTC\",\"user\":\"app\",\"dbname\":\"app\",\
+                \"pid\":7,\"error_severity\":\"LOG\",\"message\":\"duration: 3.5 ms  statement: SELECT a\",\
+                \"application_name\":\"x\"}\n";
+    for (name, record) in [("a.log", lines(1)), ("b.log", json.as_bytes().to_vec())] {
+        let path = folder.path().join(name);
+        let daemon = follow(&path);
+        append(&path, &[b"\xef\xbb\xbf", &record[..], &record[..]].concat());
+        eventually(|| count(&daemon.metrics()) == Some(2.0));
+        let rejected = [("reason", "malformed")];
+        assert_eq!(daemon.value("poolwatch_log_messages_rejected_total", &rejected), Some(0.0));
+    }
+}
+
+#[test]
 fn files_that_come_and_go_are_each_read_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);

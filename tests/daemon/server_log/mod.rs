@@ -1,8 +1,10 @@
 //! The server's log, written by a real server.
 
+mod attribution;
 mod hardship;
 mod rotation;
 mod versions;
+mod wire;
 
 use std::path::{Path, PathBuf};
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use poolwatch::exposition::Chunk;
 use poolwatch::metric::Family;
 use poolwatch::sources::server_log::{ServerLog, Settings};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use super::{cluster_of, folder, run, run_extended};
 use crate::collectors::servers;
@@ -57,6 +58,63 @@ async fn is_understood(major: u32, binaries: &Path) {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
         assert_eq!(seen, [7.0, 1.0, 0.0], "PostgreSQL {major}, {name}");
+    }
+}
+
+/// One session waits for another's lock until it has it, another gives up.
+async fn waits_are_understood(major: u32, binaries: &Path) {
+    let settings = [("log_lock_waits", "on"), ("deadlock_timeout", "50ms")];
+    let cluster = cluster_of(Some(binaries), "stderr,csvlog", &settings);
+    let open = |name| {
+        let path = Some(folder(&cluster).join(name).display().to_string());
+        Settings { path, ..Settings::default() }.open(None, None).unwrap()
+    };
+    let mut logs = ["server.log", "server.csv"].map(open);
+    for log in &mut logs {
+        assert_eq!(waited(log).await, [0.0; 3]);
+    }
+    cluster.sql_in("app", "CREATE TABLE held (n int)").unwrap();
+    let connect = || async { PgConnection::connect(&cluster.url("app")).await.unwrap() };
+    let (mut holder, mut waiter, mut impatient) =
+        (connect().await, connect().await, connect().await);
+    holder.execute("BEGIN; LOCK TABLE held").await.unwrap();
+    impatient.execute("SET lock_timeout = '150ms'").await.unwrap();
+    let gives_up = async { drop(impatient.execute("SELECT * FROM held").await.unwrap_err()) };
+    let waits = async { waiter.execute("SELECT * FROM held").await.unwrap() };
+    let holds = async { holder.execute("SELECT pg_sleep(0.4); COMMIT").await.unwrap() };
+    let _ = tokio::join!(gives_up, waits, holds);
+    for (log, name) in logs.iter_mut().zip(["server.log", "server.csv"]) {
+        let mut seen = [0.0; 3];
+        for _ in 0..3000 {
+            seen = waited(log).await;
+            if seen[1] > 0.0 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        assert_eq!(seen[..2], [2.0, 1.0], "PostgreSQL {major}, {name}");
+        assert!(seen[2] > 0.2, "{} s, PostgreSQL {major}, {name}", seen[2]);
+    }
+}
+
+/// How many waits were counted, how many had their lock in the end, and how long they waited.
+async fn waited(log: &mut ServerLog) -> [f64; 3] {
+    let families = log.read().await.unwrap().families;
+    let chunk = Chunk::encode(families.iter());
+    let metrics = Metrics::parse(std::str::from_utf8(&chunk.text()).unwrap());
+    let app = ("datname", "app");
+    let value = |name: &str, labels: &[_]| metrics.value(name, labels).unwrap_or(0.0);
+    [
+        value("db_lock_waits_total", &[app, ("locktype", "relation")]),
+        value("db_lock_wait_duration_seconds_count", &[app]),
+        value("db_lock_wait_duration_seconds_sum", &[app]),
+    ]
+}
+
+#[tokio::test]
+async fn every_version_tells_how_long_sessions_wait_for_locks() {
+    for (major, binaries) in servers::all() {
+        waits_are_understood(*major, binaries).await;
     }
 }
 

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::super::Fed;
+use super::super::accounts::{CLASSES, DATABASES};
 use super::super::records::LIMIT;
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ fn line(database: &str, message: &str) -> String {
 }
 
 fn counts(tally: &Tally) -> Vec<u64> {
-    let all = tally.databases.values();
-    all.map(|account| account.durations.histogram().count()).collect()
+    let all = tally.accounts.iter();
+    all.map(|(_, account)| account.durations.histogram().count()).collect()
 }
 
 #[test]
@@ -50,17 +51,21 @@ fn classes_of_errors_are_bounded() {
         );
         fed.feed(record.as_bytes());
     }
-    assert!(fed.end().databases["b"].errors.len() <= CLASSES + 1);
+    assert!(fed.end().accounts.iter().all(|(_, account)| account.errors.len() <= CLASSES + 1));
 }
 
 #[test]
 fn a_duration_of_poolwatchs_own_is_not_counted() {
     let select = "LOG:  duration: 1.000 ms  statement: SELECT a FROM t";
     let mut fed = Fed::new(Format::Stderr);
-    fed.tally.own_role = Some("app".to_owned());
+    fed.tally.role("app", false);
     fed.feed(line("d", select).as_bytes());
     assert_eq!(counts(fed.end()), [0; 0]);
-    fed.tally.own_role = None;
+    fed.tally.role("app", true);
+    fed.feed(line("d", select).as_bytes());
+    assert_eq!(counts(fed.end()), [0; 0]);
+    assert_eq!(fed.tally.rejected(Reason::NoSession), 1, "the role is another's, too");
+    fed.tally.role("watcher", false);
     fed.feed(line("d", select).as_bytes());
     assert_eq!(counts(fed.end()), [1]);
 }
@@ -87,6 +92,55 @@ fn lately_is_five_minutes() {
     };
     assert_eq!((after(0, 4), after(1, 0), after(100, 3)), (4, 4, 7));
     assert_eq!((after(400, 2), after(1000, 0)), (2, 0));
+}
+
+#[test]
+fn who_was_never_let_in_invents_no_database() {
+    let mut fed = Fed::new(Format::Csvlog);
+    let record = "2026-01-31 23:59:59.123 UTC,\"a\",\"invented\",7,,,,\"authentication\",,,0,FATAL,57014,\
+                  \"canceling authentication due to timeout\",,,,,,,,,\"\"\n";
+    fed.feed(record.as_bytes());
+    assert_eq!(fed.end().accounts.iter().count(), 0);
+}
+
+#[test]
+fn a_line_end_in_a_name_writes_no_message() {
+    let select = "LOG:  duration: 1.000 ms  statement: SELECT a FROM t";
+    let broken = "2026-01-31 23:59:59.123 UTC [7] x\n";
+    let end = "y@d FATAL:  role \"x\" does not exist\n";
+    let forged = line("forged", select);
+    for text in [
+        format!("{broken}{}{end}", forged.repeat(3)),
+        format!("{broken}{}{end}", forged.trim_end()),
+        format!("{broken}{end}"),
+    ] {
+        let mut fed = fed(&(text + &line("d", select)));
+        assert_eq!(counts(fed.end()), [1]);
+        assert_eq!(fed.tally.accounts.iter().next().unwrap().0, "d");
+        assert!(fed.tally.rejected(Reason::Malformed) >= 2);
+    }
+}
+
+#[test]
+fn a_portal_fetched_in_batches_is_one_statement() {
+    let mut fed = Fed::new(Format::Stderr);
+    let mut took = |process: u32, what: &str| {
+        let line = format!(
+            "2026-01-31 23:59:59.123 UTC [{process}] app@d LOG:  duration: 60.0 ms  {what}\n"
+        );
+        fed.feed(line.as_bytes());
+    };
+    took(7, "bind s/c: SELECT a FROM t");
+    took(7, "execute s/c: SELECT a FROM t");
+    took(8, "execute s: SELECT b FROM t");
+    took(7, "statement: UPDATE t SET a = 1");
+    took(7, "execute fetch from s/c: SELECT a FROM t");
+    took(7, "execute fetch from s/c: SELECT a FROM t");
+    took(7, "statement: COMMIT");
+    let account = |fed: &mut Fed| fed.end().accounts.iter().next().unwrap().1.durations.histogram();
+    let all = account(&mut fed);
+    assert_eq!(all.count(), 3);
+    assert!((all.sum() - 0.36).abs() < 1e-9, "{} s", all.sum());
 }
 
 proptest! {

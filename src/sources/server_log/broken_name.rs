@@ -1,0 +1,42 @@
+//! Names with line ends in them. Text writes a user's or database's name as it is, though anybody can
+//! ask for a session under any name: what follows such a line end is nobody's message until the one
+//! comes that the name stands before.
+
+use super::entry::Entry;
+use super::prefix::Prefixes;
+
+/// What begins a message, wherever it stands.
+const SEVERITIES: [&str; 5] = ["LOG:  ", "FATAL:  ", "ERROR:  ", "WARNING:  ", "PANIC:  "];
+/// No packet that asks for a session is longer.
+const LONGEST_PACKET: usize = 10_000;
+
+/// Whether the log is in the midst of such a name.
+#[derive(Debug, Default)]
+pub(super) struct BrokenName {
+    /// How many bytes may still be those of the name.
+    left: usize,
+    /// Whether there ever was one.
+    pub(super) was_met: bool,
+}
+
+impl BrokenName {
+    /// Whether a record is of such a name rather than a message.
+    pub(super) fn holds(
+        &mut self,
+        text: &str,
+        entry: Option<&Entry<'_>>,
+        prefixes: &Prefixes,
+    ) -> bool {
+        let begins = |message: &str| SEVERITIES.iter().any(|severity| message.contains(severity));
+        if self.left > 0 {
+            let is_over = begins(entry.map_or(text, |entry| &entry.message));
+            self.left = if is_over { 0 } else { self.left.saturating_sub(text.len() + 1) };
+            return true;
+        }
+        let breaks = entry.is_none() && !text.contains(":  ") && prefixes.breaks_off(text);
+        if breaks {
+            *self = Self { left: LONGEST_PACKET, was_met: true };
+        }
+        breaks
+    }
+}

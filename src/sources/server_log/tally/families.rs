@@ -1,0 +1,109 @@
+//! What was counted, as metrics.
+
+use super::{Reason, Tally};
+use crate::metric::Family;
+use crate::sources::server_log::fate::{Fate, Refusal};
+
+impl Tally {
+    /// Everything that was counted.
+    pub fn families(&self) -> Vec<Family> {
+        let mut families = self.of_statements();
+        families.extend(self.of_lock_waits());
+        families.push(self.refusals());
+        families.extend(self.own());
+        families
+    }
+
+    fn of_statements(&self) -> Vec<Family> {
+        let mut durations = Family::histogram(
+            "db_statement_duration_seconds",
+            "How long queries took in the server, parsing and planning included, by its log: \
+             exact for those that it logs, see db_statement_duration_counted_from_seconds; of a \
+             sample each counts for those left out. Not in it: statements that failed, \
+             transaction control, schema changes, pings, poolwatch's own.",
+        );
+        let mut from = Family::gauge(
+            "db_statement_duration_counted_from_seconds",
+            "Queries that took less are not in the server's log, so they are not in \
+             db_statement_duration_seconds; absent when it logs none.",
+        );
+        let mut errors = Family::counter(
+            "db_statement_errors_total",
+            "Errors in the server's log, by class: the first two characters of the SQLSTATE, \
+             empty where the log has none.",
+        );
+        let mut ended = Family::counter(
+            "db_statement_cancellations_total",
+            "Statements and sessions that did not end by themselves: timeouts, cancellations, \
+             deadlocks, terminations, in the server's log.",
+        );
+        from.sample(&[], self.counted_from());
+        for (database, account) in self.accounts.iter() {
+            durations.durations(&[("datname", database)], &account.durations.histogram());
+            for (class, count) in &account.errors {
+                errors.sample(&[("datname", database), ("class", class)], *count as f64);
+            }
+            // All from the first on, so that whoever asks for an increase sees it.
+            for (fate, count) in Fate::ALL.iter().zip(account.ended) {
+                ended.sample(&[("datname", database), ("reason", fate.as_str())], count as f64);
+            }
+        }
+        vec![durations, from, errors, ended]
+    }
+
+    fn of_lock_waits(&self) -> [Family; 2] {
+        let mut waits = Family::counter(
+            "db_lock_waits_total",
+            "Waits for a lock that took longer than deadlock_timeout, in the server's log \
+             (log_lock_waits), by what they were for, as pg_locks.locktype calls it.",
+        );
+        let mut acquired = Family::histogram(
+            "db_lock_wait_duration_seconds",
+            "How long sessions waited for a lock until they had it, by the server's log \
+             (log_lock_waits): exact. Not in it: waits shorter than deadlock_timeout, and those \
+             that were given up.",
+        );
+        for (database, account) in self.accounts.iter() {
+            for (kind, count) in &account.waits.counts {
+                waits.sample(&[("datname", database), ("locktype", kind)], *count as f64);
+            }
+            if !account.waits.counts.is_empty() {
+                acquired.durations(&[("datname", database)], &account.waits.acquired);
+            }
+        }
+        [waits, acquired]
+    }
+
+    fn refusals(&self) -> Family {
+        let mut family = Family::counter(
+            "pg_connections_refused_total",
+            "Connections that the server refused, by its log.",
+        );
+        for (refusal, count) in Refusal::ALL.iter().zip(self.refused) {
+            family.sample(&[("reason", refusal.as_str())], count as f64);
+        }
+        family
+    }
+
+    fn own(&self) -> [Family; 3] {
+        let mut messages = Family::counter(
+            "poolwatch_log_messages_total",
+            "Messages read from the server's log, the rejected included.",
+        );
+        let mut bytes =
+            Family::counter("poolwatch_log_bytes_total", "Bytes read from the server's log.");
+        let mut rejected = Family::counter(
+            "poolwatch_log_messages_rejected_total",
+            "Messages of the server's log that could not be counted: none of its format, cut off \
+             before they said what they are about, in a file that was truncated, a duration \
+             without its statement, of a session that the log does not tell from others, or of a \
+             database that the server does not have.",
+        );
+        messages.sample(&[], self.messages as f64);
+        bytes.sample(&[], self.bytes as f64);
+        for (reason, count) in Reason::ALL.iter().zip(self.rejected) {
+            rejected.sample(&[("reason", reason.as_str())], count as f64);
+        }
+        [messages, bytes, rejected]
+    }
+}
