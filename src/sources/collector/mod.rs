@@ -2,9 +2,11 @@
 
 mod bounded;
 mod families;
+mod missing;
 mod ranked;
 mod texts;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +14,12 @@ use futures_util::TryStreamExt as _;
 use serde::Deserialize;
 use sqlx::{AssertSqlSafe, Executor, Row as _};
 use tokio::time::{Instant, timeout};
+use tracing::warn;
 
 use self::bounded::Shown;
 use self::families::Row;
 pub(super) use self::families::{Rows, joined};
+use self::missing::Reduced;
 use self::ranked::ranked;
 use self::texts::Texts;
 use super::{Failure, explain};
@@ -61,6 +65,8 @@ impl Settings {
 pub struct Reader {
     database: Arc<Database>,
     look: Look,
+    /// What the log was told that the server lacks.
+    told: BTreeSet<String>,
 }
 
 /// How many rows of a bounded table are shown of a database, however many share the limit.
@@ -84,7 +90,7 @@ impl Reader {
         collector: &'static Collector,
         settings: Settings,
     ) -> Self {
-        Self { database, look: Look::new(collector, settings) }
+        Self { database, look: Look::new(collector, settings), told: BTreeSet::new() }
     }
 
     /// Reads every table of the collector. A table that fails hides no other: what could be read
@@ -97,7 +103,8 @@ impl Reader {
         for at in 0..self.look.collector.tables.len() {
             gathered.take(self.read_table(at).await);
         }
-        let Gathered { families, hints, failure } = gathered;
+        let Gathered { families, mut hints, failure } = gathered;
+        hints.extend(self.missing());
         match failure {
             Some(failure) if families.is_empty() => Err(failure),
             trouble => Ok(Reading {
@@ -109,6 +116,18 @@ impl Reader {
                 ..Reading::default()
             }),
         }
+    }
+
+    /// What the server lacks; the log is told of each once.
+    fn missing(&mut self) -> Vec<String> {
+        let missing = self.look.missing();
+        for hint in &missing {
+            if self.told.insert(hint.clone()) {
+                let (database, collector) = (self.database.name(), self.look.collector.name);
+                warn!(database, collector, "{hint}");
+            }
+        }
+        missing
     }
 
     async fn read_table(&mut self, at: usize) -> Result<Seen, Failure> {
@@ -160,6 +179,8 @@ pub(super) struct Look {
     /// Among how many databases the limit is shared.
     share: u32,
     shown: Vec<Shown>,
+    /// By table, where the server lacks something.
+    reduced: Vec<Option<Reduced>>,
     texts: Texts,
     /// Samples left out since the start.
     pub(super) summed: u64,
@@ -181,7 +202,8 @@ impl Look {
     /// One of so many databases among which the limit is shared; a few rows are left to each.
     pub(super) fn sharing(collector: &'static Collector, settings: Settings, share: u32) -> Self {
         let shown = collector.tables.iter().map(|_| Shown::default()).collect();
-        Self { collector, settings, share, shown, texts: Texts::default(), summed: 0 }
+        let reduced = collector.tables.iter().map(|_| None).collect();
+        Self { collector, settings, share, shown, reduced, texts: Texts::default(), summed: 0 }
     }
 
     /// Reads one table over this connection.
@@ -199,7 +221,7 @@ impl Look {
         };
         let sql = sql.replace("@extension", &version.schema);
         let columns: Vec<&Column> = table.columns(version.number).collect();
-        let rows = self.ask(at, connection, sql, columns.len()).await?;
+        let rows = self.ask_what_is_there(at, connection, sql, columns.len()).await?;
         let rows = self.choose(at, rows, &columns);
         let texts = if self.settings.include_query == Some(true) && table.bound.is_some() {
             let length = self.settings.query_length.unwrap_or(120);

@@ -5,6 +5,8 @@ mod compatibility;
 mod exporter;
 mod hardship;
 mod laden;
+mod newer;
+mod prepared;
 pub(crate) mod servers;
 mod sources;
 mod unlike;
@@ -111,7 +113,9 @@ fn version(table: &Table, major: u32) -> u32 {
         (Some(_), 13) => 108,
         (Some(_), 14) => 109,
         (Some(_), 15 | 16) => 110,
-        (Some(_), _) => 111,
+        (Some(_), 17) => 111,
+        (Some(_), 18) => 112,
+        (Some(_), _) => 113,
     }
 }
 
