@@ -9,10 +9,10 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use hyper::body::Bytes;
 use poolwatch::advice::{self, Advisor, Known};
 use poolwatch::exposition::{Chunk, pools};
-use poolwatch::latency::{ACQUIRE_BOUNDS, BOUNDS, Histogram};
+use poolwatch::latency::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS, Histogram};
 use poolwatch::metric::Family;
 use poolwatch::reading::{Figures, MaxOverflow, Origin, Pool, Timings, Totals, Worker};
-use poolwatch::snapshot::{PoolState, Thresholds};
+use poolwatch::snapshot::{PoolState, Recent, Thresholds};
 
 /// As many families of twenty tables' statistics as make up so many series.
 fn families(series: usize) -> Vec<Family> {
@@ -52,6 +52,8 @@ fn pool(name: String) -> Pool {
             checked_out: Some(u64::from(pid % 20)),
             overflow: Some(0),
             pending: Some(0),
+            pending_peak: None,
+            connecting: None,
             peak: Some(12),
             oldest_checkout: Some(0.4),
         },
@@ -65,7 +67,7 @@ fn pool(name: String) -> Pool {
         totals: Totals { timeouts: Some(1), opened: Some(900), ..Totals::default() },
         timings: Timings {
             acquire: Some(histogram(ACQUIRE_BOUNDS)),
-            hold: Some(histogram(BOUNDS)),
+            hold: Some(histogram(HOLD_BOUNDS)),
             query: Some(histogram(BOUNDS)),
             commit: Some(histogram(BOUNDS)),
         },
@@ -126,7 +128,7 @@ fn tick(criterion: &mut Criterion) {
         bencher.iter(|| {
             let judged: Vec<_> = read
                 .iter()
-                .map(|pool| PoolState::judge(pool.clone(), None, Timings::default(), &thresholds))
+                .map(|pool| PoolState::judge(pool.clone(), Recent::default(), &thresholds))
                 .collect();
             let known = Known {
                 pools: judged.iter().collect(),

@@ -12,7 +12,7 @@ use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use poolwatch::latency::{ACQUIRE_BOUNDS, BOUNDS, Histogram};
+use poolwatch::latency::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS, Histogram};
 use poolwatch::reading::{Figures, MaxOverflow, Timings, Totals};
 use poolwatch::report::{Pool, Report};
 use poolwatch::sources::workers::{Fold, Settings, Workers};
@@ -43,6 +43,8 @@ fn report(worker: u64, seq: u64) -> Report {
                 checked_out: figure,
                 overflow: None,
                 pending: figure,
+                pending_peak: figure,
+                connecting: figure,
                 peak: figure,
                 oldest_checkout: Some(1.25),
             },
@@ -58,7 +60,7 @@ fn report(worker: u64, seq: u64) -> Report {
             },
             timings: Timings {
                 acquire: Some(histogram(ACQUIRE_BOUNDS, seq)),
-                hold: Some(histogram(BOUNDS, seq)),
+                hold: Some(histogram(HOLD_BOUNDS, seq)),
                 query: Some(histogram(BOUNDS, seq)),
                 commit: Some(histogram(BOUNDS, seq)),
             },

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::advice::Advice;
 use crate::exposition::Chunk;
 use crate::reading::{
-    Figures, Finding, LoggedTimes, Origin, Pool, Sessions, StatementTimes, Timings, Top,
+    Figures, Finding, LoggedTimes, Origin, Pool, Sessions, StatementTimes, Timings, Top, both,
 };
 
 /// All that is known at one moment.
@@ -100,26 +100,44 @@ pub struct PoolState {
     /// Judged on the busiest worker; absent without a capacity, and for poolwatch's own pool, which
     /// is as small as it can be and so often full.
     pub status: Option<Status>,
+    /// The most callers that waited for a connection in the last minute, over all workers.
+    pub pending_peak: Option<f64>,
     /// What was timed in the last five minutes.
     pub recent: Timings,
 }
 
+/// What a pool did lately.
+#[derive(Clone, Debug, Default)]
+pub struct Recent {
+    /// The highest utilization of any worker in the last minute.
+    pub peak: Option<f64>,
+    /// The most callers that waited for a connection in the last minute, over all workers.
+    pub pending_peak: Option<f64>,
+    /// What was timed in the last five minutes.
+    pub timings: Timings,
+}
+
 impl PoolState {
-    /// Judges a pool as it was read; the peak is at least what is seen now.
-    pub fn judge(pool: Pool, peak: Option<f64>, recent: Timings, thresholds: &Thresholds) -> Self {
+    /// Judges a pool as it was read; a peak is at least what is seen now.
+    pub fn judge(pool: Pool, recent: Recent, thresholds: &Thresholds) -> Self {
         let sum = Figures::sum(pool.workers.iter().map(|worker| &worker.figures));
         let highest = |a: f64, b: f64| a.max(b);
         let busiest = pool.workers.iter().filter_map(|w| w.figures.utilization()).reduce(highest);
         Self {
             utilization: sum.utilization(),
-            peak: peak.into_iter().chain(busiest).reduce(highest),
+            peak: recent.peak.into_iter().chain(busiest).reduce(highest),
+            pending_peak: both(
+                recent.pending_peak,
+                sum.pending.map(|pending| pending as f64),
+                f64::max,
+            ),
             status: busiest
                 .filter(|_| pool.origin != Origin::Shared)
                 .map(|utilization| thresholds.status(utilization)),
             busiest,
             sum,
             pool,
-            recent,
+            recent: recent.timings,
         }
     }
 }
@@ -293,7 +311,7 @@ mod tests {
             totals: Totals::default(),
             timings: Timings::default(),
         };
-        let state = PoolState::judge(pool, None, Timings::default(), &Thresholds::default());
+        let state = PoolState::judge(pool, Recent::default(), &Thresholds::default());
         assert_eq!(state.utilization, Some(26.0 / 80.0));
         assert_eq!((state.busiest, state.status), (Some(1.0), Some(Status::Critical)));
     }

@@ -59,7 +59,21 @@ const FIGURES: &[Gauge] = &[
     ("db_pool_overflow", "Connections open above the pool's size, never negative.", |p| {
         connections(p.sum.overflow)
     }),
-    ("db_pool_pending", "Callers waiting for a connection.", |p| connections(p.sum.pending)),
+    (
+        "db_pool_pending",
+        "Callers waiting for one of the pool's connections, all of which are taken.",
+        |p| connections(p.sum.pending),
+    ),
+    (
+        "db_pool_pending_peak",
+        "The most callers that waited at once in the last minute, over all workers.",
+        |p| p.pending_peak,
+    ),
+    (
+        "db_pool_connecting",
+        "Callers that have a place in the pool and open or check a connection.",
+        |p| connections(p.sum.connecting),
+    ),
     ("db_pool_oldest_checkout_seconds", "The longest current hold of a connection.", |p| {
         p.sum.oldest_checkout
     }),

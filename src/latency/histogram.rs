@@ -7,11 +7,18 @@ pub const BOUNDS: &[f64] = &[
     5.0, 10.0,
 ];
 
-/// Upper bounds in seconds of the time to get a connection: one finer and one coarser than
-/// [`BOUNDS`], for a pooled connection is had in microseconds and waited for up to 30 seconds.
+/// Upper bounds in seconds of how long a connection is held: coarser ones follow [`BOUNDS`], for a
+/// hold may last minutes.
+pub const HOLD_BOUNDS: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.5,
+    5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
+];
+
+/// Upper bounds in seconds of the time to get a connection: one finer than those of a hold, for a
+/// pooled connection is had in microseconds.
 pub const ACQUIRE_BOUNDS: &[f64] = &[
     0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0,
-    2.5, 5.0, 10.0, 30.0,
+    2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
 ];
 
 /// Counts of durations by bucket, and their sum in seconds. Counts only grow.

@@ -12,7 +12,7 @@ mod timed;
 mod weighted;
 
 pub use estimate::Estimate;
-pub use histogram::{ACQUIRE_BOUNDS, BOUNDS, Histogram};
+pub use histogram::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS, Histogram};
 pub use moments::{Interval, Moments};
 pub use past::Past;
 pub use share_bounds::ShareBounds;

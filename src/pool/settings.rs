@@ -42,13 +42,16 @@ impl Default for Settings {
 impl Settings {
     /// How many connections may be open at once.
     pub(super) fn slots(&self) -> usize {
-        let slots = match self.max_overflow {
-            MaxOverflow::Limited(more) if self.size > 0 => {
-                u64::from(self.size).saturating_add(more)
-            }
-            _ => u64::MAX,
+        let slots = match self.limit() {
+            MaxOverflow::Limited(more) => u64::from(self.size).saturating_add(more),
+            MaxOverflow::Unlimited => u64::MAX,
         };
         usize::try_from(slots).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
+    }
+
+    /// How many more than its size it may open: any number when it has no size.
+    pub(super) fn limit(&self) -> MaxOverflow {
+        if self.size == 0 { MaxOverflow::Unlimited } else { self.max_overflow }
     }
 
     /// How many connections may rest at once.

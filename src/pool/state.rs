@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::AcquireError;
 use super::peak::Peak;
 use super::settings::Settings;
-use crate::latency::{ACQUIRE_BOUNDS, BOUNDS, Histogram};
+use crate::latency::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS, Histogram};
 use crate::reading::{Figures, Timings, Totals};
 
 /// An open connection and since when it is.
@@ -29,6 +29,7 @@ pub(super) struct State {
     pub(super) on_connect: Vec<String>,
     checked_out: u64,
     pending: u64,
+    pending_peak: Peak,
     peak: Peak,
     holds: BTreeMap<u64, Instant>,
     checkouts: u64,
@@ -56,12 +57,13 @@ impl State {
             on_connect: Vec::new(),
             checked_out: 0,
             pending: 0,
+            pending_peak: Peak::new(),
             peak: Peak::new(),
             holds: BTreeMap::new(),
             checkouts: 0,
             counted: Counted::default(),
             acquire: Histogram::new(ACQUIRE_BOUNDS),
-            hold: Histogram::new(BOUNDS),
+            hold: Histogram::new(HOLD_BOUNDS),
             query: Histogram::new(BOUNDS),
             commit: Histogram::new(BOUNDS),
         }
@@ -72,6 +74,7 @@ impl State {
     }
 
     pub(super) fn waited(&mut self) {
+        self.pending_peak.mark(self.pending);
         self.pending -= 1;
     }
 
@@ -131,11 +134,13 @@ impl State {
         let oldest = self.holds.first_key_value().map(|(_, since)| since.elapsed().as_secs_f64());
         Figures {
             size: Some(u64::from(settings.size)),
-            max_overflow: Some(settings.max_overflow),
+            max_overflow: Some(settings.limit()),
             checked_in: Some(checked_in),
             checked_out: Some(self.checked_out),
             overflow: Some(settings.overflow(checked_in + self.checked_out)),
             pending: Some(self.pending),
+            pending_peak: Some(self.pending_peak.highest(self.pending)),
+            connecting: Some(self.checked_out.saturating_sub(self.holds.len() as u64)),
             peak: Some(self.peak.highest(self.checked_out)),
             oldest_checkout: oldest,
         }

@@ -83,7 +83,7 @@ pub enum Held {
 /// A pool's figures at one moment, in connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Figures {
-    /// Connections the pool keeps; 0 is unlimited, as `SQLAlchemy` has it.
+    /// Connections the pool keeps; a pool that keeps none may have a limit all the same.
     pub size: Option<u64>,
     /// How many more it may open.
     pub max_overflow: Option<MaxOverflow>,
@@ -93,8 +93,12 @@ pub struct Figures {
     pub checked_out: Option<u64>,
     /// Open above size, never negative.
     pub overflow: Option<u64>,
-    /// Callers waiting for a connection.
+    /// Callers waiting for one of the pool's connections, all of which are taken.
     pub pending: Option<u64>,
+    /// The most callers that waited at once lately, a high-water mark kept by the client.
+    pub pending_peak: Option<u64>,
+    /// Callers that have a place in the pool and open or check a connection.
+    pub connecting: Option<u64>,
     /// The highest checked out lately, a high-water mark kept by the client.
     pub peak: Option<u64>,
     /// The longest current hold in seconds.
@@ -111,11 +115,11 @@ pub enum MaxOverflow {
 }
 
 impl Figures {
-    /// size + max overflow; absent when either is unknown or unlimited.
+    /// size + max overflow; absent when either is unknown or unlimited, or when both are 0.
     pub fn capacity(&self) -> Option<u64> {
         match (self.size?, self.max_overflow?) {
-            (0, _) | (_, MaxOverflow::Unlimited) => None,
-            (size, MaxOverflow::Limited(more)) => Some(size + more),
+            (_, MaxOverflow::Unlimited) => None,
+            (size, MaxOverflow::Limited(more)) => Some(size + more).filter(|all| *all > 0),
         }
     }
 
@@ -129,6 +133,11 @@ impl Figures {
         Some(self.peak?.max(self.checked_out?) as f64 / self.capacity()? as f64)
     }
 
+    /// The most callers that waited at once lately, at least those that wait now.
+    pub fn pending_peak(&self) -> Option<u64> {
+        both(self.pending_peak, self.pending, u64::max)
+    }
+
     /// The sum over workers. A figure that some worker lacks is still summed over those that have
     /// it, but one unlimited worker makes the whole unlimited.
     pub fn sum<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
@@ -139,6 +148,8 @@ impl Figures {
             checked_out: both(sum.checked_out, one.checked_out, |a, b| a + b),
             overflow: both(sum.overflow, one.overflow, |a, b| a + b),
             pending: both(sum.pending, one.pending, |a, b| a + b),
+            pending_peak: both(sum.pending_peak(), one.pending_peak(), |a, b| a + b),
+            connecting: both(sum.connecting, one.connecting, |a, b| a + b),
             peak: None,
             oldest_checkout: both(sum.oldest_checkout, one.oldest_checkout, f64::max),
         })
@@ -213,7 +224,7 @@ impl Totals {
 pub struct Timings {
     /// Getting a connection, its wait included; over [`crate::latency::ACQUIRE_BOUNDS`].
     pub acquire: Option<Histogram>,
-    /// From acquire to return.
+    /// From acquire to return; over [`crate::latency::HOLD_BOUNDS`].
     pub hold: Option<Histogram>,
     /// One statement, as the application sees it.
     pub query: Option<Histogram>,
@@ -255,8 +266,14 @@ mod tests {
     #[test]
     fn an_unlimited_pool_has_no_utilization() {
         assert_eq!(figures(5, MaxOverflow::Unlimited, 3).utilization(), None);
-        assert_eq!(figures(0, MaxOverflow::Limited(15), 3).utilization(), None);
+        assert_eq!(figures(0, MaxOverflow::Unlimited, 3).utilization(), None);
+        assert_eq!(figures(0, MaxOverflow::Limited(0), 0).utilization(), None);
         assert_eq!(figures(5, MaxOverflow::Limited(15), 19).utilization(), Some(0.95));
+    }
+
+    #[test]
+    fn a_pool_that_keeps_no_connection_has_a_capacity_all_the_same() {
+        assert_eq!(figures(0, MaxOverflow::Limited(15), 3).utilization(), Some(0.2));
     }
 
     #[test]

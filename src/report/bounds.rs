@@ -2,27 +2,56 @@
 
 use std::fmt;
 
-use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::latency::{ACQUIRE_BOUNDS, BOUNDS};
+use crate::latency::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS};
 
-/// The bounds a client says it counts by: compared as they are read, for nothing else is ever done
-/// with them.
+/// How many bounds at the beginning of [`ACQUIRE_BOUNDS`] a client sends that knows no longer ones:
+/// up to 30 s.
+const SHORT_ACQUIRE: usize = 19;
+
+/// The bounds a client says it counts by: a beginning of ours, or others, which cannot be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bounds {
-    Query,
-    Acquire,
+    /// So many of [`HOLD_BOUNDS`], of which [`BOUNDS`] are the beginning.
+    Hold(usize),
+    /// So many of [`ACQUIRE_BOUNDS`].
+    Acquire(usize),
     Other,
+}
+
+impl Bounds {
+    /// The bounds of statements and commits.
+    pub(super) const QUERY: Self = Self::Hold(BOUNDS.len());
+    /// All bounds of holds.
+    pub(super) const HOLD: Self = Self::Hold(HOLD_BOUNDS.len());
+    /// All bounds of acquires.
+    pub(super) const ACQUIRE: Self = Self::Acquire(ACQUIRE_BOUNDS.len());
+
+    /// Whether holds may be counted by them.
+    pub(super) fn fit_holds(self) -> bool {
+        self == Self::QUERY || self == Self::HOLD
+    }
+
+    /// Whether acquires may be counted by them.
+    pub(super) fn fit_acquires(self) -> bool {
+        self == Self::ACQUIRE || self == Self::Acquire(SHORT_ACQUIRE)
+    }
+
+    /// The bounds themselves.
+    pub(super) fn values(self) -> &'static [f64] {
+        match self {
+            Self::Hold(length) => &HOLD_BOUNDS[..length],
+            Self::Acquire(length) => &ACQUIRE_BOUNDS[..length],
+            Self::Other => &[],
+        }
+    }
 }
 
 impl Serialize for Bounds {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Query => BOUNDS.serialize(serializer),
-            Self::Acquire => ACQUIRE_BOUNDS.serialize(serializer),
-            Self::Other => serializer.serialize_none(),
-        }
+        self.values().serialize(serializer)
     }
 }
 
@@ -43,19 +72,16 @@ impl<'de> Visitor<'de> for Compared {
 
     #[expect(clippy::float_cmp, reason = "a client with the same bounds writes the same figures")]
     fn visit_seq<A: SeqAccess<'de>>(self, mut said: A) -> Result<Bounds, A::Error> {
-        let first = said.next_element::<f64>()?;
-        let (ours, same) = match first {
-            Some(first) if first == BOUNDS[0] => (BOUNDS, Bounds::Query),
-            Some(first) if first == ACQUIRE_BOUNDS[0] => (ACQUIRE_BOUNDS, Bounds::Acquire),
-            _ => (&[][..], Bounds::Other),
-        };
-        let mut equal = true;
-        for bound in ours.iter().skip(1) {
-            equal &= said.next_element::<f64>()? == Some(*bound);
+        let (mut length, mut hold, mut acquire) = (0, true, true);
+        while let Some(bound) = said.next_element::<f64>()? {
+            hold &= HOLD_BOUNDS.get(length) == Some(&bound);
+            acquire &= ACQUIRE_BOUNDS.get(length) == Some(&bound);
+            length += 1;
         }
-        while said.next_element::<IgnoredAny>()?.is_some() {
-            equal = false;
-        }
-        Ok(if equal { same } else { Bounds::Other })
+        Ok(match (hold, acquire) {
+            (true, false) => Bounds::Hold(length),
+            (false, true) => Bounds::Acquire(length),
+            _ => Bounds::Other,
+        })
     }
 }

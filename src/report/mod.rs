@@ -164,8 +164,11 @@ impl Report {
 impl Pool {
     /// Two pools that one process calls by one name, as if they were one.
     fn join(&mut self, other: &Self) {
-        let peak = both(self.figures.peak, other.figures.peak, |a, b| a + b);
-        self.figures = Figures { peak, ..Figures::sum([&self.figures, &other.figures]) };
+        let sum = |a: Option<u64>, b: Option<u64>| both(a, b, |a, b| a + b);
+        self.figures = Figures {
+            peak: sum(self.figures.peak, other.figures.peak),
+            ..Figures::sum([&self.figures, &other.figures])
+        };
         self.totals = self.totals.plus(&other.totals);
         self.timings.merge(&other.timings);
     }
@@ -174,7 +177,7 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::latency::{ACQUIRE_BOUNDS, BOUNDS, Histogram};
+    use crate::latency::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS, Histogram};
     use crate::reading::MaxOverflow;
     use proptest::prelude::*;
     use serde_json::{Value, json};
@@ -183,15 +186,16 @@ mod tests {
         let counts = |number: usize| vec![1; number];
         json!({
             "v": 1, "inst": "9f2c", "pid": 812, "seq": 41, "period": 1.0, "app": "reddit-bot",
-            "bye": false, "bounds": BOUNDS, "acquire_bounds": ACQUIRE_BOUNDS,
+            "bye": false, "bounds": BOUNDS, "hold_bounds": HOLD_BOUNDS,
+            "acquire_bounds": ACQUIRE_BOUNDS,
             "pools": [{
                 "name": "web", "size": 5, "max_overflow": 15, "checked_in": 3, "checked_out": 2,
-                "pending": 0, "peak": 4, "oldest": 0.8, "timeouts": 0, "acquire_errors": 0,
+                "pending": 0, "pending_peak": 3, "connecting": 1, "peak": 4, "oldest": 0.8, "timeouts": 0, "acquire_errors": 0,
                 "opened": 7, "invalidated": 0, "inherited": 0, "query_errors": 0, "n_plus_one": 0,
                 "unpaginated": 0, "query": {"sum": 1.7, "counts": counts(18)},
                 "commit": {"sum": 1, "counts": counts(18)},
-                "acquire": {"sum": 0.1, "counts": counts(20)},
-                "hold": {"sum": 9.5, "counts": counts(18)}
+                "acquire": {"sum": 0.1, "counts": counts(24)},
+                "hold": {"sum": 9.5, "counts": counts(23)}
             }],
             "findings": [{"kind": "n_plus_one", "sql": "SELECT 1", "count": 101, "rows": 101,
                           "where": "app/posts.py:41"}]
@@ -217,7 +221,8 @@ mod tests {
         assert_eq!(pool.figures.capacity(), Some(20));
         assert_eq!((pool.figures.overflow, pool.figures.oldest_checkout), (Some(0), Some(0.8)));
         assert_eq!(pool.totals.opened, Some(7));
-        assert_eq!(pool.timings.acquire.as_ref().unwrap().count(), 20);
+        assert_eq!((pool.figures.pending_peak, pool.figures.connecting), (Some(3), Some(1)));
+        assert_eq!(pool.timings.acquire.as_ref().unwrap().count(), 24);
         assert_eq!(report.findings[0].pool, "web");
         assert_eq!(report.findings[0].location.as_deref(), Some("app/posts.py:41"));
     }
@@ -267,11 +272,30 @@ mod tests {
             ("/bounds", json!(other), Bounds),
             ("/bounds", json!(ACQUIRE_BOUNDS), Bounds),
             ("/bounds", json!(&BOUNDS[1..]), Bounds),
+            ("/bounds", json!(HOLD_BOUNDS), Bounds),
+            ("/bounds", json!([]), Bounds),
+            ("/hold_bounds", json!(&HOLD_BOUNDS[..20]), Bounds),
+            ("/acquire_bounds", json!(&ACQUIRE_BOUNDS[..18]), Bounds),
             ("/acquire_bounds", Value::Null, Bounds),
         ];
         for (pointer, value, reason) in cases {
             assert_eq!(changed(pointer, value.clone()), Err(reason), "{pointer} {value}");
         }
+    }
+
+    #[test]
+    fn a_client_that_knows_no_long_bounds_is_read_too() {
+        let mut report = whole();
+        let fields = report.as_object_mut().unwrap();
+        fields.remove("hold_bounds");
+        fields["acquire_bounds"] = json!(&ACQUIRE_BOUNDS[..19]);
+        report["pools"][0]["hold"] = json!({"sum": 20.0, "counts": vec![1; 18]});
+        report["pools"][0]["acquire"] = json!({"sum": 50.0, "counts": vec![1; 20]});
+        let timings = parse(&report).unwrap().pools.remove(0).timings;
+        let (hold, acquire) = (timings.hold.unwrap(), timings.acquire.unwrap());
+        assert_eq!((hold.bounds(), acquire.bounds()), (HOLD_BOUNDS, ACQUIRE_BOUNDS));
+        assert_eq!(hold.counts()[16..], [1, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(acquire.counts()[18..], [1, 0, 0, 0, 0, 1]);
     }
 
     #[test]
@@ -323,6 +347,7 @@ mod tests {
             query in histogram(BOUNDS),
         ) -> Pool {
             let [checked_in, checked_out, pending, peak] = figures;
+            let (pending_peak, connecting) = (oldest.map(|_| peak), counted.map(|_| pending));
             Pool {
                 name,
                 figures: Figures {
@@ -330,8 +355,10 @@ mod tests {
                     max_overflow: Some(more.map_or(MaxOverflow::Unlimited, MaxOverflow::Limited)),
                     checked_in: Some(checked_in),
                     checked_out: Some(checked_out),
-                    overflow: Some(if size == 0 { 0 } else { (checked_in + checked_out).saturating_sub(size) }),
+                    overflow: Some(if size == 0 && more.is_none() { 0 } else { (checked_in + checked_out).saturating_sub(size) }),
                     pending: Some(pending),
+                    pending_peak,
+                    connecting,
                     peak: Some(peak),
                     oldest_checkout: oldest,
                 },

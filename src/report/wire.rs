@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::bounds::Bounds;
 use super::{FINDINGS, NAME, POOLS, Reason, STATEMENT};
-use crate::latency::{self, ACQUIRE_BOUNDS, BOUNDS};
+use crate::latency::{self, ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS};
 use crate::reading::{self, Figures, MaxOverflow, Timings, Totals};
 
 const VERSION: u64 = 1;
@@ -33,6 +33,8 @@ pub(super) struct Report {
     #[serde(default)]
     bounds: Option<Bounds>,
     #[serde(default)]
+    hold_bounds: Option<Bounds>,
+    #[serde(default)]
     acquire_bounds: Option<Bounds>,
     pools: Vec<Pool>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -57,6 +59,10 @@ struct Pool {
     checked_out: Option<u64>,
     #[serde(default)]
     pending: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pending_peak: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    connecting: Option<u64>,
     #[serde(default)]
     peak: Option<u64>,
     #[serde(default)]
@@ -133,8 +139,8 @@ impl Report {
         if self.pools.len() > POOLS {
             return Err(Reason::TooManyPools);
         }
-        self.check_bounds()?;
-        let pools = pools(self.pools)?;
+        let bounds = self.bounds()?;
+        let pools = pools(self.pools, bounds)?;
         let first = pools.first().map_or("", |pool| pool.name.as_str());
         let findings =
             self.findings.into_iter().filter_map(|one| one.checked(first)).take(FINDINGS).collect();
@@ -150,16 +156,22 @@ impl Report {
         })
     }
 
-    /// Counts over other bounds cannot be added to ours.
-    fn check_bounds(&self) -> Result<(), Reason> {
-        let timed =
-            |pool: &Pool| pool.query.is_some() || pool.commit.is_some() || pool.hold.is_some();
-        let waited = |pool: &Pool| pool.acquire.is_some();
-        let missing = self.bounds.is_none() && self.pools.iter().any(timed)
-            || self.acquire_bounds.is_none() && self.pools.iter().any(waited);
-        let other = self.bounds.is_some_and(|bounds| bounds != Bounds::Query)
-            || self.acquire_bounds.is_some_and(|bounds| bounds != Bounds::Acquire);
-        if missing || other { Err(Reason::Bounds) } else { Ok(()) }
+    /// By which bounds holds and acquires are counted. Counts over other bounds than ours cannot be
+    /// added to ours.
+    fn bounds(&self) -> Result<(Bounds, Bounds), Reason> {
+        let (hold, acquire) = (self.hold_bounds.or(self.bounds), self.acquire_bounds);
+        let any = |timed: fn(&Pool) -> bool| self.pools.iter().any(timed);
+        let missing = self.bounds.is_none()
+            && any(|pool| pool.query.is_some() || pool.commit.is_some())
+            || hold.is_none() && any(|pool| pool.hold.is_some())
+            || acquire.is_none() && any(|pool| pool.acquire.is_some());
+        let other = self.bounds.is_some_and(|bounds| bounds != Bounds::QUERY)
+            || hold.is_some_and(|bounds| !bounds.fit_holds())
+            || acquire.is_some_and(|bounds| !bounds.fit_acquires());
+        if missing || other {
+            return Err(Reason::Bounds);
+        }
+        Ok((hold.unwrap_or(Bounds::HOLD), acquire.unwrap_or(Bounds::ACQUIRE)))
     }
 
     pub(super) fn of(report: &super::Report) -> Self {
@@ -171,18 +183,19 @@ impl Report {
             period: report.period.as_secs_f64(),
             app: report.app.clone(),
             bye: report.bye,
-            bounds: Some(Bounds::Query),
-            acquire_bounds: Some(Bounds::Acquire),
+            bounds: Some(Bounds::QUERY),
+            hold_bounds: Some(Bounds::HOLD),
+            acquire_bounds: Some(Bounds::ACQUIRE),
             pools: report.pools.iter().map(Pool::of).collect(),
             findings: report.findings.iter().map(Finding::of).collect(),
         }
     }
 }
 
-fn pools(reported: Vec<Pool>) -> Result<Vec<super::Pool>, Reason> {
+fn pools(reported: Vec<Pool>, bounds: (Bounds, Bounds)) -> Result<Vec<super::Pool>, Reason> {
     let mut pools: Vec<super::Pool> = Vec::with_capacity(reported.len());
     for pool in reported {
-        let pool = pool.checked()?;
+        let pool = pool.checked(bounds)?;
         match pools.iter_mut().find(|known| known.name == pool.name) {
             Some(known) => known.join(&pool),
             None => pools.push(pool),
@@ -212,16 +225,16 @@ fn period(seconds: f64) -> Result<Duration, Reason> {
 }
 
 impl Pool {
-    fn checked(self) -> Result<super::Pool, Reason> {
+    fn checked(self, (hold, acquire): (Bounds, Bounds)) -> Result<super::Pool, Reason> {
         let (figures, totals) = (self.figures(), self.totals());
         if !self.is_plausible() {
             return Err(Reason::Malformed);
         }
         let timings = Timings {
-            acquire: Histogram::checked(self.acquire, ACQUIRE_BOUNDS)?,
-            hold: Histogram::checked(self.hold, BOUNDS)?,
-            query: Histogram::checked(self.query, BOUNDS)?,
-            commit: Histogram::checked(self.commit, BOUNDS)?,
+            acquire: Histogram::checked(self.acquire, acquire, ACQUIRE_BOUNDS)?,
+            hold: Histogram::checked(self.hold, hold, HOLD_BOUNDS)?,
+            query: Histogram::checked(self.query, Bounds::QUERY, BOUNDS)?,
+            commit: Histogram::checked(self.commit, Bounds::QUERY, BOUNDS)?,
         };
         Ok(super::Pool { name: name(self.name)?, figures, totals, timings })
     }
@@ -234,6 +247,8 @@ impl Pool {
             self.checked_in,
             self.checked_out,
             self.pending,
+            self.pending_peak,
+            self.connecting,
             self.peak,
         ];
         let few = figures.into_iter().flatten().all(|figure| figure <= MOST_CONNECTIONS);
@@ -250,16 +265,20 @@ impl Pool {
             checked_out: self.checked_out,
             overflow: self.overflow(),
             pending: self.pending,
+            pending_peak: self.pending_peak,
+            connecting: self.connecting,
             peak: self.peak,
             oldest_checkout: self.oldest,
         }
     }
 
-    /// Open connections above the size; a pool of unlimited size has none.
+    /// Open connections above the size; a pool without size and limit has none.
     fn overflow(&self) -> Option<u64> {
-        match self.size? {
-            0 => Some(0),
-            size => Some(self.checked_in?.saturating_add(self.checked_out?).saturating_sub(size)),
+        match (self.size?, self.max_overflow.flatten()) {
+            (0, None) => Some(0),
+            (size, _) => {
+                Some(self.checked_in?.saturating_add(self.checked_out?).saturating_sub(size))
+            }
         }
     }
 
@@ -285,6 +304,8 @@ impl Pool {
             checked_in: figures.checked_in,
             checked_out: figures.checked_out,
             pending: figures.pending,
+            pending_peak: figures.pending_peak,
+            connecting: figures.connecting,
             peak: figures.peak,
             oldest: figures.oldest_checkout,
             timeouts: totals.timeouts,
@@ -309,14 +330,19 @@ fn limit(more: MaxOverflow) -> Option<u64> {
 }
 
 impl Histogram {
+    /// The histogram over our bounds. What a client with fewer counted above all of its own is above
+    /// all of ours, too.
     fn checked(
         reported: Option<Self>,
+        by: Bounds,
         bounds: &'static [f64],
     ) -> Result<Option<latency::Histogram>, Reason> {
-        let Some(Self { sum, counts }) = reported else { return Ok(None) };
-        if counts.len() != bounds.len() + 1 {
+        let Some(Self { sum, mut counts }) = reported else { return Ok(None) };
+        let known = by.values().len();
+        if counts.len() != known + 1 {
             return Err(Reason::Bounds);
         }
+        counts.splice(known..known, std::iter::repeat_n(0, bounds.len() - known));
         let histogram = latency::Histogram::from_counts(bounds, counts, sum);
         histogram.filter(|_| sum <= LONGEST).map(Some).ok_or(Reason::Malformed)
     }

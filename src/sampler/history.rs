@@ -1,5 +1,5 @@
-//! What pools did lately: the highest utilization of the last minute, and what was timed in the
-//! last five.
+//! What pools did lately: the highest utilization and the most waiting callers of the last minute,
+//! and what was timed in the last five.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::latency::{self, Histogram};
-use crate::reading::{Pool, Timings};
+use crate::reading::{Figures, Pool, Timings};
+use crate::snapshot::Recent;
 
 /// How long a peak is remembered.
 const PEAK_WINDOW: Duration = Duration::from_secs(60);
@@ -20,19 +21,22 @@ pub(super) struct History {
 
 #[derive(Debug, Default)]
 struct Past {
-    /// Falling utilizations with their times: the first is the highest of the window.
-    peaks: VecDeque<(Instant, f64)>,
+    utilizations: Peaks,
+    pending: Peaks,
     timings: latency::Past<Timings>,
 }
 
 impl History {
-    /// Remembers a pool as it is now; says its peak and what it timed lately.
-    pub(super) fn remember(&mut self, pool: &Pool, now: Instant) -> (Option<f64>, Timings) {
+    /// Remembers a pool as it is now; says its peaks and what it timed lately.
+    pub(super) fn remember(&mut self, pool: &Pool, now: Instant) -> Recent {
         let past = self.pools.entry(pool.name.clone()).or_default();
-        past.remember_peak(pool, now);
         past.timings.remember(now, || pool.timings.clone());
-        let recent = past.timings.then(now).map(|then| since(&pool.timings, then));
-        (past.peaks.front().map(|(_, peak)| *peak), recent.unwrap_or_default())
+        let timings = past.timings.then(now).map(|then| since(&pool.timings, then));
+        Recent {
+            peak: past.utilizations.highest(highest_utilization(pool), now),
+            pending_peak: past.pending.highest(most_pending(pool), now),
+            timings: timings.unwrap_or_default(),
+        }
     }
 
     /// Forgets the pools that are no more.
@@ -41,22 +45,38 @@ impl History {
     }
 }
 
-impl Past {
-    fn remember_peak(&mut self, pool: &Pool, now: Instant) {
-        while self.peaks.front().is_some_and(|(at, _)| *at + PEAK_WINDOW < now) {
-            self.peaks.pop_front();
+/// Falling figures with their times: the first is the highest of the window.
+#[derive(Debug, Default)]
+struct Peaks(VecDeque<(Instant, f64)>);
+
+impl Peaks {
+    /// The highest figure of the window, with the newest in it.
+    fn highest(&mut self, newest: Option<f64>, now: Instant) -> Option<f64> {
+        while self.0.front().is_some_and(|(at, _)| *at + PEAK_WINDOW < now) {
+            self.0.pop_front();
         }
-        let figures = pool.workers.iter().map(|worker| &worker.figures);
-        let highest = figures
-            .filter_map(|figures| figures.peak_utilization().or_else(|| figures.utilization()))
-            .reduce(f64::max);
-        if let Some(highest) = highest {
-            while self.peaks.back().is_some_and(|(_, lower)| *lower <= highest) {
-                self.peaks.pop_back();
+        if let Some(newest) = newest {
+            while self.0.back().is_some_and(|(_, lower)| *lower <= newest) {
+                self.0.pop_back();
             }
-            self.peaks.push_back((now, highest));
+            self.0.push_back((now, newest));
         }
+        self.0.front().map(|(_, highest)| *highest)
     }
+}
+
+/// Of any worker.
+fn highest_utilization(pool: &Pool) -> Option<f64> {
+    let figures = pool.workers.iter().map(|worker| &worker.figures);
+    figures
+        .filter_map(|figures| figures.peak_utilization().or_else(|| figures.utilization()))
+        .reduce(f64::max)
+}
+
+/// Over all workers.
+fn most_pending(pool: &Pool) -> Option<f64> {
+    let sum = Figures::sum(pool.workers.iter().map(|worker| &worker.figures));
+    sum.pending_peak().map(|pending| pending as f64)
 }
 
 fn since(now: &Timings, then: &Timings) -> Timings {
@@ -96,7 +116,7 @@ mod tests {
     }
 
     fn peak_after(history: &mut History, checked_out: u64, at: Instant) -> f64 {
-        history.remember(&pool(checked_out, Timings::default()), at).0.unwrap()
+        history.remember(&pool(checked_out, Timings::default()), at).peak.unwrap()
     }
 
     #[test]
@@ -116,7 +136,8 @@ mod tests {
         let mut timings = |history: &mut History, second| {
             query.observe(0.01);
             let now = Timings { query: Some(query.clone()), ..Timings::default() };
-            let (_, recent) = history.remember(&pool(1, now), start + Duration::from_secs(second));
+            let Recent { timings: recent, .. } =
+                history.remember(&pool(1, now), start + Duration::from_secs(second));
             recent.query.unwrap().count()
         };
         assert_eq!(timings(&mut history, 0), 0, "what was before the first look is not recent");

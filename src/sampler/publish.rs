@@ -129,8 +129,8 @@ impl Sampler {
         pools
             .into_iter()
             .map(|pool| {
-                let (peak, recent) = self.history.remember(&pool, now);
-                PoolState::judge(pool, peak, recent, &self.thresholds)
+                let recent = self.history.remember(&pool, now);
+                PoolState::judge(pool, recent, &self.thresholds)
             })
             .collect()
     }

@@ -58,7 +58,7 @@ def test_a_task_that_waits_is_pending_and_its_timeout_counted(engine, receiver):
     async def wait(_):
         async with engine.connect(), engine.connect():
             waiting = asyncio.ensure_future(engine.connect().start())
-            await in_thread(receiver, pending=1, checked_out=2)
+            await in_thread(receiver, pending=1, connecting=0, checked_out=2)
             with pytest.raises(exc.TimeoutError):
                 await waiting
             await in_thread(receiver, pending=0, timeouts=1)

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from receiver import count
-from sqlalchemy import create_engine, exc, text
+from sqlalchemy import create_engine, event, exc, text
 
 import poolwatch
+from poolwatch.reporter import reporter
 
 
 def at_least(floor):
@@ -16,6 +18,11 @@ def at_least(floor):
 
 def counts(figure_count):
     return lambda figure: count(figure) == figure_count
+
+
+def query(engine):
+    with engine.connect() as connection:
+        connection.execute(text("select 1"))
 
 
 def transaction(engine):
@@ -98,12 +105,47 @@ def test_a_timeout_is_counted_and_its_wait_measured(engine, receiver):
         connection.close()
 
 
+def test_a_caller_that_connects_is_not_pending(plain, receiver):
+    """A worker that starts opens connections: nobody waits for a place."""
+    engine = plain(pool_size=3)
+    connected = threading.Event()
+    event.listen(engine.pool, "connect", lambda *_: connected.wait(20))
+    callers = [threading.Thread(target=query, args=(engine,)) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    receiver.pool(pending=0, connecting=3)
+    connected.set()
+    for caller in callers:
+        caller.join()
+    pool = receiver.pool(pending=0, connecting=0, checked_out=0)
+    assert pool["pending_peak"] == 0
+    assert all(one["pools"][0]["pending_peak"] == 0 for one in receiver.reports)
+
+
+def test_callers_that_waited_between_two_reports_leave_a_peak(plain, receiver):
+    engine = plain(pool_size=1, max_overflow=0)
+    query(engine)
+    each = reporter(receiver.path, "test")
+    with each._turn:  # no report goes out meanwhile
+        ledger = engine.pool._poolwatch.ledger
+        with engine.connect():
+            callers = [threading.Thread(target=query, args=(engine,)) for _ in range(4)]
+            for caller in callers:
+                caller.start()
+            while len(ledger.pending) < 4:
+                time.sleep(0.001)
+        for caller in callers:
+            caller.join()
+    receiver.wait_for(lambda reports: any(r["pools"][0]["pending_peak"] == 4 for r in reports))
+    receiver.pool(pending=0, pending_peak=0)
+
+
 def test_a_caller_that_waits_is_pending(plain, receiver):
     engine = plain(pool_size=1, max_overflow=0, pool_timeout=30)
     held = engine.connect()
     waiting = threading.Thread(target=lambda: engine.connect().close())
     waiting.start()
-    receiver.pool(pending=1, checked_out=1)
+    receiver.pool(pending=1, connecting=0, checked_out=1)
     held.close()
     waiting.join()
     receiver.pool(pending=0, checked_out=0, timeouts=0)
@@ -162,6 +204,6 @@ def test_figures_follow_the_counts_of_their_buckets(engine, receiver):
         connection.execute(text("select pg_sleep(0.06)"))
     pool = receiver.settled()
     bounds = receiver.reports[-1]["bounds"]
-    assert pool["query"]["counts"][bounds.index(0.075)] == 1
+    assert sum(pool["query"]["counts"][bounds.index(0.075) :]) == 1
     assert len(pool["query"]["counts"]) == len(bounds) + 1
     assert len(pool["acquire"]["counts"]) == len(receiver.reports[-1]["acquire_bounds"]) + 1

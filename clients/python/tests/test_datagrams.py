@@ -13,10 +13,11 @@ SENDERS = 64
 ROUNDS = 3
 FIELDS = {
     "v", "inst", "pid", "seq", "period", "app", "bye",
-    "bounds", "acquire_bounds", "pools", "findings",
+    "bounds", "hold_bounds", "acquire_bounds", "pools", "findings",
 }  # fmt: skip
 POOL_FIELDS = {
-    "name", "size", "max_overflow", "checked_in", "checked_out", "pending", "peak", "oldest",
+    "name", "size", "max_overflow", "checked_in", "checked_out", "pending", "pending_peak",
+    "connecting", "peak", "oldest",
     "timeouts", "acquire_errors", "opened", "invalidated", "inherited", "query_errors",
     "n_plus_one", "unpaginated", "query", "commit", "acquire", "hold",
 }  # fmt: skip
@@ -36,7 +37,8 @@ def test_a_report_has_the_fields_of_the_protocol(engine, receiver):
     assert set(report) == FIELDS
     assert set(report["pools"][0]) == POOL_FIELDS
     assert report["bounds"] == BOUNDS
-    assert report["acquire_bounds"] == [0.0001, *BOUNDS, 30]
+    assert report["hold_bounds"] == [*BOUNDS, 30, 60, 120, 300, 600]
+    assert report["acquire_bounds"] == [0.0001, *report["hold_bounds"]]
     assert (report["v"], report["bye"], report["pid"]) == (1, False, os.getpid())
     assert set(report["pools"][0]["query"]) == {"sum", "counts"}
     assert max(receiver.sizes) < 2048

@@ -61,7 +61,7 @@ class Broken:
 
 
 @pytest.mark.parametrize(
-    "broken", ["waiting", "holds", "acquire", "hold", "query", "commit", "reporter"]
+    "broken", ["asking", "holds", "acquire", "hold", "query", "commit", "reporter"]
 )
 def test_a_broken_client_raises_nothing(url, receiver, broken):
     engine = create_engine(url("psycopg2"))

@@ -35,6 +35,21 @@ def test_its_gauges_are_in_the_protocols_words(pool, receiver):
         receiver.pool("django", checked_in=0, checked_out=2)
 
 
+def test_a_pool_that_keeps_no_connection_has_its_limit(conninfo, receiver):
+    with psycopg_pool.ConnectionPool(conninfo, min_size=0, max_size=3) as pool:
+        poolwatch.watch_psycopg_pool(pool, "django", socket=receiver.path)
+        with pool.connection():
+            receiver.pool("django", size=0, max_overflow=3, checked_out=1)
+
+
+@pytest.mark.parametrize(("largest", "limit"), [(4, 4), (0, None)])
+def test_a_null_pool_has_the_limit_it_was_given(conninfo, receiver, largest, limit):
+    with psycopg_pool.NullConnectionPool(conninfo, min_size=0, max_size=largest) as pool:
+        poolwatch.watch_psycopg_pool(pool, "django", socket=receiver.path)
+        with pool.connection():
+            receiver.pool("django", size=0, max_overflow=limit, checked_out=1)
+
+
 def test_a_timeout_is_counted(pool, receiver):
     with pool.connection(), pool.connection(), pool.connection():
         with pytest.raises(psycopg_pool.PoolTimeout):

@@ -10,8 +10,8 @@ use crate::advice::{self, Known, Severity};
 use crate::commands::daemon;
 use crate::commands::verdict::Verdict;
 use crate::config::Config;
-use crate::reading::{Origin, Reading, Timings, Top};
-use crate::snapshot::{DatabaseState, PoolState};
+use crate::reading::{Origin, Reading, Top};
+use crate::snapshot::{DatabaseState, PoolState, Recent};
 
 /// No more than these are shown.
 const LIMIT: usize = 10;
@@ -96,7 +96,7 @@ impl Opinion {
             .iter()
             .flat_map(|reading| reading.pools.iter().cloned())
             .filter(|pool| pool.origin != Origin::Shared)
-            .map(|pool| PoolState::judge(pool, None, Timings::default(), marks))
+            .map(|pool| PoolState::judge(pool, Recent::default(), marks))
             .collect();
         let sessions = readings.iter().filter_map(|reading| reading.sessions.clone());
         let databases: Vec<_> = sessions

@@ -117,7 +117,7 @@ fn sums(state: &PoolState) -> Option<String> {
     let workers = state.pool.workers.len();
     (workers > 1).then(|| {
         format!(
-            "pool_size, max_overflow, capacity, checked_in, checked_out, overflow, pending and \
+            "pool_size, max_overflow, capacity, checked_in, checked_out, overflow, pending, connecting and \
              utilization_percent are sums over {workers} workers; \
              status is judged on the busiest worker"
         )
@@ -194,6 +194,8 @@ pub(in crate::http) struct Figures {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::http) pending: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) connecting: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::http) oldest_checkout_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::http) utilization_percent: Option<f64>,
@@ -204,13 +206,13 @@ impl Figures {
         Self {
             pool_size: figures.size,
             max_overflow: figures.max_overflow.and_then(MaxOverflow::limit),
-            unlimited: figures.size == Some(0)
-                || figures.max_overflow == Some(MaxOverflow::Unlimited),
+            unlimited: figures.max_overflow == Some(MaxOverflow::Unlimited),
             capacity: figures.capacity(),
             checked_in: figures.checked_in,
             checked_out: figures.checked_out,
             overflow: figures.overflow,
             pending: figures.pending,
+            connecting: figures.connecting,
             oldest_checkout_seconds: figures.oldest_checkout.filter(|age| age.is_finite()),
             utilization_percent: percent(figures.utilization()),
         }

@@ -196,6 +196,8 @@ impl<'a> View<'a> {
             checked_out: Some(checked_out),
             overflow: self.overflow()?.or(above),
             pending: self.connections(Figure::Pending)?,
+            pending_peak: None,
+            connecting: None,
             peak: self.connections(Figure::Peak)?,
             oldest_checkout: self.seconds(Figure::OldestCheckout)?,
         })

@@ -42,23 +42,22 @@ def open_slots(pool: Pool) -> int:
 
 
 def _queue_pool(pool: QueuePool) -> Gauges:
-    size, queued = pool._pool.maxsize, _queued(pool)
+    size, resting = pool._pool.maxsize, queued(pool._pool)
     return Gauges(
         size=size,
         max_overflow=None if pool._max_overflow < 0 else pool._max_overflow,
-        checked_in=queued,
+        checked_in=resting,
         # A pool disposed of while a connection was out reads -1 after its return.
-        checked_out=max(0, size + pool._overflow - queued),
+        checked_out=max(0, size + pool._overflow - resting),
     )
 
 
-def _queued(pool: QueuePool) -> int:
+def queued(queue: Any) -> int:
     """The queue's length without its lock and without making it.
 
     A fork while the reporter held the queue's mutex would leave it locked in the child for good;
     and an asyncio queue made here, on Python 3.9, would belong to the wrong event loop.
     """
-    queue: Any = pool._pool
     if hasattr(queue, "mutex"):
         return len(queue.queue)
     made = queue.__dict__.get("_queue")

@@ -25,7 +25,9 @@ BOUNDS = (
     5,
     10,
 )
-ACQUIRE_BOUNDS = (0.0001, *BOUNDS, 30)
+# A hold or a wait may last minutes.
+HOLD_BOUNDS = (*BOUNDS, 30, 60, 120, 300, 600)
+ACQUIRE_BOUNDS = (0.0001, *HOLD_BOUNDS)
 
 
 class Histogram:

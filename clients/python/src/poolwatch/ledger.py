@@ -14,7 +14,7 @@ from poolwatch import findings
 from poolwatch.forks import notice as notice_fork
 from poolwatch.forks import same_process
 from poolwatch.gauges import Gauges, gauges, is_counted, open_slots
-from poolwatch.histogram import ACQUIRE_BOUNDS, BOUNDS, Histogram
+from poolwatch.histogram import ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS, Histogram
 from poolwatch.source_line import source_line
 from poolwatch.statement_text import is_unlimited_select
 
@@ -67,12 +67,15 @@ class Ledger:
         # Reentrant: the garbage collector may return a leaked connection while the lock is held.
         self.lock = threading.RLock()
         self.holds: dict[Any, Hold] = {}
-        self.waiting: list[None] = []
+        # Callers inside the call that gets a connection, and those of them that wait for a place.
+        self.asking: list[None] = []
+        self.pending: list[None] = []
+        self.pending_peak = 0
         self.peak = self.timeouts = self.acquire_errors = self.opened = 0
         self.invalidated = self.inherited = self.query_errors = 0
         self.n_plus_one = self.unpaginated = 0
         self.query, self.commit = Histogram(BOUNDS), Histogram(BOUNDS)
-        self.acquire, self.hold = Histogram(ACQUIRE_BOUNDS), Histogram(BOUNDS)
+        self.acquire, self.hold = Histogram(ACQUIRE_BOUNDS), Histogram(HOLD_BOUNDS)
         self.findings = findings.Findings()
 
     # The pool's life.
@@ -123,14 +126,14 @@ class Ledger:
         try:
             if watch.is_new or not same_process[0]:
                 self.begin(watch)
-            self.waiting.append(None)
+            self.asking.append(None)
         except Exception:
             pass
         return asked
 
     def refused(self, asked: float, error: BaseException) -> None:
         try:
-            self.waiting.pop()
+            self.asking.pop()
             self.acquire.observe(perf_counter() - asked)
             with self.lock:
                 if isinstance(error, exc.TimeoutError):
@@ -143,7 +146,7 @@ class Ledger:
     def acquired(self, asked: float, watch: Watch, record: Any) -> None:
         try:
             now = perf_counter()
-            self.waiting.pop()
+            self.asking.pop()
             self.acquire.observe(now - asked)
             self.holds.setdefault(record, Hold(watch.pool, now))
             out = len(self.holds)
@@ -167,6 +170,15 @@ class Ledger:
                 self.reporter.report_late()
         except Exception:
             pass
+
+    def waits(self) -> None:
+        """A caller found every connection taken."""
+        self.pending.append(None)
+        self.pending_peak = max(self.pending_peak, len(self.pending))
+
+    def waited(self) -> None:
+        if self.pending:
+            self.pending.pop()
 
     def fold(self) -> None:
         with self.lock:
@@ -245,13 +257,17 @@ class Ledger:
         with self.lock:
             now = self._gauges()
             peak, self.peak = max(self.peak, now.checked_out), len(self.holds)
+            asking, pending = len(self.asking), len(self.pending)
+            pending_peak, self.pending_peak = max(self.pending_peak, pending), pending
             return {
                 "name": self.name,
                 "size": now.size,
                 "max_overflow": now.max_overflow,
                 "checked_in": now.checked_in,
                 "checked_out": now.checked_out,
-                "pending": len(self.waiting),
+                "pending": pending,
+                "pending_peak": pending_peak,
+                "connecting": max(0, asking - pending),
                 "peak": peak,
                 "oldest": self._oldest(),
                 "timeouts": self.timeouts,
@@ -276,9 +292,10 @@ class Ledger:
         with self.lock:
             self.findings.add(finding)
 
-    def raise_peak(self, peak: int) -> None:
+    def raise_peaks(self, peak: int, pending_peak: int) -> None:
         with self.lock:
             self.peak = max(self.peak, peak)
+            self.pending_peak = max(self.pending_peak, pending_peak)
 
     def _gauges(self) -> Gauges:
         each = [gauges(pool) for pool in self.pools()]

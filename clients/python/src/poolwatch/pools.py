@@ -12,6 +12,7 @@ from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
 from poolwatch.ledger import Ledger, Watch
+from poolwatch.queues import watch_queue
 
 
 def watch_pool(pool: Pool, ledger: Ledger) -> None:
@@ -36,6 +37,7 @@ def _adopt(pool: Any, ledger: Ledger, instead_of: Pool | None = None) -> None:
     pool._poolwatch = watch
     pool.connect = _connect(pool.connect, watch)
     pool._do_return_conn = _return(pool._do_return_conn, ledger)
+    watch_queue(getattr(pool, "_pool", None), ledger)
     pool.recreate = _recreate(pool.recreate, pool, ledger)
     ledger.add(pool, instead_of)
 

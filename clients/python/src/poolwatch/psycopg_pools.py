@@ -57,13 +57,15 @@ class PsycopgPool:
         stats = pool.get_stats() if pool is not None else {}
         return {"name": self.name, **self._gauges(stats), **self._counters(pool, stats)}
 
-    def _gauges(self, stats: dict[str, int]) -> dict[str, int]:
+    def _gauges(self, stats: dict[str, int]) -> dict[str, int | None]:
         if not stats:
             return {}
-        smallest, available = stats["pool_min"], stats["pool_available"]
+        smallest, largest = stats["pool_min"], stats["pool_max"]
+        available = stats["pool_available"]
         return {
             "size": smallest,
-            "max_overflow": max(0, stats["pool_max"] - smallest),
+            # A NullConnectionPool without a max_size opens as many as are asked for.
+            "max_overflow": max(0, largest - smallest) if largest else None,
             "checked_in": available,
             "checked_out": max(0, stats["pool_size"] - available),
             "pending": stats.get("requests_waiting", 0),

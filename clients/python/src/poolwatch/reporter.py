@@ -18,7 +18,7 @@ from typing import Any, Callable, Protocol
 
 from poolwatch import forks, settings
 from poolwatch.findings import Finding
-from poolwatch.histogram import ACQUIRE_BOUNDS, BOUNDS
+from poolwatch.histogram import ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS
 from poolwatch.ledger import Ledger
 
 VERSION = 1
@@ -77,6 +77,7 @@ class Reporter:
             "period": self.period,
             "app": self.app,
             "bounds": BOUNDS,
+            "hold_bounds": HOLD_BOUNDS,
             "acquire_bounds": ACQUIRE_BOUNDS,
         }
 
@@ -244,7 +245,7 @@ class Reporter:
         for ledger, finding in found:
             ledger.put_back(finding)
         for pool in pools:
-            self.ledgers[pool["name"]].raise_peak(pool["peak"])
+            self.ledgers[pool["name"]].raise_peaks(pool["peak"], pool["pending_peak"])
 
 
 def send(path: str, datagram: bytes, timeout: float, going_on: Iterable[bool] = (True,)) -> bool:
