@@ -11,6 +11,8 @@ const PRIMARY: &str = "primary";
 /// What the variables say.
 pub(super) struct Settings {
     urls: Vec<String>,
+    /// libpq's own variables say where a server is.
+    has_standard: bool,
     level: Option<LogLevel>,
     telemetry_path: Option<String>,
     /// Collectors that are switched off.
@@ -58,13 +60,23 @@ pub(super) fn settings(environment: &Environment) -> Result<Settings, String> {
     };
     let off = SWITCHES.iter().filter(|(name, _)| is_on(name)).flat_map(|(_, off)| *off);
     let off = off.copied().collect();
-    Ok(Settings { urls, level: level(environment)?, telemetry_path, off })
+    let given = |name: &&str| variable(environment, name).is_some();
+    let has_standard = ["PGHOST", "PGHOSTADDR", "PGSERVICE"].iter().any(given);
+    Ok(Settings { urls, has_standard, level: level(environment)?, telemetry_path, off })
 }
 
 pub(super) fn apply(settings: &Settings, config: &mut Config) {
     for (at, url) in settings.urls.iter().enumerate() {
         let name = if at == 0 { PRIMARY.to_owned() } else { format!("server{}", at + 1) };
         config.databases.entry(name).or_default().url = Secret::from(url.clone());
+    }
+    // They are for every program; what is said to poolwatch alone stands above them.
+    let named = config.databases.get(PRIMARY);
+    let is_open =
+        named.map_or(config.databases.is_empty(), |primary| primary.url.reveal().is_empty());
+    if settings.has_standard && is_open {
+        let primary = config.databases.entry(PRIMARY.to_owned()).or_default();
+        primary.url = Secret::from("postgresql://".to_owned());
     }
     config.log.level = settings.level.unwrap_or(config.log.level);
     if let Some(path) = &settings.telemetry_path {
@@ -100,9 +112,7 @@ fn data_sources(environment: &Environment) -> Result<Vec<String>, String> {
     if let Some(names) = variable(environment, "DATA_SOURCE_NAME") {
         return Ok(names.split(',').map(|name| name.trim().to_owned()).collect());
     }
-    let Some(uri) = part(environment, "URI")? else {
-        return Ok(standard(environment));
-    };
+    let Some(uri) = part(environment, "URI")? else { return Ok(Vec::new()) };
     let encode = |text: &str| {
         url::form_urlencoded::byte_serialize(text.as_bytes())
             .collect::<String>()
@@ -124,10 +134,4 @@ fn part(environment: &Environment, name: &str) -> Result<Option<String>, String>
             .map_err(|error| format!("{file}: cannot read {path}: {error}")),
         None => Ok(variable(environment, &format!("DATA_SOURCE_{name}")).map(str::to_owned)),
     }
-}
-
-/// libpq's own variables say where the server is; the driver reads them itself.
-fn standard(environment: &Environment) -> Vec<String> {
-    let given = ["PGHOST", "PGHOSTADDR"].iter().any(|name| variable(environment, name).is_some());
-    if given { vec!["postgresql://".to_owned()] } else { Vec::new() }
 }
