@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::Settings;
 use super::patience::{Patience, Patient, Phase, Progress};
+use super::places::Places;
 use super::routes::App;
 use super::web_config::{self, WebConfig};
 
@@ -27,20 +29,14 @@ const HEAD_LIMIT: usize = 16 * 1024;
 /// The most headers of a request.
 const HEADERS_LIMIT: usize = 64;
 
-/// What one connection too many is told, where it can be told.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-    Content-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\n\
-    Content-Length: 35\r\n\r\n{\"message\":\"too many connections\"}\n";
-
 /// What a client is told that speaks HTTP where TLS is spoken, in the words of Go's server.
 const PLAIN: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\r\n\
     Client sent an HTTP request to an HTTPS server.\n";
 
 /// What every connection shares.
 pub(super) struct Connections {
-    /// The most connections at once.
-    pub(super) limit: usize,
     app: Arc<App>,
+    places: Arc<Places>,
     patience: Patience,
     handshake_timeout: Duration,
     stopping: watch::Receiver<bool>,
@@ -51,16 +47,32 @@ impl Connections {
     pub(super) fn new(
         settings: &Settings,
         app: Arc<App>,
+        places: Arc<Places>,
         stopping: watch::Receiver<bool>,
         web_config: Option<Arc<WebConfig>>,
     ) -> Self {
         let (patience, handshake_timeout) = (settings.patience(), settings.handshake_timeout);
-        let limit = settings.max_connections;
-        Self { limit, app, patience, handshake_timeout, stopping, web_config }
+        Self { app, places, patience, handshake_timeout, stopping, web_config }
     }
 
-    /// Answers a connection's requests until it ends.
-    pub(super) fn serve(&self, stream: TcpStream) -> impl Future<Output = ()> + use<> {
+    /// Answers a connection's requests until it ends, or gives way to another.
+    pub(super) fn serve(
+        &self,
+        stream: TcpStream,
+        client: IpAddr,
+    ) -> impl Future<Output = ()> + use<> {
+        let progress = Progress::default();
+        let place = self.places.take(client, progress.clone());
+        let served = self.answer(stream, progress);
+        async move {
+            tokio::select! {
+                () = served => {}
+                () = place.given_up() => tracing::debug!(%client, "a connection gave way"),
+            }
+        }
+    }
+
+    fn answer(&self, stream: TcpStream, progress: Progress) -> impl Future<Output = ()> + use<> {
         let (app, patience, mut stopping) =
             (Arc::clone(&self.app), self.patience, self.stopping.clone());
         let (web_config, time) = (self.web_config.clone(), self.handshake_timeout);
@@ -68,25 +80,17 @@ impl Connections {
             // Answers are small and written at once: waiting for more to send only delays them.
             stream.set_nodelay(true).ok();
             let Some(tls) = web_config.as_ref().and_then(|config| config.tls()) else {
-                return exchange(stream, app, patience, stopping).await;
+                return exchange(stream, app, patience, progress, stopping).await;
             };
             let shaken = tokio::select! {
                 shaken = timeout(time, shake(stream, tls)) => shaken,
                 _ = stopping.wait_for(|stopping| *stopping) => return,
             };
             match shaken {
-                Ok(Ok(stream)) => exchange(stream, app, patience, stopping).await,
+                Ok(Ok(stream)) => exchange(stream, app, patience, progress, stopping).await,
                 Ok(Err(error)) => tracing::debug!(error = &*error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),
             }
-        }
-    }
-
-    /// Turns a connection away, without waiting for anything.
-    pub(super) fn refuse(&self, stream: &TcpStream) {
-        tracing::debug!(limit = self.limit, "too many connections");
-        if self.web_config.as_ref().is_none_or(|config| !config.speaks_tls()) {
-            stream.try_write(FULL).ok();
         }
     }
 }
@@ -112,9 +116,9 @@ async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     app: Arc<App>,
     patience: Patience,
+    progress: Progress,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let progress = Progress::default();
     let stream = Patient::new(stream, patience, progress.clone());
     let service = service_fn(|request| async {
         progress.enter(Phase::Answering);
@@ -143,17 +147,5 @@ async fn exchange(
 fn trace(ended: hyper::Result<()>) {
     if let Err(error) = ended {
         tracing::debug!(error = &error as &dyn std::error::Error, "a connection broke");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_refusal_is_as_long_as_it_says() {
-        let refusal = std::str::from_utf8(FULL).unwrap();
-        let (head, body) = refusal.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("Content-Length: {}", body.len())), "{}", body.len());
     }
 }

@@ -8,6 +8,7 @@ mod encoding;
 mod health;
 mod listen;
 mod patience;
+mod places;
 mod response;
 mod routes;
 mod status;
@@ -23,13 +24,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::snapshot::Snapshot;
 use connection::Connections;
 use patience::Patience;
+use places::Places;
 use routes::App;
 use web_config::WebConfig;
 
@@ -48,9 +50,11 @@ pub struct Settings {
     pub web_config_file: Option<PathBuf>,
     /// Whether POST `/-/reload` reads the settings again.
     pub enable_lifecycle: bool,
-    /// Connections open at once; one more is refused with 503.
+    /// Connections open at once. For one more the one that rests longest, else the slowest, gives
+    /// way, of the client that has most of them.
     pub max_connections: usize,
-    /// Requests in flight at once; one more is answered with 503. 0 is no limit.
+    /// Requests in flight at once. For one more a client that takes its answer slowly gives way;
+    /// where there is none it is answered with 503. 0 is no limit.
     pub max_requests: usize,
     /// The time a client has to send a request's head.
     #[serde(with = "humantime_serde")]
@@ -174,10 +178,17 @@ impl Server {
         shutdown: impl Future<Output = ()>,
     ) {
         let (stop, stopping) = watch::channel(false);
-        let app =
-            App::new(&self.settings, snapshot, reload, stopping.clone(), self.web_config.clone());
+        let places = Places::new(self.settings.max_connections);
+        let app = App::new(
+            &self.settings,
+            snapshot,
+            reload,
+            Arc::clone(&places),
+            stopping.clone(),
+            self.web_config.clone(),
+        );
         let connections =
-            Connections::new(&self.settings, Arc::new(app), stopping, self.web_config);
+            Connections::new(&self.settings, Arc::new(app), places, stopping, self.web_config);
         let listeners: Vec<_> = self.listeners.into_iter().map(ready).collect();
         let mut tasks = JoinSet::new();
         tokio::select! {
@@ -198,33 +209,23 @@ fn ready(listener: std::net::TcpListener) -> TcpListener {
 }
 
 async fn accept_all(listeners: &[TcpListener], connections: &Connections, tasks: &mut JoinSet<()>) {
-    let places = Arc::new(Semaphore::new(connections.limit));
     loop {
-        let stream = accept(listeners).await;
+        let (stream, client) = accept(listeners).await;
         while tasks.try_join_next().is_some() {}
-        match Arc::clone(&places).try_acquire_owned() {
-            Ok(place) => {
-                let connection = connections.serve(stream);
-                tasks.spawn(async move {
-                    connection.await;
-                    drop(place);
-                });
-            }
-            Err(_) => connections.refuse(&stream),
-        }
+        tasks.spawn(connections.serve(stream, client.ip()));
     }
 }
 
 /// The next connection of any listener. When no more can be accepted, as when every file
 /// descriptor is in use, it waits a little instead of trying without end.
-async fn accept(listeners: &[TcpListener]) -> TcpStream {
+async fn accept(listeners: &[TcpListener]) -> (TcpStream, SocketAddr) {
     loop {
         let next = poll_fn(|context| {
             let mut all = listeners.iter().map(|listener| listener.poll_accept(context));
             all.find(Poll::is_ready).unwrap_or(Poll::Pending)
         });
         match next.await {
-            Ok((stream, _)) => return stream,
+            Ok(accepted) => return accepted,
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot accept");
                 sleep(Duration::from_millis(100)).await;

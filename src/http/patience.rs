@@ -7,7 +7,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -45,21 +45,46 @@ impl Phase {
 }
 
 /// The phase with a count of changes, so that coming back to a phase counts as new.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Progress(Arc<AtomicU32>);
+#[derive(Clone, Debug)]
+pub(super) struct Progress(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    phase: AtomicU32,
+    opened: Instant,
+    /// When the phase began, in milliseconds since the connection was opened.
+    since: AtomicU64,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        let (phase, since) = (AtomicU32::default(), AtomicU64::default());
+        Self(Arc::new(Inner { phase, opened: Instant::now(), since }))
+    }
+}
 
 impl Progress {
     pub(super) fn enter(&self, phase: Phase) {
-        let changes = self.0.load(Relaxed) >> 3;
-        self.0.store(changes.wrapping_add(1) << 3 | phase as u32, Relaxed);
+        let changes = self.mark() >> 3;
+        self.0.phase.store(changes.wrapping_add(1) << 3 | phase as u32, Relaxed);
+        self.0.since.store(self.open_for(), Relaxed);
     }
 
     pub(super) fn phase(&self) -> Phase {
-        Phase::ALL[(self.0.load(Relaxed) & 7) as usize]
+        Phase::ALL[(self.mark() & 7) as usize]
+    }
+
+    /// How long the phase has lasted.
+    pub(super) fn age(&self) -> Duration {
+        Duration::from_millis(self.open_for().saturating_sub(self.0.since.load(Relaxed)))
+    }
+
+    fn open_for(&self) -> u64 {
+        u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn mark(&self) -> u32 {
-        self.0.load(Relaxed)
+        self.0.phase.load(Relaxed)
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::encoding::accepts_gzip;
 use super::health::{Detailed, PoolHealth, Readiness, Resources, Service};
+use super::places::Places;
 use super::response::{self, Answer, Part};
 use super::status;
 use super::web_config::WebConfig;
@@ -22,6 +23,9 @@ use crate::snapshot::Snapshot;
 const BODY_LIMIT: u64 = 16 * 1024;
 /// How long the settings may take to be read again.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a connection that gives way may take to end.
+const GIVING_WAY: Duration = Duration::from_secs(1);
 
 /// What can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +85,7 @@ pub(super) fn may_be_telemetry_path(path: &str) -> bool {
 pub(super) struct App {
     snapshot: watch::Receiver<Arc<Snapshot>>,
     reload: Reload,
+    places: Arc<Places>,
     stopping: watch::Receiver<bool>,
     telemetry_path: String,
     enable_lifecycle: bool,
@@ -93,6 +98,7 @@ impl App {
         settings: &Settings,
         snapshot: watch::Receiver<Arc<Snapshot>>,
         reload: Reload,
+        places: Arc<Places>,
         stopping: watch::Receiver<bool>,
         web_config: Option<Arc<WebConfig>>,
     ) -> Self {
@@ -100,6 +106,7 @@ impl App {
         Self {
             snapshot,
             reload,
+            places,
             stopping,
             telemetry_path: settings.telemetry_path.clone(),
             enable_lifecycle: settings.enable_lifecycle,
@@ -135,7 +142,7 @@ impl App {
         if request.body().size_hint().lower() > BODY_LIMIT {
             return response::error(StatusCode::PAYLOAD_TOO_LARGE, "no request here needs a body");
         }
-        let Ok(permit) = self.permit(route) else {
+        let Ok(permit) = self.permit(route).await else {
             return response::busy("too many requests in flight");
         };
         let mut answer = match route {
@@ -146,12 +153,20 @@ impl App {
         answer
     }
 
-    /// A place among the requests in flight, where places are counted.
-    fn permit(&self, route: Route) -> Result<Option<OwnedSemaphorePermit>, ()> {
+    /// A place among the requests in flight, where places are counted. A client that takes its
+    /// answer slowly gives way.
+    async fn permit(&self, route: Route) -> Result<Option<OwnedSemaphorePermit>, ()> {
         let Some(requests) = self.requests.as_ref().filter(|_| route.counts()) else {
             return Ok(None);
         };
-        Arc::clone(requests).try_acquire_owned().map(Some).map_err(|_| ())
+        if let Ok(permit) = Arc::clone(requests).try_acquire_owned() {
+            return Ok(Some(permit));
+        }
+        if !self.places.give_up_a_slow_one() {
+            return Err(());
+        }
+        let freed = timeout(GIVING_WAY, Arc::clone(requests).acquire_owned()).await;
+        freed.ok().and_then(Result::ok).map(Some).ok_or(())
     }
 
     fn show(&self, route: Route, headers: &HeaderMap) -> Answer {
@@ -238,7 +253,7 @@ mod tests {
         let (reload, asked) = mpsc::channel(1);
         let (stop, stopping) = watch::channel(false);
         let (_, snapshot) = watch::channel(Arc::new(snapshot));
-        (App::new(settings, snapshot, reload, stopping, None), asked, stop)
+        (App::new(settings, snapshot, reload, Places::new(9), stopping, None), asked, stop)
     }
 
     fn request(method: &str, path: &str) -> Request<Full<Bytes>> {

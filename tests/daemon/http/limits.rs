@@ -121,20 +121,52 @@ async fn what_is_not_http_is_refused() {
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_turned_away() {
+async fn resting_connections_give_way_to_probes_and_scrapes() {
+    let served = Served::new(&settings());
+    let mut silent = Vec::new();
+    for _ in 0..settings().max_connections {
+        silent.push(served.connect().await);
+    }
+    let mut scraper = served.connect().await;
+    assert_eq!(scraper.get("/metrics", "").await.status, 200);
+    for _ in 0..10 {
+        let mut slow = served.connect().await;
+        slow.send("GET /metrics HTTP/1.1\r\n").await;
+        silent.push(slow);
+        assert_eq!(served.get("/-/healthy", "").await.status, 200);
+    }
+    assert_eq!(served.get("/metrics", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn of_two_resting_connections_the_older_gives_way() {
     let mut few = settings();
     few.max_connections = 2;
     let served = Served::new(&few);
     let mut first = served.connect().await;
     let mut second = served.connect().await;
     assert_eq!(first.get("/-/healthy", "").await.status, 200);
+    tokio::time::sleep(Duration::from_millis(5)).await;
     assert_eq!(second.get("/-/healthy", "").await.status, 200);
-    let third = served.connect().await;
-    let said = third.closed().await;
-    assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("Retry-After: 1"), "{said}");
-    drop(first);
-    let began = Instant::now();
-    while served.connect().await.try_status("/-/healthy").await != Some(200) {
-        assert!(began.elapsed() < super::served::PATIENCE, "a place becomes free");
+    assert_eq!(served.connect().await.get("/-/healthy", "").await.status, 200);
+    assert_eq!(first.closed().await, "");
+    assert_eq!(second.get("/-/healthy", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn clients_that_take_no_answer_give_way_to_a_scrape() {
+    let mut few = settings();
+    few.max_requests = 4;
+    let served = Served::showing(&few, large());
+    let mut greedy = Vec::new();
+    for _ in 0..4 {
+        let mut one = served.connect().await;
+        one.send("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        greedy.push(one);
     }
+    let began = Instant::now();
+    while served.get("/health", "").await.status != 200 {
+        assert!(began.elapsed() < super::served::PATIENCE, "a slow one gives way");
+    }
+    assert!(began.elapsed() < few.answer_timeout);
 }

@@ -1,0 +1,238 @@
+//! The connections that are open: as many as allowed, of which one gives way to one more.
+//!
+//! Whoever rests gives way first, then whoever is slow, and of these one of the client that has the
+//! most: many connections of one client cannot shut out another, and a new one is always taken.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::patience::{Phase, Progress};
+
+/// How long a connection is in one phase before it is taken for idle or slow.
+const SOON: Duration = Duration::from_secs(1);
+
+/// The connections that are open.
+#[derive(Debug)]
+pub(super) struct Places {
+    limit: usize,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    next: u64,
+    taken: BTreeMap<u64, Taken>,
+}
+
+#[derive(Debug)]
+struct Taken {
+    client: IpAddr,
+    progress: Progress,
+    leave: Arc<Notify>,
+}
+
+/// One connection's place, free again when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    places: Arc<Places>,
+    number: u64,
+    leave: Arc<Notify>,
+}
+
+impl Place {
+    /// Ends when this connection has to give way.
+    pub(super) async fn given_up(&self) {
+        self.leave.notified().await;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.open().taken.remove(&self.number);
+    }
+}
+
+impl Places {
+    pub(super) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { limit: limit.max(1), open: Mutex::default() })
+    }
+
+    /// A place for one more connection, for which another gives way where there is none.
+    pub(super) fn take(self: &Arc<Self>, client: IpAddr, progress: Progress) -> Place {
+        let mut open = self.open();
+        if open.taken.len() >= self.limit {
+            tracing::debug!(limit = self.limit, "a connection gives way to a new one");
+            open.give_up(rank);
+        }
+        let (number, leave) = (open.next, Arc::new(Notify::new()));
+        open.next += 1;
+        let taken = Taken { client: network(client), progress, leave: Arc::clone(&leave) };
+        open.taken.insert(number, taken);
+        Place { places: Arc::clone(self), number, leave }
+    }
+
+    /// Has the connection give way that takes its answer most slowly; `false` when none is slow.
+    pub(super) fn give_up_a_slow_one(&self) -> bool {
+        self.open().give_up(|progress| {
+            let slow = progress.phase() == Phase::Answered && progress.age() >= SOON;
+            slow.then_some(Rank::Slow)
+        })
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who gives way before whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Idle,
+    Slow,
+    Resting,
+    Working,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as a rank that some have not")]
+fn rank(progress: &Progress) -> Option<Rank> {
+    let rests = matches!(progress.phase(), Phase::Fresh | Phase::Head | Phase::Idle);
+    Some(match (rests, progress.age() >= SOON) {
+        (true, true) => Rank::Idle,
+        (false, true) => Rank::Slow,
+        (true, false) => Rank::Resting,
+        (false, false) => Rank::Working,
+    })
+}
+
+impl Open {
+    /// Of the lowest rank that there is, the oldest connection of the client with most of them.
+    fn give_up(&mut self, rank: impl Fn(&Progress) -> Option<Rank>) -> bool {
+        let ranked =
+            self.taken.iter().filter_map(|(number, one)| Some((rank(&one.progress)?, number, one)));
+        let ranked: Vec<_> = ranked.collect();
+        let lowest = ranked.iter().map(|(rank, ..)| *rank).min();
+        let mut of_client: HashMap<IpAddr, usize> = HashMap::new();
+        let candidates = || ranked.iter().filter(|(rank, ..)| Some(*rank) == lowest);
+        candidates().for_each(|(_, _, one)| *of_client.entry(one.client).or_default() += 1);
+        let chosen = candidates().min_by_key(|(_, _, one)| {
+            (Reverse(of_client[&one.client]), Reverse(one.progress.age()))
+        });
+        let Some(number) = chosen.map(|(_, number, _)| **number) else { return false };
+        // Counted no longer, though it takes a moment to end.
+        let gone = self.taken.remove(&number).expect("it was chosen among these");
+        gone.leave.notify_one();
+        true
+    }
+}
+
+/// One client as far as addresses tell: of IPv6 everybody has a whole network.
+fn network(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+    use tokio::time::advance;
+
+    const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+    const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
+
+    fn is_given_up(place: &Place) -> bool {
+        place.given_up().now_or_never().is_some()
+    }
+
+    async fn connection(places: &Arc<Places>, client: IpAddr, phase: Phase) -> Place {
+        let progress = Progress::default();
+        progress.enter(phase);
+        let place = places.take(client, progress);
+        advance(Duration::from_millis(10)).await;
+        place
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_rests_longest_gives_way() {
+        let places = Places::new(3);
+        let working = connection(&places, ONE, Phase::Answering).await;
+        let longest = connection(&places, ONE, Phase::Idle).await;
+        let later = connection(&places, ONE, Phase::Head).await;
+        let new = connection(&places, ONE, Phase::Fresh).await;
+        let given_up = [&working, &longest, &later, &new].map(is_given_up);
+        assert_eq!(given_up, [false, true, false, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_client_cannot_shut_out_another() {
+        let places = Places::new(4);
+        let scraper = connection(&places, OTHER, Phase::Idle).await;
+        advance(SOON).await;
+        for _ in 0..100 {
+            // Each is kept open by its client, whatever becomes of it here.
+            std::mem::forget(connection(&places, ONE, Phase::Fresh).await);
+            advance(SOON).await;
+        }
+        assert!(!is_given_up(&scraper));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_slow_gives_way_before_who_has_just_come() {
+        let places = Places::new(2);
+        let slow = connection(&places, ONE, Phase::Answering).await;
+        advance(SOON).await;
+        let new = connection(&places, ONE, Phase::Fresh).await;
+        let _newer = connection(&places, ONE, Phase::Fresh).await;
+        assert!(is_given_up(&slow) && !is_given_up(&new));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_one_is_taken_even_where_all_work() {
+        let places = Places::new(2);
+        let all = [
+            connection(&places, ONE, Phase::Answering).await,
+            connection(&places, ONE, Phase::Answered).await,
+        ];
+        let new = connection(&places, ONE, Phase::Fresh).await;
+        assert!(is_given_up(&all[0]) && !is_given_up(&all[1]) && !is_given_up(&new));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_slow_one_gives_way_to_a_request() {
+        let places = Places::new(9);
+        let own = connection(&places, ONE, Phase::Answering).await;
+        let taking = connection(&places, ONE, Phase::Answered).await;
+        assert!(!places.give_up_a_slow_one());
+        advance(SOON).await;
+        assert!(places.give_up_a_slow_one());
+        assert!(is_given_up(&taking) && !is_given_up(&own));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_is_free_when_its_connection_ends() {
+        let places = Places::new(1);
+        for _ in 0..3 {
+            let place = connection(&places, ONE, Phase::Answering).await;
+            assert!(!is_given_up(&place));
+        }
+        assert!(places.open().taken.is_empty());
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_client() {
+        let address = |text: &str| network(text.parse().unwrap());
+        assert_eq!(address("2001:db8::1"), address("2001:db8::ffff:2"));
+        assert_ne!(address("2001:db8::1"), address("2001:db8:0:1::1"));
+        assert_eq!(address("::ffff:10.0.0.1"), address("10.0.0.1"));
+    }
+}
