@@ -1,6 +1,9 @@
 # A static poolwatch and nothing else: docker build -t poolwatch:0.1.0 .
 #
 # For both architectures: docker buildx build --platform linux/amd64,linux/arm64 -t poolwatch:0.1.0 .
+# The images are named by tag and not by digest: a rebuild is to get the fixes that their publishers put under the tag, of
+# which there are some each month, and nothing here would ever move a digest on. Whoever has a program that does, such as
+# Renovate or Dependabot, pins both in a copy.
 FROM rust:1.95-alpine AS build
 # What ring's C is compiled with.
 RUN apk add --no-cache musl-dev gcc

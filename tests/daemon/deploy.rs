@@ -107,3 +107,8 @@ fn the_composed_database_gives_poolwatch_all_it_needs() {
     });
     eventually(|| daemon.value("pg_settings_reserved_connections", &[]) == Some(2.0));
 }
+
+#[test]
+fn a_unit_that_crashes_leaves_no_image_of_its_memory() {
+    assert!(read("poolwatch.service").lines().any(|line| line == "LimitCORE=0"));
+}
