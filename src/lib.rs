@@ -42,6 +42,7 @@ pub mod snapshot;
 pub mod exposition;
 pub mod http;
 pub mod metric;
+pub mod own_log;
 pub mod process;
 
 // Something to watch.

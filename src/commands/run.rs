@@ -1,18 +1,20 @@
 //! The daemon: samples, and serves what it knows, until it is told to stop.
 
 use std::collections::HashMap;
-use std::process;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use std::{panic, process};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::watches::{Plan, WORKERS, of_database};
 use super::{Failure, runtime, systemd};
 use crate::config::{Config, Error, Log, LogFormat, LogLevel};
+use crate::own_log;
 use crate::postgres::Database;
 use crate::sampler::{Change, Order, Sampler, chain};
 use crate::sources::workers::{self, Reopening};
@@ -24,7 +26,8 @@ type Reload<'a> = &'a dyn Fn() -> Result<Config, Error>;
 type Asked = oneshot::Sender<Result<(), String>>;
 
 pub(super) fn main(config: Config, reload: Reload<'_>) -> Result<(), Failure> {
-    log_to_stderr(&config.log);
+    // Until the end of this: what waits is then written.
+    let _log = log_to_stderr(&config.log);
     let runtime = runtime()?;
     let result = runtime.block_on(run(config, reload));
     // A password may still be checked on a thread of its own; nobody waits for it any more.
@@ -247,7 +250,7 @@ async fn second_signal() {
     }
 }
 
-fn log_to_stderr(log: &Log) {
+fn log_to_stderr(log: &Log) -> WorkerGuard {
     use tracing_subscriber::prelude::*;
     let level = match log.level {
         LogLevel::Error => LevelFilter::ERROR,
@@ -262,7 +265,7 @@ fn log_to_stderr(log: &Log) {
         .with_target("sqlx", LevelFilter::OFF)
         .with_targets([("hyper", LevelFilter::WARN), ("rustls", LevelFilter::WARN)]);
     let registry = tracing_subscriber::registry().with(filter);
-    let to = std::io::stderr;
+    let (to, guard) = own_log::writer();
     match log.format {
         LogFormat::Logfmt => registry
             .with(tracing_logfmt::builder().with_target(false).layer().with_writer(to))
@@ -271,4 +274,7 @@ fn log_to_stderr(log: &Log) {
             .with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(to))
             .init(),
     }
+    // As it is done by default it would wait for whoever reads the standard error output.
+    panic::set_hook(Box::new(|panic| error!(%panic, "this must not happen: please report it")));
+    guard
 }

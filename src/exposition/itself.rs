@@ -148,6 +148,16 @@ pub fn reload((success, at): (bool, SystemTime)) -> Vec<Family> {
     vec![successful, timestamp]
 }
 
+/// What became of poolwatch's own log.
+pub fn log(dropped_lines: u64) -> Vec<Family> {
+    let mut dropped = Family::counter(
+        "poolwatch_own_log_lines_dropped_total",
+        "Lines of poolwatch's own log that were dropped, for its standard error output was not read fast enough.",
+    );
+    dropped.sample(&[], dropped_lines as f64);
+    vec![dropped]
+}
+
 fn unix_seconds(time: SystemTime) -> Option<f64> {
     Some(time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs_f64())
 }

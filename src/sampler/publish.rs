@@ -10,9 +10,9 @@ use super::Sampler;
 use crate::advice::{Advice, Known, Server};
 use crate::exposition::itself::LeftOut;
 use crate::exposition::{Chunk, Encoded, itself, pools};
-use crate::process;
 use crate::reading::{Origin, Pool, Reading};
 use crate::snapshot::{DatabaseState, PoolState, Snapshot};
+use crate::{own_log, process};
 
 /// What is read no more often than this is compressed when it was read, not when it is scraped.
 const SLOW: Duration = Duration::from_secs(5);
@@ -31,6 +31,7 @@ impl Sampler {
                 .chain(itself::sources(&sources, self.left_out()))
                 .chain(itself::advice(&advice))
                 .chain(itself::reload(self.reloaded))
+                .chain(itself::log(own_log::dropped_lines()))
                 .chain(process::families()),
         );
         let findings = self.readings().flat_map(|reading| reading.findings.clone()).collect();

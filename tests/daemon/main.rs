@@ -17,6 +17,7 @@ mod layers;
 mod metrics;
 mod metrics_document;
 mod monitoring;
+mod own_log;
 mod pgbouncer;
 mod plans;
 mod pool;

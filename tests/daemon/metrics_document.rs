@@ -62,7 +62,8 @@ fn document() -> String {
         .into_iter()
         .chain(itself::sources(&[], itself::LeftOut::default()))
         .chain(itself::advice(&[]))
-        .chain(itself::reload((true, SystemTime::UNIX_EPOCH)));
+        .chain(itself::reload((true, SystemTime::UNIX_EPOCH)))
+        .chain(itself::log(0));
     families(
         &mut text,
         "poolwatch itself, and whether its databases answer",

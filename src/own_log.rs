@@ -1,0 +1,30 @@
+//! The lines of poolwatch's own log, on their way to the standard error output.
+//!
+//! A pipe that nobody reads fills up, and whoever writes to it then waits, for ever. So a thread of
+//! its own writes the lines, and those that find too many waiting are dropped and counted.
+
+use std::io;
+use std::sync::OnceLock;
+
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+
+/// How many lines wait to be written at most.
+const WAITING: usize = 1024;
+
+static COUNTER: OnceLock<ErrorCounter> = OnceLock::new();
+
+/// Where to write lines to without waiting. When the guard is dropped, those that wait are
+/// written, for a second at most.
+pub fn writer() -> (NonBlocking, WorkerGuard) {
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(WAITING)
+        .thread_name("log")
+        .finish(io::stderr());
+    COUNTER.get_or_init(|| writer.error_counter());
+    (writer, guard)
+}
+
+/// How many lines were dropped since the start.
+pub fn dropped_lines() -> u64 {
+    COUNTER.get().map_or(0, |counter| counter.dropped_lines() as u64)
+}
