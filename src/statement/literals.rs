@@ -200,6 +200,21 @@ mod tests {
             ("SELECT a &>'secret' || 'b'", "SELECT …"),
             ("SELECT a ?--secret\n b", "SELECT …"),
             ("SELECT/**/a", "SELECT a"),
+            ("SET app.key = bareword", "SET app.key = ?"),
+            (
+                "set local app.key to \"bare word\", other;select a",
+                "set local app.key to ?;select a",
+            ),
+            ("BEGIN; SET SESSION app.key=s-e-c; COMMIT", "BEGIN; SET SESSION app.key= ?; COMMIT"),
+            ("ALTER ROLE bob SET app.key = bareword", "ALTER ROLE bob SET app.key = ?"),
+            ("ALTER DATABASE a SET app.key TO bareword", "ALTER DATABASE a SET app.key TO ?"),
+            ("ALTER SYSTEM SET app.key = on", "ALTER SYSTEM SET app.key = ?"),
+            (
+                "CREATE FUNCTION f() RETURNS int SET app.key = x AS $$a$$ LANGUAGE sql",
+                "CREATE FUNCTION f() RETURNS int SET app.key = ?",
+            ),
+            ("UPDATE t SET a = b WHERE c = d", "UPDATE t SET a = b WHERE c = d"),
+            ("SET TRANSACTION READ ONLY", "SET TRANSACTION READ ONLY"),
             ("SET 'secret' TO PASSWORD", "SET … (withheld: it may hold a password)"),
         ] {
             assert_eq!(Text::read(sql, 200).shown, shown, "{sql}");

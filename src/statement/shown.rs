@@ -16,7 +16,17 @@ pub(super) fn shown(tokens: &[Token], words: &[&Token], length: usize) -> String
     }
     let mut line = String::new();
     let mut number = false;
+    let mut setting = Setting::default();
     for token in tokens {
+        match setting.meet(token) {
+            Place::Outside => {}
+            Place::Begins => {
+                line.push_str(&token.to_string());
+                line.push_str(" ?");
+                continue;
+            }
+            Place::Within => continue,
+        }
         // `0o17` is a number, whatever it is taken for: what stands right behind one belongs to it.
         let rest = number && matches!(token, Token::Word(_) | Token::Number(..));
         number = rest || matches!(token, Token::Number(..));
@@ -36,6 +46,52 @@ pub(super) fn shown(tokens: &[Token], words: &[&Token], length: usize) -> String
         return line.to_owned();
     }
     line.chars().take(length.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// Where a setting's value stands, which needs no quotes: `SET app.key = secret`, and so for roles
+/// and databases (`ALTER … SET`) and functions (`CREATE … SET`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Setting {
+    /// At the beginning of a statement.
+    #[default]
+    Begin,
+    /// In a statement that may set something further on.
+    MayCome,
+    /// Behind SET.
+    Named,
+    Value,
+    /// In a statement that sets nothing.
+    None,
+}
+
+/// Whether a token is part of a setting's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Outside,
+    /// It is what the value begins behind.
+    Begins,
+    Within,
+}
+
+impl Setting {
+    fn meet(&mut self, token: &Token) -> Place {
+        let word = keyword(token);
+        let word = word.as_deref();
+        let (next, place) = match (*self, token, word) {
+            (_, Token::SemiColon, _) => (Self::Begin, Place::Outside),
+            (Self::Value, ..) => (Self::Value, Place::Within),
+            (Self::Named, Token::Eq, _) | (Self::Named, _, Some("TO")) => {
+                (Self::Value, Place::Begins)
+            }
+            (Self::Begin | Self::MayCome, _, Some("SET")) => (Self::Named, Place::Outside),
+            (Self::Begin, _, Some("ALTER" | "CREATE")) => (Self::MayCome, Place::Outside),
+            (Self::Begin, Token::Whitespace(_) | Token::LParen, _) => (Self::Begin, Place::Outside),
+            (Self::Begin, ..) => (Self::None, Place::Outside),
+            (same, ..) => (same, Place::Outside),
+        };
+        *self = next;
+        place
+    }
 }
 
 fn is_secret(word: &str) -> bool {
