@@ -14,6 +14,9 @@ const VERSION: u64 = 1;
 /// More connections than any pool has.
 const MOST_CONNECTIONS: u64 = u32::MAX as u64;
 
+/// More than a worker counts in ten years at 30,000 a second, and far from what could overflow.
+const MOST_COUNTED: u64 = 10_000_000_000_000;
+
 /// More seconds than any application has run, all its statements together.
 const LONGEST: f64 = 1e15;
 
@@ -252,7 +255,18 @@ impl Pool {
             self.peak,
         ];
         let few = figures.into_iter().flatten().all(|figure| figure <= MOST_CONNECTIONS);
-        few && self.oldest.is_none_or(|oldest| (0.0..=LONGEST).contains(&oldest))
+        let counted = [
+            self.timeouts,
+            self.acquire_errors,
+            self.opened,
+            self.invalidated,
+            self.inherited,
+            self.query_errors,
+            self.n_plus_one,
+            self.unpaginated,
+        ];
+        few && counted.into_iter().flatten().all(|count| count <= MOST_COUNTED)
+            && self.oldest.is_none_or(|oldest| (0.0..=LONGEST).contains(&oldest))
     }
 
     fn figures(&self) -> Figures {
@@ -343,8 +357,9 @@ impl Histogram {
             return Err(Reason::Bounds);
         }
         counts.splice(known..known, std::iter::repeat_n(0, bounds.len() - known));
+        let plausible = sum <= LONGEST && counts.iter().all(|count| *count <= MOST_COUNTED);
         let histogram = latency::Histogram::from_counts(bounds, counts, sum);
-        histogram.filter(|_| sum <= LONGEST).map(Some).ok_or(Reason::Malformed)
+        histogram.filter(|_| plausible).map(Some).ok_or(Reason::Malformed)
     }
 
     fn of(histogram: &latency::Histogram) -> Self {
@@ -353,13 +368,15 @@ impl Histogram {
 }
 
 impl Finding {
-    /// The finding, when its kind is a word; it belongs to the first pool unless it says another.
+    /// The finding, when its kind is a word and its figures can be; it belongs to the first pool
+    /// unless it says another.
     fn checked(self, first: &str) -> Option<reading::Finding> {
         let is_word = self.kind.len() <= 32
             && !self.kind.is_empty()
             && self.kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
         let pool = self.pool.unwrap_or_else(|| first.to_owned());
-        is_word.then(|| reading::Finding {
+        let plausible = self.count.max(self.rows) <= MOST_COUNTED;
+        (is_word && plausible).then(|| reading::Finding {
             pool: cut(pool, NAME),
             kind: self.kind,
             sql: cut(self.sql, STATEMENT),

@@ -1,7 +1,7 @@
 //! Reports of many workers folded into one pool each name: the newest of each worker, and sums that
 //! outlive it. Pure: it is told the time, and asks only whether a silent process still runs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -28,6 +28,8 @@ pub struct Fold {
     max_pools: usize,
     instances: HashMap<String, Instance>,
     pools: BTreeMap<String, Total>,
+    /// When each of them was last reported.
+    last_named: HashMap<String, Instant>,
     findings: Findings,
 }
 
@@ -64,6 +66,7 @@ impl Fold {
             max_pools: settings.max_pools,
             instances: HashMap::new(),
             pools: BTreeMap::new(),
+            last_named: HashMap::new(),
             findings: Findings::default(),
         }
     }
@@ -90,7 +93,7 @@ impl Fold {
         };
         let Report { instance, pid, seq, period, app, bye, pools, findings } = report;
         let reported = pools.len();
-        let pools = self.add(pools, before);
+        let pools = self.add(pools, before, seen);
         let taken = pools.iter().filter(|known| known.present).count();
         for finding in findings {
             self.findings.keep(finding, seen);
@@ -103,12 +106,24 @@ impl Fold {
 
     /// Adds what grew to the sums, and says what is now known of the instance's pools. A pool that
     /// is no longer reported is remembered: it may come again.
-    fn add(&mut self, reported: Vec<report::Pool>, mut before: Vec<Known>) -> Vec<Known> {
+    fn add(
+        &mut self,
+        reported: Vec<report::Pool>,
+        mut before: Vec<Known>,
+        now: Instant,
+    ) -> Vec<Known> {
         let mut known = Vec::with_capacity(reported.len());
-        for mut pool in reported {
-            if !self.pools.contains_key(&pool.name) && self.pools.len() >= self.max_pools {
+        // Known ones first, lest they be forgotten for the new.
+        let (old, new): (Vec<_>, Vec<_>) =
+            reported.into_iter().partition(|pool| self.pools.contains_key(&pool.name));
+        for pool in &old {
+            self.last_named.insert(pool.name.clone(), now);
+        }
+        for mut pool in old.into_iter().chain(new) {
+            if !self.pools.contains_key(&pool.name) && !self.make_room_for_a_pool(now) {
                 continue;
             }
+            self.last_named.insert(pool.name.clone(), now);
             let last = before.iter().position(|known| known.pool.name == pool.name);
             let last = last.map(|place| before.swap_remove(place).pool);
             let total = self.pools.entry(pool.name.clone()).or_default();
@@ -118,6 +133,28 @@ impl Fold {
         let absent = before.into_iter().map(|known| Known { present: false, ..known });
         known.extend(absent.take(report::POOLS));
         known
+    }
+
+    /// Makes room for one more pool; `false` when there is none. A pool that no worker has any more
+    /// gives way, the one that was not heard of for longest. Its sums go with it.
+    fn make_room_for_a_pool(&mut self, now: Instant) -> bool {
+        if self.pools.len() < self.max_pools {
+            return true;
+        }
+        let may_come = |one: &&Instance| !one.gone && one.age(now) < MEMORY;
+        let present = self.instances.values().filter(may_come).flat_map(|one| &one.pools);
+        let present: HashSet<_> =
+            present.filter(|known| known.present).map(|known| known.pool.name.as_str()).collect();
+        let left = self
+            .last_named
+            .iter()
+            .filter(|(name, named)| !present.contains(name.as_str()) && **named < now);
+        let oldest = left.min_by_key(|(_, named)| **named).map(|(name, _)| name.clone());
+        if let Some(name) = &oldest {
+            self.pools.remove(name);
+            self.last_named.remove(name);
+        }
+        oldest.is_some()
     }
 
     /// Makes room for one more instance. As many silent ones are remembered as may be live; the one

@@ -26,7 +26,8 @@ pub struct Settings {
     pub ttl: Duration,
     /// How many workers may report at a time; the rest are refused.
     pub max_workers: usize,
-    /// How many pools may ever be named; the rest are refused.
+    /// How many pools are known at a time. For one more, one gives way that no worker has any more;
+    /// where each has one, it is refused.
     pub max_pools: usize,
 }
 

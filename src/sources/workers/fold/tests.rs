@@ -169,6 +169,28 @@ fn too_many_pools_are_refused_and_the_rest_of_the_report_taken() {
 }
 
 #[test]
+fn a_pool_that_no_worker_has_any_more_makes_room() {
+    let mut fold = Fold::new(&Settings { max_pools: 2, ..Settings::default() });
+    let named =
+        |name: &str, seq, bye| Report { pools: vec![pool(name, 1)], bye, ..report(name, seq, 1) };
+    let now = Instant::now();
+    fold.take(named("web", 1, false), None, now).unwrap();
+    for (second, name) in (1..).zip(["a", "b", "c", "d"]) {
+        let now = now + second * SECOND;
+        fold.take(named("web", u64::from(second) + 1, false), None, now).unwrap();
+        fold.take(named(name, 1, false), None, now).unwrap();
+        let refused = fold.take(named("typo", u64::from(second), false), None, now);
+        assert_eq!(refused, Err(Reason::TooManyPools), "while all have a worker");
+        fold.take(named(name, 2, true), None, now).unwrap();
+        let names: Vec<_> = fold.reading(now).pools.into_iter().map(|pool| pool.name).collect();
+        assert_eq!(names, [name, "web"]);
+    }
+    let silent = now + 5 * SECOND + MEMORY;
+    fold.take(named("jobs", 1, false), None, silent).unwrap();
+    fold.take(named("more", 1, false), None, silent).unwrap();
+}
+
+#[test]
 fn silent_workers_are_forgotten_and_their_counters_are_not() {
     let (mut fold, now) = (fold(), Instant::now());
     fold.take(report("a", 1, 10), None, now).unwrap();
