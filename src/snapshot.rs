@@ -1,8 +1,9 @@
 //! All that is known at one moment. The sampler publishes it; everything given out is a pure
 //! function of it.
 
+use std::ops::Sub;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,9 +17,9 @@ use crate::reading::{
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// When the daemon began.
-    pub started_at: SystemTime,
+    pub started_at: Moment,
     /// When this was put together; `None` before the first sample.
-    pub taken_at: Option<SystemTime>,
+    pub taken_at: Option<Moment>,
     /// How long a snapshot may be old before it is stale.
     pub stale_after: Duration,
     /// Every pool that could be seen.
@@ -41,7 +42,7 @@ impl Snapshot {
     /// Nothing seen yet.
     pub fn empty(thresholds: Thresholds, stale_after: Duration) -> Self {
         Self {
-            started_at: SystemTime::now(),
+            started_at: Moment::now(),
             taken_at: None,
             stale_after,
             pools: Vec::new(),
@@ -66,10 +67,8 @@ impl Snapshot {
     }
 
     /// Whether the last sample is too old to speak of now.
-    pub fn is_stale(&self, now: SystemTime) -> bool {
-        self.taken_at.is_none_or(|taken_at| {
-            now.duration_since(taken_at).is_ok_and(|age| age > self.stale_after)
-        })
+    pub fn is_stale(&self, now: Moment) -> bool {
+        self.taken_at.is_none_or(|taken_at| now.since(taken_at) > self.stale_after)
     }
 
     /// The service as a whole.
@@ -80,6 +79,46 @@ impl Snapshot {
             Status::Critical => Health::Unhealthy,
             Status::Warning => Health::Degraded,
             Status::Healthy => Health::Healthy,
+        }
+    }
+}
+
+/// A moment by the calendar, for people, and by a clock that nobody sets, for what lies between
+/// two of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// By the machine's clock, which may be set back or forth.
+    pub calendar: SystemTime,
+    steady: Instant,
+}
+
+impl Moment {
+    /// This moment.
+    pub fn now() -> Self {
+        Self { calendar: SystemTime::now(), steady: Instant::now() }
+    }
+
+    /// The time since an earlier moment, whatever became of the machine's clock meanwhile; 0 since
+    /// a later one.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.steady.saturating_duration_since(earlier.steady)
+    }
+
+    /// The same moment where the machine's clock says something else.
+    #[must_use]
+    pub fn at(self, calendar: SystemTime) -> Self {
+        Self { calendar, ..self }
+    }
+}
+
+impl Sub<Duration> for Moment {
+    type Output = Self;
+
+    fn sub(self, time: Duration) -> Self {
+        let steady = self.steady.checked_sub(time);
+        Self {
+            calendar: self.calendar - time,
+            steady: steady.expect("Linux counts seconds below 0, too"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Which path is answered by what.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use hyper::body::Body;
 use hyper::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, VARY};
@@ -17,7 +17,7 @@ use super::status;
 use super::web_config::WebConfig;
 use super::{Reload, Settings};
 use crate::exposition::{CONTENT_TYPE, Chunk};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Moment, Snapshot};
 
 /// The largest request body that is not refused; none is read.
 const BODY_LIMIT: u64 = 16 * 1024;
@@ -171,7 +171,7 @@ impl App {
 
     fn show(&self, route: Route, headers: &HeaderMap) -> Answer {
         let snapshot = Arc::clone(&self.snapshot.borrow());
-        let now = SystemTime::now();
+        let now = Moment::now();
         match route {
             Route::Page => page(&snapshot, now, &self.telemetry_path),
             Route::Metrics => metrics(&snapshot, accepts_gzip(headers)),
@@ -222,7 +222,7 @@ fn metrics(snapshot: &Snapshot, gzip: bool) -> Answer {
     answer
 }
 
-fn page(snapshot: &Snapshot, now: SystemTime, telemetry_path: &str) -> Answer {
+fn page(snapshot: &Snapshot, now: Moment, telemetry_path: &str) -> Answer {
     let page = status::page(&Detailed::of(snapshot, Resources::now(), now), telemetry_path);
     let mut answer = response::answer(StatusCode::OK, "text/html; charset=utf-8", [page.into()]);
     answer.headers_mut().insert(CONTENT_SECURITY_POLICY, status::POLICY.clone());
@@ -230,7 +230,7 @@ fn page(snapshot: &Snapshot, now: SystemTime, telemetry_path: &str) -> Answer {
     answer
 }
 
-fn ready(snapshot: &Snapshot, now: SystemTime) -> Answer {
+fn ready(snapshot: &Snapshot, now: Moment) -> Answer {
     let body = Readiness::of(snapshot, now);
     let status = if body.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     response::json(status, &body)
@@ -266,7 +266,7 @@ mod tests {
 
     fn now() -> Snapshot {
         let mut snapshot = full();
-        snapshot.taken_at = Some(SystemTime::now());
+        snapshot.taken_at = Some(Moment::now());
         snapshot
     }
 
@@ -276,7 +276,8 @@ mod tests {
             let answer = get(fresh(), path).await;
             assert_eq!(answer.status(), StatusCode::OK, "{path}");
         }
-        assert_eq!(get(fresh(), "/health/ready").await.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let stale = Snapshot { taken_at: Some(Moment::now() - Duration::from_hours(1)), ..fresh() };
+        assert_eq!(get(stale, "/health/ready").await.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(get(now(), "/health/ready").await.status(), StatusCode::OK);
     }
 

@@ -29,7 +29,7 @@ use crate::exposition::itself::LeftOut;
 use crate::latency::{BOUNDS, Histogram};
 use crate::postgres::Database;
 use crate::process;
-use crate::snapshot::{Snapshot, Thresholds};
+use crate::snapshot::{Moment, Snapshot, Thresholds};
 use crate::sources::Watch;
 
 /// How often due sources are looked for.
@@ -49,7 +49,7 @@ pub struct Sampler {
     servers: Servers,
     thresholds: Thresholds,
     stale_after: Duration,
-    started_at: SystemTime,
+    started_at: Moment,
     history: History,
     advisor: Advisor,
     probes: Vec<Histogram>,
@@ -92,7 +92,7 @@ impl Sampler {
             servers: Servers::default(),
             thresholds,
             stale_after: Duration::ZERO,
-            started_at: SystemTime::now(),
+            started_at: Moment::now(),
             history: History::default(),
             advisor: Advisor::new(advice::Settings::default()),
             probes: Vec::new(),

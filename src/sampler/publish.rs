@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::advice::{Advice, Known, Server};
 use crate::exposition::itself::LeftOut;
 use crate::exposition::{Chunk, Encoded, itself, pools};
 use crate::reading::{Origin, Pool, Reading};
-use crate::snapshot::{DatabaseState, PoolState, Snapshot};
+use crate::snapshot::{DatabaseState, Moment, PoolState, Snapshot};
 use crate::{own_log, process};
 
 /// What is read no more often than this is compressed when it was read, not when it is scraped.
@@ -40,7 +40,7 @@ impl Sampler {
         let chunks = chunks.into_iter().map(|(_, chunk)| Arc::clone(chunk));
         Snapshot {
             started_at: self.started_at,
-            taken_at: Some(SystemTime::now()),
+            taken_at: Some(Moment::now()),
             stale_after: self.stale_after,
             pools,
             databases,

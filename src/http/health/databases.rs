@@ -1,11 +1,9 @@
 //! Whether the databases answer.
 
-use std::time::SystemTime;
-
 use serde::Serialize;
 
 use super::{Figures, PoolBody, Service, percent, seconds, worst};
-use crate::snapshot::{DatabaseState, Snapshot, Status};
+use crate::snapshot::{DatabaseState, Moment, Snapshot, Status};
 
 /// The body of `/health/ready`.
 #[derive(Debug, Serialize)]
@@ -18,7 +16,7 @@ pub(in crate::http) struct Readiness<'a> {
 }
 
 impl<'a> Readiness<'a> {
-    pub(in crate::http) fn of(snapshot: &'a Snapshot, now: SystemTime) -> Self {
+    pub(in crate::http) fn of(snapshot: &'a Snapshot, now: Moment) -> Self {
         let unanswered = snapshot.database_up() == Some(false);
         Self {
             ready: !unanswered && !snapshot.is_stale(now),

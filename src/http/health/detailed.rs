@@ -1,7 +1,5 @@
 //! Everything known.
 
-use std::time::SystemTime;
-
 use serde::Serialize;
 
 use super::databases::DatabaseBody;
@@ -11,7 +9,7 @@ use super::{PoolBody, Service, rfc3339, rounded, seconds};
 use crate::advice::Advice;
 use crate::process::{Host, Usage};
 use crate::reading::{Finding, Sessions};
-use crate::snapshot::{Snapshot, SourceState, Thresholds};
+use crate::snapshot::{Moment, Snapshot, SourceState, Thresholds};
 
 /// The body of `/health/detailed`.
 #[derive(Debug, Serialize)]
@@ -37,7 +35,7 @@ impl<'a> Detailed<'a> {
     pub(in crate::http) fn of(
         snapshot: &'a Snapshot,
         resources: Resources,
-        now: SystemTime,
+        now: Moment,
     ) -> Self {
         let sessions = snapshot.databases.iter().filter_map(|database| database.sessions.as_ref());
         Self {

@@ -11,12 +11,15 @@ use crate::reading::{
     Figures, Finding, LoggedTimes, MaxOverflow, Origin, Pool, Ran, Sessions, Statement,
     StatementTimes, Timings, Top, Totals, Worker,
 };
-use crate::snapshot::{DatabaseState, PoolState, Recent, Snapshot, SourceState, Thresholds};
+use crate::snapshot::{
+    DatabaseState, Moment, PoolState, Recent, Snapshot, SourceState, Thresholds,
+};
 use crate::statement::Text;
 
 /// A moment: 2026-01-31 23:59:59.500 UTC.
-pub(in crate::http) static NOW: LazyLock<SystemTime> =
-    LazyLock::new(|| SystemTime::UNIX_EPOCH + Duration::from_millis(1_769_903_999_500));
+pub(in crate::http) static NOW: LazyLock<Moment> = LazyLock::new(|| {
+    Moment::now().at(SystemTime::UNIX_EPOCH + Duration::from_millis(1_769_903_999_500))
+});
 
 /// A snapshot taken now, of nothing, by a daemon that runs for an hour.
 pub(in crate::http) fn fresh() -> Snapshot {
@@ -92,7 +95,7 @@ pub(in crate::http) fn full() -> Snapshot {
         up: Some(false),
         duration: Some(Duration::from_millis(3)),
         failures: 4,
-        last_success: Some(*NOW - Duration::from_secs(30)),
+        last_success: Some(NOW.calendar - Duration::from_secs(30)),
         error: Some("no route to host".into()),
     }];
     snapshot.advice = vec![Advice {

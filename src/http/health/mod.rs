@@ -18,7 +18,7 @@ pub(super) use pools::{Figures, PoolBody, PoolHealth, WorkerBody, worst};
 pub(super) use top::TopStatement;
 
 use crate::process;
-use crate::snapshot::{Health, Snapshot};
+use crate::snapshot::{Health, Moment, Snapshot};
 
 /// The body of `/health`, and the beginning of the others.
 #[derive(Debug, Serialize)]
@@ -36,27 +36,28 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) fn of(snapshot: &Snapshot, now: SystemTime) -> Self {
+    pub(super) fn of(snapshot: &Snapshot, now: Moment) -> Self {
         let message = staleness(snapshot, now);
         Self {
             status: if message.is_some() { Health::Unhealthy } else { snapshot.health() },
             message,
             version: process::VERSION,
-            started_at: rfc3339(snapshot.started_at),
-            uptime_seconds: age(now, snapshot.started_at),
-            sampled_at: snapshot.taken_at.map(rfc3339),
-            sample_age_seconds: snapshot.taken_at.map(|taken_at| age(now, taken_at)),
+            started_at: rfc3339(snapshot.started_at.calendar),
+            uptime_seconds: seconds(now.since(snapshot.started_at)),
+            sampled_at: snapshot.taken_at.map(|taken_at| rfc3339(taken_at.calendar)),
+            sample_age_seconds: snapshot.taken_at.map(|taken_at| seconds(now.since(taken_at))),
         }
     }
 }
 
 /// Why the figures do not tell of now; `None` when they do.
-fn staleness(snapshot: &Snapshot, now: SystemTime) -> Option<String> {
+fn staleness(snapshot: &Snapshot, now: Moment) -> Option<String> {
     let Some(taken_at) = snapshot.taken_at else {
         return Some("nothing was sampled yet".into());
     };
     snapshot.is_stale(now).then(|| {
-        let (age, allowed) = (age(now, taken_at), snapshot.stale_after.as_secs_f64());
+        let (age, allowed) = (now.since(taken_at), snapshot.stale_after);
+        let (age, allowed) = (age.as_secs_f64(), allowed.as_secs_f64());
         format!("the last sample is {age:.0} s old; older than {allowed:.0} s is stale")
     })
 }
@@ -64,11 +65,6 @@ fn staleness(snapshot: &Snapshot, now: SystemTime) -> Option<String> {
 /// A time as RFC 3339 has it, in UTC with milliseconds.
 fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
-}
-
-/// Seconds between two times, 0 when the clock was set back.
-fn age(now: SystemTime, then: SystemTime) -> f64 {
-    seconds(now.duration_since(then).unwrap_or_default())
 }
 
 /// A duration in seconds, to the microsecond.
@@ -101,6 +97,16 @@ mod tests {
         assert_eq!(body["uptime_seconds"], 3600.0);
         assert_eq!(body["started_at"], "2026-01-31T22:59:59.500Z");
         assert_eq!(body.get("message"), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_changes_no_age() {
+        let snapshot = fresh();
+        for calendar in [SystemTime::UNIX_EPOCH, NOW.calendar + Duration::from_hours(9)] {
+            let body = json(&Service::of(&snapshot, NOW.at(calendar)));
+            assert_eq!(body["status"], "healthy");
+            assert_eq!((&body["uptime_seconds"], &body["sample_age_seconds"]), (&3600.0.into(), &0.0.into()));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::latency::Latency;
 use super::{percent, seconds};
 use crate::reading::{self, MaxOverflow, Origin, Totals, Worker};
-use crate::snapshot::{PoolState, Snapshot, Status, Thresholds};
+use crate::snapshot::{Moment, PoolState, Snapshot, Status, Thresholds};
 
 /// The name of the pool of poolwatch's own connections.
 const OWN_POOL: &str = "poolwatch";
@@ -28,7 +28,7 @@ enum Worst<'a> {
 }
 
 impl<'a> PoolHealth<'a> {
-    pub(in crate::http) fn of(snapshot: &'a Snapshot, now: std::time::SystemTime) -> Self {
+    pub(in crate::http) fn of(snapshot: &'a Snapshot, now: Moment) -> Self {
         let worst =
             worst(snapshot).map(|pool| Worst::Pool(Box::new(PoolBody::brief(snapshot, pool))));
         let unknown = || "no source has shown a pool yet".to_owned();

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use poolwatch::exposition::Chunk;
 use poolwatch::http::{Server, Settings};
 use poolwatch::metric::Family;
-use poolwatch::snapshot::{Snapshot, Thresholds};
+use poolwatch::snapshot::{Moment, Snapshot, Thresholds};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -96,7 +96,7 @@ fn series(count: usize, padding: &str) -> Snapshot {
         family.sample(&[("number", &format!("{number}{padding}"))], 1.0);
     }
     let mut snapshot = Snapshot::empty(Thresholds::default(), Duration::from_hours(1));
-    snapshot.taken_at = Some(SystemTime::now());
+    snapshot.taken_at = Some(Moment::now());
     snapshot.chunks = vec![Arc::new(Chunk::encode([&family]))];
     snapshot
 }
