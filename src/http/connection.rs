@@ -15,14 +15,13 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 
 use super::Settings;
 use super::patience::{Patience, Patient, Phase, Progress};
 use super::places::Places;
 use super::routes::App;
-use super::web_config::{self, WebConfig};
+use super::web_config::WebConfig;
 
 /// The most bytes in a request's head.
 const HEAD_LIMIT: usize = 16 * 1024;
@@ -79,11 +78,11 @@ impl Connections {
         async move {
             // Answers are small and written at once: waiting for more to send only delays them.
             stream.set_nodelay(true).ok();
-            let Some(tls) = web_config.as_ref().and_then(|config| config.tls()) else {
+            let Some(web_config) = web_config.filter(|config| config.speaks_tls()) else {
                 return exchange(stream, app, patience, progress, stopping).await;
             };
             let shaken = tokio::select! {
-                shaken = timeout(time, shake(stream, tls)) => shaken,
+                shaken = timeout(time, shake(stream, &web_config)) => shaken,
                 _ = stopping.wait_for(|stopping| *stopping) => return,
             };
             match shaken {
@@ -98,9 +97,9 @@ impl Connections {
 /// The TLS handshake of one connection.
 async fn shake(
     stream: TcpStream,
-    config: Result<Arc<ServerConfig>, web_config::Error>,
+    web_config: &WebConfig,
 ) -> Result<TlsStream<TcpStream>, Box<dyn std::error::Error + Send + Sync>> {
-    let config = config.inspect_err(|error| {
+    let config = web_config.tls().await.inspect_err(|error| {
         tracing::error!(error = error as &dyn std::error::Error, "the web configuration is broken");
     })?;
     let mut first = [0];

@@ -6,9 +6,11 @@
 mod connection;
 mod encoding;
 mod health;
+mod joint;
 mod listen;
 mod patience;
 mod places;
+mod rendered;
 mod response;
 mod routes;
 mod status;

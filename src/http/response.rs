@@ -107,10 +107,20 @@ pub(super) fn text(line: &'static str) -> Answer {
     answer(StatusCode::OK, "text/plain; charset=utf-8", [line.into()])
 }
 
-/// JSON, never cached: it tells of this moment.
-pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+/// JSON for people and programs, to its last line's end.
+pub(super) fn json_text(body: &impl Serialize) -> Bytes {
     let mut text = serde_json::to_vec_pretty(body).expect("the bodies have string keys");
     text.push(b'\n');
+    text.into()
+}
+
+/// JSON, never cached: it tells of this moment.
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+    json_of(status, json_text(body))
+}
+
+/// The same, already written.
+pub(super) fn json_of(status: StatusCode, text: Bytes) -> Answer {
     let mut answer = answer(status, "application/json", [text.into()]);
     set(&mut answer, header::CACHE_CONTROL, "no-store");
     answer

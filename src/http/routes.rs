@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Body;
+use hyper::body::{Body, Bytes};
 use hyper::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, VARY};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::encoding::accepts_gzip;
 use super::health::{Detailed, PoolHealth, Readiness, Resources, Service};
 use super::places::Places;
+use super::rendered::Rendered;
 use super::response::{self, Answer, Part};
 use super::status;
 use super::web_config::WebConfig;
@@ -88,6 +89,9 @@ pub(super) struct App {
     places: Arc<Places>,
     stopping: watch::Receiver<bool>,
     telemetry_path: String,
+    page: Rendered,
+    detailed: Rendered,
+    pool: Rendered,
     enable_lifecycle: bool,
     requests: Option<Arc<Semaphore>>,
     web_config: Option<Arc<WebConfig>>,
@@ -109,6 +113,9 @@ impl App {
             places,
             stopping,
             telemetry_path: settings.telemetry_path.clone(),
+            page: Rendered::new(render_page, &settings.telemetry_path),
+            detailed: Rendered::new(render_detailed, &settings.telemetry_path),
+            pool: Rendered::new(render_pool, &settings.telemetry_path),
             enable_lifecycle: settings.enable_lifecycle,
             requests: (limit > 0).then(|| Arc::new(Semaphore::new(limit))),
             web_config,
@@ -147,7 +154,7 @@ impl App {
         };
         let mut answer = match route {
             Route::Reload => self.reload().await,
-            _ => self.show(route, request.headers()),
+            _ => self.show(route, request.headers()).await,
         };
         answer.body_mut().hold(permit);
         answer
@@ -169,19 +176,16 @@ impl App {
         freed.ok().and_then(Result::ok).map(Some).ok_or(())
     }
 
-    fn show(&self, route: Route, headers: &HeaderMap) -> Answer {
+    async fn show(&self, route: Route, headers: &HeaderMap) -> Answer {
         let snapshot = Arc::clone(&self.snapshot.borrow());
         let now = Moment::now();
         match route {
-            Route::Page => page(&snapshot, now, &self.telemetry_path),
+            Route::Page => rendered(&self.page, snapshot, page).await,
             Route::Metrics => metrics(&snapshot, accepts_gzip(headers)),
             Route::Health => response::json(StatusCode::OK, &Service::of(&snapshot, now)),
             Route::HealthReady => ready(&snapshot, now),
-            Route::HealthDetailed => {
-                let body = Detailed::of(&snapshot, Resources::now(), now);
-                response::json(StatusCode::OK, &body)
-            }
-            Route::HealthPool => response::json(StatusCode::OK, &PoolHealth::of(&snapshot, now)),
+            Route::HealthDetailed => rendered(&self.detailed, snapshot, json).await,
+            Route::HealthPool => rendered(&self.pool, snapshot, json).await,
             Route::Ready if *self.stopping.borrow() => response::busy("poolwatch is stopping"),
             Route::Ready => response::text("poolwatch is ready.\n"),
             Route::Alive | Route::Reload => response::text("poolwatch is healthy.\n"),
@@ -222,8 +226,30 @@ fn metrics(snapshot: &Snapshot, gzip: bool) -> Answer {
     answer
 }
 
-fn page(snapshot: &Snapshot, now: Moment, telemetry_path: &str) -> Answer {
-    let page = status::page(&Detailed::of(snapshot, Resources::now(), now), telemetry_path);
+/// What is made apart, for it grows with the number of workers.
+async fn rendered(of: &Rendered, snapshot: Arc<Snapshot>, answer: fn(Bytes) -> Answer) -> Answer {
+    let body = of.get(snapshot).await;
+    body.map_or_else(|| response::busy("this could not be put together in time"), answer)
+}
+
+fn render_page(snapshot: &Snapshot, telemetry_path: &str) -> Bytes {
+    let known = Detailed::of(snapshot, Resources::now(), Moment::now());
+    status::page(&known, telemetry_path).into()
+}
+
+fn render_detailed(snapshot: &Snapshot, _: &str) -> Bytes {
+    response::json_text(&Detailed::of(snapshot, Resources::now(), Moment::now()))
+}
+
+fn render_pool(snapshot: &Snapshot, _: &str) -> Bytes {
+    response::json_text(&PoolHealth::of(snapshot, Moment::now()))
+}
+
+fn json(text: Bytes) -> Answer {
+    response::json_of(StatusCode::OK, text)
+}
+
+fn page(page: Bytes) -> Answer {
     let mut answer = response::answer(StatusCode::OK, "text/html; charset=utf-8", [page.into()]);
     answer.headers_mut().insert(CONTENT_SECURITY_POLICY, status::POLICY.clone());
     response::set(&mut answer, CACHE_CONTROL, "no-store");
@@ -243,7 +269,6 @@ mod tests {
     use crate::http::response::body_of;
     use crate::metric::Family;
     use http_body_util::Full;
-    use hyper::body::Bytes;
     use std::io::Read;
     use tokio::sync::mpsc;
 

@@ -32,11 +32,7 @@ pub(in crate::http) struct Detailed<'a> {
 }
 
 impl<'a> Detailed<'a> {
-    pub(in crate::http) fn of(
-        snapshot: &'a Snapshot,
-        resources: Resources,
-        now: Moment,
-    ) -> Self {
+    pub(in crate::http) fn of(snapshot: &'a Snapshot, resources: Resources, now: Moment) -> Self {
         let sessions = snapshot.databases.iter().filter_map(|database| database.sessions.as_ref());
         Self {
             service: Service::of(snapshot, now),

@@ -105,7 +105,10 @@ mod tests {
         for calendar in [SystemTime::UNIX_EPOCH, NOW.calendar + Duration::from_hours(9)] {
             let body = json(&Service::of(&snapshot, NOW.at(calendar)));
             assert_eq!(body["status"], "healthy");
-            assert_eq!((&body["uptime_seconds"], &body["sample_age_seconds"]), (&3600.0.into(), &0.0.into()));
+            assert_eq!(
+                (&body["uptime_seconds"], &body["sample_age_seconds"]),
+                (&3600.0.into(), &0.0.into())
+            );
         }
     }
 

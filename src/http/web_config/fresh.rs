@@ -3,44 +3,81 @@
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
+
+use crate::http::joint::Joint;
 
 /// How old a change must be before it can be told from the next by its time alone.
 const SETTLED: Duration = Duration::from_secs(2);
+/// How long the files may take to be looked at. A request's time is that of a probe: seconds.
+const LIMIT: Duration = Duration::from_millis(500);
 
 /// What tells one state of a file from another; `None` for a file that cannot be seen.
 type Mark = Option<(u64, u64, i64, i64, i64, i64)>;
 
 /// What was made of some files, and their state then.
 #[derive(Debug)]
-pub(super) struct Fresh<T>(Mutex<Option<Made<T>>>);
+pub(super) struct Fresh<T> {
+    last: Arc<Mutex<Made<T>>>,
+    joint: Joint<T>,
+    hangs: AtomicBool,
+}
 
 #[derive(Debug)]
 struct Made<T> {
     files: Vec<PathBuf>,
-    marks: Vec<Mark>,
+    /// `None` where a change would not show.
+    marks: Option<Vec<Mark>>,
     value: T,
 }
 
-impl<T: Clone> Fresh<T> {
-    pub(super) fn new() -> Self {
-        Self(Mutex::new(None))
+impl<T: Clone + Send + Sync + 'static> Fresh<T> {
+    /// Something that was made already.
+    pub(super) fn new(value: T) -> Self {
+        let last = Arc::new(Mutex::new(Made { files: Vec::new(), marks: None, value }));
+        Self { last, joint: Joint::default(), hangs: AtomicBool::new(false) }
     }
 
-    /// What the files make now: what they made before, where none of them has changed.
-    pub(super) fn get(&self, files: Vec<PathBuf>, make: impl FnOnce() -> T) -> T {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let marks: Vec<_> = files.iter().map(|file| mark(file)).collect();
-        if let Some(made) = known.as_ref().filter(|made| made.files == files && made.marks == marks)
-        {
-            return made.value.clone();
+    /// What the files make now: what they made before, where none of them has changed. They are
+    /// looked at on a thread of its own. Where that hangs, as on a mount whose server is gone, it
+    /// is what they made last.
+    pub(super) async fn get(
+        &self,
+        files: Vec<PathBuf>,
+        make: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        let last = Arc::clone(&self.last);
+        let named = files.clone();
+        let made = self.joint.get(LIMIT, move || look(&last, named, make)).await;
+        let hangs = made.is_none();
+        if hangs != self.hangs.swap(hangs, Relaxed) {
+            if hangs {
+                tracing::error!(?files, "these cannot be looked at; they count as unchanged");
+            } else {
+                tracing::info!(?files, "these can be looked at again");
+            }
         }
-        let value = make();
-        let settled = marks.iter().all(is_settled);
-        *known = settled.then(|| Made { files, marks, value: value.clone() });
-        value
+        made.unwrap_or_else(|| {
+            self.last.lock().unwrap_or_else(PoisonError::into_inner).value.clone()
+        })
     }
+}
+
+fn look<T: Clone>(last: &Mutex<Made<T>>, files: Vec<PathBuf>, make: impl FnOnce() -> T) -> T {
+    let marks: Vec<_> = files.iter().map(|file| mark(file)).collect();
+    {
+        let known = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.files == files && known.marks.as_ref() == Some(&marks) {
+            return known.value.clone();
+        }
+    }
+    let value = make();
+    let marks = marks.iter().all(is_settled).then_some(marks);
+    *last.lock().unwrap_or_else(PoisonError::into_inner) =
+        Made { files, marks, value: value.clone() };
+    value
 }
 
 fn mark(file: &Path) -> Mark {
@@ -61,24 +98,41 @@ fn is_settled(mark: &Mark) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::mpsc;
 
-    #[test]
-    fn a_change_is_seen_at_once_even_if_it_looks_the_same() {
+    #[tokio::test]
+    async fn a_change_is_seen_at_once_even_if_it_looks_the_same() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let fresh = Fresh::new();
-        let read = || std::fs::read_to_string(file.path()).unwrap();
+        let fresh = Fresh::new(String::new());
         for text in ["a", "b", "c"] {
             std::fs::write(file.path(), text).unwrap();
-            assert_eq!(fresh.get(vec![file.path().into()], read), text);
+            let path = file.path().to_owned();
+            let read = move || std::fs::read_to_string(path).unwrap();
+            assert_eq!(fresh.get(vec![file.path().into()], read).await, text);
         }
     }
 
-    #[test]
-    fn what_did_not_change_is_not_made_again() {
-        let fresh = Fresh::new();
+    #[tokio::test]
+    async fn what_did_not_change_is_not_made_again() {
+        let fresh = Fresh::new(0);
         let old = vec![PathBuf::from("/proc/self/exe"), PathBuf::from("/does/not/exist")];
-        let first = fresh.get(vec![PathBuf::from("/bin/sh")], || 1);
-        assert_eq!(fresh.get(vec![PathBuf::from("/bin/sh")], || 2), first);
-        assert_eq!(fresh.get(old, || 3), 3);
+        let first = fresh.get(vec![PathBuf::from("/bin/sh")], || 1).await;
+        assert_eq!(fresh.get(vec![PathBuf::from("/bin/sh")], || 2).await, first);
+        assert_eq!(fresh.get(old, || 3).await, 3);
+    }
+
+    #[tokio::test]
+    async fn while_files_hang_they_make_what_they_made() {
+        let fresh = Fresh::new(0);
+        assert_eq!(fresh.get(vec![PathBuf::from("/does/not/exist")], || 1).await, 1);
+        let (hang, wait) = mpsc::channel::<()>();
+        let hung = fresh.get(vec![PathBuf::from("/dev/null")], move || {
+            drop(wait.recv());
+            2
+        });
+        assert_eq!(hung.await, 1);
+        assert_eq!(fresh.get(Vec::new(), || 3).await, 1);
+        drop(hang);
+        while fresh.get(Vec::new(), || 3).await != 3 {}
     }
 }

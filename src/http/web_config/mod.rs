@@ -2,8 +2,8 @@
 //!
 //! As there: the file is followed while the daemon runs, users and headers by each request and
 //! certificates by each handshake. Broken at the start it is an error; broken later, requests get
-//! 500 and handshakes fail until it is mended. Whether there is TLS, and the rate limit, are
-//! settled at the start.
+//! 500 and handshakes fail until it is mended. Where a file hangs, what was read last holds.
+//! Whether there is TLS, and the rate limit, are settled at the start.
 
 mod client;
 mod duration;
@@ -17,8 +17,9 @@ mod users;
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use hyper::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, StatusCode};
@@ -30,6 +31,9 @@ use fresh::Fresh;
 use gate::{Admission, Gate};
 use rate::RateLimit;
 use users::Users;
+
+/// How long the file and what it names may take to be read at the start.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// Why the file cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -46,6 +50,12 @@ impl From<Reason> for Error {
 enum Reason {
     #[error("it cannot be read")]
     Read(#[source] io::Error),
+    #[error(
+        "it, or a file that it names, could not be read within {} s: is it a pipe, or on a mount \
+         whose server does not answer?",
+        LIMIT.as_secs()
+    )]
+    Hangs,
     #[error("it is not as it should be")]
     Yaml(#[source] yaml_serde::Error),
     #[error("{0}")]
@@ -91,29 +101,25 @@ impl Contents {
 }
 
 impl WebConfig {
-    /// Reads the file and everything it names.
+    /// Reads the file and everything it names, for as long as that may take.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        let contents = Contents::read(path)?;
-        let rate = contents.file.rate().map_err(Reason::Value)?;
-        let config = Self {
-            path: path.to_owned(),
-            contents: Fresh::new(),
-            tls: contents.file.tls_server_config.is_enabled().then(Fresh::new),
-            rate_limit: rate.map(|(interval, burst)| RateLimit::new(interval, burst)),
-            gate: Gate::default(),
-        };
-        config.tls().transpose()?;
-        Ok(config)
+        let (send, made) = mpsc::channel();
+        let owned = path.to_owned();
+        thread::spawn(move || send.send(Self::read(owned)));
+        made.recv_timeout(LIMIT).map_err(|_| Reason::Hangs)?
     }
 
-    /// The server's side of TLS for one handshake; `None` without TLS.
-    pub(super) fn tls(&self) -> Option<Result<Arc<ServerConfig>, Error>> {
-        self.tls.as_ref().map(|made| {
-            let contents = self.contents()?;
-            let folder = self.path.parent().unwrap_or(Path::new(""));
-            let mut files = tls::files(&contents.file.tls_server_config, folder);
-            files.push(self.path.clone());
-            made.get(files, || contents.tls(folder))
+    fn read(path: PathBuf) -> Result<Self, Error> {
+        let contents = Contents::read(&path)?;
+        let rate = contents.file.rate().map_err(Reason::Value)?;
+        let speaks_tls = contents.file.tls_server_config.is_enabled();
+        let tls = speaks_tls.then(|| contents.tls(folder(&path))).transpose()?;
+        Ok(Self {
+            path,
+            contents: Fresh::new(Ok(contents)),
+            tls: tls.map(|tls| Fresh::new(Ok(tls))),
+            rate_limit: rate.map(|(interval, burst)| RateLimit::new(interval, burst)),
+            gate: Gate::default(),
         })
     }
 
@@ -122,8 +128,19 @@ impl WebConfig {
         self.tls.is_some()
     }
 
-    fn contents(&self) -> Result<Arc<Contents>, Error> {
-        self.contents.get(vec![self.path.clone()], || Contents::read(&self.path))
+    /// The server's side of TLS for one handshake, where connections speak it.
+    pub(super) async fn tls(&self) -> Result<Arc<ServerConfig>, Error> {
+        let made = self.tls.as_ref().ok_or(Reason::NoTls)?;
+        let contents = self.contents().await?;
+        let mut files = tls::files(&contents.file.tls_server_config, folder(&self.path));
+        files.push(self.path.clone());
+        let path = self.path.clone();
+        made.get(files, move || contents.tls(folder(&path))).await
+    }
+
+    async fn contents(&self) -> Result<Arc<Contents>, Error> {
+        let path = self.path.clone();
+        self.contents.get(vec![self.path.clone()], move || Contents::read(&path)).await
     }
 
     /// Answers a request if it may be answered, in the toolkit's order: the file, the rate limit,
@@ -133,7 +150,7 @@ impl WebConfig {
         headers: &HeaderMap,
         respond: impl Future<Output = Answer>,
     ) -> Answer {
-        let contents = match self.contents() {
+        let contents = match self.contents().await {
             Ok(contents) => contents,
             Err(error) => return broken(&error),
         };
@@ -154,6 +171,11 @@ impl WebConfig {
     async fn admission(&self, users: &Users, headers: &HeaderMap) -> Admission {
         if users.is_empty() { Admission::Admitted } else { self.gate.admits(users, headers).await }
     }
+}
+
+/// The folder that names in the file are relative to.
+fn folder(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
 }
 
 fn unauthorized() -> Answer {

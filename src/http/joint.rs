@@ -1,0 +1,110 @@
+//! Work that is done on a thread of its own, once for all who want it at the same time: what may
+//! take long or wait for a disk must not keep the runtime's only thread.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// One piece of work, done now and again.
+#[derive(Debug)]
+pub(super) struct Joint<T>(Arc<Mutex<Option<Running<T>>>>);
+
+#[derive(Debug)]
+struct Running<T> {
+    since: Instant,
+    outcome: watch::Receiver<Option<T>>,
+}
+
+impl<T> Default for Joint<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> Joint<T> {
+    /// What the work under way makes, else what is begun now. `None` when it takes longer than the
+    /// limit since its beginning: a file may hang, and then nobody waits for it again.
+    pub(super) async fn get(
+        &self,
+        limit: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let (left, mut outcome) = {
+            let mut running = running(&self.0);
+            let under_way = running.take_if(|one| !one.is_over()).or_else(|| self.begin(work))?;
+            let left = limit.saturating_sub(under_way.since.elapsed());
+            (left, running.insert(under_way).outcome.clone())
+        };
+        let made = timeout(left, outcome.wait_for(Option::is_some)).await.ok()?.ok()?;
+        made.clone()
+    }
+
+    fn begin(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<Running<T>> {
+        let (send, outcome) = watch::channel(None);
+        let thread = thread::Builder::new().name("apart".into());
+        let begun = thread.spawn(move || send.send_replace(Some(work())));
+        begun.ok().map(|_| Running { since: Instant::now(), outcome })
+    }
+}
+
+impl<T> Running<T> {
+    /// Whether it has made something, or never will.
+    fn is_over(&self) -> bool {
+        self.outcome.borrow().is_some() || self.outcome.has_changed().is_err()
+    }
+}
+
+fn running<T>(of: &Mutex<Option<Running<T>>>) -> MutexGuard<'_, Option<Running<T>>> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::future::join_all;
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    use std::sync::mpsc;
+
+    const LONG: Duration = Duration::from_mins(1);
+
+    #[tokio::test]
+    async fn those_who_want_it_at_the_same_time_share_it() {
+        let (joint, times) = (Joint::default(), Arc::new(AtomicU32::new(0)));
+        let (go, wait) = mpsc::channel::<()>();
+        let wait = Arc::new(Mutex::new(wait));
+        let work = || {
+            let (times, wait) = (Arc::clone(&times), Arc::clone(&wait));
+            move || {
+                wait.lock().unwrap().recv().unwrap();
+                times.fetch_add(1, Relaxed)
+            }
+        };
+        let all = join_all((0..50).map(|_| joint.get(LONG, work())));
+        go.send(()).unwrap();
+        assert_eq!(all.await, vec![Some(0); 50]);
+        go.send(()).unwrap();
+        assert_eq!(joint.get(LONG, work()).await, Some(1), "what is over is begun again");
+    }
+
+    #[tokio::test]
+    async fn what_hangs_is_waited_for_once() {
+        let (joint, limit) = (Joint::default(), Duration::from_millis(300));
+        let (hang, wait) = mpsc::channel::<()>();
+        assert_eq!(joint.get(limit, move || drop(wait.recv())).await, None);
+        let began = Instant::now();
+        assert_eq!(joint.get(limit, || ()).await, None);
+        assert!(began.elapsed() < limit);
+        drop(hang);
+        while joint.get(limit, || ()).await.is_none() {}
+    }
+
+    #[tokio::test]
+    async fn what_panics_makes_nothing_and_can_be_begun_again() {
+        let joint = Joint::default();
+        assert_eq!(joint.get(LONG, || panic!("it is broken")).await, None::<u8>);
+        assert_eq!(joint.get(LONG, || 7).await, Some(7));
+    }
+}

@@ -1,0 +1,96 @@
+//! Bodies that grow with the number of workers: made on a thread of their own, once for all who
+//! ask for them at the same time, and given out again until the next snapshot.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use hyper::body::Bytes;
+
+use super::joint::Joint;
+use crate::snapshot::Snapshot;
+
+/// How long one may take to make.
+const LIMIT: Duration = Duration::from_secs(30);
+/// How long one is given out: it says how old the snapshot is.
+const FRESH: Duration = Duration::from_millis(500);
+
+/// A body, given out again.
+#[derive(Debug)]
+pub(super) struct Rendered {
+    render: fn(&Snapshot, &str) -> Bytes,
+    /// The path of the metrics.
+    telemetry_path: Arc<str>,
+    kept: Mutex<Option<Kept>>,
+    joint: Joint<Kept>,
+}
+
+#[derive(Clone, Debug)]
+struct Kept {
+    /// What it was made of, which it does not keep.
+    snapshot: Weak<Snapshot>,
+    made: Instant,
+    body: Bytes,
+}
+
+impl Rendered {
+    pub(super) fn new(render: fn(&Snapshot, &str) -> Bytes, telemetry_path: &str) -> Self {
+        let (kept, joint) = (Mutex::default(), Joint::default());
+        Self { render, telemetry_path: telemetry_path.into(), kept, joint }
+    }
+
+    /// The body for a snapshot; `None` when it could not be made in time.
+    pub(super) async fn get(&self, snapshot: Arc<Snapshot>) -> Option<Bytes> {
+        if let Some(body) = self.kept(&snapshot) {
+            return Some(body);
+        }
+        let (render, path) = (self.render, Arc::clone(&self.telemetry_path));
+        let made = self.joint.get(LIMIT, move || Kept {
+            snapshot: Arc::downgrade(&snapshot),
+            made: Instant::now(),
+            body: render(&snapshot, &path),
+        });
+        let made = made.await?;
+        let body = made.body.clone();
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
+        Some(body)
+    }
+
+    fn kept(&self, snapshot: &Arc<Snapshot>) -> Option<Bytes> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_of = |kept: &&Kept| std::ptr::eq(kept.snapshot.as_ptr(), Arc::as_ptr(snapshot));
+        let kept = kept.as_ref().filter(is_of).filter(|kept| kept.made.elapsed() < FRESH);
+        kept.map(|kept| kept.body.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::health::examples::{fresh, full};
+
+    fn number(snapshot: &Snapshot, path: &str) -> Bytes {
+        format!("{} {path} {:?}", snapshot.pools.len(), Instant::now()).into()
+    }
+
+    #[tokio::test]
+    async fn one_body_is_made_of_a_snapshot_and_another_of_the_next() {
+        let rendered = Rendered::new(number, "/metrics");
+        let (first, second) = (Arc::new(fresh()), Arc::new(full()));
+        let body = rendered.get(Arc::clone(&first)).await.unwrap();
+        assert!(body.starts_with(b"0 /metrics "), "{body:?}");
+        let again = rendered.get(Arc::clone(&first)).await.unwrap();
+        assert!(again == body || rendered.kept(&first).is_some());
+        let next = rendered.get(second).await.unwrap();
+        assert!(!next.starts_with(b"0 "), "{next:?}");
+    }
+
+    #[tokio::test]
+    async fn the_age_it_tells_of_goes_on() {
+        let rendered = Rendered::new(number, "/metrics");
+        let snapshot = Arc::new(fresh());
+        let body = rendered.get(Arc::clone(&snapshot)).await.unwrap();
+        while rendered.get(Arc::clone(&snapshot)).await.unwrap() == body {
+            tokio::task::yield_now().await;
+        }
+    }
+}
