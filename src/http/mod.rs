@@ -8,6 +8,7 @@ mod encoding;
 mod health;
 mod joint;
 mod listen;
+mod origin;
 mod patience;
 mod places;
 mod rendered;

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::encoding::accepts_gzip;
 use super::health::{Detailed, PoolHealth, Readiness, Resources, Service};
+use super::origin;
 use super::places::Places;
 use super::rendered::Rendered;
 use super::response::{self, Answer, Part};
@@ -140,6 +141,9 @@ impl App {
     }
 
     async fn respond(&self, request: &Request<impl Body>) -> Answer {
+        if let Some(wrong) = origin::wrong_host(request.headers(), request.version()) {
+            return response::error(StatusCode::BAD_REQUEST, wrong);
+        }
         let Some(route) = Route::of(request.uri().path(), &self.telemetry_path) else {
             return response::error(StatusCode::NOT_FOUND, "there is nothing at this path");
         };
@@ -148,6 +152,10 @@ impl App {
         }
         if request.body().size_hint().lower() > BODY_LIMIT {
             return response::error(StatusCode::PAYLOAD_TOO_LARGE, "no request here needs a body");
+        }
+        if !request.method().is_safe() && origin::is_cross_site(request.headers()) {
+            let message = "a page of another site may not ask for this";
+            return response::error(StatusCode::FORBIDDEN, message);
         }
         let Ok(permit) = self.permit(route).await else {
             return response::busy("too many requests in flight");
@@ -282,7 +290,8 @@ mod tests {
     }
 
     fn request(method: &str, path: &str) -> Request<Full<Bytes>> {
-        Request::builder().method(method).uri(path).body(Full::default()).unwrap()
+        let request = Request::builder().method(method).uri(path).header("host", "a");
+        request.body(Full::default()).unwrap()
     }
 
     async fn get(snapshot: Snapshot, path: &str) -> Answer {
@@ -368,6 +377,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_form_of_another_site_reloads_nothing() {
+        let on = Settings { enable_lifecycle: true, ..Settings::default() };
+        let (app, mut asked, _stop) = app(&on, now());
+        for (name, value) in [("sec-fetch-site", "cross-site"), ("origin", "http://evil.example")] {
+            let mut form = request("POST", "/-/reload");
+            form.headers_mut().insert(name, value.parse().unwrap());
+            assert_eq!(app.answer(form).await.status(), StatusCode::FORBIDDEN);
+        }
+        assert!(asked.try_recv().is_err());
+    }
+
+    #[tokio::test]
     async fn one_request_too_many_is_asked_to_come_again() {
         let one = Settings { max_requests: 1, ..Settings::default() };
         let (app, ..) = app(&one, now());
@@ -385,7 +406,7 @@ mod tests {
         let on = Settings { enable_lifecycle: true, ..Settings::default() };
         let (app, ..) = app(&on, now());
         let large = Full::<Bytes>::from(vec![0; 20_000]);
-        let large = Request::post("/-/reload").body(large).unwrap();
+        let large = Request::post("/-/reload").header("host", "a").body(large).unwrap();
         assert_eq!(app.answer(large).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-/// Text that cannot become markup.
+/// Text that cannot become markup, nor turn the direction of what follows it.
 pub(super) struct Text<'a>(pub(super) &'a str);
 
 impl Display for Text<'_> {
@@ -14,8 +14,23 @@ impl Display for Text<'_> {
             '>' => out.write_str("&gt;"),
             '"' => out.write_str("&quot;"),
             '\'' => out.write_str("&#39;"),
+            '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => out.write_char('\u{fffd}'),
             c => out.write_char(c),
         })
+    }
+}
+
+/// A name from outside, which is set by itself: one in Arabic or Hebrew must not move what stands
+/// around it.
+pub(super) struct Name<'a>(pub(super) &'a str);
+
+impl Display for Name<'_> {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        write!(out, "<bdi>{}</bdi>", Text(self.0))
     }
 }
 
@@ -143,6 +158,11 @@ mod tests {
     fn nothing_from_outside_becomes_markup() {
         let shown = Text("<b a='x'>&\"").to_string();
         assert_eq!(shown, "&lt;b a=&#39;x&#39;&gt;&amp;&quot;");
+    }
+
+    #[test]
+    fn a_name_is_set_by_itself() {
+        assert_eq!(Name("<a>\u{202e}").to_string(), "<bdi>&lt;a&gt;\u{fffd}</bdi>");
     }
 
     #[test]

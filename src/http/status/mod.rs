@@ -18,7 +18,7 @@ use super::health::{DatabaseBody, Detailed, SourceBody};
 use crate::advice::{Advice, Severity};
 use crate::process;
 use crate::reading::{Finding, Sessions};
-use figures::{Bytes, Maybe, Percent, Seconds, Text, Word, colour, sign};
+use figures::{Bytes, Maybe, Name, Percent, Seconds, Text, Word, colour, sign};
 use table::Column;
 
 const TEMPLATE: &str = include_str!("page.html");
@@ -114,11 +114,12 @@ fn banner(out: &mut Formatter<'_>, known: &Detailed<'_>) -> fmt::Result {
         r#"<section class="card banner {colour}"><strong>{} {status}</strong>"#,
         sign(status)
     )?;
-    let reasons = service.message.iter().cloned().chain(reasons(known)).collect::<Vec<_>>();
+    let message = service.message.iter().map(|message| Text(message).to_string());
+    let reasons = message.chain(reasons(known)).collect::<Vec<_>>();
     match (&*reasons.join("; "), known.pools.is_empty()) {
         ("", true) => write!(out, "<p>no pool is known yet, so there is nothing to warn of</p>")?,
         ("", false) => write!(out, "<p>nothing needs attention</p>")?,
-        (reasons, _) => write!(out, "<p>{}</p>", Text(reasons))?,
+        (reasons, _) => write!(out, "<p>{reasons}</p>")?,
     }
     write!(out, r#"<p class="note">"#)?;
     if let Some(age) = service.sample_age_seconds {
@@ -127,16 +128,16 @@ fn banner(out: &mut Formatter<'_>, known: &Detailed<'_>) -> fmt::Result {
     writeln!(out, "running for {}</p></section>", Seconds(service.uptime_seconds))
 }
 
-/// What is not as it should be, worst first.
+/// What is not as it should be, worst first, as markup.
 fn reasons(known: &Detailed<'_>) -> impl Iterator<Item = String> {
     let pools = |status: &'static str| {
         let such = known.pools.iter().filter(move |pool| pool.status == status);
-        such.map(move |pool| format!("pool {} is {}", pool.pool, at(status)))
+        such.map(move |pool| format!("pool {} is {}", Name(pool.pool), at(status)))
     };
     let down = known.databases.iter().filter(|database| database.status == "disconnected");
-    let down = down.map(|database| format!("database {} does not answer", database.name));
+    let down = down.map(|database| format!("database {} does not answer", Name(database.name)));
     let failing = known.sources.iter().filter(|source| source.status == "failing");
-    let failing = failing.map(|source| format!("source {} fails", source.name));
+    let failing = failing.map(|source| format!("source {} fails", Name(source.name)));
     pools("critical").chain(down).chain(pools("warning")).chain(failing)
 }
 
@@ -151,15 +152,15 @@ fn advise(out: &mut Formatter<'_>, advice: &Advice) -> fmt::Result {
         Severity::Info => "info",
     };
     write!(out, r#"<section class="card advice {}"><div class="name">"#, colour(status))?;
-    write!(out, "<h3>{}</h3>", Text(&advice.subject))?;
+    write!(out, "<h3>{}</h3>", Name(&advice.subject))?;
     write!(
         out,
         r#"<span><span class="note">{}</span> {}</span></div>"#,
         advice.rule,
         Word(status)
     )?;
-    write!(out, "<p>{}</p>", Text(&advice.message))?;
-    writeln!(out, "<p><strong>To do:</strong> {}</p></section>", Text(&advice.remedy))
+    write!(out, "<p>{}</p>", Name(&advice.message))?;
+    writeln!(out, "<p><strong>To do:</strong> {}</p></section>", Name(&advice.remedy))
 }
 
 fn pools(out: &mut Formatter<'_>, known: &Detailed<'_>) -> fmt::Result {
@@ -202,7 +203,7 @@ fn database_row(
 ) -> fmt::Result {
     let count = |figure: fn(&Sessions) -> u64| Maybe(sessions.map(figure));
     out.write_str("<tr>")?;
-    table::words(out, Text(database.name))?;
+    table::words(out, Name(database.name))?;
     table::words(out, Word(database.status))?;
     table::words(out, Maybe(database.version.map(Text)))?;
     table::number(out, Maybe(database.probe_seconds.map(Seconds)))?;
@@ -220,7 +221,7 @@ fn database_row(
 }
 
 fn failure(out: &mut Formatter<'_>, name: &str, error: &str) -> fmt::Result {
-    writeln!(out, "<p><strong>✗ {}</strong>: {}</p>", Text(name), Text(error))
+    writeln!(out, "<p><strong>✗ {}</strong>: {}</p>", Name(name), Name(error))
 }
 
 fn sources(out: &mut Formatter<'_>, sources: &[SourceBody<'_>]) -> fmt::Result {
@@ -235,7 +236,7 @@ fn sources(out: &mut Formatter<'_>, sources: &[SourceBody<'_>]) -> fmt::Result {
     table::begin(out, &columns)?;
     for source in sources {
         out.write_str("<tr>")?;
-        table::words(out, Text(source.name))?;
+        table::words(out, Name(source.name))?;
         table::words(out, Word(source.status))?;
         table::number(out, Maybe(source.read_duration_seconds.map(Seconds)))?;
         table::number(out, source.failures)?;
@@ -260,12 +261,12 @@ fn findings(out: &mut Formatter<'_>, findings: &[Finding]) -> fmt::Result {
     table::begin(out, &columns)?;
     for finding in findings {
         out.write_str("<tr>")?;
-        table::words(out, Text(&finding.pool))?;
+        table::words(out, Name(&finding.pool))?;
         table::words(out, Text(&finding.kind))?;
         table::number(out, finding.count)?;
         table::number(out, finding.rows)?;
-        let place = Text(finding.location.as_deref().unwrap_or_default());
-        let sql = Text(&finding.sql);
+        let place = Name(finding.location.as_deref().unwrap_or_default());
+        let sql = Name(&finding.sql);
         let both = format_args!(r#"<code>{sql}</code> <span class="quiet">{place}</span>"#);
         table::words(out, both)?;
         out.write_str("</tr>\n")?;
@@ -307,14 +308,14 @@ mod tests {
         let page = shown(&full());
         for part in [
             "✗ unhealthy",
-            "pool web&lt;b&gt; is critical",
-            "database replica does not answer",
+            "pool <bdi>web&lt;b&gt;</bdi> is critical",
+            "database <bdi>replica</bdi> does not answer",
             "52.5 % over all, 21 of 40 checked out",
-            "<strong>To do:</strong> look for sessions that are not closed",
+            "<strong>To do:</strong> <bdi>look for sessions that are not closed</bdi>",
             "no route to host",
             "connection refused",
             "SELECT 1 WHERE a &lt; ?",
-            "<code>SELECT ?</code>",
+            "<code><bdi>SELECT ?</bdi></code>",
             "a lower bound",
             "href=\"/metrics\"",
             "812",

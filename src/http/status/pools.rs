@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::figures::{Bar, Maybe, Percent, Seconds, Text, Word, colour};
+use super::figures::{Bar, Maybe, Name, Percent, Seconds, Word, colour};
 use super::table::{self, Column};
 use crate::http::health::{Latency, Marks, PoolBody, WorkerBody};
 
@@ -17,7 +17,7 @@ pub(super) struct Card<'a> {
 impl Display for Card<'_> {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let pool = self.pool;
-        writeln!(out, r#"<section class="card"><div class="name"><h3>{}</h3>"#, Text(pool.pool))?;
+        writeln!(out, r#"<section class="card"><div class="name"><h3>{}</h3>"#, Name(pool.pool))?;
         writeln!(
             out,
             r#"<span><span class="note">{}</span> {}</span></div>"#,
@@ -29,7 +29,7 @@ impl Display for Card<'_> {
         latency(out, &pool.latency)?;
         self.workers(out)?;
         for note in &pool.notes {
-            writeln!(out, r#"<p class="note">{}</p>"#, Text(note))?;
+            writeln!(out, r#"<p class="note">{}</p>"#, Name(note))?;
         }
         out.write_str("</section>\n")
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::{Formatter, Result};
 
-use super::figures::{Seconds, Text};
+use super::figures::{Name, Seconds};
 use super::table::{self, Column};
 use crate::http::health::TopStatement;
 
@@ -22,12 +22,12 @@ pub(super) fn card(out: &mut Formatter<'_>, statements: &[TopStatement<'_>]) -> 
     table::begin(out, &columns)?;
     for one in statements.iter().take(SHOWN) {
         out.write_str("<tr>")?;
-        table::words(out, Text(one.datname))?;
+        table::words(out, Name(one.datname))?;
         table::number(out, Seconds(one.seconds))?;
         table::number(out, one.calls)?;
         table::number(out, Seconds(one.mean_seconds))?;
         table::number(out, one.rows)?;
-        table::words(out, format_args!("<code>{}</code>", Text(one.sql)))?;
+        table::words(out, format_args!("<code>{}</code>", Name(one.sql)))?;
         out.write_str("</tr>\n")?;
     }
     table::end(out)?;
