@@ -1,5 +1,6 @@
 //! What the operator can ask for: one file a subcommand.
 
+mod answer;
 mod check;
 mod collector_flags;
 mod daemon;
@@ -19,6 +20,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{self, Config, Environment};
 use crate::process;
 use crate::sampler::chain;
+use answer::complain;
 
 /// The settings or the command line are wrong.
 const WRONG_USAGE: u8 = 2;
@@ -130,7 +132,10 @@ impl Failure {
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
-    let line = CommandLine::parse();
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(said) => return answer::instead(&said),
+    };
     let environment: Environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
@@ -140,12 +145,6 @@ pub fn main() -> ExitCode {
         Err(Failure::Usage(error)) => complain(&error, WRONG_USAGE),
         Err(Failure::Other(error)) => complain(&error, FAILED),
     }
-}
-
-#[expect(clippy::print_stderr, reason = "the last words of a command are for its operator")]
-fn complain(error: &str, code: u8) -> ExitCode {
-    eprintln!("poolwatch: {error}");
-    ExitCode::from(code)
 }
 
 fn dispatch(line: &CommandLine, environment: &Environment) -> Result<(), Failure> {
@@ -164,12 +163,10 @@ fn dispatch(line: &CommandLine, environment: &Environment) -> Result<(), Failure
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the answer of a command")]
 fn check_only(config: &Config) -> Result<(), Failure> {
     watches::Plan::of(config).map_err(|error| Failure::Usage(chain(&*error)))?;
     config.web.check_web_config().map_err(|error| Failure::usage(&error))?;
-    println!("the settings are right");
-    Ok(())
+    answer::say("the settings are right\n")
 }
 
 /// A runtime on this thread alone: what poolwatch does is wait.

@@ -21,6 +21,7 @@ mod own_log;
 mod pgbouncer;
 mod plans;
 mod pool;
+mod printing;
 mod process;
 mod recovery;
 mod rules;

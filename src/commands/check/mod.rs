@@ -8,6 +8,7 @@ use std::io::IsTerminal;
 use clap::Args;
 use serde::Serialize;
 
+use super::answer::say;
 use super::verdict::{Format, Verdict};
 use super::watches::{Entry, Plan};
 use super::{Failure, runtime};
@@ -32,19 +33,24 @@ struct Line {
     message: String,
 }
 
-#[expect(clippy::print_stdout, reason = "the answer of a command")]
 pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
     let plan = Plan::of(config).map_err(|error| Failure::Usage(chain(&*error)))?;
     let (lines, opinion) = runtime()?.block_on(check(config, plan));
-    match arguments.format {
+    say(&match arguments.format {
         Format::Json => {
-            println!("{}", serde_json::json!({ "sources": lines, "opinion": opinion }));
+            format!("{}\n", serde_json::json!({ "sources": lines, "opinion": opinion }))
         }
         Format::Text => {
             let terminal = std::io::stdout().is_terminal();
-            print!("as {}:\n{}{}", myself(), table(&lines, terminal), opinion.text(terminal));
+            format!(
+                "as {}:
+{}{}",
+                myself(),
+                table(&lines, terminal),
+                opinion.text(terminal)
+            )
         }
-    }
+    })?;
     let bad = lines.iter().any(|line| line.verdict == Verdict::Bad);
     if bad { Err(Failure::Said) } else { Ok(()) }
 }

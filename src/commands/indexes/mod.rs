@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::verdict::Format;
-use super::{Failure, runtime};
+use super::{Failure, answer, runtime};
 use crate::config::Config;
 use crate::indexes::{
     Builder, Catalogue, Comparison, Expected, Inventory, Outcome, State, compare,
@@ -56,7 +56,7 @@ pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), Failure
         }
         let now = look(&open, &catalogue).await?;
         let plans = plans::look(&open, &now).await;
-        say(&now, &plans, arguments);
+        answer::say(&shown(&now, &plans, arguments))?;
         let good = now.invalid.is_empty() && now.expected.iter().all(|(_, state)| state.is_good());
         if good { Ok(()) } else { Err(Failure::Said) }
     })
@@ -149,12 +149,9 @@ async fn heed_signals(stop: watch::Sender<bool>) {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the answer of a command")]
-fn say(comparison: &Comparison, plans: &Plans, arguments: &Arguments) {
+fn shown(comparison: &Comparison, plans: &Plans, arguments: &Arguments) -> String {
     match arguments.format {
-        Format::Json => println!("{}", page::json(comparison, plans)),
-        Format::Text => {
-            print!("{}", page::text(comparison, plans, std::io::stdout().is_terminal()));
-        }
+        Format::Json => format!("{}\n", page::json(comparison, plans)),
+        Format::Text => page::text(comparison, plans, std::io::stdout().is_terminal()),
     }
 }
