@@ -2,13 +2,17 @@
 //! removed at the end.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, Metadata, Permissions};
+use std::fs::{self, DirBuilder, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{
+    DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown,
+};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::unistd::Group;
 
@@ -103,14 +107,26 @@ fn listens(path: &Path) -> io::Result<bool> {
     }
 }
 
+/// Whoever may write in the folder may put a link in the socket's place, to a file that would then
+/// be given away: so what is there is opened, without following links, and looked at first.
 fn set_rights(path: &Path, settings: &Settings) -> Result<(), Error> {
     let fail = |source| Error::Rights { path: path.to_owned(), source };
+    let held = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlag::O_PATH | OFlag::O_NOFOLLOW).bits())
+        .open(path)
+        .map_err(fail)?;
+    if !held.metadata().map_err(fail)?.file_type().is_socket() {
+        return Err(Error::NotASocket(path.to_owned()));
+    }
+    // By its number, for what is opened so can be changed in no other way.
+    let itself = format!("/proc/self/fd/{}", held.as_raw_fd());
     if let Some(name) = &settings.group {
         let group = Group::from_name(name).map_err(|error| fail(error.into()))?;
         let group = group.ok_or_else(|| Error::NoGroup(name.clone()))?;
-        chown(path, None, Some(group.gid.as_raw())).map_err(fail)?;
+        chown(&itself, None, Some(group.gid.as_raw())).map_err(fail)?;
     }
-    fs::set_permissions(path, Permissions::from_mode(settings.mode)).map_err(fail)
+    fs::set_permissions(itself, Permissions::from_mode(settings.mode)).map_err(fail)
 }
 
 impl File {
@@ -166,6 +182,24 @@ mod tests {
         assert!(matches!(Socket::open(&at(&path)), Err(Error::Taken(_))));
         drop(listener);
         assert!(Socket::open(&at(&path)).is_ok());
+    }
+
+    #[test]
+    fn a_link_in_its_place_gives_no_other_file_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        let other = folder.path().join("other.sock");
+        let _other = UnixDatagram::bind(&other).unwrap();
+        fs::set_permissions(&other, Permissions::from_mode(0o600)).unwrap();
+        for target in [&file, &other] {
+            std::os::unix::fs::symlink(target, &link).unwrap();
+            let refused = set_rights(&link, &Settings { mode: 0o666, ..at(&link) });
+            assert!(matches!(refused, Err(Error::NotASocket(_))), "{refused:?}");
+            assert_eq!(fs::metadata(target).unwrap().permissions().mode() & 0o777, 0o600);
+            fs::remove_file(&link).unwrap();
+        }
     }
 
     #[test]
