@@ -54,14 +54,15 @@ impl Connections {
         Self { app, places, patience, handshake_timeout, stopping, web_config }
     }
 
-    /// Answers a connection's requests until it ends, or gives way to another.
-    pub(super) fn serve(
+    /// Answers a connection's requests until it ends, or gives way to another; begins when there
+    /// is a place for it.
+    pub(super) async fn serve(
         &self,
         stream: TcpStream,
         client: IpAddr,
     ) -> impl Future<Output = ()> + use<> {
         let progress = Progress::default();
-        let place = self.places.take(client, progress.clone());
+        let place = self.places.take(client, progress.clone()).await;
         let served = self.answer(stream, progress);
         async move {
             tokio::select! {

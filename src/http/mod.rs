@@ -53,8 +53,8 @@ pub struct Settings {
     pub web_config_file: Option<PathBuf>,
     /// Whether POST `/-/reload` reads the settings again.
     pub enable_lifecycle: bool,
-    /// Connections open at once. For one more the one that rests longest, else the slowest, gives
-    /// way, of the client that has most of them.
+    /// Connections open at once. For one more the one that rests longest gives way, else one that
+    /// has been slow for a second, of the client that has most of them.
     pub max_connections: usize,
     /// Requests in flight at once. For one more a client that takes its answer slowly gives way;
     /// where there is none it is answered with 503. 0 is no limit.
@@ -215,7 +215,7 @@ async fn accept_all(listeners: &[TcpListener], connections: &Connections, tasks:
     loop {
         let (stream, client) = accept(listeners).await;
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(connections.serve(stream, client.ip()));
+        tasks.spawn(connections.serve(stream, client.ip()).await);
     }
 }
 

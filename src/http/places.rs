@@ -1,7 +1,8 @@
 //! The connections that are open: as many as allowed, of which one gives way to one more.
 //!
 //! Whoever rests gives way first, then whoever is slow, and of these one of the client that has the
-//! most: many connections of one client cannot shut out another, and a new one is always taken.
+//! most: many connections of one client cannot shut out another. Where all have just come, as in a
+//! burst of requests, a new one waits until one is answered, or has become slow.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -10,17 +11,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::patience::{Phase, Progress};
 
-/// How long a connection is in one phase before it is taken for idle or slow.
+/// How long a connection is in one phase before it rests or is slow.
 const SOON: Duration = Duration::from_secs(1);
+/// How often it is looked whether one rests or is slow by now.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// The connections that are open.
 #[derive(Debug)]
 pub(super) struct Places {
     limit: usize,
     open: Mutex<Open>,
+    freed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -54,34 +59,42 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.places.open().taken.remove(&self.number);
+        self.places.freed.notify_one();
     }
 }
 
 impl Places {
     pub(super) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit: limit.max(1), open: Mutex::default() })
+        Arc::new(Self { limit: limit.max(1), open: Mutex::default(), freed: Notify::new() })
     }
 
     /// A place for one more connection, for which another gives way where there is none.
-    pub(super) fn take(self: &Arc<Self>, client: IpAddr, progress: Progress) -> Place {
+    pub(super) async fn take(self: &Arc<Self>, client: IpAddr, progress: Progress) -> Place {
+        loop {
+            if let Some(place) = self.try_take(client, &progress) {
+                return place;
+            }
+            // Whichever comes first: in a second at most one is slow.
+            let _ = timeout(AGAIN, self.freed.notified()).await;
+        }
+    }
+
+    fn try_take(self: &Arc<Self>, client: IpAddr, progress: &Progress) -> Option<Place> {
         let mut open = self.open();
-        if open.taken.len() >= self.limit {
-            tracing::debug!(limit = self.limit, "a connection gives way to a new one");
-            open.give_up(rank);
+        if open.taken.len() >= self.limit && !open.give_up(rank) {
+            return None;
         }
         let (number, leave) = (open.next, Arc::new(Notify::new()));
         open.next += 1;
-        let taken = Taken { client: network(client), progress, leave: Arc::clone(&leave) };
-        open.taken.insert(number, taken);
-        Place { places: Arc::clone(self), number, leave }
+        let (client, progress) = (network(client), progress.clone());
+        open.taken.insert(number, Taken { client, progress, leave: Arc::clone(&leave) });
+        Some(Place { places: Arc::clone(self), number, leave })
     }
 
     /// Has the connection give way that takes its answer most slowly; `false` when none is slow.
     pub(super) fn give_up_a_slow_one(&self) -> bool {
-        self.open().give_up(|progress| {
-            let slow = progress.phase() == Phase::Answered && progress.age() >= SOON;
-            slow.then_some(Rank::Slow)
-        })
+        self.open()
+            .give_up(|progress| rank(progress).filter(|_| progress.phase() == Phase::Answered))
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -92,21 +105,17 @@ impl Places {
 /// Who gives way before whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
-    Idle,
-    Slow,
     Resting,
-    Working,
+    Slow,
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "as a rank that some have not")]
+/// `None` for a connection that does not give way.
 fn rank(progress: &Progress) -> Option<Rank> {
-    let rests = matches!(progress.phase(), Phase::Fresh | Phase::Head | Phase::Idle);
-    Some(match (rests, progress.age() >= SOON) {
-        (true, true) => Rank::Idle,
-        (false, true) => Rank::Slow,
-        (true, false) => Rank::Resting,
-        (false, false) => Rank::Working,
-    })
+    let rank = match progress.phase() {
+        Phase::Fresh | Phase::Head | Phase::Idle => Rank::Resting,
+        Phase::Answering | Phase::Answered => Rank::Slow,
+    };
+    (progress.age() >= SOON).then_some(rank)
 }
 
 impl Open {
@@ -137,7 +146,7 @@ fn network(client: IpAddr) -> IpAddr {
             let [a, b, c, d, ..] = address.segments();
             IpAddr::from([a, b, c, d, 0, 0, 0, 0])
         }
-        address => address,
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -145,7 +154,7 @@ fn network(client: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
     use futures_util::FutureExt;
-    use tokio::time::advance;
+    use tokio::time::{Instant, advance, sleep};
 
     const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
     const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
@@ -154,11 +163,17 @@ mod tests {
         place.given_up().now_or_never().is_some()
     }
 
+    fn working() -> Progress {
+        let progress = Progress::default();
+        progress.enter(Phase::Answering);
+        progress
+    }
+
     async fn connection(places: &Arc<Places>, client: IpAddr, phase: Phase) -> Place {
         let progress = Progress::default();
+        let place = places.take(client, progress.clone()).await;
         progress.enter(phase);
-        let place = places.take(client, progress);
-        advance(Duration::from_millis(10)).await;
+        advance(SOON).await;
         place
     }
 
@@ -177,41 +192,46 @@ mod tests {
     async fn one_client_cannot_shut_out_another() {
         let places = Places::new(4);
         let scraper = connection(&places, OTHER, Phase::Idle).await;
-        advance(SOON).await;
+        let mut kept = Vec::new();
         for _ in 0..100 {
             // Each is kept open by its client, whatever becomes of it here.
-            std::mem::forget(connection(&places, ONE, Phase::Fresh).await);
-            advance(SOON).await;
+            kept.push(connection(&places, ONE, Phase::Fresh).await);
         }
         assert!(!is_given_up(&scraper));
+        assert_eq!(kept.iter().filter(|place| is_given_up(place)).count(), 97);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_slow_gives_way_before_who_has_just_come() {
+    async fn a_burst_waits_until_one_is_answered() {
+        let places = Places::new(2);
+        let [answered, other] =
+            [places.try_take(ONE, &working()), places.try_take(ONE, &working())]
+                .map(Option::unwrap);
+        let began = Instant::now();
+        let (new, ()) = tokio::join!(places.take(ONE, working()), async {
+            sleep(SOON / 4).await;
+            drop(answered);
+        });
+        assert!(began.elapsed() < SOON / 2, "{:?}", began.elapsed());
+        assert!(!is_given_up(&other) && !is_given_up(&new));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_all_work_the_slowest_gives_way() {
         let places = Places::new(2);
         let slow = connection(&places, ONE, Phase::Answering).await;
-        advance(SOON).await;
+        let other = connection(&places, ONE, Phase::Answered).await;
         let new = connection(&places, ONE, Phase::Fresh).await;
-        let _newer = connection(&places, ONE, Phase::Fresh).await;
-        assert!(is_given_up(&slow) && !is_given_up(&new));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_new_one_is_taken_even_where_all_work() {
-        let places = Places::new(2);
-        let all = [
-            connection(&places, ONE, Phase::Answering).await,
-            connection(&places, ONE, Phase::Answered).await,
-        ];
-        let new = connection(&places, ONE, Phase::Fresh).await;
-        assert!(is_given_up(&all[0]) && !is_given_up(&all[1]) && !is_given_up(&new));
+        assert!(is_given_up(&slow) && !is_given_up(&other) && !is_given_up(&new));
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_a_slow_one_gives_way_to_a_request() {
         let places = Places::new(9);
         let own = connection(&places, ONE, Phase::Answering).await;
-        let taking = connection(&places, ONE, Phase::Answered).await;
+        let progress = Progress::default();
+        let taking = places.try_take(ONE, &progress).unwrap();
+        progress.enter(Phase::Answered);
         assert!(!places.give_up_a_slow_one());
         advance(SOON).await;
         assert!(places.give_up_a_slow_one());

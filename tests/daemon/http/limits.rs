@@ -154,6 +154,17 @@ async fn of_two_resting_connections_the_older_gives_way() {
 }
 
 #[tokio::test]
+async fn a_burst_of_requests_is_answered_whole() {
+    let served = Served::new(&settings());
+    let all = (0..2 * settings().max_connections).map(|_| async {
+        let mut one = served.connect().await;
+        one.try_status("/-/healthy").await
+    });
+    let all = futures_util::future::join_all(all).await;
+    assert!(all.iter().all(|status| *status == Some(200)), "{all:?}");
+}
+
+#[tokio::test]
 async fn clients_that_take_no_answer_give_way_to_a_scrape() {
     let mut few = settings();
     few.max_requests = 4;
