@@ -1,16 +1,29 @@
 //! Work that is done on a thread of its own, once for all who want it at the same time: what may
 //! take long or wait for a disk must not keep the runtime's only thread.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+/// How long work may hang before it is begun once more beside itself: the file that it waits for
+/// may be another by now.
+const GIVEN_UP: Duration = Duration::from_secs(10);
+/// How many threads may hang at most.
+const HANGING: usize = 4;
+
 /// One piece of work, done now and again.
 #[derive(Debug)]
-pub(super) struct Joint<T>(Arc<Mutex<Option<Running<T>>>>);
+pub(super) struct Joint<T>(Mutex<State<T>>);
+
+#[derive(Debug)]
+struct State<T> {
+    running: Option<Running<T>>,
+    /// What was begun before and hangs.
+    given_up: Vec<Running<T>>,
+}
 
 #[derive(Debug)]
 struct Running<T> {
@@ -20,7 +33,7 @@ struct Running<T> {
 
 impl<T> Default for Joint<T> {
     fn default() -> Self {
-        Self(Arc::default())
+        Self(Mutex::new(State { running: None, given_up: Vec::new() }))
     }
 }
 
@@ -33,20 +46,34 @@ impl<T: Clone + Send + Sync + 'static> Joint<T> {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         let (left, mut outcome) = {
-            let mut running = running(&self.0);
-            let under_way = running.take_if(|one| !one.is_over()).or_else(|| self.begin(work))?;
+            let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            state.let_go();
+            let under_way = state.running.take().or_else(|| begin(work))?;
             let left = limit.saturating_sub(under_way.since.elapsed());
-            (left, running.insert(under_way).outcome.clone())
+            (left, state.running.insert(under_way).outcome.clone())
         };
         let made = timeout(left, outcome.wait_for(Option::is_some)).await.ok()?.ok()?;
         made.clone()
     }
+}
 
-    fn begin(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<Running<T>> {
-        let (send, outcome) = watch::channel(None);
-        let thread = thread::Builder::new().name("apart".into());
-        let begun = thread.spawn(move || send.send_replace(Some(work())));
-        begun.ok().map(|_| Running { since: Instant::now(), outcome })
+fn begin<T: Send + Sync + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<Running<T>> {
+    let (send, outcome) = watch::channel(None);
+    let thread = thread::Builder::new().name("apart".into());
+    let begun = thread.spawn(move || send.send_replace(Some(work())).is_some());
+    begun.ok().map(|_| Running { since: Instant::now(), outcome })
+}
+
+impl<T> State<T> {
+    /// Forgets what is over, and waits no longer for what hangs.
+    fn let_go(&mut self) {
+        self.given_up.retain(|one| !one.is_over());
+        self.running = self.running.take().filter(|one| !one.is_over());
+        if self.given_up.len() + 1 < HANGING {
+            self.given_up.extend(self.running.take_if(|one| one.since.elapsed() >= GIVEN_UP));
+        }
     }
 }
 
@@ -57,16 +84,12 @@ impl<T> Running<T> {
     }
 }
 
-fn running<T>(of: &Mutex<Option<Running<T>>>) -> MutexGuard<'_, Option<Running<T>>> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use futures_util::future::join_all;
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-    use std::sync::mpsc;
+    use std::sync::{Arc, mpsc};
 
     const LONG: Duration = Duration::from_mins(1);
 

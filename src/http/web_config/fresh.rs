@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(fresh.get(vec![PathBuf::from("/does/not/exist")], || 1).await, 1);
         let (hang, wait) = mpsc::channel::<()>();
         let hung = fresh.get(vec![PathBuf::from("/dev/null")], move || {
-            drop(wait.recv());
+            let _ = wait.recv();
             2
         });
         assert_eq!(hung.await, 1);
