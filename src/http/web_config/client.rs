@@ -1,8 +1,9 @@
 //! Certificates of clients, checked as Go checks them.
 //!
-//! Two things differ from what rustls does by itself. A certificate may be asked for and taken
-//! unchecked; and a self-signed certificate that stands in the CA file is accepted as the client's
-//! own, which is what `openssl req -x509` makes and what people use.
+//! Three things differ from what rustls does by itself. A certificate may be asked for and taken
+//! unchecked; a self-signed certificate that stands in the CA file is accepted as the client's own,
+//! which is what `openssl req -x509` makes and what people use; and without a CA file the machine's
+//! own authorities are trusted.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -29,7 +30,6 @@ use super::tls::{self, Error};
 /// What is asked of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Policy {
-    name: &'static str,
     ask: bool,
     require: bool,
     verify: bool,
@@ -37,17 +37,15 @@ struct Policy {
 
 impl Policy {
     fn of(name: &str) -> Option<Self> {
-        let (name, ask, require, verify) = match name {
-            "" | "NoClientCert" => ("NoClientCert", false, false, false),
-            "RequestClientCert" => ("RequestClientCert", true, false, false),
-            "RequireAnyClientCert" | "RequireClientCert" => {
-                ("RequireAnyClientCert", true, true, false)
-            }
-            "VerifyClientCertIfGiven" => ("VerifyClientCertIfGiven", true, false, true),
-            "RequireAndVerifyClientCert" => ("RequireAndVerifyClientCert", true, true, true),
+        let (ask, require, verify) = match name {
+            "" | "NoClientCert" => (false, false, false),
+            "RequestClientCert" => (true, false, false),
+            "RequireAnyClientCert" | "RequireClientCert" => (true, true, false),
+            "VerifyClientCertIfGiven" => (true, false, true),
+            "RequireAndVerifyClientCert" => (true, true, true),
             _ => return None,
         };
-        Some(Self { name, ask, require, verify })
+        Some(Self { ask, require, verify })
     }
 }
 
@@ -62,14 +60,37 @@ pub(super) fn verifier(
     if authorities.is_some() && !policy.ask {
         return Err(Error::CaWithoutPolicy);
     }
-    if authorities.is_none() && policy.verify {
-        return Err(Error::PolicyWithoutCa(policy.name));
+    let own =
+        authorities.map(|text| tls::chain(text, "client_ca or client_ca_file")).transpose()?;
+    let trusted = match &own {
+        _ if !policy.verify => Trusted::Anybody,
+        Some(own) => Trusted::Chains(by_chain(own, provider)?),
+        None => by_machine(provider)?,
+    };
+    let allowed = settings.client_allowed_sans.as_ref();
+    let allowed = allowed.map(|names| names.iter().map(|name| name.0.clone()).collect());
+    let (own, provider) = (own.unwrap_or_default(), Arc::clone(provider));
+    Ok(Arc::new(Verifier { policy, own, trusted, allowed, provider }))
+}
+
+/// The check by the machine's own authorities, of which there may be none.
+fn by_machine(provider: &Arc<CryptoProvider>) -> Result<Trusted, Error> {
+    let found = rustls_native_certs::load_native_certs();
+    for error in found.errors {
+        tracing::warn!(%error, "some of this machine's certificate authorities cannot be read");
     }
-    let trusted = authorities.map(|text| tls::chain(text, "client_ca or client_ca_file"));
-    let trusted = trusted.transpose()?.unwrap_or_default();
-    let by_chain = policy.verify.then(|| by_chain(&trusted, provider)).transpose()?;
-    let allowed = settings.client_allowed_sans.iter().map(|name| name.0.clone()).collect();
-    Ok(Arc::new(Verifier { policy, trusted, by_chain, allowed, provider: Arc::clone(provider) }))
+    let mut roots = RootCertStore::empty();
+    // As everywhere, those that cannot be used are passed over.
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        tracing::warn!("no certificate of a client is accepted: this machine knows no authority");
+        return Ok(Trusted::Nobody);
+    }
+    let builder =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    // Their names are not told to each client: there are more than a hundred.
+    let verifier = builder.clear_root_hint_subjects().build().map_err(Error::Verifier)?;
+    Ok(Trusted::Chains(verifier))
 }
 
 fn by_chain(
@@ -85,13 +106,22 @@ fn by_chain(
         .map_err(Error::Verifier)
 }
 
+/// Whose certificate is good.
+#[derive(Debug)]
+enum Trusted {
+    Anybody,
+    Chains(Arc<dyn ClientCertVerifier>),
+    Nobody,
+}
+
 #[derive(Debug)]
 struct Verifier {
     policy: Policy,
-    trusted: Vec<CertificateDer<'static>>,
-    by_chain: Option<Arc<dyn ClientCertVerifier>>,
-    /// Names of which a certificate has to carry one; any will do when there are none.
-    allowed: Vec<String>,
+    /// The certificates of the CA file.
+    own: Vec<CertificateDer<'static>>,
+    trusted: Trusted,
+    /// Names of which a certificate has to carry one; any will do when nothing is said of them.
+    allowed: Option<Vec<String>>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -105,7 +135,10 @@ impl ClientCertVerifier for Verifier {
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.by_chain.as_ref().map_or(&[], |verifier| verifier.root_hint_subjects())
+        match &self.trusted {
+            Trusted::Chains(verifier) => verifier.root_hint_subjects(),
+            Trusted::Anybody | Trusted::Nobody => &[],
+        }
     }
 
     fn verify_client_cert(
@@ -114,15 +147,18 @@ impl ClientCertVerifier for Verifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        if let Some(by_chain) = &self.by_chain {
-            if self.trusted.iter().any(|trusted| trusted == certificate) {
+        match &self.trusted {
+            Trusted::Anybody => {}
+            Trusted::Nobody => return Err(CertificateError::UnknownIssuer.into()),
+            Trusted::Chains(_) if self.own.iter().any(|own| own == certificate) => {
                 in_its_time(&parse(certificate)?, now)?;
-            } else {
-                by_chain.verify_client_cert(certificate, intermediates, now)?;
+            }
+            Trusted::Chains(verifier) => {
+                verifier.verify_client_cert(certificate, intermediates, now)?;
             }
         }
-        if !self.allowed.is_empty() {
-            carries_one_of(&parse(certificate)?, &self.allowed)?;
+        if let Some(allowed) = &self.allowed {
+            carries_one_of(&parse(certificate)?, allowed)?;
         }
         Ok(ClientCertVerified::assertion())
     }

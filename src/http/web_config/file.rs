@@ -33,6 +33,11 @@ impl File {
         Ok(yaml_serde::from_str::<Option<Self>>(text)?.unwrap_or_default())
     }
 
+    /// Whether the file asks for HTTP/2.
+    pub(super) fn asks_for_http2(&self) -> bool {
+        self.http_server_config.http2
+    }
+
     /// The headers to set on every answer; an error names the one that may not be set.
     pub(super) fn headers(&self) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
         self.http_server_config
@@ -87,8 +92,8 @@ pub(super) struct TlsSettings {
     pub(super) key_file: Scalar,
     pub(super) client_ca_file: Scalar,
     pub(super) client_auth_type: Scalar,
-    #[serde(deserialize_with = "or_default")]
-    pub(super) client_allowed_sans: Vec<Scalar>,
+    /// An empty list allows none.
+    pub(super) client_allowed_sans: Option<Vec<Scalar>>,
     pub(super) min_version: Scalar,
     pub(super) max_version: Scalar,
     #[serde(deserialize_with = "or_default")]
@@ -108,7 +113,7 @@ impl Default for TlsSettings {
             key_file: Scalar::default(),
             client_ca_file: Scalar::default(),
             client_auth_type: Scalar::default(),
-            client_allowed_sans: Vec::new(),
+            client_allowed_sans: None,
             min_version: Scalar::default(),
             max_version: Scalar::default(),
             cipher_suites: Vec::new(),
@@ -137,8 +142,7 @@ impl TlsSettings {
 #[derive(Debug, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct HttpSettings {
-    /// Accepted and without effect: the server speaks HTTP/1.1, which every client does, too.
-    #[allow(dead_code)]
+    /// The server speaks HTTP/1.1, which every client does, too.
     http2: bool,
     #[serde(deserialize_with = "or_default")]
     headers: Unique<Scalar>,

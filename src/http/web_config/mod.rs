@@ -96,7 +96,11 @@ impl Contents {
         if !settings.is_enabled() {
             return Err(Reason::NoTls.into());
         }
-        Ok(tls::build(settings, folder).map_err(Reason::Tls)?)
+        let built = tls::build(settings, folder).map_err(Reason::Tls)?;
+        if self.file.asks_for_http2() {
+            tls::check_http2(settings).map_err(Reason::Tls)?;
+        }
+        Ok(built)
     }
 }
 
@@ -105,7 +109,10 @@ impl WebConfig {
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
         let (send, made) = mpsc::channel();
         let owned = path.to_owned();
-        thread::spawn(move || send.send(Self::read(owned)));
+        thread::spawn(move || {
+            // Nobody waits for what came too late.
+            let _ = send.send(Self::read(owned));
+        });
         made.recv_timeout(LIMIT).map_err(|_| Reason::Hangs)?
     }
 

@@ -28,8 +28,6 @@ pub(super) enum Error {
     Pem(&'static str, #[source] pem::Error),
     #[error("client CA's have been configured without a Client Auth Policy")]
     CaWithoutPolicy,
-    #[error("client_auth_type {0} needs client_ca or client_ca_file")]
-    PolicyWithoutCa(&'static str),
     #[error("invalid ClientAuth: {0}")]
     ClientAuth(String),
     #[error("client_ca or client_ca_file holds no certificate that can be used")]
@@ -44,6 +42,12 @@ pub(super) enum Error {
     NoVersion,
     #[error("unknown cipher: {0}")]
     Cipher(String),
+    #[error(
+        "TLSConfig.CipherSuites is missing an HTTP/2-required AES_128_GCM_SHA256 cipher: add \
+         TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 or TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 to \
+         cipher_suites, or set http_server_config.http2 to false"
+    )]
+    Http2Cipher,
     #[error("unknown curve: {0}")]
     Curve(String),
     #[error("none of curve_preferences can be had: CurveP256, CurveP384 and X25519 can")]
@@ -176,6 +180,16 @@ fn suites(names: &[Scalar]) -> Result<Vec<SupportedCipherSuite>, Error> {
         }
     }
     Ok(chosen)
+}
+
+/// HTTP/2 is not spoken here, but a file without what it needs is refused as Go refuses it, so that
+/// one file serves all.
+pub(super) fn check_http2(settings: &TlsSettings) -> Result<(), Error> {
+    let needed =
+        ["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"];
+    let mut named = settings.cipher_suites.iter().map(|suite| suite.0.as_str());
+    let any = settings.cipher_suites.is_empty() || settings.min_version.0 == "TLS13";
+    if any || named.any(|suite| needed.contains(&suite)) { Ok(()) } else { Err(Error::Http2Cipher) }
 }
 
 fn curves(names: &[Scalar]) -> Result<Vec<&'static dyn SupportedKxGroup>, Error> {

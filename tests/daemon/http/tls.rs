@@ -1,6 +1,7 @@
 //! TLS and certificates of clients.
 
 use std::io;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -187,6 +188,27 @@ async fn a_client_certificate_is_verified_where_that_is_asked() {
 }
 
 #[tokio::test]
+async fn without_a_ca_the_machines_authorities_are_trusted() {
+    let stranger = Authority::new().sign(dns("stranger"));
+    for (policy, none) in
+        [("VerifyClientCertIfGiven", Some(200)), ("RequireAndVerifyClientCert", None)]
+    {
+        let tls = Tls::new(&format!(", client_auth_type: {policy}"), &[]);
+        assert_eq!(tls.ask(Asking::default()).await, none, "{policy} without");
+        assert_eq!(tls.with(&stranger).await, None, "{policy} a stranger's");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_list_of_names_allows_none() {
+    let client = Authority::new().sign(dns("own"));
+    let tls = Tls::new(", client_auth_type: RequireAnyClientCert, client_allowed_sans: []", &[]);
+    assert_eq!(tls.with(&client).await, None);
+    let tls = Tls::new(", client_auth_type: RequireAnyClientCert, client_allowed_sans: ", &[]);
+    assert_eq!(tls.with(&client).await, Some(200));
+}
+
+#[tokio::test]
 async fn a_client_certificate_has_to_carry_an_allowed_name() {
     let clients = Authority::new();
     let more = ", client_ca_file: ca.crt, client_auth_type: RequireAndVerifyClientCert, \
@@ -206,6 +228,20 @@ async fn a_client_certificate_has_to_carry_an_allowed_name() {
         assert_eq!(tls.with(&clients.sign(vec![name])).await, status, "{shown}");
     }
     assert_eq!(tls.with(&clients.sign(Vec::new())).await, None, "without a name");
+}
+
+#[tokio::test]
+async fn a_certificate_that_hangs_stops_nothing() {
+    let tls = Tls::new("", &[]);
+    let fifo = tls.folder.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    std::fs::rename(&fifo, tls.folder.path().join("server.crt")).unwrap();
+    for _ in 0..3 {
+        assert_eq!(tls.ask(Asking::default()).await, Some(200), "with the certificate of before");
+    }
+    let error = tls.folder.settings().open().unwrap_err();
+    let error = std::error::Error::source(&error).unwrap().to_string();
+    assert!(error.contains("could not be read within"), "{error}");
 }
 
 #[tokio::test]

@@ -58,8 +58,8 @@ fn basic(user: &str, password: &str) -> String {
     format!("Authorization: Basic {both}\r\n")
 }
 
-fn hash(password: &str) -> String {
-    bcrypt::hash(password, 4).unwrap()
+pub(super) fn hash(password: &str, cost: u32) -> String {
+    bcrypt::hash(password, cost).unwrap()
 }
 
 /// What is wrong, and what is said of it. FILES stands for a good certificate and key.
@@ -92,10 +92,6 @@ const WRONG: &[(&str, &str)] = &[
         "No such file",
     ),
     ("tls_server_config: { FILES, client_ca_file: ca.crt }", "without a Client Auth Policy"),
-    (
-        "tls_server_config: { FILES, client_auth_type: RequireAndVerifyClientCert }",
-        "needs client_ca",
-    ),
     ("tls_server_config: { FILES, client_auth_type: Sometimes }", "invalid ClientAuth: Sometimes"),
     ("tls_server_config: { FILES, min_version: TLS111 }", "unknown TLS version: TLS111"),
     ("tls_server_config: { FILES, max_version: TLS11 }", "no TLS version is left"),
@@ -104,6 +100,10 @@ const WRONG: &[(&str, &str)] = &[
         "no TLS version is left",
     ),
     ("tls_server_config: { FILES, cipher_suites: [TLS_INVENTED] }", "unknown cipher: TLS_INVENTED"),
+    (
+        "tls_server_config: { FILES, cipher_suites: [TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384] }",
+        "missing an HTTP/2-required",
+    ),
     ("tls_server_config: { FILES, curve_preferences: [CurveP999] }", "unknown curve: CurveP999"),
     ("tls_server_config: { FILES, curve_preferences: [CurveP521] }", "none of curve_preferences"),
     ("basic_auth_users: { john: doe }", "\"john\" has is not a bcrypt hash"),
@@ -142,6 +142,11 @@ fn what_is_right_is_taken() {
         "tls_server_config: { FILES }",
         "tls_server_config: { FILES, client_auth_type: RequireAnyClientCert }",
         "tls_server_config: { FILES, client_auth_type: RequireClientCert }",
+        "tls_server_config: { FILES, client_auth_type: VerifyClientCertIfGiven }",
+        "tls_server_config: { FILES, client_auth_type: RequireAndVerifyClientCert }",
+        "tls_server_config: { FILES, client_auth_type: VerifyClientCertIfGiven, \
+         cipher_suites: [TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384], max_version: TLS12 }\n\
+         http_server_config: { http2: false }",
         "tls_server_config: { FILES, min_version: TLS10, cipher_suites: CIPHERS }",
         "tls_server_config: { FILES, curve_preferences: [CurveP521, CurveP384, CurveP256, X25519] }",
         "tls_server_config: { FILES }\nhttp_server_config: { http2: false }",
@@ -156,7 +161,7 @@ fn what_is_right_is_taken() {
 
 #[tokio::test]
 async fn a_password_protects_every_path() {
-    let config = format!("basic_auth_users: {{ dave: '{}' }}", hash("dave123"));
+    let config = format!("basic_auth_users: {{ dave: '{}' }}", hash("dave123", 4));
     let folder = Folder::with(&config);
     let served = Served::new(&folder.settings());
     for path in ["/", "/metrics", "/health", "/-/healthy", "/nothing"] {
@@ -174,7 +179,7 @@ async fn a_password_protects_every_path() {
 async fn headers_are_set_on_refusals_too_and_replace_our_own() {
     let headers =
         "{ X-Frame-Options: sameorigin, X-XSS-Protection: 1, Content-Security-Policy: x }";
-    let users = format!("basic_auth_users: {{ a: '{}' }}", hash("x"));
+    let users = format!("basic_auth_users: {{ a: '{}' }}", hash("x", 4));
     let config = format!("http_server_config: {{ headers: {headers} }}\n{users}");
     let folder = Folder::with(&config);
     let served = Served::new(&folder.settings());
@@ -208,10 +213,10 @@ async fn the_file_is_followed_broken_and_mended() {
     let served = Served::new(&folder.settings());
     let mut client = served.connect().await;
     assert_eq!(client.get("/health", "").await.status, 200);
-    folder.write("web-config.yml", &format!("basic_auth_users: {{ a: '{}' }}", hash("x")));
+    folder.write("web-config.yml", &format!("basic_auth_users: {{ a: '{}' }}", hash("x", 4)));
     assert_eq!(client.get("/health", "").await.status, 401);
     assert_eq!(client.get("/health", &basic("a", "x")).await.status, 200);
-    folder.replace("web-config.yml", &format!("basic_auth_users: {{ a: '{}' }}", hash("y")));
+    folder.replace("web-config.yml", &format!("basic_auth_users: {{ a: '{}' }}", hash("y", 4)));
     assert_eq!(client.get("/health", &basic("a", "x")).await.status, 401);
     folder.write("web-config.yml", "basic_auth_user: {}");
     let broken = client.get("/health", &basic("a", "y")).await;
