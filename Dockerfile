@@ -38,6 +38,7 @@ LABEL org.opencontainers.image.title="poolwatch" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.created="$CREATED"
 COPY --from=build /image/poolwatch /poolwatch
+COPY LICENSE THIRD-PARTY-NOTICES.md /licenses/
 # The folder of the workers' socket: a volume mounted here begins with this owner.
 COPY --from=build --chown=65532:65532 /image/run/poolwatch /run/poolwatch
 # By number, so that runAsNonRoot can see that it is not root.
