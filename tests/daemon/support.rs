@@ -266,6 +266,11 @@ impl Daemon {
         request(self.address, method, path, headers)
     }
 
+    /// As `get`, of a daemon that may hang up instead.
+    pub(crate) fn try_request(&self, path: &str, headers: &[(&str, &str)]) -> Option<Answer> {
+        try_request(self.address, "GET", path, headers)
+    }
+
     pub(crate) fn metrics(&self) -> Metrics {
         let answer = self.get("/metrics");
         assert_eq!(answer.status, 200, "{}", answer.text());

@@ -1,6 +1,7 @@
 //! The HTTP server over real connections.
 
 mod certificates;
+mod crowd;
 mod limits;
 mod served;
 mod tls;

@@ -1,0 +1,120 @@
+//! The daemon under many clients, as a process: probes and scrapes are answered in their time.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::json;
+
+use super::web_config::{Folder, hash};
+use crate::support::{Daemon, eventually};
+
+/// The time that a probe of Kubernetes and of the shipped deployment has.
+const PROBE: Duration = Duration::from_secs(3);
+/// Far less than the passwords of 110 clients take, and far more than one: not the 10 s that
+/// Prometheus has by default, for a program that is not optimized takes half a second for each.
+const SCRAPE: Duration = Duration::from_secs(30);
+
+/// Ends the others' work, also when a test fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// So many workers of one pool.
+fn report(daemon: &Daemon, workers: usize) {
+    let socket = UnixDatagram::unbound().unwrap();
+    socket.connect(daemon.socket()).unwrap();
+    for number in 0..workers {
+        let pool = json!({"name": "web", "size": 5, "max_overflow": 15, "checked_in": 3,
+                          "checked_out": 2, "pending": 0, "peak": 4, "opened": 7});
+        let report = json!({"v": 1, "inst": format!("{number}"), "pid": number, "seq": 1,
+                            "period": 60.0, "app": "reddit-bot", "pools": [pool]});
+        socket.send(&serde_json::to_vec(&report).unwrap()).unwrap();
+    }
+}
+
+/// The longest of 20 answers to a path while the others do their work.
+fn longest(daemon: &Daemon, path: &str, headers: &[(&str, &str)]) -> Duration {
+    let mut longest = Duration::ZERO;
+    for _ in 0..20 {
+        let began = Instant::now();
+        assert_eq!(daemon.request("GET", path, headers).status, 200);
+        longest = longest.max(began.elapsed());
+    }
+    longest
+}
+
+#[test]
+fn large_pages_keep_no_probe_waiting() {
+    let daemon = Daemon::with_settings("workers: {max_workers: 2500}\n").start();
+    report(&daemon, 2000);
+    eventually(|| daemon.value("db_pool_workers", &[("pool", "web")]) == Some(2000.0));
+    let over = AtomicBool::new(false);
+    let longest = thread::scope(|scope| {
+        for number in 0..60 {
+            let (daemon, over) = (&daemon, &over);
+            let path = if number % 2 == 0 { "/" } else { "/health/detailed" };
+            scope.spawn(move || {
+                while !over.load(Relaxed) {
+                    assert!(matches!(daemon.get(path).status, 200 | 503));
+                }
+            });
+        }
+        let _over = Over(&over);
+        longest(&daemon, "/-/healthy", &[])
+    });
+    assert!(longest < PROBE, "{longest:?}");
+}
+
+fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
+}
+
+/// A request that nobody waits for the answer of.
+fn abort(daemon: &Daemon, authorization: &str) {
+    let Ok(mut stream) = TcpStream::connect(daemon.address()) else { return };
+    let head = format!("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: {authorization}\r\n\r\n");
+    // It may have been turned away.
+    let _ = stream.write_all(head.as_bytes());
+}
+
+#[test]
+fn wrong_passwords_keep_no_scrape_waiting() {
+    let users = format!("basic_auth_users: {{ prometheus: '{}' }}", hash("right", 9));
+    let folder = Folder::with(&users);
+    let file = folder.path().join("web-config.yml");
+    let argument = format!("--web.config.file={}", file.display());
+    let daemon = Daemon::with_settings("").argument(&argument).start();
+    let right = basic("prometheus", "right");
+    let scrape = || longest(&daemon, "/metrics", &[("Authorization", &right)]);
+    scrape();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for client in 0..110 {
+            let (daemon, over) = (&daemon, &over);
+            scope.spawn(move || {
+                for number in 0.. {
+                    if over.load(Relaxed) {
+                        return;
+                    }
+                    let wrong = basic("prometheus", &format!("{client} {number}"));
+                    let answer = daemon.try_request("/metrics", &[("Authorization", &wrong)]);
+                    assert!(answer.is_none_or(|answer| matches!(answer.status, 401 | 503)));
+                }
+            });
+        }
+        let _over = Over(&over);
+        (0..1500).for_each(|number| abort(&daemon, &basic("prometheus", &number.to_string())));
+        let longest = scrape();
+        assert!(longest < SCRAPE, "{longest:?}");
+    });
+}
