@@ -40,7 +40,9 @@ pub mod snapshot;
 
 // Given out.
 pub mod exposition;
+pub mod files;
 pub mod http;
+mod joint;
 pub mod metric;
 pub mod own_log;
 pub mod process;

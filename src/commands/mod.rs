@@ -14,6 +14,7 @@ mod watches;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -139,7 +140,7 @@ pub fn main() -> ExitCode {
     let environment: Environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    match dispatch(&line, &environment) {
+    match dispatch(line, environment) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Said) => ExitCode::from(FAILED),
         Err(Failure::Usage(error)) => complain(&error, WRONG_USAGE),
@@ -147,11 +148,11 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn dispatch(line: &CommandLine, environment: &Environment) -> Result<(), Failure> {
+fn dispatch(line: CommandLine, environment: Environment) -> Result<(), Failure> {
     if let Some(Command::Demo(arguments)) = &line.command {
         return demo::main(arguments, line.flags.listen_address.first());
     }
-    let config = line.flags.config(environment).map_err(|error| Failure::usage(&error))?;
+    let config = line.flags.config(&environment).map_err(|error| Failure::usage(&error))?;
     if line.flags.config_check {
         return check_only(&config);
     }
@@ -159,7 +160,10 @@ fn dispatch(line: &CommandLine, environment: &Environment) -> Result<(), Failure
         Some(Command::Check(arguments)) => check::main(&config, arguments),
         Some(Command::Indexes(arguments)) => indexes::main(&config, arguments),
         Some(Command::Healthcheck(arguments)) => healthcheck::main(&config, arguments),
-        _ => run::main(config, &|| line.flags.config(environment)),
+        _ => {
+            let flags = line.flags;
+            run::main(config, Arc::new(move || flags.config(&environment)))
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use super::watches::{Plan, WORKERS, of_database};
 use super::{Failure, runtime, systemd};
 use crate::config::{Config, Error, Log, LogFormat, LogLevel};
+use crate::files;
 use crate::own_log;
 use crate::postgres::Database;
 use crate::sampler::{Change, Order, Sampler, chain};
@@ -21,11 +22,11 @@ use crate::sources::workers::{self, Reopening};
 use crate::sources::{Source, Watch};
 
 /// Reads the settings anew.
-type Reload<'a> = &'a dyn Fn() -> Result<Config, Error>;
+type Reload = Arc<dyn Fn() -> Result<Config, Error> + Send + Sync>;
 /// Who asks for a reload is told how it went.
 type Asked = oneshot::Sender<Result<(), String>>;
 
-pub(super) fn main(config: Config, reload: Reload<'_>) -> Result<(), Failure> {
+pub(super) fn main(config: Config, reload: Reload) -> Result<(), Failure> {
     // Until the end of this: what waits is then written.
     let _log = log_to_stderr(&config.log);
     let runtime = runtime()?;
@@ -35,7 +36,7 @@ pub(super) fn main(config: Config, reload: Reload<'_>) -> Result<(), Failure> {
     result
 }
 
-async fn run(config: Config, reload: Reload<'_>) -> Result<(), Failure> {
+async fn run(config: Config, reload: Reload) -> Result<(), Failure> {
     info!(version = super::version(), "starting");
     let plan = Plan::of(&config).map_err(|error| Failure::Usage(chain(&*error)))?;
     // Before anything else starts: a port that is taken ends the process.
@@ -67,7 +68,7 @@ async fn run(config: Config, reload: Reload<'_>) -> Result<(), Failure> {
     systemd::ready();
     tokio::select! {
         () = sampler.run(publisher, received) => {}
-        () = daemon.obey(reload, orders, asked) => {}
+        () = daemon.obey(&reload, orders, asked) => {}
         () = &mut serve => {}
         () = systemd::keep_alive(snapshot) => {}
     }
@@ -144,7 +145,7 @@ impl Daemon {
     /// Answers signals and requests for a reload, until told to stop.
     async fn obey(
         &mut self,
-        reload: Reload<'_>,
+        reload: &Reload,
         orders: mpsc::Sender<Order>,
         mut asked: mpsc::Receiver<Asked>,
     ) {
@@ -167,13 +168,14 @@ impl Daemon {
 
     async fn reload(
         &mut self,
-        reload: Reload<'_>,
+        reload: &Reload,
         orders: &mpsc::Sender<Order>,
     ) -> Result<(), String> {
         systemd::reloading();
-        let changed = reload()
-            .map_err(|error| chain(&error))
-            .and_then(|config| self.change(&config).map_err(|error| chain(&*error)));
+        let changed = self
+            .read(reload)
+            .await
+            .and_then(|(config, plan)| self.change(&config, plan).map_err(|error| chain(&*error)));
         let (order, result) = match changed {
             Ok(change) => {
                 info!("settings read anew");
@@ -190,8 +192,22 @@ impl Daemon {
         result
     }
 
-    fn change(&mut self, config: &Config) -> Result<Change, crate::sources::Failure> {
-        let plan = Plan::after(config, &self.known)?;
+    /// Reads the settings and the files that they name, which may hang.
+    async fn read(&self, reload: &Reload) -> Result<(Config, Plan), String> {
+        let (reload, known) = (Arc::clone(reload), self.known.clone());
+        let read = files::apart(move || {
+            let config = reload().map_err(|error| chain(&error))?;
+            let plan = Plan::after(&config, &known).map_err(|error| chain(&*error))?;
+            Ok((config, plan))
+        });
+        let hangs = || {
+            let limit = files::LIMIT.as_secs();
+            format!("the settings, or a file that they name, could not be read within {limit} s")
+        };
+        read.await.unwrap_or_else(|| Err(hangs()))
+    }
+
+    fn change(&mut self, config: &Config, plan: Plan) -> Result<Change, crate::sources::Failure> {
         let known = databases_by_identity(config, &plan);
         let databases = plan.databases.clone();
         let named = plan.entries.iter().map(|entry| (entry.name.clone(), entry.interval));

@@ -6,7 +6,6 @@
 mod connection;
 mod encoding;
 mod health;
-mod joint;
 mod listen;
 mod origin;
 mod patience;

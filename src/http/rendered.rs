@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
 
-use super::joint::Joint;
+use crate::joint::Joint;
 use crate::snapshot::Snapshot;
 
 /// How long one may take to make.

@@ -1,5 +1,7 @@
 //! The settings of a running daemon: refused, reloaded, and never shown.
 
+use std::process::Command;
+
 use poolwatch::demo::Cluster;
 
 use crate::support::{Daemon, eventually, poolwatch};
@@ -176,4 +178,22 @@ fn it_stops_on_sigterm_with_0() {
     let (status, output) = daemon.terminate();
     assert_eq!(status.code(), Some(0), "{output}");
     assert!(output.contains("stopped"), "{output}");
+}
+
+#[test]
+fn settings_that_hang_keep_the_daemon_from_nothing() {
+    let mut daemon = Daemon::with_settings("workers: {enabled: false}\n").start();
+    let fifo = daemon.settings_file().with_extension("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    std::fs::rename(&fifo, daemon.settings_file()).unwrap();
+    daemon.signal("HUP");
+    let successful = "poolwatch_config_last_reload_successful";
+    eventually(|| {
+        assert_eq!(daemon.get("/-/healthy").status, 200);
+        daemon.value(successful, &[]) == Some(0.0)
+    });
+    assert!(daemon.output().contains("could not be read within"), "{}", daemon.output());
+    daemon.replace_settings("workers: {enabled: false}\n");
+    daemon.signal("HUP");
+    eventually(|| daemon.value(successful, &[]) == Some(1.0));
 }

@@ -241,6 +241,18 @@ impl Daemon {
         self.output.text()
     }
 
+    /// The file of its settings.
+    pub(crate) fn settings_file(&self) -> PathBuf {
+        self.folder.path().join("poolwatch.yml")
+    }
+
+    /// As `rewrite_settings`, with a new file in the place of the old one.
+    pub(crate) fn replace_settings(&self, settings: &str) {
+        let new = self.settings_file().with_extension("new");
+        std::fs::write(&new, settings).unwrap();
+        std::fs::rename(new, self.settings_file()).unwrap();
+    }
+
     /// Replaces its settings; they hold from the next reload.
     pub(crate) fn rewrite_settings(&self, settings: &str) {
         std::fs::write(self.folder.path().join("poolwatch.yml"), settings).unwrap();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::http::joint::Joint;
+use crate::joint::Joint;
 
 /// How old a change must be before it can be told from the next by its time alone.
 const SETTLED: Duration = Duration::from_secs(2);

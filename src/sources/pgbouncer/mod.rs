@@ -22,6 +22,7 @@ use sqlx::{ConnectOptions, Connection};
 
 use self::console::{Console, SELDOM, Views, ask};
 pub use self::table::Problem;
+use crate::files;
 use crate::metric::Family;
 use crate::postgres::parse_address;
 use crate::process::Usage;
@@ -196,7 +197,7 @@ impl Pgbouncer {
     pub async fn read(&mut self) -> Result<Reading, Error> {
         let views = tokio::time::timeout(self.timeout, self.views());
         let views = views.await.unwrap_or(Err(Fault::Timeout(self.timeout)));
-        let usage = self.usage();
+        let usage = self.usage().await;
         let unseen = usage.is_none();
         let reading = views.and_then(|views| Ok(parse(&self.pool, &Views { usage, ..views })?));
         let at = |source| Error::Read { at: place(&self.options), source };
@@ -225,10 +226,10 @@ impl Pgbouncer {
 
     /// What `PgBouncer`'s process uses, as far as it can be seen from here. Its open files are
     /// counted one by one, and it may have ten thousand.
-    fn usage(&mut self) -> Option<Usage> {
+    async fn usage(&mut self) -> Option<Usage> {
         let path = self.pid_file.as_ref()?;
         if self.process.as_ref().is_none_or(|(at, _)| at.elapsed() >= SELDOM) {
-            let number = std::fs::read_to_string(path).ok();
+            let number = files::read_to_string(path).await.ok();
             let usage = number.and_then(|number| Usage::of_process(number.trim().parse().ok()?));
             self.process = usage.map(|usage| (Instant::now(), usage));
         }
@@ -257,7 +258,7 @@ impl Pgbouncer {
     async fn connect(&self) -> Result<Console, Fault> {
         let mut options = self.options.clone().disable_statement_logging();
         if let Some(path) = &self.password_file {
-            let password = tokio::fs::read_to_string(path)
+            let password = files::read_to_string(path)
                 .await
                 .map_err(|source| Fault::Password { path: path.display().to_string(), source })?;
             options = options.password(password.trim_end_matches(['\r', '\n']));
