@@ -151,6 +151,19 @@ def work(engine):
     query(engine, 7)
 
 
+def test_a_child_that_ends_with_os_exit_says_bye(engine, receiver):
+    """As RQ's horses do."""
+
+    def child():
+        engine.dispose(close=False)
+        query(engine, 3)
+        os._exit(0)
+
+    assert succeeded(in_child(child))
+    (bye,) = receiver.wait_for(farewells)
+    assert count(bye["pools"][0]["hold"]) == 3
+
+
 def test_a_multiprocessing_child_says_bye(engine, receiver):
     child = multiprocessing.get_context("fork").Process(target=work, args=(engine,))
     child.start()

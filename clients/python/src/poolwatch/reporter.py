@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterable
 from itertools import takewhile
 from time import perf_counter
-from typing import Any, Callable, Protocol
+from typing import Any, Callable, NoReturn, Protocol
 
 from poolwatch import forks, settings
 from poolwatch.findings import Finding
@@ -178,7 +178,7 @@ class Reporter:
 
     def farewell(self) -> None:
         """The last report: its counters stay, its gauges go."""
-        if not self._begun or self._ended.is_set():
+        if not self._begun or self._ended.is_set() or not forks.same_process[0]:
             return
         self._ended.set()
         if self._thread is not None:
@@ -301,12 +301,26 @@ def _forked() -> None:
 
 
 def _at_exit(farewell: Callable[[], None]) -> None:
-    """multiprocessing and celery's billiard end their children with os._exit, past atexit."""
+    """Some processes end with os._exit, past atexit: multiprocessing's and Celery's children, which
+    have finalizers of their own in part, and RQ's.
+    """
     atexit.register(farewell)
     for name in ("multiprocessing.util", "billiard.util"):
         module = sys.modules.get(name)
         if module is not None:
             module.Finalize(None, farewell, exitpriority=0)
+    if os._exit is not _exit:
+        os._exit = _exit
 
 
+def _exit(status: int) -> NoReturn:
+    """`os._exit` of a process that has used a pool: it says goodbye before."""
+    try:
+        for each in list(_reporters.values()):
+            each.farewell()
+    finally:
+        _exit_at_once(status)
+
+
+_exit_at_once = os._exit
 forks.around(_before_a_fork, _after_a_fork, _forked)
