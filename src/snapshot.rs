@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::advice::Advice;
 use crate::exposition::Chunk;
 use crate::reading::{
-    Figures, Finding, LoggedTimes, Origin, Pool, Sessions, StatementTimes, Timings, Top, both,
+    Figures, Finding, LoggedTimes, Pool, Sessions, StatementTimes, Timings, Top, both,
 };
 
 /// All that is known at one moment.
@@ -136,8 +136,7 @@ pub struct PoolState {
     pub busiest: Option<f64>,
     /// The highest of any worker in the last minute.
     pub peak: Option<f64>,
-    /// Judged on the busiest worker; absent without a capacity, and for poolwatch's own pool, which
-    /// is as small as it can be and so often full.
+    /// Judged on the busiest worker; absent without a capacity.
     pub status: Option<Status>,
     /// The most callers that waited for a connection in the last minute, over all workers.
     pub pending_peak: Option<f64>,
@@ -170,9 +169,7 @@ impl PoolState {
                 sum.pending.map(|pending| pending as f64),
                 f64::max,
             ),
-            status: busiest
-                .filter(|_| pool.origin != Origin::Shared)
-                .map(|utilization| thresholds.status(utilization)),
+            status: busiest.map(|utilization| thresholds.status(utilization)),
             busiest,
             sum,
             pool,
@@ -322,6 +319,7 @@ impl Thresholds {
 mod tests {
     use super::Status::{Critical, Healthy, Warning};
     use super::*;
+    use crate::reading::Origin;
     use crate::reading::{MaxOverflow, Totals, Worker};
 
     #[test]

@@ -12,8 +12,7 @@ from . import alerts as rules
 ALERTS = rules.read()
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 CHOSEN = 'job=~"$job", instance=~"$instance"'
-# poolwatch's own pool of two would stand beside the application's; its place is the dashboard of poolwatch itself.
-SCOPES = {"@pool": CHOSEN + ', pool=~"$pool", pool!="poolwatch"', "@database": CHOSEN + ', datname=~"$database", datname!~"template.*"', "@": CHOSEN}
+SCOPES = {"@pool": CHOSEN + ', pool=~"$pool"', "@database": CHOSEN + ', datname=~"$database", datname!~"template.*"', "@": CHOSEN}
 COLORS = {"info": "blue", "warning": "orange", "critical": "red"}
 # The one that is judged first, so that it heads the legend.
 QUANTILES = (0.95, "p95"), (0.99, "p99"), (0.5, "p50")
@@ -265,7 +264,7 @@ def variable(name, label, query):
 VARIABLES = {
     "job": variable("job", "Job", "label_values(poolwatch_build_info, job)"),
     "instance": variable("instance", "Instance", 'label_values(poolwatch_build_info{job=~"$job"}, instance)'),
-    "pool": variable("pool", "Pool", expand('label_values(db_pool_info{@, pool!="poolwatch"}, pool)')),
+    "pool": variable("pool", "Pool", expand('label_values(db_pool_info{@}, pool)')),
     "database": variable("database", "Database", expand('label_values(pg_stat_database_numbackends{@, datname!~"template.*"}, datname)')),
 }
 

@@ -52,8 +52,8 @@ COST = [
           "percentunit"),
     lines("Own connections", "poolwatch keeps two connections to each database. Its own readings wait for one another; slow "
           "statistics go one at a time.",
-          [('sum by (instance) (avg_over_time(db_pool_checked_out{@, pool="poolwatch"}[$__rate_interval]))', "{{instance}} taken"),
-           ('sum by (instance) (avg_over_time(db_pool_pending{@, pool="poolwatch"}[$__rate_interval]))', "{{instance}} waiting")],
+          [('sum by (instance) (avg_over_time(poolwatch_connections{@, state="checked_out"}[$__rate_interval]))', "{{instance}} taken"),
+           ('sum by (instance) (avg_over_time(poolwatch_connections_waiting{@}[$__rate_interval]))', "{{instance}} waiting")],
           "short"),
     lines("Open files", "Open file descriptors.", ("process_open_fds{@}", "{{instance}}"), "short", decimals=0),
     lines("A scrape takes", "How long Prometheus waits for /metrics.", ("scrape_duration_seconds{@}", "{{instance}}"), "s"),

@@ -14,7 +14,7 @@ use crate::pool::SharedPool;
 use crate::postgres::{self, Database};
 use crate::sources::{Failure, Source, Watch, activity, app_health, collector};
 use crate::sources::{database_sizes, elsewhere, indexes, pgbouncer, probe, server_cpu};
-use crate::sources::{server_log, shared, statements, wait_events, workers};
+use crate::sources::{own_connections, server_log, statements, wait_events, workers};
 
 /// The pool that is inferred when the settings name none.
 const INFERRED: &str = "app";
@@ -56,7 +56,7 @@ enum Kind {
     AppHealth(String, app_health::Settings),
     Pgbouncer(String, pgbouncer::Settings),
     Workers(workers::Settings),
-    Shared(Vec<SharedPool>),
+    OwnConnections(Vec<(String, SharedPool)>),
 }
 
 impl Plan {
@@ -91,13 +91,14 @@ impl Plan {
                 Kind::Workers(config.workers.clone())
             }));
         }
-        let databases: Vec<_> = databases.into_values().collect();
         if !databases.is_empty() {
-            let pools: Vec<_> = databases.iter().map(|database| database.pool().clone()).collect();
+            let own =
+                databases.iter().map(|(name, database)| (name.clone(), database.pool().clone()));
+            let own = Kind::OwnConnections(own.collect());
             let names: Vec<_> = config.databases.keys().collect();
-            let interval = config.sampling.pools;
-            entries.push(entry("pool/poolwatch", None, interval, &names, Kind::Shared(pools)));
+            entries.push(entry("own_connections", None, config.sampling.pools, &names, own));
         }
+        let databases: Vec<_> = databases.into_values().collect();
         Ok(Self { databases, entries })
     }
 }
@@ -332,7 +333,9 @@ impl Entry {
             Kind::AppHealth(name, settings) => Source::AppHealth(settings.open(&name)?.into()),
             Kind::Pgbouncer(name, settings) => Source::Pgbouncer(settings.open(&name)?.into()),
             Kind::Workers(settings) => Source::Workers(settings.open()?.into()),
-            Kind::Shared(pools) => Source::Shared(shared::Shared::open(pools)),
+            Kind::OwnConnections(pools) => {
+                Source::OwnConnections(own_connections::OwnConnections::new(pools))
+            }
         };
         Ok(Watch {
             name: self.name,

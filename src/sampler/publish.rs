@@ -10,7 +10,7 @@ use super::Sampler;
 use crate::advice::{Advice, Known, Server};
 use crate::exposition::itself::LeftOut;
 use crate::exposition::{Chunk, Encoded, itself, pools};
-use crate::reading::{Origin, Pool, Reading};
+use crate::reading::{Pool, Reading};
 use crate::snapshot::{DatabaseState, Moment, PoolState, Snapshot};
 use crate::{own_log, process};
 
@@ -54,11 +54,9 @@ impl Sampler {
 
     fn advise(&mut self, pools: &[PoolState], databases: &[DatabaseState]) -> Vec<Advice> {
         let servers = databases.iter().map(|database| self.server(&database.name)).collect();
-        // poolwatch's own pool is full by design: its readings wait for one another.
-        let of_application = |state: &&PoolState| state.pool.origin != Origin::Shared;
         let readings = || self.watched.iter().filter_map(|watched| watched.last.as_ref());
         let known = Known {
-            pools: pools.iter().filter(of_application).collect(),
+            pools: pools.iter().collect(),
             databases,
             findings: readings().flat_map(|reading| &reading.findings).collect(),
             indexes: readings().filter_map(|reading| reading.indexes.as_ref()).collect(),

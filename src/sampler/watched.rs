@@ -184,7 +184,7 @@ impl Watched {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sources::shared::Shared;
+    use crate::sources::own_connections::OwnConnections;
 
     #[tokio::test(start_paused = true)]
     async fn what_failed_is_read_again_soon_and_then_ever_later() {
@@ -197,7 +197,7 @@ mod tests {
                 label: None,
                 database: None,
                 interval,
-                source: Source::Shared(Shared::open(Vec::new())),
+                source: Source::OwnConnections(OwnConnections::new(Vec::new())),
             },
         );
         let mut read = |result: Result<Reading, Failure>| {

@@ -10,11 +10,11 @@ pub mod collector;
 pub mod database_sizes;
 pub mod elsewhere;
 pub mod indexes;
+pub mod own_connections;
 pub mod pgbouncer;
 pub mod probe;
 pub mod server_cpu;
 pub mod server_log;
-pub mod shared;
 pub mod statements;
 pub mod wait_events;
 pub mod workers;
@@ -57,8 +57,8 @@ pub enum Source {
     Pgbouncer(Box<pgbouncer::Pgbouncer>),
     /// The workers' reports.
     Workers(Box<workers::Workers>),
-    /// Pools in this process.
-    Shared(shared::Shared),
+    /// poolwatch's own connections.
+    OwnConnections(own_connections::OwnConnections),
 }
 
 impl Source {
@@ -82,7 +82,7 @@ impl Source {
                 ..Reading::default()
             }),
             Self::Workers(source) => source.read().await?,
-            Self::Shared(source) => source.read(),
+            Self::OwnConnections(source) => source.read(),
         })
     }
 }

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use poolwatch::collectors::{self, Collector, Pace, Scope, Table};
 use poolwatch::exposition::{itself, pools};
 use poolwatch::metric::{Family, Kind};
+use poolwatch::sources::own_connections;
 use poolwatch::sources::pgbouncer::Pgbouncer;
 use poolwatch::sources::server_log;
 
@@ -63,7 +64,8 @@ fn document() -> String {
         .chain(itself::sources(&[], itself::LeftOut::default()))
         .chain(itself::advice(&[]))
         .chain(itself::reload((true, SystemTime::UNIX_EPOCH)))
-        .chain(itself::log(0));
+        .chain(itself::log(0))
+        .chain(own_connections::families());
     families(
         &mut text,
         "poolwatch itself, and whether its databases answer",

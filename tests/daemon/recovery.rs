@@ -86,7 +86,7 @@ fn a_terminated_session_is_replaced() {
         .sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'poolwatch'")
         .unwrap();
     eventually(|| {
-        daemon.value("db_pool_connections_opened_total", &[("pool", "poolwatch")]) >= Some(4.0)
+        daemon.value("poolwatch_connections_opened_total", &[("server", "primary")]) >= Some(4.0)
     });
     eventually(|| {
         up(&daemon, "primary/activity") == Some(1.0) && up(&daemon, "primary/probe") == Some(1.0)
@@ -100,8 +100,8 @@ fn it_still_reads_when_the_server_refuses_everyone_else() {
     cluster.sql("CREATE ROLE watch LOGIN; GRANT pg_monitor TO watch").unwrap();
     let daemon = Daemon::with_settings(&settings(&cluster.url_as("watch", "postgres"))).start();
     let inferred = [("pool", "inferred")];
-    let opened = [("pool", "poolwatch")];
-    eventually(|| daemon.value("db_pool_connections_opened_total", &opened) == Some(2.0));
+    let opened = [("server", "primary")];
+    eventually(|| daemon.value("poolwatch_connections_opened_total", &opened) == Some(2.0));
     let held: Vec<Child> = (0..8).map(|_| hold(&cluster)).collect();
     // Eight connections in all, two of them poolwatch's.
     eventually(|| daemon.value("db_pool_checked_out", &inferred) == Some(6.0));

@@ -75,7 +75,7 @@ fn a_reload_changes_what_the_file_changed_and_a_bad_file_changes_nothing() {
     let capacity = |daemon: &Daemon| daemon.value("db_pool_capacity", &[("pool", "a")]);
     eventually(|| capacity(&daemon) == Some(2.0));
     let opened = |daemon: &Daemon| {
-        daemon.value("db_pool_connections_opened_total", &[("pool", "poolwatch")])
+        daemon.value("poolwatch_connections_opened_total", &[("server", "primary")])
     };
     eventually(|| opened(&daemon) == Some(2.0));
     let probes = daemon.value("db_probe_duration_seconds_count", &[]).unwrap();

@@ -10,7 +10,7 @@ use crate::advice::{self, Known, Severity};
 use crate::commands::daemon;
 use crate::commands::verdict::Verdict;
 use crate::config::Config;
-use crate::reading::{Origin, Reading, Top};
+use crate::reading::{Reading, Top};
 use crate::snapshot::{DatabaseState, PoolState, Recent};
 
 /// No more than these are shown.
@@ -95,7 +95,6 @@ impl Opinion {
         let pools: Vec<_> = readings
             .iter()
             .flat_map(|reading| reading.pools.iter().cloned())
-            .filter(|pool| pool.origin != Origin::Shared)
             .map(|pool| PoolState::judge(pool, Recent::default(), marks))
             .collect();
         let sessions = readings.iter().filter_map(|reading| reading.sessions.clone());

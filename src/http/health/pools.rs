@@ -7,9 +7,6 @@ use super::{percent, seconds};
 use crate::reading::{self, MaxOverflow, Origin, Totals, Worker};
 use crate::snapshot::{Moment, PoolState, Snapshot, Status, Thresholds};
 
-/// The name of the pool of poolwatch's own connections.
-const OWN_POOL: &str = "poolwatch";
-
 /// The body of `/health/database/pool`: the worst pool at the top, then each.
 #[derive(Debug, Serialize)]
 pub(in crate::http) struct PoolHealth<'a> {
@@ -40,11 +37,10 @@ impl<'a> PoolHealth<'a> {
     }
 }
 
-/// The pool most in trouble: by status, then the busiest. poolwatch's own only when alone.
+/// The pool most in trouble: by status, then the busiest.
 pub(in crate::http) fn worst(snapshot: &Snapshot) -> Option<&PoolState> {
-    let own = |pool: &PoolState| pool.pool.origin == Origin::Shared && pool.pool.name == OWN_POOL;
     snapshot.pools.iter().reduce(|worst, pool| {
-        let key = |pool: &PoolState| (!own(pool), pool.status, pool.busiest, pool.sum.checked_out);
+        let key = |pool: &PoolState| (pool.status, pool.busiest, pool.sum.checked_out);
         if key(pool) > key(worst) { pool } else { worst }
     })
 }
@@ -132,10 +128,7 @@ fn notes(state: &PoolState) -> Vec<&'static str> {
              statement is not seen, so checked_out is a lower bound",
         ),
         Origin::AppHealth => Some("the figures of the one worker that answered"),
-        Origin::Shared => {
-            Some("poolwatch's own connections, as few as can be: often full, and not judged")
-        }
-        Origin::Workers | Origin::Pgbouncer => None,
+        Origin::Workers | Origin::Pgbouncer | Origin::Shared => None,
     };
     let blind = "without a known capacity there is no utilization and no status";
     origin.into_iter().chain(state.busiest.is_none().then_some(blind)).collect()
@@ -318,17 +311,14 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_is_by_status_then_the_busiest_and_never_our_own() {
+    fn the_worst_is_by_status_then_the_busiest() {
         let mut snapshot = fresh();
-        let own = pool("poolwatch", Origin::Shared, vec![worker(1, 20)]);
-        snapshot.pools = vec![own.clone()];
-        assert_eq!(worst(&snapshot).unwrap().pool.name, "poolwatch");
         let idle = pool("a", Origin::Workers, vec![worker(1, 1), worker(2, 1)]);
         let busy = pool("b", Origin::Workers, vec![worker(1, 2)]);
         let blind = pool("c", Origin::Activity, vec![Worker::default()]);
-        snapshot.pools = vec![own.clone(), blind.clone()];
+        snapshot.pools = vec![blind.clone()];
         assert_eq!(worst(&snapshot).unwrap().pool.name, "c");
-        snapshot.pools = vec![own, idle, busy, blind];
+        snapshot.pools = vec![idle, busy, blind];
         assert_eq!(worst(&snapshot).unwrap().pool.name, "b");
     }
 
