@@ -86,12 +86,13 @@ impl Fold {
         sender: Option<u32>,
         seen: Instant,
     ) -> Result<(), Reason> {
-        let before = match self.instances.get_mut(&report.instance) {
+        let name = self.own_name(&report.instance, sender);
+        let before = match self.instances.get_mut(&name) {
             Some(known) if known.seq >= report.seq => return Err(Reason::Stale),
             Some(known) => std::mem::take(&mut known.pools),
             None => self.make_room(seen).map(|()| Vec::new())?,
         };
-        let Report { instance, pid, seq, period, app, bye, pools, findings } = report;
+        let Report { pid, seq, period, app, bye, pools, findings, .. } = report;
         let reported = pools.len();
         let pools = self.add(pools, before, seen);
         let taken = pools.iter().filter(|known| known.present).count();
@@ -100,8 +101,27 @@ impl Fold {
         }
         let pid = sender.or(pid);
         let newest = Instance { seq, sender, pid, app, period, seen, gone: bye, pools };
-        self.instances.insert(instance, newest);
+        self.instances.insert(name, newest);
         if taken < reported { Err(Reason::TooManyPools) } else { Ok(()) }
+    }
+
+    /// The instance's name; of two processes that report by one name the second gets another, for
+    /// each has a pool of its own. It was forked, and its client did not notice.
+    fn own_name(&self, instance: &str, sender: Option<u32>) -> String {
+        let first = self.instances.get(instance).and_then(|known| known.sender);
+        let (Some(first), Some(sender)) = (first, sender) else { return instance.to_owned() };
+        if first == sender {
+            return instance.to_owned();
+        }
+        let own = format!("{instance} {sender}");
+        if !self.instances.contains_key(&own) {
+            tracing::warn!(
+                pids = ?[first, sender],
+                "Two processes report as one instance: the client did not notice a fork. Upgrade \
+                 it; with uWSGI also set lazy-apps, or py-call-osafterfork"
+            );
+        }
+        own
     }
 
     /// Adds what grew to the sums, and says what is now known of the instance's pools. A pool that

@@ -85,6 +85,18 @@ fn a_goodbye_takes_the_figures_at_once_and_keeps_its_counters() {
 }
 
 #[test]
+fn two_processes_that_report_as_one_are_two_workers() {
+    let (mut fold, now) = (fold(), Instant::now());
+    let (parent, child) = (std::process::id(), std::os::unix::process::parent_id());
+    fold.take(report("forked", 1, 3), Some(parent), now).unwrap();
+    fold.take(report("forked", 1, 4), Some(child), now).unwrap();
+    fold.take(report("forked", 2, 5), Some(child), now).unwrap();
+    fold.take(report("forked", 2, 3), Some(parent), now).unwrap();
+    let reading = fold.reading(now);
+    assert_eq!((reading.pools[0].worker_count, sums(&reading)), (Some(2), (8, 8)));
+}
+
+#[test]
 fn a_worker_whose_process_is_gone_is_not_waited_for() {
     let mut ended = std::process::Command::new("true").spawn().unwrap();
     ended.wait().unwrap();
