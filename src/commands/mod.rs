@@ -19,6 +19,7 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config, Environment};
+use crate::indexes::Catalogue;
 use crate::process;
 use crate::sampler::chain;
 use answer::complain;
@@ -168,7 +169,12 @@ fn dispatch(line: CommandLine, environment: Environment) -> Result<(), Failure> 
 }
 
 fn check_only(config: &Config) -> Result<(), Failure> {
-    watches::Plan::of(config).map_err(|error| Failure::Usage(chain(&*error)))?;
+    let usage = |error: crate::sources::Failure| Failure::Usage(chain(&*error));
+    if let Some(file) = &config.indexes.catalogue {
+        Catalogue::read(file).map_err(|error| Failure::usage(&error))?;
+    }
+    let plan = watches::Plan::of(config).map_err(usage)?;
+    plan.entries.into_iter().try_for_each(watches::Entry::check).map_err(usage)?;
     config.web.check_web_config().map_err(|error| Failure::usage(&error))?;
     answer::say("the settings are right\n")
 }

@@ -12,6 +12,7 @@ use crate::config::{Config, Pool};
 use crate::indexes::Catalogue;
 use crate::pool::SharedPool;
 use crate::postgres::{self, Database};
+use crate::sampler::chain;
 use crate::sources::{Failure, Source, Watch, activity, app_health, collector};
 use crate::sources::{database_sizes, elsewhere, indexes, pgbouncer, probe, server_cpu};
 use crate::sources::{own_connections, server_log, statements, wait_events, workers};
@@ -299,6 +300,16 @@ impl Entry {
             Kind::Workers(settings) => Some(settings),
             _ => None,
         }
+    }
+
+    /// Finds what [`Entry::open`] would complain of, without a socket.
+    pub(super) fn check(self) -> Result<(), Failure> {
+        let name = self.name.clone();
+        let found = match self.workers() {
+            Some(settings) => settings.check().map_err(Failure::from),
+            None => self.open().map(drop),
+        };
+        found.map_err(|error| format!("{name}: {}", chain(&*error)).into())
     }
 
     /// Opens it: a socket that is taken or an address that makes no sense fails here.

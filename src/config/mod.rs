@@ -1,6 +1,7 @@
 //! The settings: the YAML file with the environment on top. It only joins the parts' own
 //! `Settings`; what a setting means is said where it is used.
 
+mod address;
 mod complaint;
 mod environment;
 mod log;
@@ -146,10 +147,25 @@ impl Config {
         self.check_intervals()?;
         self.pools.iter().try_for_each(|(name, pool)| self.check_pool(name, pool))?;
         self.databases.keys().try_for_each(|name| check_name("databases", name))?;
+        self.check_addresses()?;
         self.check_database("indexes.database", self.indexes.database.as_deref())?;
         self.check_database("logs.database", self.logs.database.as_deref())?;
         self.logs.check().map_err(|error| error.to_string())?;
         self.collectors.iter().try_for_each(|(name, settings)| check_collector(name, settings))
+    }
+
+    fn check_addresses(&self) -> Result<(), String> {
+        let databases = self
+            .databases
+            .iter()
+            .map(|(name, settings)| (format!("databases.{name}.url"), settings.url.reveal()));
+        let consoles = self.pools.iter().filter_map(|(name, pool)| {
+            Some((format!("pools.{name}.pgbouncer.url"), pool.pgbouncer.as_ref()?.url.as_ref()))
+        });
+        let wrong = databases.chain(consoles).find_map(|(key, address)| {
+            address::complaint(address).map(|reason| format!("{key} {reason}"))
+        });
+        wrong.map_or(Ok(()), Err)
     }
 
     fn check_database(&self, key: &str, database: Option<&str>) -> Result<(), String> {

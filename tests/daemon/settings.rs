@@ -50,6 +50,31 @@ fn wrong_settings_end_it_with_2_and_say_what_to_do() {
 }
 
 #[test]
+fn what_would_fail_at_the_start_is_found_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().display();
+    for (settings, found) in [
+        (format!("indexes: {{catalogue: '{folder}/absent.yml'}}\n"), "absent.yml"),
+        ("workers: {group: no-such-group}\n".to_owned(), "no group no-such-group"),
+        ("workers: {mode: 0o660}\n".to_owned(), "in quotes, such as \"0660\""),
+        ("databases: {a: {url: 'postgresql://u:s3cr@et@h/d'}}\n".to_owned(), "%40"),
+        ("databases: {a: {url: 'postgresql://u:12/s3cret@h/d'}}\n".to_owned(), "%2F"),
+        ("pools: {b: {pgbouncer: {url: 'postgresql://u:s3cr@et@h'}}}\n".to_owned(), "%40"),
+        ("pools: {b: {pgbouncer: {url: 'postgresql://u@h/shop'}}}\n".to_owned(), "pool/b"),
+        ("pools: {a: {app_health: {url: 'ftp://h/'}}}\n".to_owned(), "pool/a"),
+    ] {
+        let (code, text) = check(&settings);
+        assert_eq!(code, Some(2), "{settings}: {text}");
+        assert!(text.contains(found) && !text.contains("s3cr"), "{settings}: {text}");
+    }
+    for mode in ["0660", "\"0660\"", "\"0o660\"", "660"] {
+        let socket = format!("socket: '{folder}/poolwatch.sock'");
+        let (code, text) = check(&format!("workers: {{mode: {mode}, {socket}}}\n"));
+        assert_eq!(code, Some(0), "{mode}: {text}");
+    }
+}
+
+#[test]
 fn a_port_that_is_taken_ends_it_with_1() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

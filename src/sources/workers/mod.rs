@@ -142,6 +142,12 @@ impl Settings {
         }
         Err(Error::Nowhere(reasons.join(" and ")))
     }
+
+    /// Finds what is wrong with them, without a socket: a group that does not exist, a path that
+    /// is too long.
+    pub fn check(&self) -> Result<(), Error> {
+        socket::check(self)
+    }
 }
 
 impl Workers {

@@ -77,6 +77,14 @@ mod octal {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
         let digits = match Written::deserialize(deserializer)? {
+            // YAML turns 0o660 into 432, which as digits are other permissions, and none that a
+            // socket can have: its owner may write.
+            Written::Number(number) if number <= 0o777 => {
+                return Err(D::Error::invalid_value(
+                    Unexpected::Unsigned(number.into()),
+                    &"permissions in quotes, such as \"0660\"",
+                ));
+            }
             Written::Number(number) => number.to_string(),
             Written::Text(text) => text,
         };
@@ -96,6 +104,11 @@ mod tests {
         for json in [r#"{"mode":"0640"}"#, r#"{"mode":640}"#, r#"{"mode":"0o640"}"#] {
             let settings: Settings = serde_json::from_str(json).unwrap();
             assert_eq!(settings.mode, 0o640, "{json}");
+        }
+        // What YAML makes of 0o660, 0o640 and 0o600.
+        for json in [r#"{"mode":432}"#, r#"{"mode":416}"#, r#"{"mode":384}"#] {
+            let error = serde_json::from_str::<Settings>(json).unwrap_err().to_string();
+            assert!(error.contains("in quotes, such as \"0660\""), "{error}");
         }
         for json in [r#"{"mode":"rw"}"#, r#"{"mode":888}"#, r#"{"mode":"1777"}"#, r#"{"path":""}"#]
         {

@@ -121,12 +121,30 @@ fn set_rights(path: &Path, settings: &Settings) -> Result<(), Error> {
     }
     // By its number, for what is opened so can be changed in no other way.
     let itself = format!("/proc/self/fd/{}", held.as_raw_fd());
-    if let Some(name) = &settings.group {
-        let group = Group::from_name(name).map_err(|error| fail(error.into()))?;
-        let group = group.ok_or_else(|| Error::NoGroup(name.clone()))?;
+    if let Some(group) = group(settings)? {
         chown(&itself, None, Some(group.gid.as_raw())).map_err(fail)?;
     }
     fs::set_permissions(itself, Permissions::from_mode(settings.mode)).map_err(fail)
+}
+
+/// The group that the settings name.
+fn group(settings: &Settings) -> Result<Option<Group>, Error> {
+    let fail = |error: nix::Error| Error::Rights {
+        path: settings.path().to_owned(),
+        source: error.into(),
+    };
+    let Some(name) = &settings.group else { return Ok(None) };
+    let group = Group::from_name(name).map_err(fail)?;
+    group.map(Some).ok_or_else(|| Error::NoGroup(name.clone()))
+}
+
+/// Finds what is wrong with the settings before there is a socket.
+pub(super) fn check(settings: &Settings) -> Result<(), Error> {
+    let path = settings.path();
+    if path.as_os_str().len() > PATH_LIMIT {
+        return Err(Error::PathTooLong(path.to_owned()));
+    }
+    group(settings).map(drop)
 }
 
 impl File {
