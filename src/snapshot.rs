@@ -216,6 +216,8 @@ pub struct SourceState {
     pub last_success: Option<SystemTime>,
     /// Why the last reading did not come, the whole chain of causes.
     pub error: Option<String>,
+    /// What it cannot see though it reads, and why: each with the remedy.
+    pub unseen: Vec<String>,
 }
 
 /// The status of a pool, in rising order of trouble.

@@ -1,6 +1,6 @@
 //! Archiving of write-ahead log.
 
-use super::{Collector, Pace, Query, Scope, Table, counter, gauge};
+use super::{Collector, Pace, Query, Scope, Table, age, counter, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_archiver",
@@ -23,7 +23,7 @@ pub(super) const COLLECTOR: Collector = Collector {
                 "failed_count",
                 "Attempts at archiving that failed; pg_stat_archiver.failed_count.",
             ),
-            gauge(
+            age(
                 "last_archive_age",
                 "Seconds since a segment was last archived, absent before the first; \
                 pg_stat_archiver.last_archived_time.",

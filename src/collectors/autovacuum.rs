@@ -1,6 +1,6 @@
 //! Autovacuum at work: its workers, and what they are on.
 
-use super::{Collector, Pace, Query, Scope, Table, gauge};
+use super::{Collector, Pace, Query, Scope, Table, age, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_activity_autovacuum",
@@ -52,7 +52,7 @@ pub(super) const WORKERS: Collector = Collector {
                 "Of them those that prevent wraparound and do not yield to locks; \
                 pg_stat_activity.query.",
             ),
-            gauge(
+            age(
                 "longest_seconds",
                 "How long the longest running worker has been on its table; \
                 pg_stat_activity.xact_start.",

@@ -1,7 +1,7 @@
 //! Who waits for locks, how long, and who is at the root of it. A waiter can wait for a waiter:
 //! the root is who holds all of them up and waits for nobody.
 
-use super::{Bound, Collector, Pace, Query, Rank, Scope, Table, gauge};
+use super::{Bound, Collector, Pace, Query, Rank, Scope, Table, age, gauge};
 
 /// The first 200 waiters, each with those it waits for; and each with its roots. Prepared
 /// transactions have process 0.
@@ -75,7 +75,7 @@ pub(super) const COLLECTOR: Collector = Collector {
                     "blocked_sessions",
                     "Sessions waiting for a lock; pg_stat_activity.wait_event_type.",
                 ),
-                gauge(
+                age(
                     "longest_seconds",
                     "The longest wait for a lock now, before 14 since its statement began; \
                 pg_locks.waitstart.",
@@ -97,7 +97,7 @@ pub(super) const COLLECTOR: Collector = Collector {
                     "Sessions held up by such sessions, directly or through others; \
                 pg_blocking_pids().",
                 ),
-                gauge(
+                age(
                     "transaction_seconds",
                     "Age of the oldest transaction of such sessions; pg_stat_activity.xact_start.",
                 )

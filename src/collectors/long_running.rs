@@ -1,6 +1,6 @@
 //! Open transactions, and the oldest.
 
-use super::{Collector, Pace, Query, Scope, Table, gauge};
+use super::{Collector, Pace, Query, Scope, Table, age, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "long_running_transactions",
@@ -24,7 +24,7 @@ pub(super) const COLLECTOR: Collector = Collector {
                 "transactions",
                 "Transactions that clients have open; pg_stat_activity.xact_start.",
             ),
-            gauge(
+            age(
                 "transactions_oldest_timestamp_seconds",
                 "Age in seconds, whatever the name says, of the oldest of them; \
                 pg_stat_activity.xact_start.",

@@ -40,6 +40,7 @@ mod statements;
 mod static_info;
 mod statio;
 mod subscriptions;
+mod unseen;
 mod user_tables;
 mod wal;
 mod wal_receiver;
@@ -50,6 +51,7 @@ use crate::metric::Kind;
 pub use bound::{Bound, Measure, OTHER, Rank};
 pub use compatible::{COMPATIBLE_NAMES, DEFAULT_METRICS, RENAMED};
 pub use sampled::{DATABASE_SIZE, OTHER_DATABASES, SERVER_CPU, STATEMENT_DURATIONS, WAIT_EVENTS};
+pub use unseen::{UNSEEN, Unseen};
 
 /// Every collector, in the order of the documentation.
 pub const ALL: &[&Collector] = &[
@@ -200,13 +202,20 @@ pub struct Column {
     pub since: u32,
     /// Whether the figures of several rows add up to one of them all.
     pub adds_up: bool,
+    /// Whether it is an age, which is none below 0 where a clock was set back.
+    pub is_age: bool,
     /// Upper bounds of a histogram, whose rows are each one observation.
     pub bounds: &'static [f64],
 }
 
 /// A column whose figure may go up and down.
 pub const fn gauge(name: &'static str, help: &'static str) -> Column {
-    Column { name, kind: Kind::Gauge, help, since: 0, adds_up: true, bounds: &[] }
+    Column { name, kind: Kind::Gauge, help, since: 0, adds_up: true, is_age: false, bounds: &[] }
+}
+
+/// A column whose figure is how long ago something was, in seconds.
+pub const fn age(name: &'static str, help: &'static str) -> Column {
+    Column { is_age: true, ..gauge(name, help) }
 }
 
 /// A column whose figure only grows.
@@ -262,6 +271,11 @@ impl Table {
     /// The columns that a version has.
     pub fn columns(&self, version: u32) -> impl Iterator<Item = &'static Column> {
         self.columns.iter().filter(move |column| column.since <= version)
+    }
+
+    /// The first version of the server that has something to ask, where there is one that has not.
+    pub fn since(&self) -> Option<u32> {
+        self.queries.last().map(|query| query.since).filter(|_| self.extension.is_none())
     }
 
     /// The statement for a version, its labels as text and its figures as floats; `None` when the

@@ -1,6 +1,6 @@
 //! Prepared transactions: one that is forgotten holds its locks and stops vacuum.
 
-use super::{Collector, Pace, Query, Scope, Table, gauge};
+use super::{Collector, Pace, Query, Scope, Table, age, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "prepared_transactions",
@@ -26,7 +26,7 @@ pub(super) const COLLECTOR: Collector = Collector {
                 "Transactions prepared and neither committed nor rolled back; \
                 pg_prepared_xacts.gid.",
             ),
-            gauge("oldest_seconds", "Age of the oldest; pg_prepared_xacts.prepared."),
+            age("oldest_seconds", "Age of the oldest; pg_prepared_xacts.prepared."),
         ],
         ..Table::EMPTY
     }],

@@ -1,6 +1,6 @@
 //! What a replica lacks.
 
-use super::{Collector, Pace, Query, Scope, Table, gauge};
+use super::{Collector, Pace, Query, Scope, Table, age, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "replication",
@@ -35,12 +35,12 @@ pub(super) const COLLECTOR: Collector = Collector {
         END AS replay_lag_bytes",
             }],
             columns: &[
-                gauge(
+                age(
                     "lag_seconds",
                     "How far replay is behind, 0 on a primary and on a replica that has replayed \
                     all it received; pg_last_xact_replay_timestamp().",
                 ),
-                gauge(
+                age(
                     "last_replay_seconds",
                     "Age of the last transaction replayed, absent on a primary; \
                     pg_last_xact_replay_timestamp().",

@@ -11,18 +11,11 @@ pub(super) const COLLECTOR: Collector = Collector {
     tables: &[Table {
         prefix: "pg_sequence",
         labels: &["datname", "schemaname", "sequencename"],
-        queries: &[Query {
-            since: 13,
-            sql: "SELECT current_database() AS datname, schemaname, sequencename,
-                         concat_ws('/', schemaname, sequencename) AS key,
-                         CASE WHEN increment_by > 0 THEN last_value::float8 / max_value
-                              ELSE last_value::float8 / min_value END AS used_ratio
-                    FROM pg_sequences
-                   WHERE NOT cycle AND last_value IS NOT NULL",
-        }],
+        queries: &[Query { since: 13, sql: SQL }],
         columns: &[gauge(
             "used_ratio",
-            "Share of its values that a sequence has used; pg_sequences.last_value.",
+            "Share of the values from its start to its end that a sequence has used, where the end \
+             is that of the column it feeds if that comes sooner; pg_sequences.last_value.",
         )
         .apart()],
         bound: Some(Bound {
@@ -32,3 +25,46 @@ pub(super) const COLLECTOR: Collector = Collector {
         ..Table::EMPTY
     }],
 };
+
+/// Before 17 the function fails for want of a privilege, and of an unlogged sequence on a standby.
+/// A sequence feeds the columns that own it, and those whose default names it.
+const SQL: &str = "\
+SELECT current_database() AS datname, schemaname, sequencename,
+       concat_ws('/', schemaname, sequencename) AS key,
+       CASE WHEN ends < starts AND rises OR ends > starts AND NOT rises THEN 1
+            ELSE least(1, (abs(last_value - starts) + 1) / (abs(ends - starts) + 1))
+        END AS used_ratio
+  FROM (SELECT schemaname, sequencename, rises, last_value,
+               CASE WHEN rises THEN least(start, last_value) ELSE greatest(start, last_value)
+                END AS starts,
+               CASE WHEN rises THEN least(highest, columns_highest)
+                    ELSE greatest(lowest, -columns_highest - 1) END AS ends
+          FROM (SELECT nspname AS schemaname, relname AS sequencename, seqincrement > 0 AS rises,
+                       seqstart::float8 AS start, seqmin::float8 AS lowest,
+                       seqmax::float8 AS highest,
+                       CASE WHEN has_sequence_privilege(seqrelid, 'SELECT, USAGE')
+                             AND NOT (relpersistence = 'u' AND pg_is_in_recovery())
+                            THEN pg_sequence_last_value(seqrelid)::float8 END AS last_value,
+                       (SELECT min(CASE coalesce(nullif(typbasetype, 0), type.oid)
+                                        WHEN 'int2'::regtype THEN 32767
+                                        WHEN 'int4'::regtype THEN 2147483647 END)::float8
+                          FROM pg_depend AS depend
+                          LEFT JOIN pg_attrdef AS of_default
+                            ON depend.classid = 'pg_attrdef'::regclass
+                           AND of_default.oid = depend.objid
+                          JOIN pg_attribute
+                            ON (attrelid, attnum) = (adrelid, adnum)
+                            OR depend.classid = 'pg_class'::regclass
+                           AND depend.objid = seqrelid
+                           AND (attrelid, attnum) = (depend.refobjid, depend.refobjsubid)
+                          JOIN pg_type AS type ON type.oid = atttypid
+                         WHERE depend.refclassid = 'pg_class'::regclass
+                           AND (depend.refobjid = seqrelid AND adrelid IS NOT NULL
+                                OR depend.classid = 'pg_class'::regclass
+                                   AND depend.objid = seqrelid AND depend.deptype IN ('a', 'i'))
+                       ) AS columns_highest
+                  FROM pg_sequence
+                  JOIN pg_class ON pg_class.oid = seqrelid
+                  JOIN pg_namespace ON pg_namespace.oid = relnamespace
+                 WHERE NOT seqcycle AND NOT pg_is_other_temp_schema(relnamespace)) AS sequences
+         WHERE last_value IS NOT NULL) AS used";

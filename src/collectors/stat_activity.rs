@@ -1,6 +1,6 @@
 //! Sessions by what they do, in `postgres_exporter`'s labels.
 
-use super::{Collector, Every, Pace, Query, Scope, Table, gauge};
+use super::{Collector, Every, Pace, Query, Scope, Table, age, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_activity",
@@ -59,7 +59,7 @@ pub(super) const COLLECTOR: Collector = Collector {
         }),
         columns: &[
             gauge("count", "Sessions in this state; pg_stat_activity."),
-            gauge(
+            age(
                 "max_tx_duration",
                 "Age in seconds of the oldest open transaction of these sessions; \
                  pg_stat_activity.xact_start.",

@@ -1,6 +1,6 @@
 //! Logical replication, as the subscriber sees it.
 
-use super::{Collector, Pace, Query, Scope, Table, counter, gauge};
+use super::{Collector, Pace, Query, Scope, Table, age, counter, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "subscriptions",
@@ -22,7 +22,7 @@ pub(super) const COLLECTOR: Collector = Collector {
             }],
             columns: &[
                 gauge("workers", "Workers at work for the subscription; pg_stat_subscription.pid."),
-                gauge(
+                age(
                     "last_message_age_seconds",
                     "How long ago a message came from the publisher; \
                 pg_stat_subscription.last_msg_receipt_time.",

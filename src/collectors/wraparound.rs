@@ -17,7 +17,8 @@ pub(super) const COLLECTOR: Collector = Collector {
                 since: 13,
                 sql: "SELECT datname, age(datfrozenxid) AS age_datfrozenxid_seconds,
                          mxid_age(datminmxid) AS age_datminmxid_seconds
-                    FROM pg_database WHERE datallowconn",
+                    FROM pg_database
+                   WHERE datallowconn AND datfrozenxid <> '0'::xid",
             }],
             columns: &[
                 gauge(
@@ -73,7 +74,7 @@ pub(super) const TABLES: Collector = Collector {
        SELECT current_database() AS datname, nspname AS schemaname, relname, class.oid AS relid,
               age(relfrozenxid) AS xid_age
          FROM pg_class AS class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-        WHERE relkind IN ('r', 'm', 't')",
+        WHERE relkind IN ('r', 'm', 't') AND relfrozenxid <> '0'::xid",
         }],
         columns: &[gauge(
             "xid_age",

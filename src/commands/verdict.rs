@@ -19,6 +19,8 @@ pub(super) enum Verdict {
     Good,
     Doubtful,
     Bad,
+    /// Cannot be there.
+    Absent,
 }
 
 impl Verdict {
@@ -27,6 +29,7 @@ impl Verdict {
             Self::Good => '✓',
             Self::Doubtful => '!',
             Self::Bad => '✗',
+            Self::Absent => '–',
         }
     }
 
@@ -36,6 +39,7 @@ impl Verdict {
             Self::Good => 32,
             Self::Doubtful => 33,
             Self::Bad => 31,
+            Self::Absent => 90,
         };
         let sign = self.sign();
         if terminal { format!("\x1b[{colour}m{sign}\x1b[0m") } else { sign.to_string() }

@@ -1,6 +1,7 @@
 //! What a server answers: texts of whatever encoding, and errors in words that say what to do.
 
-use sqlx::postgres::PgRow;
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgRow};
 use sqlx::{ColumnIndex, Row as _};
 
 /// A text, whatever encoding the database claims; `None` is NULL.
@@ -25,7 +26,7 @@ where
 pub(crate) fn explain(error: &sqlx::Error) -> Option<&'static str> {
     let code = error.as_database_error()?.code()?;
     Some(match &*code {
-        "42501" => "the role may not read this; GRANT pg_monitor TO it",
+        "42501" => remedy(error.as_database_error()?.message()),
         "53300" => "the server has no connection left",
         "55P03" => "a lock was not had in time; something holds it",
         "57014" => "the statement took too long and was cancelled",
@@ -39,10 +40,58 @@ pub(crate) fn explain(error: &sqlx::Error) -> Option<&'static str> {
     })
 }
 
+/// What gives a privilege that is missing, by what the server says is denied.
+fn remedy(message: &str) -> &'static str {
+    if message.starts_with("permission denied for schema ") {
+        "the role may not use a schema; GRANT USAGE ON SCHEMA … TO it"
+    } else if message.starts_with("permission denied for function ") {
+        "the role may not call a function; GRANT EXECUTE ON FUNCTION … TO it"
+    } else {
+        "the role may not read this; GRANT pg_monitor TO it"
+    }
+}
+
+/// One error of a chain in words. The driver adds to what a server says a line of the server's own
+/// source, and leaves out its detail and its hint.
+pub(crate) fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
+    match error.downcast_ref::<sqlx::Error>() {
+        Some(sqlx::Error::Database(said)) => format!("the server says: {}", said_by(&**said)),
+        _ => error.to_string(),
+    }
+}
+
+fn said_by(said: &dyn DatabaseError) -> String {
+    let more = said.try_downcast_ref::<PgDatabaseError>();
+    let detail = more.and_then(PgDatabaseError::detail).map(|text| format!("; detail: {text}"));
+    let hint = more.and_then(PgDatabaseError::hint).map(|text| format!("; hint: {text}"));
+    format!("{}{}{}", said.message(), detail.unwrap_or_default(), hint.unwrap_or_default())
+}
+
+/// The causes of an error, each in words; what a server says has no further cause.
+pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut error = error;
+    while let Some(cause) = error.source().filter(|_| !is_servers(error)) {
+        found.push(in_words(cause));
+        error = cause;
+    }
+    found
+}
+
+fn is_servers(error: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(sqlx::Error::Database(_)))
+}
+
 /// Whether a text cannot be had in the encoding of the database that was asked. A statement of a
 /// database without an encoding may hold any bytes, and the view of all statements then fails as a
 /// whole where another database reads it.
 pub(crate) fn is_undecodable(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     matches!(code.as_deref(), Some("22021" | "22P05"))
+}
+
+/// As [`is_undecodable`], of an error or any of its causes.
+pub(crate) fn has_undecodable_text(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref().is_some_and(is_undecodable)
+        || error.source().is_some_and(has_undecodable_text)
 }

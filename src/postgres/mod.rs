@@ -9,13 +9,13 @@ mod sessions;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use serde::Deserialize;
-use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions as _, Executor as _};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tracing::{info, warn};
 
@@ -24,7 +24,9 @@ use crate::reading::MaxOverflow;
 
 pub use address::AddressError;
 pub(crate) use address::parse as parse_address;
-pub(crate) use answer::{explain, is_undecodable, text, texts};
+pub(crate) use answer::{
+    causes, explain, has_undecodable_text, in_words, is_undecodable, text, texts,
+};
 pub use pooler::Pooler;
 use pooler::{Direct, NotDirect};
 use session::Purpose;
@@ -33,6 +35,10 @@ pub use sessions::{Sessions, Unseen};
 /// What poolwatch calls itself on the server: `application_name`, by which its own sessions are
 /// left out of what it counts.
 pub const APPLICATION_NAME: &str = "poolwatch";
+
+/// Has the server send texts as they are stored, where names of other databases or roles are not in
+/// the encoding of the one that is asked.
+const FOREIGN_NAMES: &str = "SET client_encoding = SQL_ASCII";
 
 /// The newest major version that is tested.
 pub const NEWEST: u32 = 19;
@@ -134,6 +140,7 @@ impl Settings {
             patience: self.statement_timeout + Duration::from_secs(1),
             lane: Semaphore::new(1),
             sessions: Mutex::default(),
+            as_stored: AtomicBool::new(false),
         }))
     }
 
@@ -245,6 +252,8 @@ pub struct Database {
     patience: Duration,
     lane: Semaphore,
     sessions: Mutex<sessions::Last>,
+    /// Whether the server is to send texts as they are stored.
+    as_stored: AtomicBool,
 }
 
 impl Database {
@@ -278,7 +287,14 @@ impl Database {
 
     /// Takes a connection.
     pub async fn acquire(&self) -> Result<Checkout, AcquireError> {
-        let checkout = self.pool.acquire().await?;
+        let mut checkout = self.pool.acquire().await?;
+        if self.as_stored.load(Ordering::Relaxed) {
+            let set = (&mut checkout).execute(FOREIGN_NAMES).await;
+            set.map_err(|source| AcquireError::OnConnect {
+                sql: FOREIGN_NAMES.to_owned(),
+                source,
+            })?;
+        }
         if let Some(version) = checkout.server_version_num() {
             let known = self.version.swap(version, Ordering::Relaxed);
             if known != version {
@@ -291,6 +307,13 @@ impl Database {
             }
         }
         Ok(checkout)
+    }
+
+    /// From now on texts come as they are stored: the name of a database or a role may have been
+    /// given in another encoding than that of the database that is asked, which then cannot send
+    /// it. Says whether this is new.
+    pub fn take_texts_as_stored(&self) -> bool {
+        !self.as_stored.swap(true, Ordering::Relaxed)
     }
 
     /// One connection to another database of the same server, for whoever closes it again.

@@ -78,6 +78,11 @@ impl Sessions {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let text = |column| Ok::<_, sqlx::Error>(super::text(row, column)?.unwrap_or_default());
         let kind = super::text(row, "wait_event_type")?;
+        // A clock that was set back leaves times in the future.
+        let age = |column| {
+            let age: Option<f64> = row.try_get(column)?;
+            Ok::<_, sqlx::Error>(age.map(|age| age.max(0.0)))
+        };
         Ok(Self {
             here: row.try_get("here")?,
             user: text("usename")?,
@@ -86,9 +91,9 @@ impl Sessions {
             kind: super::text(row, "backend_type")?,
             wait: kind.zip(super::text(row, "wait_event")?),
             sessions: row.try_get("sessions")?,
-            oldest_statement: row.try_get("oldest_statement")?,
-            oldest_transaction: row.try_get("oldest_transaction")?,
-            oldest_idle_in_transaction: row.try_get("oldest_idle_in_transaction")?,
+            oldest_statement: age("oldest_statement")?,
+            oldest_transaction: age("oldest_transaction")?,
+            oldest_idle_in_transaction: age("oldest_idle_in_transaction")?,
             role: text("role")?,
             max_connections: row.try_get("max_connections")?,
         })

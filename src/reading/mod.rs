@@ -42,6 +42,8 @@ pub struct Reading {
     pub summed: u64,
     /// What would let more be seen, for whoever asks what to do.
     pub hints: Vec<String>,
+    /// Why there can be nothing to read on this version of the server.
+    pub absent: Option<String>,
     /// What was read, for whoever asks whether it is the right thing.
     pub note: Option<String>,
     /// What could not be read, when the rest could.

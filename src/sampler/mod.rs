@@ -27,7 +27,7 @@ use crate::advice::{self, Advisor};
 use crate::exposition::Chunk;
 use crate::exposition::itself::LeftOut;
 use crate::latency::{BOUNDS, Histogram};
-use crate::postgres::Database;
+use crate::postgres::{Database, causes, in_words};
 use crate::process;
 use crate::snapshot::{Moment, Snapshot, Thresholds};
 use crate::sources::Watch;
@@ -267,15 +267,12 @@ impl Sampler {
 
 /// An error and its causes in one line, each once.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
+    let mut text = in_words(error);
+    for cause in causes(error) {
+        if !text.contains(&cause) {
             text.push_str(": ");
-            text.push_str(&next);
+            text.push_str(&cause);
         }
-        cause = error.source();
     }
     text
 }

@@ -8,6 +8,7 @@ use tracing::{info, warn};
 use super::servers::{News, Servers, is_without_session};
 use super::watched::Watched;
 use super::{PATIENCE, Sampler, chain};
+use crate::postgres::has_undecodable_text;
 use crate::reading::Reading;
 use crate::sources::{Failure, Source};
 
@@ -27,20 +28,24 @@ impl Sampler {
         };
         watched.source = Some(outcome.source);
         let server = watched.server().map(str::to_owned);
-        let news = server.and_then(|server| {
-            let news = hear(&mut self.servers, watched, &server, outcome.result.as_ref());
-            news.map(|news| (server, news))
-        });
+        let news = server
+            .as_deref()
+            .and_then(|server| hear(&mut self.servers, watched, server, outcome.result.as_ref()));
         let quiet = !watched.is_probe()
             && (watched.server().is_some_and(|server| !self.servers.answers(server))
                 || outcome.result.as_ref().is_err_and(|failure| is_without_session(&**failure)));
+        let undecodable = is_undecodable(&outcome.result);
         let probe = watched.absorb(outcome.result, outcome.took, quiet);
         let database = watched.database.as_deref();
         let known = self.databases.iter().position(|known| Some(known.name()) == database);
+        if undecodable && known.is_some_and(|at| self.databases[at].take_texts_as_stored()) {
+            let of_server = |other: &&mut Watched| other.server() == server.as_deref();
+            self.watched.iter_mut().filter(of_server).for_each(Watched::read_anew);
+        }
         if let (Some(took), Some(at)) = (probe, known) {
             self.probes[at].observe(took.as_secs_f64());
         }
-        if let Some((server, news)) = news {
+        if let Some((server, news)) = server.zip(news) {
             self.tell(&server, news);
         }
     }
@@ -48,11 +53,6 @@ impl Sampler {
     /// Logs what a probe says of its server; one that answers again is read anew at once.
     fn tell(&mut self, server: &str, news: News) {
         match news {
-            News::Connected => {
-                let known = self.databases.iter().find(|database| database.name() == server);
-                let version = known.and_then(|database| database.version()).unwrap_or_default();
-                info!(server, version, "connected");
-            }
             News::Refuses(error) => {
                 warn!(server, error, "the server gives no new session; those that are kept serve");
             }
@@ -74,6 +74,15 @@ impl Sampler {
         }
         !silent.is_empty()
     }
+}
+
+/// Whether a reading failed, in part or as a whole, for a text in a foreign encoding.
+fn is_undecodable(result: &Result<Reading, Failure>) -> bool {
+    let failure = match result {
+        Ok(reading) => reading.trouble.as_ref(),
+        Err(failure) => Some(failure),
+    };
+    failure.is_some_and(|failure| has_undecodable_text(&**failure))
 }
 
 /// What a reading, or its failure, says of the server that it is of.

@@ -50,8 +50,6 @@ enum State {
 /// What a good probe says beyond that the server answers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum News {
-    /// It answered for the first time.
-    Connected,
     /// It answers again, and nothing of it is shown.
     AnswersAgain,
     /// It answers over the sessions that poolwatch has, and refuses new ones for this reason.
@@ -81,11 +79,10 @@ impl Servers {
             }
             return None;
         }
-        let first = server.answered.replace(Instant::now()).is_none();
+        server.answered = Some(Instant::now());
         let before = std::mem::replace(&mut server.state, State::Answering);
         let refuses = server.refuses();
         match before {
-            _ if first => Some(News::Connected),
             State::Silent => Some(News::AnswersAgain),
             _ => refuses,
         }
@@ -155,9 +152,8 @@ mod tests {
     async fn nothing_is_asked_of_a_server_before_its_first_probe() {
         let mut servers = one();
         assert!(!servers.answers("primary") && servers.answers("of no server"));
-        assert_eq!(servers.probed("primary", true), Some(News::Connected));
-        assert!(servers.answers("primary"));
         assert_eq!(servers.probed("primary", true), None);
+        assert!(servers.answers("primary"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -60,6 +60,7 @@ impl Watched {
                 failures: 0,
                 last_success: None,
                 error: None,
+                unseen: Vec::new(),
             },
             name: watch.name,
             group: watch.group,
@@ -92,6 +93,7 @@ impl Watched {
     /// Shows nothing any more: its server does not answer.
     pub(super) fn fall_silent(&mut self) {
         (self.last, self.encoded) = (None, None);
+        self.state.unseen.clear();
         self.fresh = true;
         if self.state.up != Some(false) {
             self.state.up = Some(false);
@@ -123,12 +125,14 @@ impl Watched {
                 self.state.duration = Some(reading.took.unwrap_or(took));
                 self.tell(reading.trouble.take(), quiet);
                 self.left_out = LeftOut { omitted: reading.dropped, summed: reading.summed };
+                self.state.unseen = reading.hints.iter().chain(&reading.absent).cloned().collect();
                 let probe = reading.probe;
                 self.encode(&mut reading);
                 self.last = Some(reading);
                 probe
             }
             Err(failure) => {
+                self.state.unseen.clear();
                 self.tell(Some(failure), quiet);
                 (self.last, self.encoded) = (None, None);
                 None

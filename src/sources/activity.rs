@@ -4,6 +4,7 @@
 //! checked out a lower bound: a connection held outside a transaction rests, as the server sees it.
 //! Waiting callers, timeouts and the pool's size cannot be seen.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,6 +118,11 @@ fn is_idle(group: &Group) -> bool {
     group.state.as_deref() == Some("idle")
 }
 
+/// The server keeps no state of it, so that it may be idle or not.
+fn is_unknown(group: &Group) -> bool {
+    group.state.as_deref() == Some("disabled")
+}
+
 fn is_waiting_for_lock(group: &Group) -> bool {
     group.wait.as_ref().is_some_and(|(kind, _)| kind == "Lock")
 }
@@ -140,8 +146,24 @@ fn parse(server: &str, groups: &[&Group], pools: &[(String, Settings)]) -> Resul
     Ok(Reading {
         pools: pools.iter().map(|(name, settings)| pool(name, settings, groups)).collect(),
         sessions: Some(sessions(server, groups)),
+        hints: hints(groups),
         ..Reading::default()
     })
+}
+
+fn hints(groups: &[&Group]) -> Vec<String> {
+    let unknown = groups.iter().filter(|group| is_unknown(group));
+    let (sessions, roles) = (count(unknown.clone()), unknown.map(|group| group.user.as_str()));
+    let roles: Vec<_> = roles.collect::<BTreeSet<_>>().into_iter().collect();
+    let hint = || {
+        format!(
+            "the server keeps no state of {sessions} sessions (of {}), so that it is not known \
+             whether they are idle: set track_activities = on for the server, the database or the \
+             role that has it off",
+            roles.join(", ")
+        )
+    };
+    (sessions > 0).then(hint).into_iter().collect()
 }
 
 fn count<'a>(groups: impl Iterator<Item = &'a &'a Group>) -> u64 {
@@ -179,6 +201,8 @@ fn pool(name: &str, settings: &Settings, groups: &[&Group]) -> Pool {
     // A session without a state is still connecting, or the server keeps none: it is open.
     let open = count(of_pool());
     let checked_in = count(of_pool().filter(|group| is_idle(group)));
+    let is_known = !of_pool().any(|group| is_unknown(group));
+    let known = |figure: u64| is_known.then_some(figure);
     let workers = settings.workers.unwrap_or(1);
     let size = settings.size.map(|size| size * workers);
     Pool {
@@ -188,8 +212,8 @@ fn pool(name: &str, settings: &Settings, groups: &[&Group]) -> Pool {
             figures: Figures {
                 size,
                 max_overflow: settings.max_overflow.map(|m| MaxOverflow::Limited(m * workers)),
-                checked_in: Some(checked_in),
-                checked_out: Some(open - checked_in),
+                checked_in: known(checked_in),
+                checked_out: known(open - checked_in),
                 overflow: size.map(|size| open.saturating_sub(size)),
                 ..Figures::default()
             },
@@ -247,6 +271,17 @@ mod tests {
         assert_eq!((figures.overflow, figures.capacity()), (Some(4), Some(8)));
         let sessions = reading.sessions.unwrap();
         assert_eq!((sessions.active, sessions.connections), (10, 16));
+    }
+
+    #[test]
+    fn sessions_of_which_no_state_is_kept_are_neither_idle_nor_taken() {
+        let groups = [group("bot", "disabled", 3), group("bot", "idle", 1)];
+        let settings = Settings { size: Some(2), max_overflow: Some(1), ..Settings::default() };
+        let reading = parse("primary", &groups.each_ref(), &[("app".into(), settings)]).unwrap();
+        let figures = reading.pools[0].workers[0].figures;
+        assert_eq!((figures.checked_in, figures.checked_out), (None, None));
+        assert_eq!((figures.overflow, figures.utilization()), (Some(2), None));
+        assert!(reading.hints[0].contains("3 sessions") && reading.hints.len() == 1);
     }
 
     #[test]

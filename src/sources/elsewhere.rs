@@ -11,13 +11,15 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Executor, Row};
 use tokio::time::{Instant, timeout};
+use tracing::info;
 
 use super::Failure;
 use super::collector::{Error, Look, Rows, Seen, Settings, joined};
+use super::text;
 use crate::collectors::Collector;
 use crate::metric::Family;
 use crate::pool::SharedPool;
-use crate::postgres::Database;
+use crate::postgres::{Database, in_words};
 use crate::reading::Reading;
 
 /// How many databases are visited each time: one costs the server 15 ms or so, for a new session
@@ -30,21 +32,34 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long one visit may take, however little of it was read.
 const VISIT: Duration = Duration::from_secs(20);
 
-/// Each database with what was done in it: rows changed and sessions begun, and how long they were
-/// active. What vacuum does alone in a database that nobody uses is in neither.
+/// Each database with what was done in it, and why it is not visited. What was done: rows changed
+/// and sessions begun, and how long they were active. What vacuum does alone in a database that
+/// nobody uses is in neither. Encoding 0 is `SQL_ASCII`, and 6 is UTF8.
 fn list_sql(version_num: u32) -> String {
     let sessions = if version_num < 140_000 {
-        "pg_stat_get_db_xact_commit(oid), 0::float8"
+        "pg_stat_get_db_xact_commit(pg_database.oid), 0::float8"
     } else {
-        "pg_stat_get_db_sessions(oid), pg_stat_get_db_active_time(oid)"
+        "pg_stat_get_db_sessions(pg_database.oid), pg_stat_get_db_active_time(pg_database.oid)"
     };
     format!(
         "SELECT datname::text,
-                pg_stat_get_db_tuples_inserted(oid) + pg_stat_get_db_tuples_updated(oid)
-                    + pg_stat_get_db_tuples_deleted(oid) + {sessions}
-           FROM pg_database
-          WHERE datallowconn AND NOT datistemplate AND datname <> current_database()
-            AND has_database_privilege(oid, 'CONNECT')"
+                pg_stat_get_db_tuples_inserted(pg_database.oid)
+                    + pg_stat_get_db_tuples_updated(pg_database.oid)
+                    + pg_stat_get_db_tuples_deleted(pg_database.oid) + {sessions},
+                CASE WHEN datconnlimit = -2
+                     THEN 'its DROP DATABASE was interrupted; drop it again'
+                     WHEN NOT datallowconn THEN 'it allows no connections'
+                     WHEN datconnlimit = 0 AND NOT rolsuper THEN 'its CONNECTION LIMIT is 0'
+                     WHEN encoding NOT IN (0, 6) AND NOT EXISTS (
+                              SELECT FROM pg_conversion
+                               WHERE conforencoding = encoding AND contoencoding = 6 AND condefault)
+                     THEN format('its encoding %s cannot be converted to UTF8',
+                                 pg_encoding_to_char(encoding))
+                     WHEN NOT has_database_privilege(pg_database.oid, 'CONNECT')
+                     THEN format('GRANT CONNECT ON DATABASE %I TO %I is missing', datname, rolname)
+                 END
+           FROM pg_database JOIN pg_roles ON rolname = current_user
+          WHERE NOT datistemplate AND datname <> current_database()"
     )
 }
 
@@ -56,6 +71,9 @@ struct Done {
     /// How long sessions were active; unknown after a visit, which is counted too.
     active: Option<f64>,
 }
+
+/// The databases to visit with what was done in them, and the others with why they are not visited.
+type Listed = (Vec<(String, Done)>, BTreeMap<String, String>);
 
 /// One collector that is read in every database.
 #[derive(Clone, Debug)]
@@ -74,6 +92,8 @@ pub struct Elsewhere {
     database: Arc<Database>,
     wanted: Vec<Wanted>,
     known: BTreeMap<String, Visited>,
+    /// Those that are not visited, with the reason.
+    skipped: BTreeMap<String, String>,
 }
 
 /// What is known of one database.
@@ -99,13 +119,15 @@ struct Kept {
 impl Elsewhere {
     /// Visits the other databases of this one's server.
     pub fn open(database: Arc<Database>, wanted: Vec<Wanted>) -> Self {
-        Self { database, wanted, known: BTreeMap::new() }
+        Self { database, wanted, known: BTreeMap::new(), skipped: BTreeMap::new() }
     }
 
     /// Visits those whose last visit is longest ago, and says what is known of all.
     pub async fn read(&mut self) -> Result<Reading, Failure> {
         let listed = timeout(PATIENCE, self.list()).await;
-        self.know(listed.map_err(|_| Error::Slow(PATIENCE.as_secs()))??);
+        let (listed, skipped) = listed.map_err(|_| Error::Slow(PATIENCE.as_secs()))??;
+        self.know(listed);
+        self.skip(skipped);
         let mut trouble: Option<Failure> = None;
         for name in self.next() {
             let Some(visited) = self.known.get_mut(&name) else { continue };
@@ -122,6 +144,7 @@ impl Elsewhere {
         Ok(Reading {
             families: self.families(),
             summed: kept.map(|kept| kept.look.summed).sum(),
+            note: self.note(),
             trouble,
             ..Reading::default()
         })
@@ -139,18 +162,42 @@ impl Elsewhere {
         families.collect()
     }
 
-    async fn list(&self) -> Result<Vec<(String, Done)>, Failure> {
+    /// Tells of each once, in the log.
+    fn skip(&mut self, skipped: BTreeMap<String, String>) {
+        let server = self.database.name();
+        for (database, reason) in &skipped {
+            if self.skipped.get(database) != Some(reason) {
+                info!(server, database, reason, "the database is not visited");
+            }
+        }
+        self.skipped = skipped;
+    }
+
+    fn note(&self) -> Option<String> {
+        let each = self.skipped.iter().map(|(name, reason)| format!("{name}: {reason}"));
+        let all: Vec<_> = each.collect();
+        (!all.is_empty()).then(|| format!("not visited: {}", all.join("; ")))
+    }
+
+    async fn list(&self) -> Result<Listed, Failure> {
         let mut connection = self.database.acquire().await?;
         let sql = list_sql(connection.server_version_num().unwrap_or(0));
         let query = sqlx::query(AssertSqlSafe(sql));
         let rows = connection.fetch_all(query).await.map_err(Error::from)?;
         // A name that is no text cannot be asked for.
         let named = rows.iter().filter(|row| row.try_get::<&str, _>(0).is_ok());
-        let listed = named.map(|row| {
-            let done = Done { counted: row.try_get(1)?, active: Some(row.try_get(2)?) };
-            Ok((row.try_get(0)?, done))
-        });
-        Ok(listed.collect::<Result<_, sqlx::Error>>().map_err(Error::from)?)
+        let (mut listed, mut skipped) = Listed::default();
+        for row in named {
+            let name: String = row.try_get(0).map_err(Error::from)?;
+            if let Some(reason) = text(row, 3).map_err(Error::from)? {
+                skipped.insert(name, reason);
+                continue;
+            }
+            let counted = row.try_get(1).map_err(Error::from)?;
+            let active = Some(row.try_get(2).map_err(Error::from)?);
+            listed.push((name, Done { counted, active }));
+        }
+        Ok((listed, skipped))
     }
 
     /// Forgets databases that are no more, expects new ones, and sees which moved.
@@ -230,7 +277,7 @@ impl Kept {
             let mut connection = pool.acquire().await?;
             match self.look.read_table(at, &mut connection).await {
                 Ok(Seen::Rows(rows)) => *kept = Some(rows),
-                Ok(Seen::NoExtension(_)) => {}
+                Ok(Seen::NoExtension(_) | Seen::NotYet { .. }) => {}
                 Err(error) => failure = failure.or(Some(error.into())),
             }
         }
@@ -240,8 +287,8 @@ impl Kept {
 
 fn said(error: &(dyn std::error::Error + 'static)) -> String {
     match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
+        Some(cause) => format!("{error}: {}", in_words(cause)),
+        None => in_words(error),
     }
 }
 

@@ -19,7 +19,7 @@ indexes: {{catalogue: '{}/config/indexes.yml'}}\n",
 }
 
 /// How it ended, and what it said.
-fn check(settings: &str, folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+pub(crate) fn check(settings: &str, folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let file = folder.join("check.yml");
     std::fs::write(&file, settings).unwrap();
     let mut command = poolwatch();
@@ -29,7 +29,7 @@ fn check(settings: &str, folder: &Path, arguments: &[&str]) -> (Option<i32>, Str
     (output.status.code(), String::from_utf8(text).unwrap())
 }
 
-const NOBODY: &str = "--web.listen-address=127.0.0.1:1";
+pub(crate) const NOBODY: &str = "--web.listen-address=127.0.0.1:1";
 
 #[test]
 fn what_a_role_lacks_comes_with_the_statement_that_gives_it() {

@@ -35,4 +35,5 @@ mod support;
 mod swap_in;
 mod systemd;
 mod truth;
+mod unseen;
 mod workers;

@@ -4,6 +4,7 @@ mod opinion;
 mod rights;
 
 use std::io::IsTerminal;
+use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
@@ -13,6 +14,7 @@ use super::verdict::{Format, Verdict};
 use super::watches::{Entry, Plan};
 use super::{Failure, runtime};
 use crate::config::Config;
+use crate::postgres::{Database, has_undecodable_text};
 use crate::reading::{Origin, Reading};
 use crate::sampler::chain;
 use crate::sources::{Failure as Unread, workers};
@@ -86,7 +88,7 @@ async fn check(config: &Config, plan: Plan) -> (Vec<Line>, Opinion) {
         if unreachable.iter().any(|server| source.starts_with(server)) {
             continue;
         }
-        match look(entry).await {
+        match look(entry, &plan.databases).await {
             Ok(reading) => {
                 lines.extend(judge(&source, &reading));
                 readings.push(reading);
@@ -99,11 +101,27 @@ async fn check(config: &Config, plan: Plan) -> (Vec<Line>, Opinion) {
             }
         }
     }
+    // What cannot be there stands apart, after the rest.
+    lines.sort_by_key(|line| line.verdict == Verdict::Absent);
     (lines, daemon.unwrap_or_else(|| Opinion::at_a_glance(config, &readings)))
 }
 
-async fn look(entry: Entry) -> Result<Reading, Unread> {
-    entry.open()?.source.read().await
+/// Reads once; where texts are in a foreign encoding, again as they are stored.
+async fn look(entry: Entry, databases: &[Arc<Database>]) -> Result<Reading, Unread> {
+    let mut watch = entry.open()?;
+    let read = watch.source.read().await;
+    let failure = match &read {
+        Ok(reading) => reading.trouble.as_ref(),
+        Err(failure) => Some(failure),
+    };
+    let is_foreign = failure.is_some_and(|failure| has_undecodable_text(&**failure));
+    let asked = databases.iter().find(|known| Some(known.name()) == watch.database.as_deref());
+    match asked {
+        Some(database) if is_foreign && database.take_texts_as_stored() => {
+            watch.source.read().await
+        }
+        _ => read,
+    }
 }
 
 /// What could not be read. What a running daemon reads is as it should be, though this command, as another user or
@@ -150,7 +168,10 @@ fn judge(source: &str, reading: &Reading) -> Vec<Line> {
     let line = |verdict, message| Line { source: source.to_owned(), verdict, message };
     let seen = match &reading.trouble {
         Some(trouble) => line(Verdict::Bad, format!("in part: {}", chain(&**trouble))),
-        None => line(Verdict::Good, summary(reading)),
+        None => match &reading.absent {
+            Some(absent) => line(Verdict::Absent, absent.clone()),
+            None => line(Verdict::Good, summary(reading)),
+        },
     };
     let sizeless = reading
         .pools

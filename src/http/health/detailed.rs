@@ -105,6 +105,9 @@ pub(in crate::http) struct SourceBody<'a> {
     pub(in crate::http) last_success: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::http) error: Option<&'a str>,
+    /// What it cannot see, and why.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(in crate::http) unseen: &'a [String],
 }
 
 impl<'a> SourceBody<'a> {
@@ -120,6 +123,7 @@ impl<'a> SourceBody<'a> {
             read_duration_seconds: source.duration.map(seconds),
             last_success: source.last_success.map(rfc3339),
             error: source.error.as_deref(),
+            unseen: &source.unseen,
         }
     }
 }

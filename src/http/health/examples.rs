@@ -97,6 +97,7 @@ pub(in crate::http) fn full() -> Snapshot {
         failures: 4,
         last_success: Some(NOW.calendar - Duration::from_secs(30)),
         error: Some("no route to host".into()),
+        unseen: Vec::new(),
     }];
     snapshot.advice = vec![Advice {
         rule: "pool_usage",

@@ -108,13 +108,20 @@ fn build(table: &Table, columns: &[&Column], rows: &[&Row]) -> Vec<Family> {
             Kind::Histogram => observe(&mut family, table, column, at, rows),
             Kind::Gauge | Kind::Counter => {
                 for row in rows {
-                    family.sample(&labels(table, row), row.figures[at]);
+                    let figure = row.figures[at];
+                    let figure = if column.is_age { not_negative(figure) } else { figure };
+                    family.sample(&labels(table, row), figure);
                 }
             }
         }
         family
     };
     columns.iter().enumerate().map(family).collect()
+}
+
+/// A clock that was set back leaves times in the future.
+fn not_negative(age: Option<f64>) -> Option<f64> {
+    age.map(|age| age.max(0.0))
 }
 
 fn labels<'a>(table: &Table, row: &'a Row) -> Vec<(&'static str, &'a str)> {

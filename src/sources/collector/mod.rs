@@ -22,8 +22,8 @@ pub(super) use self::families::{Rows, joined};
 use self::missing::Reduced;
 use self::ranked::ranked;
 use self::texts::Texts;
-use super::{Failure, explain};
-use crate::collectors::{Bound, Collector, Column, Rank, Table};
+use super::{Failure, explain, text};
+use crate::collectors::{Bound, Collector, Column, Rank, Table, Unseen};
 use crate::metric::Family;
 use crate::pool::Checkout;
 use crate::postgres::Database;
@@ -67,7 +67,12 @@ pub struct Reader {
     look: Look,
     /// What the log was told that the server lacks.
     told: BTreeSet<String>,
+    /// What cannot be seen and why, and when that was asked.
+    unseen: Option<(Instant, Vec<String>)>,
 }
+
+/// How often it is asked what cannot be seen: a privilege or a setting seldom changes.
+const UNSEEN_EVERY: Duration = Duration::from_hours(1);
 
 /// How many rows of a bounded table are shown of a database, however many share the limit.
 const FEW: u32 = 5;
@@ -90,7 +95,8 @@ impl Reader {
         collector: &'static Collector,
         settings: Settings,
     ) -> Self {
-        Self { database, look: Look::new(collector, settings), told: BTreeSet::new() }
+        let look = Look::new(collector, settings);
+        Self { database, look, told: BTreeSet::new(), unseen: None }
     }
 
     /// Reads every table of the collector. A table that fails hides no other: what could be read
@@ -103,13 +109,18 @@ impl Reader {
         for at in 0..self.look.collector.tables.len() {
             gathered.take(self.read_table(at).await);
         }
-        let Gathered { families, mut hints, failure } = gathered;
+        if gathered.failure.is_none() {
+            gathered.hints.extend(self.unseen().await);
+        }
+        let absent = gathered.absent();
+        let Gathered { families, mut hints, failure, .. } = gathered;
         hints.extend(self.missing());
         match failure {
             Some(failure) if families.is_empty() => Err(failure),
             trouble => Ok(Reading {
                 families,
                 hints,
+                absent,
                 trouble,
                 took: Some(began.elapsed()),
                 summed: self.look.summed,
@@ -141,18 +152,49 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// What cannot be seen, as it was last asked. That it cannot be asked is no failure: the
+    /// figures came.
+    async fn unseen(&mut self) -> Vec<String> {
+        let is_fresh = |at: &Instant| at.elapsed() < UNSEEN_EVERY;
+        if self.unseen.as_ref().is_none_or(|(at, _)| !is_fresh(at)) {
+            let asked = timeout(self.database.patience(), self.ask_unseen()).await;
+            self.unseen = asked.ok().and_then(Result::ok).map(|seen| (Instant::now(), seen));
+        }
+        self.unseen.as_ref().map(|(_, reasons)| reasons.clone()).unwrap_or_default()
+    }
+
+    async fn ask_unseen(&self) -> Result<Vec<String>, Failure> {
+        let version = self.database.version_num().unwrap_or(0) / 10_000;
+        let Some(sql) = Unseen::statement(self.look.collector.name, version) else {
+            return Ok(Vec::new());
+        };
+        let mut connection = self.database.acquire().await?;
+        let rows = connection.fetch_all(sqlx::query(sql)).await?;
+        Ok(rows.iter().filter_map(|row| text(row, 0).ok().flatten()).collect())
+    }
+}
+
 /// What is gathered over the tables of a collector.
 #[derive(Debug, Default)]
 struct Gathered {
     families: Vec<Family>,
     hints: Vec<String>,
     failure: Option<Failure>,
+    /// Whether some table was there to be asked.
+    is_there: bool,
+    /// The server's version, and the first that has a table which this has not.
+    lacks: Option<(u32, u32)>,
 }
 
 impl Gathered {
     fn take(&mut self, seen: Result<Seen, Failure>) {
         match seen {
-            Ok(Seen::Rows(rows)) => self.families.extend(rows.families()),
+            Ok(Seen::Rows(rows)) => {
+                self.is_there = true;
+                self.families.extend(rows.families());
+            }
+            Ok(Seen::NotYet { version, since }) => self.lacks = Some((version, since)),
             Ok(Seen::NoExtension(name)) if self.hints.is_empty() => self.hints.push(format!(
                 "the database has no extension {name}: as a superuser, CREATE EXTENSION {name}"
             )),
@@ -160,13 +202,26 @@ impl Gathered {
             Err(error) => self.failure = self.failure.take().or(Some(error)),
         }
     }
+
+    /// That the server's version has nothing of all this.
+    fn absent(&self) -> Option<String> {
+        let (version, since) = self.lacks.filter(|_| !self.is_there)?;
+        Some(format!("PostgreSQL {version} has no such figures; {since} and later have"))
+    }
 }
 
 /// What one table says.
 #[derive(Debug)]
 pub(super) enum Seen {
-    /// Its rows; none, when the version lacks the view.
+    /// Its rows.
     Rows(Rows),
+    /// The server's version lacks the view, which came with a later one.
+    NotYet {
+        /// The server's major version.
+        version: u32,
+        /// The first that has it.
+        since: u32,
+    },
     /// The database lacks the extension that has the view.
     NoExtension(&'static str),
 }
@@ -217,7 +272,10 @@ impl Look {
             return Ok(Seen::NoExtension(table.extension.unwrap_or_default()));
         };
         let Some(sql) = table.statement(version.number) else {
-            return Ok(Seen::Rows(Rows::none(table)));
+            return Ok(match table.since() {
+                Some(since) => Seen::NotYet { version: version.number, since },
+                None => Seen::Rows(Rows::none(table)),
+            });
         };
         let sql = sql.replace("@extension", &version.schema);
         let columns: Vec<&Column> = table.columns(version.number).collect();

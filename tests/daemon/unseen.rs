@@ -1,0 +1,246 @@
+//! What cannot be seen: the reason and the remedy are told, and nothing else is lost by it.
+
+use poolwatch::demo::Cluster;
+
+use crate::check::{NOBODY, check};
+use crate::collectors::servers;
+use crate::support::{Daemon, eventually};
+
+/// With the documented role.
+fn watched(cluster: &Cluster, database: &str) -> String {
+    format!(
+        "databases: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n",
+        cluster.url_as("watch", database)
+    )
+}
+
+const ROLE: &str = "CREATE ROLE watch LOGIN CONNECTION LIMIT 5; GRANT pg_monitor TO watch";
+
+fn checked(cluster: &Cluster, database: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    check(&watched(cluster, database), folder.path(), &[NOBODY]).1
+}
+
+/// The lines of `check` that are about a source.
+fn lines(text: &str, source: &str) -> String {
+    let of_source = text.lines().filter(|line| line.split_whitespace().nth(1) == Some(source));
+    of_source.map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn sequences_are_read_or_the_grant_is_named_on_every_version() {
+    for (major, binaries) in servers::all() {
+        let cluster = Cluster::builder().binaries(binaries).start().unwrap();
+        cluster.sql(ROLE).unwrap();
+        cluster.sql("
+            CREATE SCHEMA \"Other\"; CREATE SEQUENCE \"Other\".one;
+            CREATE TABLE small (id smallserial);
+            CREATE SEQUENCE wide; CREATE TABLE fed (id int DEFAULT nextval('wide'));
+            CREATE SEQUENCE down INCREMENT -1 MINVALUE -100 MAXVALUE -1;
+            CREATE SEQUENCE shifted MINVALUE 1000 MAXVALUE 1999;
+            CREATE SEQUENCE negative MINVALUE -100 MAXVALUE -1;
+            CREATE SEQUENCE beyond MINVALUE 100000; CREATE TABLE fed_too (id smallint DEFAULT nextval('beyond'));
+            CREATE SEQUENCE whole MINVALUE -9223372036854775808; CREATE SEQUENCE unused").unwrap();
+        cluster.sql("
+            SELECT nextval('\"Other\".one'), setval('small_id_seq', 16384), setval('wide', 1073741824),
+                   setval('down', -50), setval('shifted', 1499), setval('negative', -51),
+                   nextval('beyond'), nextval('whole')").unwrap();
+        let text = checked(&cluster, "postgres");
+        let said = lines(&text, "primary/sequences");
+        let grant = "GRANT SELECT ON ALL SEQUENCES IN SCHEMA \"Other\", public TO watch";
+        assert!(said.contains(grant) && said.contains('!'), "PostgreSQL {major}: {text}");
+        cluster.sql(grant).unwrap();
+        let text = checked(&cluster, "postgres");
+        let said = lines(&text, "primary/sequences");
+        assert!(said.starts_with('✓') && !said.contains("GRANT"), "PostgreSQL {major}: {said}");
+        let daemon = Daemon::with_settings(&watched(&cluster, "postgres")).start();
+        let used = |name: &str| daemon.value("pg_sequence_used_ratio", &[("sequencename", name)]);
+        eventually(|| used("one"));
+        for (name, share) in [
+            ("small_id_seq", 0.5),
+            ("wide", 0.5),
+            ("down", 0.5),
+            ("shifted", 0.5),
+            ("negative", 0.5),
+            ("beyond", 1.0),
+            ("whole", 0.0),
+        ] {
+            let used = used(name).unwrap();
+            assert!((used - share).abs() < 0.001, "PostgreSQL {major}, {name}: {used}");
+        }
+        assert_eq!(used("unused"), None);
+    }
+}
+
+#[test]
+fn the_daemon_says_what_a_source_cannot_see() {
+    let cluster = Cluster::builder().start().unwrap();
+    cluster.sql(ROLE).unwrap();
+    cluster.sql("CREATE SEQUENCE numbers; SELECT nextval('numbers')").unwrap();
+    let daemon = Daemon::with_settings(&watched(&cluster, "postgres")).start();
+    eventually(|| {
+        let page = daemon.get("/health/detailed").json();
+        let source = page["sources"].as_array()?.iter().find(|s| s["name"] == "primary/sequences");
+        let unseen = source?["unseen"][0].as_str()?;
+        unseen.contains("GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO watch").then_some(())
+    });
+}
+
+#[test]
+fn settings_that_hide_figures_are_named_and_what_a_version_lacks_stands_apart() {
+    for (major, binaries) in servers::all() {
+        let mut builder = Cluster::builder().binaries(binaries);
+        let mut off = vec!["track_io_timing", "track_counts"];
+        if *major >= 14 {
+            off.push("compute_query_id");
+        }
+        for name in &off {
+            builder = builder.setting(name, "off");
+        }
+        let cluster = builder.start().unwrap();
+        cluster.sql(ROLE).unwrap();
+        cluster.sql("CREATE EXTENSION pg_stat_statements").unwrap();
+        let text = checked(&cluster, "postgres");
+        for name in &off {
+            let remedy = format!("ALTER SYSTEM SET {name} = ");
+            assert!(text.contains(&remedy), "PostgreSQL {major}: no {remedy} in {text}");
+        }
+        for (source, since) in [("stat_wal", 14), ("stat_io", 16), ("stat_checkpointer", 17)] {
+            let line = lines(&text, &format!("primary/{source}"));
+            let says = format!("PostgreSQL {major} has no such figures; {since} and later have");
+            let apart = line.contains(&says) && line.starts_with('–');
+            assert_eq!(apart, *major < since, "PostgreSQL {major}: {line}");
+        }
+        let signs = text.lines().take_while(|line| !line.is_empty());
+        let signs: Vec<_> = signs.filter_map(|line| line.chars().next()).collect();
+        let first = signs.iter().position(|sign| *sign == '–').unwrap_or(signs.len());
+        assert!(signs[first..].iter().all(|sign| *sign == '–'), "{text}");
+    }
+}
+
+#[test]
+fn the_remedy_is_for_what_is_denied_and_the_words_are_the_servers_own() {
+    let cluster = Cluster::builder().start().unwrap();
+    cluster.sql(ROLE).unwrap();
+    cluster.sql("CREATE SCHEMA apart; CREATE EXTENSION pg_stat_statements SCHEMA apart").unwrap();
+    let text = checked(&cluster, "postgres");
+    let said = lines(&text, "primary/stat_statements");
+    let schema =
+        "GRANT USAGE ON SCHEMA … TO it: the server says: permission denied for schema apart";
+    assert!(said.contains(schema) && !said.contains("pg_monitor"), "{text}");
+    assert!(!text.contains(" at line "), "{text}");
+    cluster.sql("CREATE DATABASE broken").unwrap();
+    cluster.sql("UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'broken'").unwrap();
+    let text = checked(&cluster, "broken");
+    assert!(
+        text.contains("cannot connect to invalid database \"broken\"; hint: Use DROP"),
+        "{text}"
+    );
+}
+
+#[test]
+fn databases_that_let_nobody_in_are_passed_over_and_told_once() {
+    let cluster = Cluster::builder().start().unwrap();
+    cluster.sql(ROLE).unwrap();
+    for name in ["broken", "limited", "closed", "private", "mule", "open"] {
+        let encoding = if name == "mule" { "MULE_INTERNAL" } else { "UTF8" };
+        let made = format!("CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0");
+        cluster.sql(&made).unwrap();
+    }
+    cluster
+        .sql(
+            "
+        UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'broken';
+        ALTER DATABASE limited CONNECTION LIMIT 0;
+        UPDATE pg_database SET datallowconn = false WHERE datname = 'closed';
+        REVOKE CONNECT ON DATABASE private FROM public",
+        )
+        .unwrap();
+    let said = lines(&checked(&cluster, "postgres"), "primary/other_databases");
+    assert!(said.starts_with('✓'), "{said}");
+    for reason in [
+        "broken: its DROP DATABASE was interrupted",
+        "limited: its CONNECTION LIMIT is 0",
+        "closed: it allows no connections",
+        "private: GRANT CONNECT ON DATABASE private TO watch",
+        "mule: its encoding MULE_INTERNAL cannot be converted to UTF8",
+    ] {
+        assert!(said.contains(reason), "{reason}: {said}");
+    }
+    let often = "collectors: {other_databases: {interval: 1s}}\n";
+    let daemon = Daemon::with_settings(&(watched(&cluster, "postgres") + often)).start();
+    let source = [("source", "primary/other_databases")];
+    let last = || daemon.value("poolwatch_source_last_success_timestamp_seconds", &source);
+    let first = eventually(last);
+    eventually(|| last() >= Some(first + 3.0));
+    let output = daemon.output();
+    assert_eq!(output.matches("the database is not visited").count(), 5, "{output}");
+    assert!(!output.contains("level=warn"), "{output}");
+    assert_eq!(daemon.value("poolwatch_source_up", &source), Some(1.0));
+}
+
+#[test]
+fn a_name_outside_of_a_databases_encoding_costs_nothing() {
+    let cluster = Cluster::builder().start().unwrap();
+    cluster.sql(ROLE).unwrap();
+    for (name, encoding) in [("japanese", "EUC_JP"), ("western", "WIN1252")] {
+        let made = format!("CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0");
+        cluster.sql(&made).unwrap();
+    }
+    // The second byte of the first letter means nothing in WIN1252.
+    cluster.sql("SET client_encoding = UTF8; CREATE ROLE \"Ýáł\"").unwrap();
+    cluster.sql("SET client_encoding = UTF8; CREATE DATABASE \"データ\"").unwrap();
+    for database in ["japanese", "western"] {
+        let text = checked(&cluster, database);
+        assert!(!text.contains('✗'), "{database}: {text}");
+        let daemon = Daemon::with_settings(&watched(&cluster, database)).start();
+        eventually(|| {
+            let metrics = daemon.metrics();
+            let mut all = metrics.all("poolwatch_source_up", &[]).peekable();
+            all.peek().is_some()
+                && all.all(|source| source.value == 1.0)
+                && metrics.value("pg_roles_connection_limit", &[("rolname", "Ýáł")]).is_some()
+        });
+    }
+}
+
+#[test]
+fn a_table_without_transaction_numbers_has_no_age() {
+    let cluster = Cluster::builder().start().unwrap();
+    cluster.sql(ROLE).unwrap();
+    cluster.sql("CREATE TABLE columnar (n int); CREATE TABLE usual (n int)").unwrap();
+    // As an access method that is not the server's own leaves it.
+    cluster.sql("UPDATE pg_class SET relfrozenxid = '0' WHERE relname = 'columnar'").unwrap();
+    let daemon = Daemon::with_settings(&watched(&cluster, "postgres")).start();
+    eventually(|| daemon.metrics().all("pg_table_xid_age", &[]).next().is_some());
+    let metrics = daemon.metrics();
+    assert_eq!(metrics.value("pg_table_xid_age", &[("relname", "columnar")]), None);
+    assert!(metrics.all("pg_table_xid_age", &[]).all(|table| table.value < 1e9));
+}
+
+#[test]
+fn sessions_without_a_state_are_not_taken_for_checked_out() {
+    let cluster = Cluster::builder().start().unwrap();
+    cluster.sql(ROLE).unwrap();
+    cluster.sql("CREATE ROLE app LOGIN").unwrap();
+    cluster.sql("ALTER ROLE app SET track_activities = off").unwrap();
+    let mut held = std::process::Command::new("psql")
+        .args(["-X", "-q", &cluster.url_as("app", "postgres")])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'";
+    eventually(|| cluster.sql(sessions).unwrap() == "1");
+    let pool = "pools: {app: {activity: {user: app, size: 1, max_overflow: 0}}}\n";
+    let daemon = Daemon::with_settings(&(watched(&cluster, "postgres") + pool)).start();
+    let of_app = [("pool", "app")];
+    eventually(|| daemon.value("db_pool_capacity", &of_app));
+    for figure in ["db_pool_checked_out", "db_pool_checked_in", "db_pool_utilization_ratio"] {
+        assert_eq!(daemon.value(figure, &of_app), None, "{figure}");
+    }
+    let text = checked(&cluster, "postgres");
+    let said = lines(&text, "primary/activity");
+    assert!(said.contains("set track_activities = on") && said.contains("(of app)"), "{text}");
+    held.kill().unwrap();
+    held.wait().unwrap();
+}
