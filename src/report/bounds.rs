@@ -70,7 +70,6 @@ impl<'de> Visitor<'de> for Compared {
         formatter.write_str("a list of seconds")
     }
 
-    #[expect(clippy::float_cmp, reason = "a client with the same bounds writes the same figures")]
     fn visit_seq<A: SeqAccess<'de>>(self, mut said: A) -> Result<Bounds, A::Error> {
         let (mut length, mut hold, mut acquire) = (0, true, true);
         while let Some(bound) = said.next_element::<f64>()? {

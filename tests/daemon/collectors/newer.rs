@@ -85,7 +85,7 @@ fn socket(folder: &Path) -> std::path::PathBuf {
 }
 
 fn forward(mut from: UnixStream, mut to: UnixStream, change: impl Fn(&mut [u8])) {
-    let mut buffer = [0; 65_536];
+    let mut buffer = vec![0; 65_536];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
         change(&mut buffer[..length]);
         if to.write_all(&buffer[..length]).is_err() {
