@@ -7,6 +7,7 @@
 
 mod archiver;
 mod autovacuum;
+mod autovacuum_scores;
 mod bgwriter;
 mod bound;
 mod buffercache;
@@ -35,6 +36,8 @@ mod settings;
 mod slru;
 mod stat_activity;
 mod stat_database;
+mod stat_lock;
+mod stat_recovery;
 mod stat_replication;
 mod statements;
 mod static_info;
@@ -58,6 +61,7 @@ pub const ALL: &[&Collector] = &[
     &archiver::COLLECTOR,
     &autovacuum::COLLECTOR,
     &autovacuum::WORKERS,
+    &autovacuum_scores::COLLECTOR,
     &bgwriter::COLLECTOR,
     &buffercache::COLLECTOR,
     &checkpointer::COLLECTOR,
@@ -87,6 +91,8 @@ pub const ALL: &[&Collector] = &[
     &slru::COLLECTOR,
     &stat_activity::COLLECTOR,
     &stat_database::COLLECTOR,
+    &stat_lock::COLLECTOR,
+    &stat_recovery::COLLECTOR,
     &stat_replication::COLLECTOR,
     &statements::COLLECTOR,
     &STATEMENT_DURATIONS,

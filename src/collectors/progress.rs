@@ -103,6 +103,26 @@ pub(super) const COLLECTOR: Collector = Collector {
             ..Table::EMPTY
         },
         Table {
+            prefix: "pg_stat_progress_analyze",
+            labels: &["datname", "relname", "started_by"],
+            queries: &[Query {
+                since: 19,
+                sql: "\
+                  SELECT progress.datname, coalesce(relname, relid::text) AS relname, started_by,
+                         1 AS info
+                    FROM pg_stat_progress_analyze AS progress
+                    LEFT JOIN pg_class
+                      ON pg_class.oid = relid AND progress.datname = current_database()
+                   GROUP BY 1, 2, 3",
+            }],
+            columns: &[gauge(
+                "info",
+                "1 with who started the analyze, manual or autovacuum; \
+                pg_stat_progress_analyze.started_by.",
+            )],
+            ..Table::EMPTY
+        },
+        Table {
             prefix: "pg_stat_progress_copy",
             labels: &["datname", "relname", "command", "type"],
             queries: &[Query {
@@ -136,20 +156,38 @@ pub(super) const COLLECTOR: Collector = Collector {
         Table {
             prefix: "pg_stat_progress_cluster",
             labels: &["datname", "relname", "command", "phase"],
-            queries: &[Query {
-                since: 13,
-                sql: "\
+            // 19 shows the same commands, and REPACK as if it were one of them.
+            queries: &[
+                Query {
+                    since: 19,
+                    sql: "\
              SELECT progress.datname, coalesce(relname, relid::text) AS relname, command, phase,
                     sum(heap_blks_total) AS heap_blks,
                     sum(heap_blks_scanned) AS heap_blks_scanned,
                     sum(heap_tuples_scanned) AS heap_tuples_scanned,
-                    sum(heap_tuples_written) AS heap_tuples_written,
+                    sum(heap_tuples_inserted + heap_tuples_updated) AS heap_tuples_written,
                     sum(index_rebuild_count) AS index_rebuilds
-               FROM pg_stat_progress_cluster AS progress
+               FROM pg_stat_progress_repack AS progress
                LEFT JOIN pg_class
                  ON pg_class.oid = relid AND progress.datname = current_database()
+              WHERE command <> 'REPACK'
               GROUP BY 1, 2, 3, 4",
-            }],
+                },
+                Query {
+                    since: 13,
+                    sql: "\
+                 SELECT progress.datname, coalesce(relname, relid::text) AS relname, command, phase,
+                        sum(heap_blks_total) AS heap_blks,
+                        sum(heap_blks_scanned) AS heap_blks_scanned,
+                        sum(heap_tuples_scanned) AS heap_tuples_scanned,
+                        sum(heap_tuples_written) AS heap_tuples_written,
+                        sum(index_rebuild_count) AS index_rebuilds
+                   FROM pg_stat_progress_cluster AS progress
+                   LEFT JOIN pg_class
+                     ON pg_class.oid = relid AND progress.datname = current_database()
+                  GROUP BY 1, 2, 3, 4",
+                },
+            ],
             columns: &[
                 gauge(
                     "heap_blks",
@@ -170,6 +208,57 @@ pub(super) const COLLECTOR: Collector = Collector {
                 gauge(
                     "index_rebuilds",
                     "Indexes built again; pg_stat_progress_cluster.index_rebuild_count.",
+                ),
+            ],
+            ..Table::EMPTY
+        },
+        Table {
+            prefix: "pg_stat_progress_repack",
+            labels: &["datname", "relname", "phase"],
+            queries: &[Query {
+                since: 19,
+                sql: "\
+             SELECT progress.datname, coalesce(relname, relid::text) AS relname, phase,
+                    sum(heap_blks_total) AS heap_blks,
+                    sum(heap_blks_scanned) AS heap_blks_scanned,
+                    sum(heap_tuples_scanned) AS heap_tuples_scanned,
+                    sum(heap_tuples_inserted) AS heap_tuples_inserted,
+                    sum(heap_tuples_updated) AS heap_tuples_updated,
+                    sum(heap_tuples_deleted) AS heap_tuples_deleted,
+                    sum(index_rebuild_count) AS index_rebuilds
+               FROM pg_stat_progress_repack AS progress
+               LEFT JOIN pg_class
+                 ON pg_class.oid = relid AND progress.datname = current_database()
+              WHERE command = 'REPACK'
+              GROUP BY 1, 2, 3",
+            }],
+            columns: &[
+                gauge("heap_blks", "Blocks of the table; pg_stat_progress_repack.heap_blks_total."),
+                gauge(
+                    "heap_blks_scanned",
+                    "Blocks scanned; pg_stat_progress_repack.heap_blks_scanned.",
+                ),
+                gauge(
+                    "heap_tuples_scanned",
+                    "Rows scanned; pg_stat_progress_repack.heap_tuples_scanned.",
+                ),
+                gauge(
+                    "heap_tuples_inserted",
+                    "Rows written to the new table; pg_stat_progress_repack.heap_tuples_inserted.",
+                ),
+                gauge(
+                    "heap_tuples_updated",
+                    "Rows changed meanwhile and then in the new table; \
+                    pg_stat_progress_repack.heap_tuples_updated.",
+                ),
+                gauge(
+                    "heap_tuples_deleted",
+                    "Rows deleted meanwhile and then from the new table; \
+                    pg_stat_progress_repack.heap_tuples_deleted.",
+                ),
+                gauge(
+                    "index_rebuilds",
+                    "Indexes built again; pg_stat_progress_repack.index_rebuild_count.",
                 ),
             ],
             ..Table::EMPTY
@@ -205,6 +294,20 @@ pub(super) const COLLECTOR: Collector = Collector {
                     "Tablespaces sent; pg_stat_progress_basebackup.tablespaces_streamed.",
                 ),
             ],
+            ..Table::EMPTY
+        },
+        Table {
+            prefix: "pg_stat_progress_basebackup",
+            labels: &["backup_type"],
+            queries: &[Query {
+                since: 19,
+                sql: "SELECT backup_type, count(*) AS backups
+                        FROM pg_stat_progress_basebackup GROUP BY 1",
+            }],
+            columns: &[gauge(
+                "backups",
+                "Backups running, full or incremental; pg_stat_progress_basebackup.backup_type.",
+            )],
             ..Table::EMPTY
         },
     ],

@@ -108,5 +108,22 @@ pub(super) const COLLECTOR: Collector = Collector {
             ],
             ..Table::EMPTY
         },
+        Table {
+            prefix: "pg_stat_progress_vacuum",
+            labels: &["datname", "relname", "mode", "started_by"],
+            queries: &[Query {
+                since: 19,
+                sql: "SELECT datname,
+             CASE WHEN datname = current_database() THEN regexp_replace(relid::regclass::text, '^public[.]', '')
+                  ELSE relid::text END AS relname, mode, started_by, 1 AS info
+        FROM pg_stat_progress_vacuum",
+            }],
+            columns: &[gauge(
+                "info",
+                "1 with how the vacuum goes about it (normal, aggressive, failsafe) and who started \
+                it (manual, autovacuum, autovacuum_wraparound); pg_stat_progress_vacuum.mode.",
+            )],
+            ..Table::EMPTY
+        },
     ],
 };

@@ -1,6 +1,6 @@
 //! Replication slots, and how much write-ahead log each holds back.
 
-use super::{Collector, Pace, Query, Scope, Table, gauge};
+use super::{Collector, Pace, Query, Scope, Table, counter, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "replication_slots",
@@ -111,6 +111,51 @@ pub(super) const COLLECTOR: Collector = Collector {
                 "When the slot was last left, in Unix seconds, absent while it is read; \
                 pg_replication_slots.inactive_since.",
             )],
+            ..Table::EMPTY
+        },
+        Table {
+            prefix: "pg_replication_slots",
+            labels: &["slot_name", "reason"],
+            queries: &[Query {
+                since: 19,
+                sql: "SELECT slot_name, slotsync_skip_reason AS reason, 1 AS slotsync_skipped
+                        FROM pg_replication_slots WHERE slotsync_skip_reason IS NOT NULL",
+            }],
+            columns: &[gauge(
+                "slotsync_skipped",
+                "1 with why a standby did not copy the slot from the primary when it last tried; \
+                pg_replication_slots.slotsync_skip_reason.",
+            )],
+            ..Table::EMPTY
+        },
+        Table {
+            prefix: "pg_stat_replication_slots",
+            labels: &["slot_name"],
+            queries: &[Query {
+                since: 19,
+                sql: "SELECT slot_name, mem_exceeded_count AS mem_exceeded_total,
+                             slotsync_skip_count AS slotsync_skips_total,
+                             extract(epoch FROM slotsync_last_skip)
+                                 AS slotsync_last_skip_timestamp_seconds
+                        FROM pg_stat_replication_slots",
+            }],
+            columns: &[
+                counter(
+                    "mem_exceeded_total",
+                    "Times that logical_decoding_work_mem did not hold the changes of the slot; \
+                    pg_stat_replication_slots.mem_exceeded_count.",
+                ),
+                counter(
+                    "slotsync_skips_total",
+                    "Times that a standby did not copy the slot from the primary; \
+                    pg_stat_replication_slots.slotsync_skip_count.",
+                ),
+                gauge(
+                    "slotsync_last_skip_timestamp_seconds",
+                    "When that was last, in Unix seconds, absent when never; \
+                    pg_stat_replication_slots.slotsync_last_skip.",
+                ),
+            ],
             ..Table::EMPTY
         },
     ],

@@ -107,7 +107,7 @@ pub(super) const COLLECTOR: Collector = Collector {
             .since(14),
             counter(
                 "checksum_failures_total",
-                "Pages that failed their checksum, absent when checksums are off; \
+                "Pages that failed their checksum; when checksums are off 0, before 19 absent; \
                  pg_stat_database.checksum_failures.",
             ),
         ],

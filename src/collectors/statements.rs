@@ -18,6 +18,25 @@ pub(super) const COLLECTOR: Collector = Collector {
             labels: &["user", "datname", "queryid"],
             queries: &[
                 Query {
+                    since: 113,
+                    sql: "SELECT pg_get_userbyid(userid) AS user, datname, coalesce(queryid, 0) AS queryid,
+              calls AS calls_total,
+              total_exec_time / 1000 AS seconds_total,
+              rows AS rows_total,
+              shared_blk_read_time / 1000 AS block_read_seconds_total,
+              shared_blk_write_time / 1000 AS block_write_seconds_total,
+              shared_blks_hit AS shared_blocks_hit_total,
+              shared_blks_read AS shared_blocks_read_total,
+              temp_blks_written AS temp_blocks_written_total,
+              wal_bytes::int8 AS wal_bytes_total,
+              generic_plan_calls AS generic_plan_calls_total,
+              custom_plan_calls AS custom_plan_calls_total
+         FROM @extension.pg_stat_statements(false) AS statements
+         JOIN pg_database ON pg_database.oid = dbid
+        WHERE dbid <> ALL (ARRAY(SELECT oid FROM pg_database WHERE datname = ANY ($1)))
+          AND userid <> ALL (ARRAY(SELECT oid FROM pg_roles WHERE rolname = ANY ($2)))",
+                },
+                Query {
                     since: 111,
                     sql: "SELECT pg_get_userbyid(userid) AS user, datname, coalesce(queryid, 0) AS queryid,
               calls AS calls_total,
@@ -103,6 +122,18 @@ pub(super) const COLLECTOR: Collector = Collector {
                     "Bytes of write-ahead log it wrote; pg_stat_statements.wal_bytes.",
                 )
                 .since(108),
+                counter(
+                    "generic_plan_calls_total",
+                    "Times a prepared statement ran with a plan made once for all parameters; \
+                pg_stat_statements.generic_plan_calls.",
+                )
+                .since(113),
+                counter(
+                    "custom_plan_calls_total",
+                    "Times a prepared statement was planned for its parameters; \
+                pg_stat_statements.custom_plan_calls.",
+                )
+                .since(113),
             ],
             bound: Some(Bound {
                 rank: Rank::Each(&[

@@ -73,5 +73,46 @@ pub(super) const COLLECTOR: Collector = Collector {
             ],
             ..Table::EMPTY
         },
+        Table {
+            prefix: "pg_stat_subscription",
+            labels: &["subname", "conflict"],
+            queries: &[
+                Query {
+                    since: 19,
+                    sql: "SELECT subname, conflict, conflicts_total
+                       FROM pg_stat_subscription_stats
+                      CROSS JOIN LATERAL (VALUES
+                            ('insert_exists', confl_insert_exists),
+                            ('update_origin_differs', confl_update_origin_differs),
+                            ('update_exists', confl_update_exists),
+                            ('update_deleted', confl_update_deleted),
+                            ('update_missing', confl_update_missing),
+                            ('delete_origin_differs', confl_delete_origin_differs),
+                            ('delete_missing', confl_delete_missing),
+                            ('multiple_unique_conflicts', confl_multiple_unique_conflicts)
+                            ) AS conflicts (conflict, conflicts_total)",
+                },
+                Query {
+                    since: 18,
+                    sql: "SELECT subname, conflict, conflicts_total
+                       FROM pg_stat_subscription_stats
+                      CROSS JOIN LATERAL (VALUES
+                            ('insert_exists', confl_insert_exists),
+                            ('update_origin_differs', confl_update_origin_differs),
+                            ('update_exists', confl_update_exists),
+                            ('update_missing', confl_update_missing),
+                            ('delete_origin_differs', confl_delete_origin_differs),
+                            ('delete_missing', confl_delete_missing),
+                            ('multiple_unique_conflicts', confl_multiple_unique_conflicts)
+                            ) AS conflicts (conflict, conflicts_total)",
+                },
+            ],
+            columns: &[counter(
+                "conflicts_total",
+                "Changes that met a row unlike the publisher's, by kind; \
+                pg_stat_subscription_stats.confl_*.",
+            )],
+            ..Table::EMPTY
+        },
     ],
 };

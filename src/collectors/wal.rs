@@ -32,12 +32,21 @@ pub(super) const ACTIVITY: Collector = Collector {
     tables: &[
         Table {
             prefix: "pg_stat_wal",
-            queries: &[Query {
-                since: 14,
-                sql: "SELECT wal_records AS records_total, wal_fpi AS full_page_images_total,
+            queries: &[
+                Query {
+                    since: 19,
+                    sql: "SELECT wal_records AS records_total, wal_fpi AS full_page_images_total,
+                         wal_bytes AS bytes_total, wal_buffers_full AS buffers_full_total,
+                         wal_fpi_bytes AS full_page_image_bytes_total
+                    FROM pg_stat_wal",
+                },
+                Query {
+                    since: 14,
+                    sql: "SELECT wal_records AS records_total, wal_fpi AS full_page_images_total,
                          wal_bytes AS bytes_total, wal_buffers_full AS buffers_full_total
                     FROM pg_stat_wal",
-            }],
+                },
+            ],
             columns: &[
                 counter("records_total", "Records written; pg_stat_wal.wal_records."),
                 counter("full_page_images_total", "Whole pages written; pg_stat_wal.wal_fpi."),
@@ -46,6 +55,11 @@ pub(super) const ACTIVITY: Collector = Collector {
                     "buffers_full_total",
                     "Writes because the buffers were full; pg_stat_wal.wal_buffers_full.",
                 ),
+                counter(
+                    "full_page_image_bytes_total",
+                    "Bytes of whole pages written, of bytes_total; pg_stat_wal.wal_fpi_bytes.",
+                )
+                .since(19),
             ],
             ..Table::EMPTY
         },

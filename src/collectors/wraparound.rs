@@ -34,6 +34,40 @@ pub(super) const COLLECTOR: Collector = Collector {
             ..Table::EMPTY
         },
         Table {
+            prefix: "pg_multixact",
+            queries: &[Query {
+                since: 19,
+                // A standby cannot tell.
+                sql: "SELECT CASE WHEN is_primary THEN
+                             (SELECT num_mxids FROM pg_get_multixact_stats())
+                         END AS multitransactions,
+                         CASE WHEN is_primary THEN
+                             (SELECT num_members FROM pg_get_multixact_stats())
+                         END AS members,
+                         CASE WHEN is_primary THEN
+                             (SELECT members_size FROM pg_get_multixact_stats())
+                         END AS members_size_bytes
+                    FROM (SELECT NOT pg_is_in_recovery() AS is_primary) AS server",
+            }],
+            columns: &[
+                gauge(
+                    "multitransactions",
+                    "Multitransactions that are kept; pg_get_multixact_stats().num_mxids.",
+                ),
+                gauge(
+                    "members",
+                    "Transactions in them, which autovacuum limits too: the more there are, the \
+                    earlier it removes them; pg_get_multixact_stats().num_members.",
+                ),
+                gauge(
+                    "members_size_bytes",
+                    "What the members take on disk, in bytes; \
+                    pg_get_multixact_stats().members_size.",
+                ),
+            ],
+            ..Table::EMPTY
+        },
+        Table {
             prefix: "pg_oldest_xmin",
             labels: &["holder"],
             queries: &[Query {

@@ -83,6 +83,9 @@ CREATE INDEX ON slow_analyze (slow(n));
 CREATE TABLE slow_cluster (n int);
 INSERT INTO slow_cluster SELECT generate_series(1, 1000);
 CREATE INDEX ON slow_cluster (slow(n));
+CREATE TABLE slow_repack (LIKE slow_cluster);
+INSERT INTO slow_repack SELECT generate_series(1, 1000);
+CREATE INDEX ON slow_repack (slow(n));
 CREATE TABLE copied (n int);
 CREATE TABLE locked (n int);
 CREATE TABLE numbered (n int);
@@ -98,12 +101,40 @@ SELECT pg_switch_wal();
 CHECKPOINT;
 ";
 
+/// A slot of which a standby cannot have what its reader has yet to read.
+const BEHIND: &str = "
+SELECT pg_create_logical_replication_slot('behind', 'pgoutput', failover => true)";
+
+/// Members of a multitransaction, and a statement with plans of both kinds.
+const OBJECTS_OF_19: &str = "
+CREATE TABLE shared (n int);
+INSERT INTO shared VALUES (1);
+BEGIN;
+SELECT * FROM shared FOR SHARE;
+SAVEPOINT deeper;
+SELECT * FROM shared FOR UPDATE;
+COMMIT;
+PREPARE planned AS SELECT count(*) FROM post WHERE id = $1;
+EXECUTE planned (1);
+SET plan_cache_mode = force_generic_plan;
+EXECUTE planned (2);
+EXECUTE planned (3);
+RESET plan_cache_mode;
+";
+
 impl Laden {
     pub(super) fn start(binaries: &Path, major: u32) -> Self {
         let mut primary = cluster(binaries);
         primary.sql("CREATE DATABASE app").unwrap();
         primary.sql("CREATE DATABASE subscriber").unwrap();
+        if major >= 19 {
+            // Before there is a transaction that it would wait for.
+            primary.sql_in("app", BEHIND).unwrap();
+        }
         primary.sql_in("app", OBJECTS).unwrap();
+        if major >= 19 {
+            primary.sql_in("app", OBJECTS_OF_19).unwrap();
+        }
         // It leaves an invalid index behind.
         let refused = "CREATE UNIQUE INDEX CONCURRENTLY post_invalid ON post (author)";
         assert!(primary.sql_in("app", refused).is_err());
@@ -133,6 +164,9 @@ impl Laden {
         if major >= 14 {
             wanted.push("SELECT 1 FROM pg_stat_progress_copy");
         }
+        if major >= 19 {
+            wanted.push("SELECT 1 FROM pg_stat_progress_repack WHERE command = 'REPACK'");
+        }
         for condition in wanted {
             // The replica's lag is only told while something is written.
             let ask = || {
@@ -149,6 +183,11 @@ impl Laden {
         }
         let received = "SELECT 1 FROM pg_stat_wal_receiver WHERE latest_end_time IS NOT NULL";
         wait(received, || !self.replica.sql(received).unwrap().is_empty());
+        if major >= 19 {
+            let skipped =
+                "SELECT 1 FROM pg_replication_slots WHERE slotsync_skip_reason IS NOT NULL";
+            wait(skipped, || !self.replica.sql(skipped).unwrap().is_empty());
+        }
     }
 }
 
@@ -181,21 +220,32 @@ pub(crate) fn replica_of(primary: &mut Cluster, binaries: &Path) -> Cluster {
     fs::remove_dir_all(data(&replica)).unwrap();
     let copied = Command::new("cp").arg("-a").arg(data(primary)).arg(data(&replica)).status();
     assert!(copied.unwrap().success());
+    let is_behind = data(&replica).join("pg_replslot/behind").exists();
+    if is_behind {
+        // Without what they keep, it has not what that slot needs.
+        for slot in ["behind", "subscribed"] {
+            fs::remove_dir_all(data(&replica).join("pg_replslot").join(slot)).unwrap();
+        }
+    }
     let owner = data(primary);
     let marker = data(&replica).join("standby.signal");
     fs::write(&marker, "").unwrap();
     let given = Command::new("chown").arg("--reference").arg(owner).arg(marker).status();
     assert!(given.unwrap().success());
-    let conninfo = format!("host={} user=postgres", primary.folder().display());
-    let settings = [
+    let conninfo = format!("host={} user=postgres dbname=app", primary.folder().display());
+    let mut settings = vec![
         ("unix_socket_directories", replica.folder().display().to_string()),
         ("primary_conninfo", conninfo),
         ("primary_slot_name", "repmgr_slot_1".to_owned()),
         ("archive_mode", "off".to_owned()),
         ("hot_standby_feedback", "on".to_owned()),
     ];
-    let quoted = settings.map(|(name, value)| (name.to_owned(), value.replace('\'', "''")));
-    replica.configure(&quoted).unwrap();
+    if is_behind {
+        settings.push(("sync_replication_slots", "on".to_owned()));
+    }
+    let quoted =
+        settings.into_iter().map(|(name, value)| (name.to_owned(), value.replace('\'', "''")));
+    replica.configure(&quoted.collect::<Vec<_>>()).unwrap();
     primary.start().unwrap();
     replica.start().unwrap();
     replica
@@ -232,7 +282,7 @@ fn busy(primary: &Cluster, binaries: &Path, major: u32) -> Vec<Session> {
         let held = "SELECT 1 FROM pg_locks WHERE relation = 'locked'::regclass AND granted";
         !primary.sql_in("app", held).unwrap().is_empty()
     });
-    vec![
+    let mut sessions = vec![
         first,
         open(&app, "SELECT * FROM locked;"),
         open(&app, "BEGIN; LOCK TABLE locked;"),
@@ -241,7 +291,11 @@ fn busy(primary: &Cluster, binaries: &Path, major: u32) -> Vec<Session> {
         open(&app, "SET slow.enabled = on; VACUUM FULL slow_cluster;"),
         open(&app, "COPY copied FROM STDIN;\n1"),
         open(&format!("{app}&replication=true"), backup),
-    ]
+    ];
+    if major >= 19 {
+        sessions.push(open(&app, "SET slow.enabled = on; REPACK slow_repack;"));
+    }
+    sessions
 }
 
 impl Session {

@@ -9,6 +9,7 @@ mod newer;
 mod prepared;
 pub(crate) mod servers;
 mod sources;
+mod truth;
 mod unlike;
 
 use std::collections::BTreeSet;
