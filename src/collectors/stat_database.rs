@@ -13,6 +13,26 @@ pub(super) const COLLECTOR: Collector = Collector {
         labels: &["datid", "datname"],
         queries: &[
             Query {
+                since: 18,
+                sql: "SELECT datid, datname, numbackends, xact_commit, xact_rollback, blks_read,
+                             blks_hit, tup_returned, tup_fetched, tup_inserted, tup_updated,
+                             tup_deleted, conflicts, temp_files, temp_bytes, deadlocks,
+                             blk_read_time, blk_write_time,
+                             extract(epoch FROM stats_reset) AS stats_reset,
+                             active_time / 1000.0 AS active_time_seconds_total,
+                             idle_in_transaction_time / 1000.0
+                                 AS idle_in_transaction_time_seconds_total,
+                             session_time / 1000.0 AS session_time_seconds_total,
+                             sessions AS sessions_total,
+                             sessions_abandoned AS sessions_abandoned_total,
+                             sessions_fatal AS sessions_fatal_total,
+                             sessions_killed AS sessions_killed_total,
+                             checksum_failures AS checksum_failures_total,
+                             parallel_workers_to_launch AS parallel_workers_to_launch_total,
+                             parallel_workers_launched AS parallel_workers_launched_total
+                        FROM pg_stat_database WHERE datname IS NOT NULL",
+            },
+            Query {
                 since: 14,
                 sql: "SELECT datid, datname, numbackends, xact_commit, xact_rollback, blks_read,
                              blks_hit, tup_returned, tup_fetched, tup_inserted, tup_updated,
@@ -110,6 +130,17 @@ pub(super) const COLLECTOR: Collector = Collector {
                 "Pages that failed their checksum; when checksums are off 0, before 19 absent; \
                  pg_stat_database.checksum_failures.",
             ),
+            counter(
+                "parallel_workers_to_launch_total",
+                "Parallel workers that queries planned for; \
+                 pg_stat_database.parallel_workers_to_launch.",
+            )
+            .since(18),
+            counter(
+                "parallel_workers_launched_total",
+                "Of them those that were to be had; pg_stat_database.parallel_workers_launched.",
+            )
+            .since(18),
         ],
         ..Table::EMPTY
     }],

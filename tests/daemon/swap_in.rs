@@ -1,15 +1,18 @@
 //! Put in `postgres_exporter`'s place: started with the same environment and flags, it shows what that
-//! shows. Debian's exporter, and a newer one where that is old, run beside it on the same server.
+//! shows, on each version of `PostgreSQL`. Debian's exporter, and a newer one where that is old, run
+//! beside it on the same server.
 
 use poolwatch::collectors::ALL;
 use poolwatch::demo::Cluster;
+use poolwatch::demo::cluster::Builder;
 
+use crate::collectors::servers;
 use crate::support::exporter::{self, Exporter};
 use crate::support::{Daemon, eventually, version};
 
 /// A server at rest: nothing is written that nobody asks for.
-fn server() -> Cluster {
-    let builder = Cluster::builder().setting("shared_preload_libraries", "pg_stat_statements");
+fn server(builder: Builder) -> Cluster {
+    let builder = builder.setting("shared_preload_libraries", "pg_stat_statements");
     let cluster = builder.setting("autovacuum", "off").start().unwrap();
     cluster
         .sql(
@@ -61,23 +64,25 @@ fn daemon(environment: &[(&str, &str)], flags: &[String]) -> Daemon {
 
 #[test]
 fn with_the_exporters_environment_it_shows_what_the_exporter_shows() {
-    let cluster = server();
-    let url = format!("{}&sslmode=disable", cluster.url_as("watcher", "app"));
-    let environment = [("DATA_SOURCE_NAME", url.as_str())];
-    exporter::each(|program| {
-        let flags = exporter::everything_on(program);
-        let exporter = Exporter::start(program, &environment, &flags);
-        let daemon = daemon(&environment, &flags);
-        let shown = exporter.metrics().series.len();
-        assert!(shown > 500, "{} shows {shown} series", exporter.version);
-        let wrong = exporter.differences(&daemon, true);
-        assert!(wrong.is_empty(), "beside {}: {wrong:#?}", exporter.version);
-    });
+    for (major, binaries) in servers::all() {
+        let cluster = server(Cluster::builder().binaries(binaries));
+        let url = format!("{}&sslmode=disable", cluster.url_as("watcher", "app"));
+        let environment = [("DATA_SOURCE_NAME", url.as_str())];
+        exporter::each(|program| {
+            let flags = exporter::everything_on(program);
+            let exporter = Exporter::start(program, &environment, &flags);
+            let daemon = daemon(&environment, &flags);
+            let shown = exporter.metrics().series.len();
+            assert!(shown > 500, "PostgreSQL {major}: {} shows {shown} series", exporter.version);
+            let wrong = exporter.differences(&daemon, true);
+            assert!(wrong.is_empty(), "PostgreSQL {major} beside {}: {wrong:#?}", exporter.version);
+        });
+    }
 }
 
 #[test]
 fn a_source_in_parts_and_the_exporters_flags_are_understood() {
-    let cluster = server();
+    let cluster = server(Cluster::builder());
     let folder = tempfile::tempdir().unwrap();
     let password = folder.path().join("password");
     std::fs::write(&password, "of no use\n").unwrap();

@@ -28,6 +28,7 @@ const NOT_HERE: &[(&str, &str, &str)] = &[
     ("0.11", "pg_stat_database_checksum_failures", "gone; here with _total"),
     ("0.11", "pg_stat_database_checksum_last_failure", "gone"),
     ("0.11", "pg_stat_database_idle_in_transaction_time", "gone; here in seconds, with _total"),
+    ("0.11", "pg_stat_database_parallel_workers_", "gone; here with _total"),
     ("0.11", "pg_stat_database_session", "gone; here with _total, time in seconds"),
     ("0.19", "pg_replication_slot_", "0.20 has pg_replication_slots_, as here"),
     ("0.19", "pg_stat_replication_reply_time", "a column it did not know; gone"),
