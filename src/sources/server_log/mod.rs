@@ -31,6 +31,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tracing::warn;
@@ -77,6 +78,9 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// The files are still being read since a time before.
+    #[error("the files are still being read; does the disk or the mount that they are on hang?")]
+    Hangs,
 }
 
 impl Error {
@@ -96,6 +100,9 @@ pub struct ServerLog {
     told: HashSet<String>,
     /// Absent while it is read, on a thread that may wait for the disk.
     log: Option<Log>,
+    /// Held while it is read, also when nobody waits for that any more: files that hang are waited
+    /// for by one thread.
+    turn: Arc<Mutex<()>>,
 }
 
 #[derive(Debug)]
@@ -115,7 +122,8 @@ impl Settings {
         self.check()?;
         let log = Some(Log::new(self));
         let asked = Asked::new(database);
-        Ok(ServerLog { settings: self.clone(), server, asked, told: HashSet::new(), log })
+        let (settings, told) = (self.clone(), HashSet::new());
+        Ok(ServerLog { settings, server, asked, told, log, turn: Arc::default() })
     }
 }
 
@@ -170,6 +178,7 @@ impl ServerLog {
     /// messages are, the server is asked for its sessions between finding what was written and
     /// reading it: whoever wrote it is among them, unless the session is over.
     async fn follow(&mut self, asked: bool) -> Result<Seen, Failure> {
+        let turn = Arc::clone(&self.turn).try_lock_owned().map_err(|_| Error::Hangs)?;
         let mut log = self.log.take().unwrap_or_else(|| Log::new(&self.settings));
         if asked {
             self.apply(&mut log.tally);
@@ -177,9 +186,9 @@ impl ServerLog {
         let limit = if self.asked.is_awaited() { 0 } else { self.settings.read_limit.get() };
         let find = spawn_blocking(move || {
             let seen = log.files.find(&mut log.tally);
-            (log, seen)
+            (log, seen, turn)
         });
-        let (mut log, mut seen) = find.await?;
+        let (mut log, mut seen, turn) = find.await?;
         let grew = seen.as_ref().is_ok_and(|seen| seen.behind > 0);
         if grew
             && limit > 0
@@ -189,6 +198,7 @@ impl ServerLog {
             log.tally.meet(backends, Instant::now());
         }
         let read = spawn_blocking(move || {
+            let _turn = turn;
             if let Ok(seen) = &mut seen {
                 log.files.read(limit, &mut log.tally, seen);
             }
@@ -289,5 +299,22 @@ impl Fed {
         let format = self.records.format();
         self.records.flush(&mut |record| self.tally.record(format, record));
         &self.tally
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn files_that_hang_are_waited_for_once() {
+        let settings = Settings { path: Some("/does/not/exist".into()), ..Settings::default() };
+        let mut log = settings.open(None, None).unwrap();
+        let held = Arc::clone(&log.turn).try_lock_owned().unwrap();
+        let hangs = log.read().await.unwrap_err().to_string();
+        assert_eq!(hangs, Error::Hangs.to_string());
+        drop(held);
+        let there_is_none = log.read().await.unwrap_err().to_string();
+        assert!(there_is_none.contains("no file is at"), "{there_is_none}");
     }
 }
