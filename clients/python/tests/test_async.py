@@ -140,8 +140,11 @@ def test_a_finding_names_the_line_of_the_coroutine(engine, receiver):
     async def loop(_):
         async with engine.connect() as connection:
             await connection.execute(text("select n from generate_series(1, 12) as n"))
-            for n in range(12):
-                await connection.execute(text("select cast(:n as int)"), {"n": n})
+            for n in range(1, 13):
+                await connection.execute(
+                    text("select n from generate_series(1, 12) n where n = cast(:n as int)"),
+                    {"n": n},
+                )
 
     run(engine, loop)
     (found,) = receiver.wait_for(lambda reports: findings(reports, "n_plus_one"))

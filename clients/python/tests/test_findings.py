@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import asyncio
+import gc
 import linecache
+import tracemalloc
 
 import pytest
-from receiver import findings
+from receiver import count, findings
 from sqlalchemy import Column, ForeignKey, Integer, MetaData, String, Table, create_engine, text
 from sqlalchemy.orm import Session, declarative_base, relationship, selectinload
+
+import poolwatch
 
 Base = declarative_base()
 
@@ -73,12 +78,58 @@ def test_a_statement_repeated_without_a_parent_is_none(engine, receiver):
     assert receiver.settled()["n_plus_one"] == 0
 
 
-def test_repeated_writes_are_none(engine, receiver):
+def test_an_update_for_each_row_is_an_n_plus_one(engine, receiver):
     with Session(engine) as session:
         for post in session.query(Post).all():
             session.execute(text("update posts set id = :id where id = :id"), {"id": post.id})
         session.rollback()
-    assert receiver.settled()["n_plus_one"] == 0
+    (found,) = receiver.wait_for(lambda reports: findings(reports, "n_plus_one"))
+    assert found["sql"] == "update posts set id = ? where id = ?"
+
+
+def session_for_each(engine):
+    with Session(engine) as session:
+        numbers = [post.author_id for post in session.query(Post).order_by(Post.id).limit(25)]
+    for number in numbers:
+        with Session(engine) as session:
+            session.get(Author, number)
+
+
+def test_a_wsgi_request_is_judged_as_one(engine, receiver):
+    def application(environ, start_response):
+        session_for_each(engine)
+        return [b""]
+
+    assert poolwatch.WSGIMiddleware(application)({}, None) == [b""]
+    receiver.pool(n_plus_one=1)
+
+
+def test_an_asgi_request_is_judged_as_one_in_its_threads_too(engine, receiver):
+    async def application(scope, receive, send):
+        await asyncio.to_thread(session_for_each, engine)
+
+    asyncio.run(poolwatch.ASGIMiddleware(application)({"type": "http"}, None, None))
+    receiver.pool(n_plus_one=1)
+
+
+def test_long_statements_are_not_kept(engine, receiver):
+    with engine.connect() as connection:
+        connection.execute(text("select 1"))
+        tracemalloc.start()
+        try:
+            for number in range(40):
+                long = f"select length('{number}{'x' * 500_000}')"
+                connection.execute(text(long))
+                del long
+            gc.collect()
+            ours = tracemalloc.Filter(True, "*/poolwatch/*")
+            kept = tracemalloc.take_snapshot().filter_traces([ours])
+        finally:
+            tracemalloc.stop()
+        assert sum(one.size for one in kept.statistics("filename")) < 200_000
+        hold = next(iter(engine.pool._poolwatch.ledger.holds.values()))
+        assert sum(map(len, hold.texts)) < 32_000
+    assert count(receiver.settled()["query"]) == 41
 
 
 def test_a_fixed_fan_out_is_none(engine, receiver):

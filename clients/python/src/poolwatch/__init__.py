@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from poolwatch.engines import watch
 from poolwatch.psycopg_pools import watch_psycopg_pool
+from poolwatch.requests import ASGIMiddleware, WSGIMiddleware, request
 
-__all__ = ["__version__", "watch", "watch_psycopg_pool"]
+__all__ = [
+    "ASGIMiddleware",
+    "WSGIMiddleware",
+    "__version__",
+    "request",
+    "watch",
+    "watch_psycopg_pool",
+]
 __version__ = "0.1.0"

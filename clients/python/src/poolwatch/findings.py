@@ -1,20 +1,17 @@
-"""Statements worth naming: N+1 in one checkout, and whole tables fetched."""
+"""Statements worth naming: N+1 in one checkout or request, and whole tables fetched."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from poolwatch.statement_text import is_select, shown
+from poolwatch.statement_runs import REPEATED, Runs
 
-# A statement run this often within one checkout may be an N+1; a fixed fan-out runs less often.
-REPEATED = 10
-# A statement run more often than this is no parent of an N+1 but a child itself.
-PARENT_RUNS = 2
 # This many rows without a LIMIT is a list that will grow until it hurts.
 MANY_ROWS = 1000
-MOST_STATEMENTS = 200
+# A list of this many values bounds what a statement returns, and makes it a batch.
+BATCH = 10
 MOST_FINDINGS = 20
 
 
@@ -59,21 +56,35 @@ class Findings:
         return [self._found.pop(key) for key in list(self._found)[:most]]
 
 
-def n_plus_one(statements: dict[str, list[int]], lines: dict[str, str | None]) -> Iterator[Finding]:
-    """SELECTs repeated in one checkout after another one had returned as many rows.
+def n_plus_one(all_runs: Iterable[Runs]) -> Iterator[tuple[Runs, Finding]]:
+    """Statements run for each row of something. `all_runs` in the order of their first run."""
+    parents: list[int] = []
+    for one in all_runs:
+        if one.runs >= REPEATED and _is_a_loop(one) and _has_cause(one, parents):
+            rows = max(0, one.rows)
+            yield one, Finding("n_plus_one", one.statement.shown, one.line, one.runs, rows)
+        parents.append(one.rows)
 
-    `statements` holds runs and rows by statement in the order of their first run, `lines` the
-    source line of each repeated one.
+
+def _is_a_loop(one: Runs) -> bool:
+    """Looked up by one value after the other: not the same question again, no batches of many."""
+    return len(one.keys) > 1 and one.list_length < BATCH and not one.flushed
+
+
+def _has_cause(one: Runs, parents: list[int]) -> bool:
+    """Whether the loop runs over rows that an earlier statement returned.
+
+    Where each run touches its one row, none is needed: `session.get` or an UPDATE in a loop.
+    Figures of a fixed number of groups are counted for all rows or for none.
     """
-    parent_rows = 0
-    for statement, (runs, rows) in statements.items():
-        if not is_select(statement):
-            continue
-        if runs <= PARENT_RUNS:
-            parent_rows = max(parent_rows, rows)
-        elif runs >= REPEATED and parent_rows >= runs:
-            yield Finding("n_plus_one", shown(statement), lines.get(statement), runs, max(0, rows))
+    statement = one.statement
+    if statement.aggregates:
+        return any(one.runs <= rows <= one.runs * 1.25 for rows in parents)
+    if statement.changes:
+        return one.rows <= one.runs
+    single = one.runs / 2 <= one.rows <= one.runs
+    return single or any(rows >= one.runs for rows in parents)
 
 
-def unpaginated(statement: str, rows: int, line: str | None) -> Finding:
-    return Finding("unpaginated", shown(statement), line, 1, rows)
+def unpaginated(runs: Runs, rows: int, line: str | None) -> Finding:
+    return Finding("unpaginated", runs.statement.shown, line, 1, rows)

@@ -15,8 +15,9 @@ from poolwatch.forks import notice as notice_fork
 from poolwatch.forks import same_process
 from poolwatch.gauges import Gauges, gauges, is_counted, open_slots
 from poolwatch.histogram import ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS, Histogram
+from poolwatch.requests import current_request
 from poolwatch.source_line import source_line
-from poolwatch.statement_text import is_unlimited_select
+from poolwatch.statement_runs import Runs, StatementRuns, longest_list
 
 if TYPE_CHECKING:
     from poolwatch.reporter import Reporter
@@ -26,16 +27,27 @@ if TYPE_CHECKING:
 MOST_UNFOLDED = 256
 
 
+NO_TEXTS: dict[str, Any] = {}
+
+
 class Hold:
     """A connection in the application's hands."""
 
-    __slots__ = ("lines", "pool", "started", "statements")
+    __slots__ = ("pool", "request", "started", "statements", "texts")
 
-    def __init__(self, pool: Pool, started: float) -> None:
+    def __init__(self, pool: Pool, started: float, request: StatementRuns | None) -> None:
         self.pool = pool
         self.started = started
-        self.statements: dict[str, list[int]] = {}
-        self.lines: dict[str, str | None] | None = None
+        # Judged with the request where one is marked, else at the return.
+        self.request = self.statements = request
+        self.texts = NO_TEXTS if request is None else request.texts
+
+    def begin(self) -> StatementRuns:
+        """Made at the first statement: a checkout may run none."""
+        if self.statements is None:
+            self.statements = StatementRuns()
+            self.texts = self.statements.texts
+        return self.statements
 
 
 class Watch:
@@ -148,7 +160,7 @@ class Ledger:
             now = perf_counter()
             self.asking.pop()
             self.acquire.observe(now - asked)
-            self.holds.setdefault(record, Hold(watch.pool, now))
+            self.holds.setdefault(record, Hold(watch.pool, now, current_request()))
             out = len(self.holds)
             if out > self.peak:
                 self.peak = out
@@ -162,8 +174,9 @@ class Ledger:
                 return
             now = perf_counter()
             self.hold.observe(now - hold.started)
-            if hold.lines is not None:
-                self._judge(hold.statements, hold.lines)
+            done = hold.statements
+            if done is not None and done.repeated and hold.request is None:
+                judge(done)
             if len(self.query.unfolded) >= MOST_UNFOLDED:
                 self.fold()
             if now > self.reporter.overdue_at:
@@ -185,16 +198,18 @@ class Ledger:
             for histogram in (self.query, self.commit, self.acquire, self.hold):
                 histogram.fold()
 
-    def _judge(self, statements: dict[str, list[int]], lines: dict[str, str | None]) -> None:
-        found = list(findings.n_plus_one(statements, lines))
+    def found(self, found: list[findings.Finding]) -> None:
+        """The N+1 of one checkout or request."""
         with self.lock:
-            self.n_plus_one += bool(found)
+            self.n_plus_one += 1
             for finding in found:
                 self.findings.add(finding)
 
     # A statement's life.
 
-    def executed(self, started: float, cursor: Any, statement: str, context: Any) -> None:
+    def executed(
+        self, started: float, cursor: Any, statement: str, context: Any, parameters: Any = None
+    ) -> None:
         try:
             seconds = perf_counter() - started
             record = context._dbapi_connection._connection_record
@@ -205,27 +220,26 @@ class Ledger:
                 return
             self.query.observe(seconds)
             rows = cursor.rowcount
-            seen = hold.statements.get(statement)
-            if seen is not None:
-                seen[0] += 1
-                seen[1] += rows
-                if seen[0] == findings.REPEATED:
-                    self._repeated(hold, statement)
-            elif len(hold.statements) < findings.MOST_STATEMENTS:
-                hold.statements[statement] = [1, rows]
-            if rows >= findings.MANY_ROWS and is_unlimited_select(statement):
-                self._unpaginated(statement, rows)
+            seen = hold.texts.get(statement)
+            if seen is None:
+                seen = hold.begin().of(statement, self)
+            seen.runs += 1
+            if rows > 0:
+                seen.rows += rows
+            if seen.runs == seen.sampled_at:
+                hold.begin().sample(seen, statement, parameters)
+            if rows >= findings.MANY_ROWS:
+                self._many_rows(seen, rows, statement, parameters)
         except Exception:
             # No checkout to count it under: the dialect's own statements at its first connect.
             pass
 
-    def _repeated(self, hold: Hold, statement: str) -> None:
-        if hold.lines is None:
-            hold.lines = {}
-        hold.lines[statement] = source_line()
-
-    def _unpaginated(self, statement: str, rows: int) -> None:
-        finding = findings.unpaginated(statement, rows, source_line())
+    def _many_rows(self, seen: Runs, rows: int, text: str, parameters: Any) -> None:
+        if seen.statement.limited or not seen.statement.is_select:
+            return
+        if longest_list(text, parameters) >= findings.BATCH:
+            return
+        finding = findings.unpaginated(seen, rows, source_line())
         with self.lock:
             self.unpaginated += 1
             self.findings.add(finding)
@@ -311,3 +325,12 @@ class Ledger:
     def _oldest(self) -> float:
         started = [hold.started for hold in list(self.holds.values())]
         return round(perf_counter() - min(started), 3) if started else 0.0
+
+
+def judge(done: StatementRuns) -> None:
+    """Tells each pool of the N+1 that ran on it."""
+    found: dict[Ledger, list[findings.Finding]] = {}
+    for runs, finding in findings.n_plus_one(list(done.runs.values())):
+        found.setdefault(runs.ledger, []).append(finding)
+    for ledger, each in found.items():
+        ledger.found(each)

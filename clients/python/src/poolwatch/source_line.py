@@ -22,6 +22,7 @@ _STANDARD = tuple(
     os.path.abspath(sysconfig.get_paths()[kind]) + os.sep for kind in ("stdlib", "platstdlib")
 )
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+_UNIT_OF_WORK = os.path.join("sqlalchemy", "orm", "unitofwork.py")
 _owners: dict[str, str] = {}
 
 
@@ -39,6 +40,12 @@ def source_line() -> str | None:
         if owner == "installed" and installed is None:
             installed = frame
     return _shown(installed) if installed else None
+
+
+def is_flush() -> bool:
+    """Whether the ORM writes what changed: its loop over rows is not the application's."""
+    frames = islice(_frames(sys._getframe(1)), MOST_FRAMES)
+    return any(frame.f_code.co_filename.endswith(_UNIT_OF_WORK) for frame in frames)
 
 
 def _frames(frame: FrameType | None) -> Iterator[FrameType]:

@@ -28,7 +28,7 @@ def _timed(execute: Call, ledger: Ledger) -> Call:
         except BaseException as error:
             ledger.failed(started, error, context)
             raise
-        ledger.executed(started, cursor, statement, context)
+        ledger.executed(started, cursor, statement, context, parameters)
         return result
 
     return do_execute
