@@ -11,6 +11,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import poolwatch
+from poolwatch import settings
 
 PROGRAM_OPTIONS = "&plugin=poolwatch&poolwatch_pool=plugged&poolwatch_app=blog&poolwatch_socket="
 
@@ -113,11 +114,49 @@ def test_a_process_reports_no_more_than_16_pools(url, receiver, caplog):
     for number, engine in enumerate(engines):
         poolwatch.watch(engine, pool=f"pool-{number}", socket=receiver.path)
     query(engines[-1])
+    query(engines[-2])
     query(engines[0])
-    assert len(receiver.wait_for(lambda reports: reports[-1:])[0]["pools"]) == 16
-    assert "'pool-17' is not watched" in caplog.text
+    receiver.pool("other", query=lambda figure: count(figure) == 2)
+    assert len(receiver.reports[-1]["pools"]) <= 16
+    assert caplog.text.count("is reported as 'other'") == 1
     for engine in engines:
         engine.dispose()
+
+
+def test_two_engines_may_share_one_pool(engine, url, driver, receiver):
+    other = poolwatch.watch(create_engine(url(driver), pool=engine.pool), pool="web")
+    query(engine)
+    query(other)
+    receiver.pool(query=lambda f: count(f) == 2, acquire=lambda f: count(f) == 2)
+
+
+def test_a_connection_that_was_out_before_is_counted_from_then_on(url, receiver):
+    engine = create_engine(url("psycopg2"), pool_size=2)
+    with engine.connect() as connection:
+        poolwatch.watch(engine, pool="web", socket=receiver.path)
+        connection.execute(text("select 1"))
+    query(engine)
+    receiver.pool(query=lambda f: count(f) == 2, hold=lambda f: count(f) == 2, checked_out=0)
+    engine.dispose()
+
+
+def test_a_name_of_100_characters_is_not_cut(url, receiver):
+    engine = poolwatch.watch(create_engine(url("psycopg2")), pool="n" * 100, socket=receiver.path)
+    query(engine)
+    receiver.pool("n" * 100)
+    engine.dispose()
+
+
+def test_the_socket_is_looked_for_in_the_users_folder_too(monkeypatch, tmp_path):
+    monkeypatch.delenv("POOLWATCH_SOCKET", raising=False)
+    monkeypatch.setattr(settings, "DEFAULT_SOCKET", str(tmp_path / "absent.sock"))
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    assert settings.socket_path(None) == settings.DEFAULT_SOCKET
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/7")
+    assert settings.socket_path(None) == "/run/user/7/poolwatch/poolwatch.sock"
+    assert settings.socket_path("/named.sock") == "/named.sock"
+    (tmp_path / "absent.sock").touch()
+    assert settings.socket_path(None) == settings.DEFAULT_SOCKET
 
 
 @pytest.mark.parametrize("name", ["sqlalchemy.pool.impl.QueuePool"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -110,6 +111,34 @@ def test_the_collector_may_return_a_connection_while_the_client_is_at_work(plain
         gc.set_threshold(*threshold)
     gc.collect()
     receiver.pool(checked_out=0, hold=lambda figure: count(figure) == 100)
+
+
+class TooLongError(Exception):
+    """As Celery's SoftTimeLimitExceeded, and RQ's JobTimeoutException."""
+
+
+class Limit:
+    def exceeded(self, number, frame):
+        raise TooLongError
+
+
+def test_what_a_signal_handler_raises_reaches_the_application(engine, receiver, monkeypatch):
+    """Even when the signal comes while the client is at work."""
+    query(engine)
+    ledger = engine.pool._poolwatch.ledger
+    before = signal.signal(signal.SIGUSR1, Limit().exceeded)
+    observe = ledger.hold.observe
+
+    def interrupted(seconds):
+        observe(seconds)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    monkeypatch.setattr(ledger.hold, "observe", interrupted)
+    try:
+        with pytest.raises(TooLongError):
+            query(engine)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_the_applications_errors_pass_unchanged(engine):

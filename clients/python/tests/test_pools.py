@@ -113,6 +113,32 @@ def test_a_pool_class_of_ones_own_is_watched(plain, receiver):
     receiver.pool(size=4, checked_in=1, acquire=lambda f: count(f) == 2)
 
 
+def test_a_detached_connection_is_no_longer_the_pools(engine, receiver):
+    with engine.connect() as connection:
+        connection.detach()
+        connection.execute(text("select 1"))
+        receiver.pool(checked_in=0, checked_out=0, query=lambda f: count(f) == 1)
+
+
+def test_a_restart_of_the_server_breaks_every_connection(plain, receiver, url):
+    engine = plain(pool_size=5)
+    held = [engine.connect() for _ in range(5)]
+    pids = [one.execute(text("select pg_backend_pid()")).scalar() for one in held]
+    for connection in held:
+        connection.close()
+    killer = create_engine(url("psycopg2"))
+    with killer.connect() as connection:
+        for pid in pids:
+            connection.execute(text(f"select pg_terminate_backend({pid}, 10000)"))
+    killer.dispose()
+    with pytest.raises(exc.DBAPIError), engine.connect() as connection:
+        connection.execute(text("select 1"))
+    held = [engine.connect() for _ in range(5)]
+    for connection in held:
+        connection.close()
+    receiver.pool(invalidated=5, opened=10, checked_in=5)
+
+
 @pytest.mark.parametrize("poolclass", [QueuePool, NullPool, StaticPool])
 def test_a_watched_pool_keeps_its_class(plain, receiver, poolclass):
     """Projects ask `type(engine.pool) is NullPool`, and make engines of another's class."""

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 from receiver import newest
+from sqlalchemy import create_engine
 
 import poolwatch
 
@@ -109,6 +110,43 @@ def test_a_pool_that_is_gone_leaves_its_counters(conninfo, receiver):
     pool.close()
     del pool
     receiver.pool("django", opened=1, size=None)
+
+
+def test_pools_of_one_name_add_up(conninfo, receiver):
+    with psycopg_pool.ConnectionPool(conninfo, min_size=1, max_size=2) as first:
+        poolwatch.watch_psycopg_pool(first, "django", socket=receiver.path)
+        poolwatch.watch_psycopg_pool(first, "django", socket=receiver.path)
+        with psycopg_pool.ConnectionPool(conninfo, min_size=2, max_size=5) as second:
+            poolwatch.watch_psycopg_pool(second, "django", socket=receiver.path)
+            receiver.pool("django", size=3, max_overflow=4, opened=3)
+        # The closed pool's places are gone, its counters stay.
+        receiver.pool("django", size=1, max_overflow=1, opened=3)
+    del first, second
+    with psycopg_pool.ConnectionPool(conninfo, min_size=1, max_size=1) as third:
+        poolwatch.watch_psycopg_pool(third, "django", socket=receiver.path)
+        receiver.pool("django", size=1, max_overflow=0, opened=4)
+
+
+def test_an_engine_and_a_pool_may_have_one_name(conninfo, url, receiver):
+    for order in (1, -1):
+        receiver.reports.clear()
+        name = f"both-{order}"
+        engine = create_engine(url("psycopg2"))
+        pool = psycopg_pool.ConnectionPool(conninfo, min_size=1, open=True)
+        steps = [
+            lambda e=engine, n=name: poolwatch.watch(e, pool=n, socket=receiver.path),
+            lambda p=pool, n=name: poolwatch.watch_psycopg_pool(p, n, socket=receiver.path),
+        ]
+        for step in steps[::order]:
+            step()
+        engine.connect().close()
+        receiver.wait_for(
+            lambda reports, n=name: [p["name"] for p in reports[-1]["pools"]].count(n) == 2
+            if reports
+            else False
+        )
+        engine.dispose()
+        pool.close()
 
 
 def test_watching_what_is_no_pool_raises_nothing(receiver):

@@ -35,12 +35,11 @@ def watch(
 
 def _watch(engine: Any, pool: str | None, socket: str | None, app: str | None) -> None:
     name = settings.pool_name(pool)
-    known = watching(engine.pool)
-    if known is not None:
-        if known.name != name:
-            logger.warning("%r is already watched as pool %r", engine, known.name)
-        return
-    ledger = reporter(settings.socket_path(socket), settings.app_name(app)).ledger(name)
-    if ledger is not None:
-        watch_statements(engine.dialect, ledger)
+    ledger = watching(engine.pool)
+    if ledger is None:
+        ledger = reporter(settings.socket_path(socket), settings.app_name(app)).ledger(name)
         watch_pool(engine.pool, ledger)
+    elif ledger.name != name:
+        logger.warning("%r is already watched as pool %r", engine, ledger.name)
+    # Another engine may share the pool, with a dialect of its own.
+    watch_statements(engine.dialect, ledger)

@@ -46,7 +46,7 @@ def _queue_pool(pool: QueuePool) -> Gauges:
     return Gauges(
         size=size,
         max_overflow=None if pool._max_overflow < 0 else pool._max_overflow,
-        checked_in=resting,
+        checked_in=_open(pool._pool, resting),
         # A pool disposed of while a connection was out reads -1 after its return.
         checked_out=max(0, size + pool._overflow - resting),
     )
@@ -62,6 +62,15 @@ def queued(queue: Any) -> int:
         return len(queue.queue)
     made = queue.__dict__.get("_queue")
     return made.qsize() if made is not None else 0
+
+
+def _open(queue: Any, resting: int) -> int:
+    """Of the resting those with a connection: a detached or a broken one left its place empty."""
+    inner = queue if hasattr(queue, "mutex") else queue.__dict__.get("_queue")
+    records = getattr(inner, "queue" if inner is queue else "_queue", None)
+    if records is None:
+        return resting
+    return sum(1 for record in list(records) if record.dbapi_connection is not None)
 
 
 def _static(pool: StaticPool) -> Any:

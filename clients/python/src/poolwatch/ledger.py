@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import exc
 from sqlalchemy.pool import Pool
+from sqlalchemy.pool.base import _ConnectionFairy
 
 from poolwatch import findings
 from poolwatch.forks import notice as notice_fork
@@ -16,6 +17,7 @@ from poolwatch.forks import same_process
 from poolwatch.gauges import Gauges, gauges, is_counted, open_slots
 from poolwatch.histogram import ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS, Histogram
 from poolwatch.requests import current_request
+from poolwatch.signals import pass_on
 from poolwatch.source_line import source_line
 from poolwatch.statement_runs import Runs, StatementRuns, longest_list
 
@@ -79,6 +81,7 @@ class Ledger:
         # Reentrant: the garbage collector may return a leaked connection while the lock is held.
         self.lock = threading.RLock()
         self.holds: dict[Any, Hold] = {}
+        self._invalid: set[int] = set()
         # Callers inside the call that gets a connection, and those of them that wait for a place.
         self.asking: list[None] = []
         self.pending: list[None] = []
@@ -127,9 +130,18 @@ class Ledger:
         with self.lock:
             self.opened += 1
 
-    def disconnected(self) -> None:
+    def disconnected(self, record: Any) -> None:
         with self.lock:
             self.invalidated += 1
+            self._invalid.add(id(record))
+
+    def closed(self, record: Any) -> None:
+        """One broken connection invalidates all that were opened before: each counts, once."""
+        with self.lock:
+            if id(record) in self._invalid:
+                self._invalid.discard(id(record))
+            elif _pool_of(record)._invalidate_time > record.starttime:
+                self.invalidated += 1
 
     # A checkout's life. No lock: what is shared is changed by single calls into C.
 
@@ -139,21 +151,21 @@ class Ledger:
             if watch.is_new or not same_process[0]:
                 self.begin(watch)
             self.asking.append(None)
-        except Exception:
-            pass
+        except Exception as error:
+            pass_on(error)
         return asked
 
-    def refused(self, asked: float, error: BaseException) -> None:
+    def refused(self, asked: float, raised: BaseException) -> None:
         try:
             self.asking.pop()
             self.acquire.observe(perf_counter() - asked)
             with self.lock:
-                if isinstance(error, exc.TimeoutError):
+                if isinstance(raised, exc.TimeoutError):
                     self.timeouts += 1
-                elif isinstance(error, Exception):
+                elif isinstance(raised, Exception):
                     self.acquire_errors += 1
-        except Exception:
-            pass
+        except Exception as error:
+            pass_on(error)
 
     def acquired(self, asked: float, watch: Watch, record: Any) -> None:
         try:
@@ -164,8 +176,8 @@ class Ledger:
             out = len(self.holds)
             if out > self.peak:
                 self.peak = out
-        except Exception:
-            pass
+        except Exception as error:
+            pass_on(error)
 
     def returned(self, record: Any) -> None:
         try:
@@ -181,8 +193,8 @@ class Ledger:
                 self.fold()
             if now > self.reporter.overdue_at:
                 self.reporter.report_late()
-        except Exception:
-            pass
+        except Exception as error:
+            pass_on(error)
 
     def waits(self) -> None:
         """A caller found every connection taken."""
@@ -212,12 +224,13 @@ class Ledger:
     ) -> None:
         try:
             seconds = perf_counter() - started
-            record = context._dbapi_connection._connection_record
+            connection = context._dbapi_connection
+            record = connection._connection_record
             hold = self.holds.get(record)
             if hold is None:
-                if record is None:  # a connection detached from the pool
-                    self.query.observe(seconds)
-                return
+                hold = self._unknown(connection, record)
+                if hold is None:
+                    return
             self.query.observe(seconds)
             rows = cursor.rowcount
             seen = hold.texts.get(statement)
@@ -230,9 +243,19 @@ class Ledger:
                 hold.begin().sample(seen, statement, parameters)
             if rows >= findings.MANY_ROWS:
                 self._many_rows(seen, rows, statement, parameters)
-        except Exception:
+        except Exception as error:
             # No checkout to count it under: the dialect's own statements at its first connect.
-            pass
+            pass_on(error)
+
+    def _unknown(self, connection: Any, record: Any) -> Hold | None:
+        """The hold of a connection that was out before it was watched, from now on; or detached.
+
+        None for the dialect's own statements at its first connect, which no checkout holds.
+        """
+        if not isinstance(connection, _ConnectionFairy):
+            return None
+        hold = Hold(connection._pool, perf_counter(), current_request())
+        return hold if record is None else self.holds.setdefault(record, hold)
 
     def _many_rows(self, seen: Runs, rows: int, text: str, parameters: Any) -> None:
         if seen.statement.limited or not seen.statement.is_select:
@@ -244,7 +267,7 @@ class Ledger:
             self.unpaginated += 1
             self.findings.add(finding)
 
-    def failed(self, started: float, error: BaseException, context: Any) -> None:
+    def failed(self, started: float, raised: BaseException, context: Any) -> None:
         try:
             seconds = perf_counter() - started
             record = context._dbapi_connection._connection_record
@@ -252,9 +275,9 @@ class Ledger:
                 return
             self.query.observe(seconds)
             with self.lock:
-                self.query_errors += isinstance(error, Exception)
-        except Exception:
-            pass
+                self.query_errors += isinstance(raised, Exception)
+        except Exception as error:
+            pass_on(error)
 
     def committed(self, started: float, connection: Any) -> None:
         try:
@@ -262,8 +285,8 @@ class Ledger:
             record = connection._connection_record
             if record is None or record in self.holds:
                 self.commit.observe(seconds)
-        except Exception:
-            pass
+        except Exception as error:
+            pass_on(error)
 
     # Its report.
 
@@ -325,6 +348,10 @@ class Ledger:
     def _oldest(self) -> float:
         started = [hold.started for hold in list(self.holds.values())]
         return round(perf_counter() - min(started), 3) if started else 0.0
+
+
+def _pool_of(record: Any) -> Any:
+    return record._ConnectionRecord__pool
 
 
 def judge(done: StatementRuns) -> None:

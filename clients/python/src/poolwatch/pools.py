@@ -17,8 +17,9 @@ from poolwatch.queues import watch_queue
 
 def watch_pool(pool: Pool, ledger: Ledger) -> None:
     event.listen(pool, "connect", lambda *_: ledger.connected())
-    event.listen(pool, "invalidate", lambda *_: ledger.disconnected())
-    event.listen(pool, "soft_invalidate", lambda *_: ledger.disconnected())
+    event.listen(pool, "invalidate", lambda _, record, *__: ledger.disconnected(record))
+    event.listen(pool, "soft_invalidate", lambda _, record, *__: ledger.disconnected(record))
+    event.listen(pool, "close", lambda _, record: ledger.closed(record))
     _adopt(pool, ledger)
 
 

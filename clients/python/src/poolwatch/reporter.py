@@ -11,10 +11,10 @@ import secrets
 import socket
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import takewhile
 from time import perf_counter
-from typing import Any, Callable, NoReturn, Protocol
+from typing import Any, Callable, NoReturn, Protocol, TypeVar, cast
 
 from poolwatch import forks, settings
 from poolwatch.findings import Finding
@@ -32,6 +32,7 @@ OVERDUE_PERIODS = 2
 # What the protocol allows; together they keep the largest datagram below 64 KiB.
 MOST_POOLS = 16
 MOST_FINDINGS_SENT = 10
+OTHER_POOLS = "other"
 
 logger = logging.getLogger("poolwatch")
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -43,6 +44,9 @@ class Source(Protocol):
     def snapshot(self) -> dict[str, Any]: ...
 
 
+SomeSource = TypeVar("SomeSource", bound=Source)
+
+
 class Reporter:
     """One instance of the protocol: a process, reporting to one socket under one app name."""
 
@@ -52,6 +56,7 @@ class Reporter:
         self.period = settings.period()
         self.ledgers: dict[str, Ledger] = {}
         self.sources: dict[str, Source] = {}
+        self._is_full = False
         self._reset()
 
     def _reset(self) -> None:
@@ -81,26 +86,36 @@ class Reporter:
             "acquire_bounds": ACQUIRE_BOUNDS,
         }
 
-    def ledger(self, name: str) -> Ledger | None:
-        """The ledger of that name; None when there are MOST_POOLS already."""
+    def ledger(self, name: str) -> Ledger:
+        """The ledger of that name, or of all names beyond MOST_POOLS."""
         with self._registry:
-            if name not in self.ledgers and self._has_room(name):
+            name = self._name_with_room(name, self.ledgers)
+            if name not in self.ledgers:
                 self.ledgers[name] = Ledger(name, self)
-            return self.ledgers.get(name)
+            return self.ledgers[name]
 
-    def add_source(self, name: str, source: Source) -> bool:
+    def source(self, name: str, make: Callable[[str], SomeSource]) -> SomeSource:
+        """The source of that name. An engine may have the same: poolwatch adds them up."""
         with self._registry:
-            if name in self.ledgers or not self._has_room(name):
-                return False
-            self.sources[name] = source
-        return True
+            name = self._name_with_room(name, self.sources)
+            if name not in self.sources:
+                self.sources[name] = make(name)
+            return cast(SomeSource, self.sources[name])
 
-    def _has_room(self, name: str) -> bool:
-        taken = self.ledgers.keys() | self.sources.keys()
-        if len(taken | {name}) <= MOST_POOLS:
-            return True
-        logger.warning("pool %r is not watched: %d pools are already", name, MOST_POOLS)
-        return False
+    def _name_with_room(self, name: str, known: Mapping[str, object]) -> str:
+        # Each kind keeps a place for those beyond.
+        if name in known or len(self.ledgers) + len(self.sources) < MOST_POOLS - 2:
+            return name
+        if not self._is_full:
+            self._is_full = True
+            logger.warning(
+                "pool %r is reported as %r, as are all beyond %d: give pools one name, "
+                "as those of tenants",
+                name,
+                OTHER_POOLS,
+                MOST_POOLS - 2,
+            )
+        return OTHER_POOLS
 
     def begin(self) -> None:
         """Starts reporting: at the first use in each process, and after each fork of a child."""

@@ -8,11 +8,15 @@ import sys
 DEFAULT_SOCKET = "/run/poolwatch/poolwatch.sock"
 DEFAULT_POOL = "app"
 DEFAULT_PERIOD = 1.0
-LONGEST_NAME = 64
+LONGEST_NAME = 100
 
 
 def socket_path(argument: str | None) -> str:
-    return argument or os.environ.get("POOLWATCH_SOCKET") or DEFAULT_SOCKET
+    """The user's own runtime folder is looked into where there is no socket of the system."""
+    named = argument or os.environ.get("POOLWATCH_SOCKET")
+    if named or os.path.exists(DEFAULT_SOCKET) or not os.environ.get("XDG_RUNTIME_DIR"):
+        return named or DEFAULT_SOCKET
+    return os.path.join(os.environ["XDG_RUNTIME_DIR"], "poolwatch", "poolwatch.sock")
 
 
 def pool_name(argument: str | None) -> str:

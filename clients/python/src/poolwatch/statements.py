@@ -14,6 +14,9 @@ Call = Callable[..., Any]
 
 
 def watch_statements(dialect: Any, ledger: Ledger) -> None:
+    if dialect.__dict__.get("_poolwatch_ledger") is not None:
+        return
+    dialect._poolwatch_ledger = ledger
     dialect.do_execute = _timed(dialect.do_execute, ledger)
     dialect.do_executemany = _timed(dialect.do_executemany, ledger)
     dialect.do_execute_no_params = _timed_without_parameters(dialect.do_execute_no_params, ledger)
