@@ -1,6 +1,8 @@
 //! The daemon itself as the kernel sees it, and the machine it runs on.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use procfs::process::{LimitValue, Process};
 use procfs::{Current, LoadAverage, Meminfo, ProcResult, WithCurrentSystemInfo};
@@ -128,9 +130,29 @@ fn hundredths(load: f32) -> f64 {
     (f64::from(load) * 100.0).round() / 100.0
 }
 
+/// Faults of a library or of poolwatch itself that were caught.
+static PANICS: AtomicU64 = AtomicU64::new(0);
+/// How often one of them is told.
+const TOLD_EVERY: Duration = Duration::from_mins(1);
+
+/// Counts panics from now on, and tells where they are in place of printing all that they say,
+/// which may be what a server sent; once a minute at most.
+pub fn count_panics() {
+    let told = std::sync::Mutex::new(None::<Instant>);
+    std::panic::set_hook(Box::new(move |panic| {
+        let count = PANICS.fetch_add(1, Ordering::Relaxed) + 1;
+        let Ok(mut told) = told.try_lock() else { return };
+        if told.is_none_or(|told| told.elapsed() > TOLD_EVERY) {
+            *told = Some(Instant::now());
+            let at = panic.location().map(ToString::to_string).unwrap_or_default();
+            tracing::error!(%at, count, "a fault in poolwatch or its driver was caught");
+        }
+    }));
+}
+
 /// The families about the daemon itself, under the names Prometheus' client libraries use.
 pub fn families() -> Vec<Family> {
-    let mut families = vec![build_info()];
+    let mut families = vec![build_info(), panics()];
     families.extend(usage("process", &Usage::now()));
     families
 }
@@ -158,6 +180,13 @@ pub fn usage(prefix: &str, usage: &Usage) -> Vec<Family> {
         gauge("virtual_memory_bytes", "Virtual memory size.", count(usage.virtual_memory_bytes)),
         gauge("virtual_memory_max_bytes", address_space, count(usage.virtual_memory_max_bytes)),
     ]
+}
+
+fn panics() -> Family {
+    let help = "Faults of poolwatch or a library that were caught; each cost what was under way.";
+    let mut family = Family::counter("poolwatch_panics_total", help);
+    family.sample(&[], PANICS.load(Ordering::Relaxed) as f64);
+    family
 }
 
 fn build_info() -> Family {

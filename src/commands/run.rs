@@ -29,6 +29,7 @@ type Asked = oneshot::Sender<Result<(), String>>;
 pub(super) fn main(config: Config, reload: Reload) -> Result<(), Failure> {
     // Until the end of this: what waits is then written.
     let _log = log_to_stderr(&config.log);
+    crate::process::count_panics();
     let runtime = runtime()?;
     let result = runtime.block_on(run(config, reload));
     // A password may still be checked on a thread of its own; nobody waits for it any more.

@@ -106,10 +106,7 @@ impl Plan {
 
 /// By what a database is known again after a reload.
 pub(super) fn of_database(name: &str, settings: &postgres::Settings) -> u64 {
-    // The password file is read when the database is opened: a new password is a new database.
-    let password = settings.password_file.as_ref().map(std::fs::read);
-    let password = password.and_then(Result::ok);
-    hash(&(name, settings, password))
+    hash(&(name, settings))
 }
 
 fn hash(what: &impl Hash) -> u64 {

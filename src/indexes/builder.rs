@@ -214,6 +214,8 @@ impl<'a> Builder<'a> {
         if self.connection.is_none() {
             let mut connection = self.access.session().await.map_err(|error| match error {
                 AcquireError::Connect(error) => error,
+                // As a connection that was lost, so that it is tried again.
+                AcquireError::Unreachable(error) => sqlx::Error::Io(std::io::Error::other(error)),
                 error => sqlx::Error::Configuration(error.into()),
             })?;
             let process = connection.fetch_one("SELECT pg_backend_pid()").await?.try_get(0)?;

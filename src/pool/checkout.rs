@@ -74,7 +74,9 @@ impl Drop for Checkout {
     fn drop(&mut self) {
         let Some(Held { slot, open, number }) = self.held.take() else { return };
         slot.core.state().held(number);
-        if self.marks.broken || self.marks.in_flight || open.connection.is_in_transaction() {
+        // Where the driver panicked, nobody knows what it left.
+        let is_broken = self.marks.broken || self.marks.in_flight || std::thread::panicking();
+        if is_broken || open.connection.is_in_transaction() {
             slot.invalidate(open);
             return;
         }

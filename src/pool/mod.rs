@@ -76,6 +76,9 @@ pub enum AcquireError {
     /// The server could not be reached or refused.
     #[error("cannot connect to the server")]
     Connect(#[source] sqlx::Error),
+    /// The server could not be reached, in the words of whoever tried in the driver's place.
+    #[error(transparent)]
+    Unreachable(Arc<dyn std::error::Error + Send + Sync>),
     /// A new connection did not take the SQL that is run on each.
     #[error("cannot prepare a new connection with `{sql}`")]
     OnConnect {

@@ -3,34 +3,48 @@
 
 mod address;
 mod answer;
+mod authenticate;
+mod backoff;
+mod connector;
+mod credentials;
+mod dial;
 mod pooler;
+mod relay;
 mod session;
 mod sessions;
+mod target;
+mod tls;
+mod wire;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use serde::Deserialize;
+use sqlx::Executor as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions as _, Executor as _};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tracing::{info, warn};
 
 use crate::pool::{self, AcquireError, Checkout, SharedPool};
 use crate::reading::MaxOverflow;
 
+pub(crate) use address::Address;
 pub use address::AddressError;
-pub(crate) use address::parse as parse_address;
 pub(crate) use answer::{
     causes, explain, has_undecodable_text, in_words, is_undecodable, text, texts,
 };
+pub(crate) use connector::Connector;
+pub use connector::{ConnectError, DialError};
+pub use credentials::Command;
+pub(crate) use credentials::Credentials;
 pub use pooler::Pooler;
 use pooler::{Direct, NotDirect};
 use session::Purpose;
 pub use sessions::{Sessions, Unseen};
+pub(crate) use target::Target;
 
 /// What poolwatch calls itself on the server: `application_name`, by which its own sessions are
 /// left out of what it counts.
@@ -42,6 +56,11 @@ const FOREIGN_NAMES: &str = "SET client_encoding = SQL_ASCII";
 
 /// The newest major version that is tested.
 pub const NEWEST: u32 = 19;
+
+/// How long a command that prints a password may take when the settings do not say.
+pub(crate) const PASSWORD_COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long its answer is used: tokens of RDS, the shortest-lived, hold for 15 minutes.
+pub(crate) const PASSWORD_MAX_AGE: Duration = Duration::from_mins(5);
 
 /// The most connections poolwatch opens to one database.
 pub const CONNECTIONS: u32 = 2;
@@ -55,6 +74,15 @@ impl Secret {
     /// The secret itself.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<ConnectError> for AcquireError {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Refused(error) => Self::Connect(error),
+            ConnectError::Dial(error) => Self::Unreachable(error),
+        }
     }
 }
 
@@ -76,8 +104,16 @@ impl std::fmt::Debug for Secret {
 pub struct Settings {
     /// Where it is: a URL (`postgresql://user@host/db`) or libpq's `key=value` form.
     pub url: Secret,
-    /// A file that holds the password, read at each start and reload.
+    /// A file that holds the password, read at each connect.
     pub password_file: Option<PathBuf>,
+    /// A command that prints the password, such as a token of a cloud.
+    pub password_command: Option<Command>,
+    /// How long the command may take.
+    #[serde(with = "humantime_serde")]
+    pub password_command_timeout: Duration,
+    /// How long what the command printed is used for further connections.
+    #[serde(with = "humantime_serde")]
+    pub password_max_age: Duration,
     /// The server gives up on a statement of poolwatch after this long.
     #[serde(with = "humantime_serde")]
     pub statement_timeout: Duration,
@@ -94,6 +130,9 @@ impl Default for Settings {
         Self {
             url: Secret::default(),
             password_file: None,
+            password_command: None,
+            password_command_timeout: PASSWORD_COMMAND_TIMEOUT,
+            password_max_age: PASSWORD_MAX_AGE,
             statement_timeout: Duration::from_secs(5),
             lock_timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(5),
@@ -131,7 +170,7 @@ impl Settings {
             statement_timeout: self.statement_timeout,
             lock_timeout: self.lock_timeout,
         };
-        let access = self.access(self.connect_options(name)?, purpose);
+        let access = self.access(name, purpose)?;
         Ok(Arc::new(Database {
             name: name.to_owned(),
             pool: access.pool(CONNECTIONS),
@@ -144,48 +183,78 @@ impl Settings {
         }))
     }
 
-    /// The address with the password in its place.
-    pub fn connect_options(&self, name: &str) -> Result<PgConnectOptions, Error> {
-        let options = address::parse(self.url.reveal())
-            .map_err(|reason| Error::Address { name: name.to_owned(), reason })?
-            .application_name(APPLICATION_NAME)
-            .extra_float_digits(None);
-        Ok(match &self.password_file {
-            Some(path) => options.password(&read_password(name, path)?),
-            None => options,
-        })
+    /// How it is connected to. A password file that cannot be read now is refused.
+    fn connector(&self, name: &str) -> Result<Connector, Error> {
+        let wrong = |reason| Error::Address { name: name.to_owned(), reason };
+        let variables = |name: &str| std::env::var(name).ok();
+        let address = Address::parse(self.url.reveal(), &variables).map_err(wrong)?;
+        let target = Target::new(&address, &variables).map_err(wrong)?;
+        if !address.foreign.is_empty() {
+            let parameters = address.foreign.join(",");
+            info!(database = %name, %parameters, "parameters that are not libpq's are not used");
+        }
+        let passwords = PasswordSettings {
+            file: self.password_file.clone(),
+            command: self.password_command.clone(),
+            timeout: self.password_command_timeout,
+            max_age: self.password_max_age,
+        };
+        let credentials = passwords.credentials(&target).map_err(|(path, reason)| {
+            Error::PasswordFile { name: name.to_owned(), path, reason }
+        })?;
+        Ok(Connector::new(target, credentials, self.connect_timeout))
     }
 
     /// How a session on it is opened and what is set there.
-    fn access(&self, options: PgConnectOptions, purpose: Purpose) -> Access {
-        Access {
-            direct: Arc::new(Direct::new(&options)),
+    fn access(&self, name: &str, purpose: Purpose) -> Result<Access, Error> {
+        let connector = Arc::new(self.connector(name)?);
+        let options = connector.options();
+        Ok(Access {
+            direct: Arc::new(Direct::new(&connector, &options)),
+            connector,
             options,
             purpose,
             timeout: self.connect_timeout,
-        }
+        })
     }
 
     /// How sessions are opened that may write, for as long as it takes.
     pub fn builders(&self, name: &str) -> Result<Access, Error> {
-        // What is built is shown by whoever builds.
-        Ok(self.access(self.connect_options(name)?.disable_statement_logging(), Purpose::Build))
+        self.access(name, Purpose::Build)
     }
 }
 
-fn read_password(name: &str, path: &Path) -> Result<String, Error> {
-    let read = std::fs::read_to_string(path).map_err(|reason| Error::PasswordFile {
-        name: name.to_owned(),
-        path: path.display().to_string(),
-        reason,
-    })?;
-    Ok(read.trim_end_matches(['\r', '\n']).to_owned())
+/// What settings say of a password.
+pub(crate) struct PasswordSettings {
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) command: Option<Command>,
+    pub(crate) timeout: Duration,
+    pub(crate) max_age: Duration,
 }
 
-/// How sessions are opened on one database, straight to the server. The driver's options would show
-/// the password.
+impl PasswordSettings {
+    /// Where passwords for a target come from; an error is of a file that cannot be read.
+    pub(crate) fn credentials(
+        self,
+        target: &Target,
+    ) -> Result<Credentials, (String, std::io::Error)> {
+        if let Some(path) = &self.file {
+            let readable = std::fs::metadata(path).and_then(|_| std::fs::File::open(path));
+            readable.map_err(|reason| (path.display().to_string(), reason))?;
+        }
+        Ok(self.later(target))
+    }
+
+    /// The same; a file that cannot be read is found out when it is needed.
+    pub(crate) fn later(self, target: &Target) -> Credentials {
+        Credentials::new(self, target)
+    }
+}
+
+/// How sessions are opened on one database, straight to the server.
 #[derive(Clone)]
 pub struct Access {
+    connector: Arc<Connector>,
     options: PgConnectOptions,
     direct: Arc<Direct>,
     purpose: Purpose,
@@ -194,7 +263,7 @@ pub struct Access {
 
 impl std::fmt::Debug for Access {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Access").field("timeout", &self.timeout).finish_non_exhaustive()
+        f.debug_struct("Access").field("connector", &self.connector).finish_non_exhaustive()
     }
 }
 
@@ -202,14 +271,15 @@ impl Access {
     /// The same for another database of the server.
     fn elsewhere(&self, database: &str) -> Self {
         let options = self.options.clone().database(database);
-        Self { direct: Arc::new(Direct::new(&options)), options, ..self.clone() }
+        let direct = Arc::new(Direct::new(&self.connector, &options));
+        Self { options, direct, ..self.clone() }
     }
 
     /// Opens a session and sets there what is relied on.
     pub async fn session(&self) -> Result<PgConnection, AcquireError> {
         let mut connection = self.direct.connect().await.map_err(|error| match error {
             NotDirect::Pooler(pooler) => AcquireError::Unsuitable(pooler.into()),
-            NotDirect::Failed(error) => AcquireError::Connect(error),
+            NotDirect::Failed(error) => error.into(),
         })?;
         let set = self.purpose.set(&mut connection).await;
         set.map(|()| connection).map_err(AcquireError::Connect)
@@ -264,15 +334,8 @@ impl Database {
 
     /// Where it is and as whom it is asked, such as `poolwatch@localhost:5432/app`.
     pub fn address(&self) -> String {
-        let options = &self.access.options;
-        let (user, port) = (options.get_username(), options.get_port());
-        let host = match options.get_socket() {
-            Some(folder) => folder.display().to_string(),
-            None => options.get_host().to_owned(),
-        };
-        // As the server does when nobody says which.
-        let database = options.get_database().unwrap_or(user);
-        format!("{user}@{host}:{port}/{database}")
+        let target = self.access.connector.target();
+        format!("{}@{}/{}", target.user, target.place(), target.database)
     }
 
     /// The connections themselves.
@@ -297,10 +360,6 @@ impl Database {
         }
         if let Some(version) = checkout.server_version_num() {
             let known = self.version.swap(version, Ordering::Relaxed);
-            if known != version {
-                let version = self.version();
-                info!(server = %self.name, version, "connected");
-            }
             if let Some(version) = untested(known, version) {
                 warn!(database = %self.name, version, "newer than any PostgreSQL this was tested \
                     with; what has moved since is missing");
@@ -322,8 +381,8 @@ impl Database {
     }
 
     /// Whether the server behind a pooler answers: leaves nothing behind there.
-    pub async fn ask_through(&self) -> Result<(), sqlx::Error> {
-        pooler::ask_through(&self.access.options).await
+    pub async fn ask_through(&self) -> Result<(), ConnectError> {
+        pooler::ask_through(&self.access.connector, &self.access.options).await
     }
 
     /// Opens every connection that poolwatch may have and does not have yet, so that it can still

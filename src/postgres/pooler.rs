@@ -6,13 +6,14 @@
 //! it. `PgBouncer` and RDS Proxy refuse such options, or are set to pass over them, as pgcat and
 //! Supavisor do.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
 use tokio::time::{Instant, timeout};
 
+use super::connector::{ConnectError, Connector};
 use crate::pool::AcquireError;
 
 /// The setting's name, which `PostgreSQL` itself gives no meaning.
@@ -49,11 +50,12 @@ pub(crate) enum NotDirect {
     Pooler(#[from] Pooler),
     /// There is no connection at all.
     #[error(transparent)]
-    Failed(#[from] sqlx::Error),
+    Failed(#[from] ConnectError),
 }
 
 /// Connects to one address where it leads to `PostgreSQL` itself.
 pub(crate) struct Direct {
+    connector: Arc<Connector>,
     options: PgConnectOptions,
     /// What the marker is set to: the same for all connections of this process, and unlike
     /// another's.
@@ -63,10 +65,11 @@ pub(crate) struct Direct {
 }
 
 impl Direct {
-    pub(crate) fn new(options: &PgConnectOptions) -> Self {
+    pub(crate) fn new(connector: &Arc<Connector>, options: &PgConnectOptions) -> Self {
         let started = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
         let mark = format!("{}-{started}", std::process::id());
-        Self { options: options.clone().options([(MARKER, &mark)]), mark, met: Mutex::new(None) }
+        let options = options.clone().options([(MARKER, &mark)]);
+        Self { connector: Arc::clone(connector), options, mark, met: Mutex::new(None) }
     }
 
     /// A session that nobody else gets, and in which nothing was set yet.
@@ -74,9 +77,13 @@ impl Direct {
         if let Some(pooler) = self.known() {
             return Err(pooler.into());
         }
-        let connection = match self.options.connect().await {
+        let connection = match self.connector.connect(&self.options).await {
             Ok(connection) => self.prove(connection).await,
-            Err(error) => Err(refused(&error).map_or(NotDirect::Failed(error), NotDirect::Pooler)),
+            Err(ConnectError::Refused(error)) => Err(match refused(&error) {
+                Some(pooler) => NotDirect::Pooler(pooler),
+                None => NotDirect::Failed(ConnectError::Refused(error)),
+            }),
+            Err(error) => Err(error.into()),
         };
         if let Err(NotDirect::Pooler(pooler)) = &connection {
             *self.met() = Some((Instant::now(), pooler.clone()));
@@ -101,7 +108,7 @@ impl Direct {
         let shown = match connection.fetch_one(sqlx::raw_sql(show)).await {
             Ok(row) => row.try_get::<String, _>(0).ok(),
             Err(error) if is_unknown(&error) => None,
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(ConnectError::Refused(error).into()),
         };
         if shown.as_ref() == Some(&self.mark) {
             return Ok(connection);
@@ -129,9 +136,12 @@ fn refused(error: &sqlx::Error) -> Option<Pooler> {
 
 /// Whether the server behind a pooler answers: asked by the protocol that leaves nothing behind,
 /// over a connection of its own, so that no session of the pooler is taken for longer.
-pub(crate) async fn ask_through(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
-    let mut connection = options.connect().await?;
+pub(crate) async fn ask_through(
+    connector: &Connector,
+    options: &PgConnectOptions,
+) -> Result<(), ConnectError> {
+    let mut connection = connector.connect(options).await?;
     let answer = connection.execute(sqlx::raw_sql("SELECT 1")).await;
     let _ = timeout(CLOSING, connection.close()).await;
-    answer.map(drop)
+    answer.map(drop).map_err(ConnectError::Refused)
 }

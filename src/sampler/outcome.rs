@@ -105,7 +105,7 @@ fn hear(
 
 pub(super) async fn read(id: u64, mut source: Source) -> Outcome {
     let began = Instant::now();
-    let result = timeout(PATIENCE, source.read())
+    let result = timeout(PATIENCE, source.read_caught())
         .await
         .unwrap_or_else(|_| Err(format!("not read within {} s", PATIENCE.as_secs()).into()));
     Outcome { id, source, result, took: began.elapsed() }

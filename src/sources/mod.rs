@@ -19,7 +19,10 @@ pub mod statements;
 pub mod wait_events;
 pub mod workers;
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
+
+use futures_util::FutureExt;
 
 use crate::reading::Reading;
 
@@ -61,7 +64,21 @@ pub enum Source {
     OwnConnections(own_connections::OwnConnections),
 }
 
+/// A reading that broke off by a fault of the driver or of poolwatch itself.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the reading broke off by a fault in poolwatch or its driver; what the server sent may be damaged"
+)]
+pub struct Panicked;
+
 impl Source {
+    /// As [`read`](Self::read); a panic on the way costs this reading and no more. The connection
+    /// that it was on is closed.
+    pub async fn read_caught(&mut self) -> Result<Reading, Failure> {
+        let read = AssertUnwindSafe(self.read()).catch_unwind();
+        read.await.unwrap_or_else(|_| Err(Panicked.into()))
+    }
+
     /// Reads once. What is read is all there is: nothing is kept for the next time but counters.
     pub async fn read(&mut self) -> Result<Reading, Failure> {
         Ok(match self {

@@ -109,7 +109,7 @@ async fn check(config: &Config, plan: Plan) -> (Vec<Line>, Opinion) {
 /// Reads once; where texts are in a foreign encoding, again as they are stored.
 async fn look(entry: Entry, databases: &[Arc<Database>]) -> Result<Reading, Unread> {
     let mut watch = entry.open()?;
-    let read = watch.source.read().await;
+    let read = watch.source.read_caught().await;
     let failure = match &read {
         Ok(reading) => reading.trouble.as_ref(),
         Err(failure) => Some(failure),
@@ -118,7 +118,7 @@ async fn look(entry: Entry, databases: &[Arc<Database>]) -> Result<Reading, Unre
     let asked = databases.iter().find(|known| Some(known.name()) == watch.database.as_deref());
     match asked {
         Some(database) if is_foreign && database.take_texts_as_stored() => {
-            watch.source.read().await
+            watch.source.read_caught().await
         }
         _ => read,
     }

@@ -17,14 +17,15 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions, Connection};
 
 use self::console::{Console, SELDOM, Views, ask};
 pub use self::table::Problem;
 use crate::files;
 use crate::metric::Family;
-use crate::postgres::parse_address;
+use crate::postgres::{
+    Address, Command, ConnectError, Connector, PASSWORD_COMMAND_TIMEOUT, PASSWORD_MAX_AGE,
+    PasswordSettings, Target,
+};
 use crate::process::Usage;
 use crate::reading::Reading;
 
@@ -36,6 +37,14 @@ pub struct Settings {
     pub url: String,
     /// A file with the password, read whenever a connection is opened.
     pub password_file: Option<PathBuf>,
+    /// A command that prints the password.
+    pub password_command: Option<Command>,
+    /// How long the command may take.
+    #[serde(with = "humantime_serde")]
+    pub password_command_timeout: Duration,
+    /// How long what the command printed is used for further connections.
+    #[serde(with = "humantime_serde")]
+    pub password_max_age: Duration,
     /// The file in which `PgBouncer` writes its process' number, to show what the process uses.
     pub pid_file: Option<PathBuf>,
     /// How long one read may take, connecting included.
@@ -48,22 +57,30 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let timeout = Duration::from_secs(2);
-        let (password_file, pid_file) = (None, None);
-        Self { url: String::new(), password_file, pid_file, timeout, clients: true }
+        Self {
+            url: String::new(),
+            password_file: None,
+            password_command: None,
+            password_command_timeout: PASSWORD_COMMAND_TIMEOUT,
+            password_max_age: PASSWORD_MAX_AGE,
+            pid_file: None,
+            timeout: Duration::from_secs(2),
+            clients: true,
+        }
     }
 }
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = self.options().map_or_else(|_| "…".to_owned(), |options| place(&options));
+        let at = self.target().map_or_else(|_| "…".to_owned(), |target| target.place());
         f.debug_struct("Settings")
             .field("url", &at)
             .field("password_file", &self.password_file)
+            .field("password_command", &self.password_command)
             .field("pid_file", &self.pid_file)
             .field("timeout", &self.timeout)
             .field("clients", &self.clients)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -87,18 +104,9 @@ pub enum Error {
 /// What went wrong between the question and the figures.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    /// The password's file cannot be read.
-    #[error("cannot read the password in {path}")]
-    Password {
-        /// The file.
-        path: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
     /// No connection.
     #[error("cannot connect")]
-    Connect(#[source] sqlx::Error),
+    Connect(#[source] ConnectError),
     /// The user is unknown, or its password wrong.
     #[error(
         "the user {user:?} or its password is refused: list it in PgBouncer's auth_file, and give its password in password_file"
@@ -141,8 +149,7 @@ pub enum Fault {
 /// One `PgBouncer`, over a connection that is kept.
 pub struct Pgbouncer {
     pool: String,
-    options: PgConnectOptions,
-    password_file: Option<PathBuf>,
+    connector: Connector,
     pid_file: Option<PathBuf>,
     timeout: Duration,
     count_clients: bool,
@@ -153,7 +160,7 @@ pub struct Pgbouncer {
 
 impl fmt::Debug for Pgbouncer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pgbouncer({:?} at {})", self.pool, place(&self.options))
+        write!(f, "Pgbouncer({:?} at {})", self.pool, self.connector.target().place())
     }
 }
 
@@ -162,8 +169,7 @@ impl Settings {
     pub fn open(&self, pool_name: &str) -> Result<Pgbouncer, Error> {
         Ok(Pgbouncer {
             pool: pool_name.to_owned(),
-            options: self.options().map_err(Error::Settings)?,
-            password_file: self.password_file.clone(),
+            connector: self.connector().map_err(Error::Settings)?,
             pid_file: self.pid_file.clone(),
             timeout: self.timeout,
             count_clients: self.clients,
@@ -174,20 +180,34 @@ impl Settings {
     }
 
     /// Errors do not repeat the URL, which may hold a password.
-    fn options(&self) -> Result<PgConnectOptions, String> {
+    fn target(&self) -> Result<Target, String> {
         if self.url.is_empty() {
             return Err("url: is missing: postgresql://USER@HOST:6432/pgbouncer".to_owned());
         }
-        let options = parse_address(&self.url).map_err(|error| format!("url: {error}"))?;
-        match options.get_database() {
-            None | Some("pgbouncer") => Ok(options
-                .database("pgbouncer")
-                .application_name("poolwatch")
-                .extra_float_digits(None)),
+        let variables = |name: &str| std::env::var(name).ok();
+        let wrong = |error| format!("url: {error}");
+        // What PGDATABASE says is about another server.
+        let said = Address::parse_only(&self.url).map_err(wrong)?.value("dbname");
+        match said.as_deref() {
+            None | Some("pgbouncer") => {
+                let address = Address::parse(&self.url, &variables).map_err(wrong)?;
+                Target::new(&address.with("dbname", "pgbouncer"), &variables).map_err(wrong)
+            }
             Some(other) => {
                 Err(format!("url: the admin console is the database \"pgbouncer\", not {other:?}"))
             }
         }
+    }
+
+    fn connector(&self) -> Result<Connector, String> {
+        let target = self.target()?;
+        let passwords = PasswordSettings {
+            file: self.password_file.clone(),
+            command: self.password_command.clone(),
+            timeout: self.password_command_timeout,
+            max_age: self.password_max_age,
+        };
+        Ok(Connector::new(target.clone(), passwords.later(&target), self.timeout))
     }
 }
 
@@ -200,7 +220,7 @@ impl Pgbouncer {
         let usage = self.usage().await;
         let unseen = usage.is_none();
         let reading = views.and_then(|views| Ok(parse(&self.pool, &Views { usage, ..views })?));
-        let at = |source| Error::Read { at: place(&self.options), source };
+        let at = |source| Error::Read { at: self.connector.target().place(), source };
         let mut reading = reading.map_err(at)?;
         if let Some(path) = self.pid_file.as_ref().filter(|_| unseen) {
             reading.hints.push(format!(
@@ -256,15 +276,13 @@ impl Pgbouncer {
     }
 
     async fn connect(&self) -> Result<Console, Fault> {
-        let mut options = self.options.clone().disable_statement_logging();
-        if let Some(path) = &self.password_file {
-            let password = files::read_to_string(path)
-                .await
-                .map_err(|source| Fault::Password { path: path.display().to_string(), source })?;
-            options = options.password(password.trim_end_matches(['\r', '\n']));
-        }
-        let opened = PgConnection::connect_with(&options).await;
-        let mut connection = opened.map_err(|error| self.explain(Fault::Connect, error))?;
+        let opened = self.connector.connect(&self.connector.options()).await;
+        let mut connection = opened.map_err(|error| match error {
+            ConnectError::Refused(error) => {
+                self.explain(|error| Fault::Connect(ConnectError::Refused(error)), error)
+            }
+            unreachable @ ConnectError::Dial(_) => Fault::Connect(unreachable),
+        })?;
         // The first question, at which a user without the right is told so.
         let version = ask(&mut connection, "SHOW VERSION").await;
         let version = version.map_err(|error| {
@@ -276,7 +294,7 @@ impl Pgbouncer {
     fn explain(&self, otherwise: impl FnOnce(sqlx::Error) -> Fault, source: sqlx::Error) -> Fault {
         let said = source.as_database_error().map_or("", |error| error.message());
         let says = |words: &[&str]| words.iter().any(|words| said.contains(words));
-        let user = self.options.get_username().to_owned();
+        let user = self.connector.target().user.clone();
         if says(&["not allowed", "admin access needed"]) {
             Fault::NotAllowed { user, source }
         } else if says(&["authentication failed", "no such user"]) {
@@ -292,14 +310,6 @@ fn parse(pool: &str, views: &Views) -> Result<Reading, Problem> {
     let pools = vec![pools::parse(pool, views)?];
     let (families, dropped) = families::all(views);
     Ok(Reading { pools, families, dropped, ..Reading::default() })
-}
-
-/// Where a `PgBouncer` is, without secrets.
-fn place(options: &PgConnectOptions) -> String {
-    match options.get_socket() {
-        Some(folder) => format!("{}:{}", folder.display(), options.get_port()),
-        None => format!("{}:{}", options.get_host(), options.get_port()),
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,337 @@
+//! Connections for the driver: reached and logged in here, then handed to it through the relay.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use postgres_protocol::message::frontend;
+use sqlx::ConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
+
+use super::backoff::{Backoff, Registry, SERVER};
+use super::credentials::Credentials;
+use super::dial::{self, Fault, Ready};
+use super::relay::{self, Local};
+use super::target::{Host, Target, Wanted};
+use super::wire::{self, ServerError};
+use super::{APPLICATION_NAME, Secret};
+
+static KNOWN: Registry<Failure> = Registry(LazyLock::new(|| Mutex::new(HashMap::new())));
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The server refuses.
+    #[error(transparent)]
+    Refused(sqlx::Error),
+    /// No server could be had.
+    #[error(transparent)]
+    Dial(Arc<DialError>),
+}
+
+/// What was tried, each with what came of it.
+#[derive(Debug)]
+pub struct DialError(Vec<(String, Fault)>);
+
+impl std::error::Error for DialError {}
+
+impl DialError {
+    /// Whether to try again costs nobody anything, so that everybody may.
+    fn is_cheap(&self) -> bool {
+        use std::io::ErrorKind::{ConnectionRefused, NotFound};
+        self.0.iter().all(|(_, fault)| match fault {
+            Fault::Io(error) => matches!(error.kind(), ConnectionRefused | NotFound),
+            Fault::Credentials(_) => true,
+            _ => false,
+        })
+    }
+}
+
+impl std::fmt::Display for DialError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, (place, fault)) in self.0.iter().enumerate() {
+            let begin = if at == 0 { "cannot connect to" } else { "; to" };
+            write!(f, "{begin} {place}: {fault}")?;
+            let mut cause = std::error::Error::source(fault);
+            while let Some(error) = cause {
+                write!(f, ": {error}")?;
+                cause = error.source();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A failure that several may be told.
+#[derive(Clone, Debug)]
+enum Failure {
+    Refused(Arc<ServerError>),
+    Dial(Arc<DialError>),
+}
+
+/// How a server is connected to.
+pub(crate) struct Connector {
+    target: Target,
+    credentials: Credentials,
+    timeout: Duration,
+    backoff: Arc<Backoff<Failure>>,
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Connector({} as {})", self.target.place(), self.target.user)
+    }
+}
+
+impl Connector {
+    /// All attempts of one connect together may take `timeout`.
+    pub(crate) fn new(target: Target, credentials: Credentials, timeout: Duration) -> Self {
+        let backoff = KNOWN.entry(&format!("{} {}", target.place(), target.user));
+        Self { target, credentials, timeout, backoff }
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// What the driver asks of a session here, to which more may be added. Where the server is and
+    /// how it is reached is none of its business.
+    pub(crate) fn options(&self) -> PgConnectOptions {
+        let options = PgConnectOptions::new_without_pgpass()
+            .username(&self.target.user)
+            .database(&self.target.database)
+            .password("")
+            .ssl_mode(PgSslMode::Disable)
+            .application_name(APPLICATION_NAME)
+            .extra_float_digits(None);
+        options.disable_statement_logging()
+    }
+
+    /// A session of the driver with these options.
+    pub(crate) async fn connect(
+        &self,
+        options: &PgConnectOptions,
+    ) -> Result<PgConnection, ConnectError> {
+        let local = Local::new().map_err(local_error)?;
+        let options = options.clone().socket(&local.folder).port(5432).ssl_mode(PgSslMode::Disable);
+        let database = options.get_database().unwrap_or(&self.target.database).to_owned();
+        let (driver, relayed) = tokio::join!(options.connect(), self.serve(&local, &database));
+        match (driver, relayed) {
+            (_, Err(error)) => Err(ConnectError::Dial(error)),
+            (driver, Ok(())) => driver.map_err(ConnectError::Refused),
+        }
+    }
+
+    /// The server's end of what the driver asks.
+    async fn serve(&self, local: &Local, database: &str) -> Result<(), Arc<DialError>> {
+        let failed = |error| Arc::new(DialError(vec![("itself".into(), Fault::Local(error))]));
+        let (mut driver, startup) = local.accept().await.map_err(failed)?;
+        let startup = match &self.target.options {
+            Some(options) => with_options(&startup, options).map_err(failed)?,
+            None => startup,
+        };
+        match self.session(&startup, database).await {
+            Ok(ready) => {
+                // Content without more: the login is done.
+                let mut greeting = wire::message(b'R', &[0, 0, 0, 0]).to_vec();
+                greeting.extend_from_slice(&ready.greeting);
+                driver.write_all(&greeting).await.map_err(failed)?;
+                tokio::spawn(relay::run(driver, ready));
+                Ok(())
+            }
+            Err(Failure::Refused(error)) => driver.write_all(&error.bytes).await.map_err(failed),
+            Err(Failure::Dial(error)) => Err(error),
+        }
+    }
+
+    /// A session of the server, or why there is none, perhaps as it was told a moment ago.
+    async fn session(&self, startup: &[u8], database: &str) -> Result<Ready, Failure> {
+        let deadline = Instant::now() + self.timeout;
+        let turn = tokio::time::timeout_at(deadline, self.backoff.turn.lock()).await;
+        let Ok(_turn) = turn else {
+            let place = self.target.place();
+            let fault = Fault::Timeout(self.timeout);
+            return Err(Failure::Dial(Arc::new(DialError(vec![(place, fault)]))));
+        };
+        // Another question may well be answered.
+        let question = String::from_utf8_lossy(startup);
+        let mut is_renewed = false;
+        loop {
+            let (result, password) = self.try_all(startup, database, deadline).await;
+            let failure = match result {
+                Ok(ready) => {
+                    self.backoff.succeeded(&question);
+                    return Ok(ready);
+                }
+                Err(Outcome::Known(failure)) => return Err(failure),
+                Err(Outcome::Login(error)) => {
+                    if !is_renewed && self.credentials.may_renew(password.as_ref()) {
+                        is_renewed = true;
+                        continue;
+                    }
+                    let failure = Failure::Refused(Arc::new(error));
+                    self.backoff.refused(password.as_ref(), failure.clone());
+                    failure
+                }
+                Err(Outcome::Refused(error)) => Failure::Refused(Arc::new(error)),
+                Err(Outcome::Faults(faults)) => Failure::Dial(Arc::new(DialError(faults))),
+            };
+            match &failure {
+                Failure::Refused(_) => self.backoff.failed(&question, failure.clone()),
+                Failure::Dial(error) if error.is_cheap() => {}
+                Failure::Dial(_) => self.backoff.failed(SERVER, failure.clone()),
+            }
+            return Err(failure);
+        }
+    }
+
+    /// Every server that will do, in order, and the password that was used last.
+    async fn try_all(
+        &self,
+        startup: &[u8],
+        database: &str,
+        deadline: Instant,
+    ) -> (Result<Ready, Outcome>, Option<Secret>) {
+        let mut last = None;
+        let mut faults = Vec::new();
+        let passes: &[Wanted] = match self.target.wanted {
+            Wanted::PreferStandby => &[Wanted::Standby, Wanted::Any],
+            _ => &[self.target.wanted],
+        };
+        for wanted in passes {
+            let target = Target { wanted: *wanted, ..self.target.clone() };
+            let hosts = order(&target);
+            for (at, host) in hosts.iter().enumerate() {
+                let password = self.credentials.password(host, database, &target.user).await;
+                let password = match password {
+                    Ok(password) => password,
+                    Err(error) => {
+                        faults.push((host.to_string(), error.into()));
+                        continue;
+                    }
+                };
+                if let Some(failure) =
+                    self.backoff.holds(&String::from_utf8_lossy(startup), password.as_ref())
+                {
+                    return (Err(Outcome::Known(failure)), password);
+                }
+                let share = share(deadline, hosts.len() - at);
+                let tried = try_host(&target, host, startup, password.as_ref(), share, &mut faults);
+                match tried.await {
+                    Some(Err(outcome)) => return (Err(outcome), password),
+                    Some(Ok(ready)) => return (Ok(ready), password),
+                    None => last = password,
+                }
+            }
+        }
+        (Err(Outcome::Faults(faults)), last)
+    }
+}
+
+/// What came of trying.
+enum Outcome {
+    /// It is known from a moment ago.
+    Known(Failure),
+    /// The server refuses the password.
+    Login(ServerError),
+    /// The server refuses something else.
+    Refused(ServerError),
+    /// No server will do.
+    Faults(Vec<(String, Fault)>),
+}
+
+/// Tries each address of a host; `None` when another host may be tried.
+async fn try_host(
+    target: &Target,
+    host: &Host,
+    startup: &[u8],
+    password: Option<&Secret>,
+    deadline: Instant,
+    faults: &mut Vec<(String, Fault)>,
+) -> Option<Result<Ready, Outcome>> {
+    let places = match tokio::time::timeout_at(deadline, dial::resolve(host)).await {
+        Ok(Ok(places)) => places,
+        Ok(Err(fault)) => {
+            faults.push((host.to_string(), fault));
+            return None;
+        }
+        Err(_) => {
+            let slow = std::io::Error::from(std::io::ErrorKind::TimedOut);
+            faults.push((host.to_string(), Fault::Resolve(slow)));
+            return None;
+        }
+    };
+    for (at, place) in places.iter().enumerate() {
+        let share = share(deadline, places.len() - at);
+        match dial::attempt(target, host, place, startup, password, share).await {
+            Ok(ready) => return Some(Ok(ready)),
+            Err(Fault::Refused { error, has_answered: true }) => {
+                return Some(Err(Outcome::Login(error)));
+            }
+            // Another may be ready where this one is not.
+            Err(fault @ Fault::Refused { .. }) if is_starting(&fault) && target.hosts.len() > 1 => {
+                faults.push((host.to_string(), fault));
+            }
+            Err(Fault::Refused { error, .. }) => return Some(Err(Outcome::Refused(error))),
+            Err(fault) => faults.push((host.to_string(), fault)),
+        }
+    }
+    None
+}
+
+/// The start-up message with these `options` before those that poolwatch itself asks for, which
+/// stand above them. The driver has put PGOPTIONS there, whatever the address says.
+fn with_options(startup: &[u8], options: &str) -> std::io::Result<Vec<u8>> {
+    let driver = std::env::var("PGOPTIONS").unwrap_or_default();
+    let mut body = startup.get(8..).unwrap_or_default();
+    let mut said = String::new();
+    let mut parameters = Vec::new();
+    while let Some(name) = wire::text(&mut body).filter(|name| !name.is_empty()) {
+        let value = wire::text(&mut body).unwrap_or_default();
+        let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+        if name == "options" {
+            value.strip_prefix(&driver).unwrap_or(&value).clone_into(&mut said);
+        } else {
+            parameters.push((name, value));
+        }
+    }
+    parameters
+        .push(("options".into(), format!("{options} {}", said.trim()).trim().to_owned().into()));
+    let pairs = parameters.iter().map(|(name, value)| (&**name, &**value));
+    let mut message = BytesMut::new();
+    frontend::startup_message(pairs, &mut message)?;
+    Ok(message.to_vec())
+}
+
+fn is_starting(fault: &Fault) -> bool {
+    matches!(fault, Fault::Refused { error, .. } if error.sqlstate == "57P03")
+}
+
+/// What is left of the time, in equal parts.
+fn share(deadline: Instant, parts: usize) -> Instant {
+    let now = Instant::now();
+    let parts = u32::try_from(parts.max(1)).unwrap_or(u32::MAX);
+    now + deadline.saturating_duration_since(now) / parts
+}
+
+/// As they are said, or by chance where `load_balance_hosts` says so.
+fn order(target: &Target) -> Vec<Host> {
+    let mut hosts = target.hosts.clone();
+    if target.shuffle {
+        let random = RandomState::new();
+        hosts.sort_by_cached_key(|host| {
+            let mut hasher = random.build_hasher();
+            hasher.write(host.to_string().as_bytes());
+            hasher.finish()
+        });
+    }
+    hosts
+}
+
+fn local_error(error: std::io::Error) -> ConnectError {
+    ConnectError::Dial(Arc::new(DialError(vec![("itself".into(), Fault::Local(error))])))
+}
