@@ -3,7 +3,8 @@
 
 use super::Query;
 
-/// What a collector cannot see.
+/// What a collector cannot see. Of one that is read in each database it is asked in each, so what
+/// is of the server belongs to another.
 #[derive(Debug)]
 pub struct Unseen {
     /// The collector's name.
@@ -23,16 +24,11 @@ pub const UNSEEN: &[Unseen] = &[
                          stay 0 in pg_stat_database, pg_stat_statements and pg_stat_io; as a \
                          superuser: ALTER SYSTEM SET track_io_timing = on; SELECT \
                          pg_reload_conf()' AS reason
-                    WHERE current_setting('track_io_timing') = 'off'",
-        }],
-    },
-    Unseen {
-        collector: "stat_user_tables",
-        queries: &[Query {
-            since: 13,
-            sql: "SELECT 'track_counts is off, so that nothing is counted of tables and indexes \
+                    WHERE current_setting('track_io_timing') = 'off'
+                    UNION ALL
+                   SELECT 'track_counts is off, so that nothing is counted of tables and indexes \
                          and no autovacuum runs; as a superuser: ALTER SYSTEM SET track_counts = \
-                         on; SELECT pg_reload_conf()' AS reason
+                         on; SELECT pg_reload_conf()'
                     WHERE current_setting('track_counts') = 'off'",
         }],
     },

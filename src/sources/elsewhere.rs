@@ -114,6 +114,8 @@ struct Kept {
     interval: Duration,
     /// By table.
     rows: Vec<Option<Rows>>,
+    /// What could not be seen, and why.
+    unseen: Vec<String>,
 }
 
 impl Elsewhere {
@@ -145,6 +147,7 @@ impl Elsewhere {
             families: self.families(),
             summed: kept.map(|kept| kept.look.summed).sum(),
             note: self.note(),
+            hints: self.hints(),
             trouble,
             ..Reading::default()
         })
@@ -171,6 +174,14 @@ impl Elsewhere {
             }
         }
         self.skipped = skipped;
+    }
+
+    fn hints(&self) -> Vec<String> {
+        let of_each = self.known.iter().flat_map(|(name, visited)| {
+            let unseen = visited.kept.iter().flat_map(|kept| &kept.unseen);
+            unseen.map(move |reason| format!("database {name}: {reason}"))
+        });
+        of_each.collect()
     }
 
     fn note(&self) -> Option<String> {
@@ -233,6 +244,7 @@ impl Visited {
             due: Instant::now(),
             interval: wanted.interval,
             rows: wanted.collector.tables.iter().map(|_| None).collect(),
+            unseen: Vec::new(),
         });
         Self { kept: kept.collect(), ..Self::default() }
     }
@@ -280,6 +292,10 @@ impl Kept {
                 Ok(Seen::NoExtension(_) | Seen::NotYet { .. }) => {}
                 Err(error) => failure = failure.or(Some(error.into())),
             }
+        }
+        if failure.is_none() {
+            let mut connection = pool.acquire().await?;
+            self.unseen = self.look.unseen(&mut connection).await?;
         }
         failure.map_or(Ok(()), Err)
     }

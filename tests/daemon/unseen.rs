@@ -24,7 +24,7 @@ fn checked(cluster: &Cluster, database: &str) -> String {
 /// The lines of `check` that are about a source.
 fn lines(text: &str, source: &str) -> String {
     let of_source = text.lines().filter(|line| line.split_whitespace().nth(1) == Some(source));
-    of_source.map(|line| format!("{line}\n")).collect()
+    of_source.collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -70,6 +70,20 @@ fn sequences_are_read_or_the_grant_is_named_on_every_version() {
         }
         assert_eq!(used("unused"), None);
     }
+}
+
+#[test]
+fn sequences_of_other_databases_are_told_of_too() {
+    let cluster = Cluster::builder().start().unwrap();
+    cluster.sql(ROLE).unwrap();
+    cluster.sql("CREATE DATABASE shop").unwrap();
+    cluster.sql_in("shop", "CREATE SEQUENCE numbers; SELECT nextval('numbers')").unwrap();
+    let said = lines(&checked(&cluster, "postgres"), "primary/other_databases");
+    let grant = "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO watch";
+    assert!(said.contains("database shop: ") && said.contains(grant), "{said}");
+    cluster.sql_in("shop", grant).unwrap();
+    let said = lines(&checked(&cluster, "postgres"), "primary/other_databases");
+    assert!(!said.contains("GRANT"), "{said}");
 }
 
 #[test]

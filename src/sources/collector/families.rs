@@ -156,6 +156,7 @@ fn observe(family: &mut Family, table: &Table, column: &Column, at: usize, rows:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::collectors::{age, gauge};
 
     const TABLE: Table = Table {
         labels: &["datname", "state", "usename"],
@@ -186,5 +187,16 @@ mod tests {
         let every = TABLE.every.as_ref().unwrap();
         assert_eq!(completed(rows, &TABLE, every), expected);
         assert_eq!(completed(Vec::new(), &TABLE, every), []);
+    }
+
+    #[test]
+    fn an_age_is_never_negative_and_other_figures_may_be() {
+        let columns = [age("age", "Age."), gauge("figure", "Figure.")];
+        let table: &'static Table = Box::leak(Box::new(Table { prefix: "a", ..Table::EMPTY }));
+        let figures = vec![Some(-3.0), Some(-3.0)];
+        let row = Row { figures, ..Row::default() };
+        let families = build(table, &columns.each_ref(), &[&row]);
+        let totals: Vec<_> = families.iter().map(Family::total).collect();
+        assert_eq!(totals, [Some(0.0), Some(-3.0)]);
     }
 }

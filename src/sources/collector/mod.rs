@@ -165,13 +165,8 @@ impl Reader {
     }
 
     async fn ask_unseen(&self) -> Result<Vec<String>, Failure> {
-        let version = self.database.version_num().unwrap_or(0) / 10_000;
-        let Some(sql) = Unseen::statement(self.look.collector.name, version) else {
-            return Ok(Vec::new());
-        };
         let mut connection = self.database.acquire().await?;
-        let rows = connection.fetch_all(sqlx::query(sql)).await?;
-        Ok(rows.iter().filter_map(|row| text(row, 0).ok().flatten()).collect())
+        Ok(self.look.unseen(&mut connection).await?)
     }
 }
 
@@ -259,6 +254,16 @@ impl Look {
         let shown = collector.tables.iter().map(|_| Shown::default()).collect();
         let reduced = collector.tables.iter().map(|_| None).collect();
         Self { collector, settings, share, shown, reduced, texts: Texts::default(), summed: 0 }
+    }
+
+    /// Why something cannot be seen over this connection, each with the remedy.
+    pub(super) async fn unseen(&self, connection: &mut Checkout) -> Result<Vec<String>, Error> {
+        let version = connection.server_version_num().unwrap_or(0) / 10_000;
+        let Some(sql) = Unseen::statement(self.collector.name, version) else {
+            return Ok(Vec::new());
+        };
+        let rows = connection.fetch_all(sqlx::query(sql)).await?;
+        Ok(rows.iter().filter_map(|row| text(row, 0).ok().flatten()).collect())
     }
 
     /// Reads one table over this connection.
