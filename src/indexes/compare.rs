@@ -62,8 +62,12 @@ pub fn compare(catalogue: &Catalogue, inventory: &Inventory) -> Comparison {
         catalogue.indexes.iter().any(|e| (&e.schema, &e.name) == (&index.schema, &index.name))
     };
     let others = inventory.indexes.iter().filter(|index| !is_expected(index));
-    let unused =
-        |index: &&Present| counted_days >= UNUSED_AFTER_DAYS && is_idle(index) && !index.building;
+    let is_long = |days: f64| days >= UNUSED_AFTER_DAYS;
+    let is_counted =
+        |index: &Present| index.reset_ago.is_none_or(|seconds| is_long(seconds / 86_400.0));
+    let unused = |index: &&Present| {
+        is_long(counted_days) && is_counted(index) && is_idle(index) && !index.building
+    };
     Comparison {
         expected: states.collect(),
         invalid: others.filter(|index| !index.valid && !index.building).cloned().collect(),
@@ -257,7 +261,8 @@ mod tests {
     fn only_what_was_counted_for_long_is_called_unused() {
         let idle = Present { scans: 0, ..index("i", &["a"]) };
         let key = Present { unique: true, ..idle.clone() };
-        let mut known = inventory(vec![idle.clone(), key]);
+        let reset = Present { reset_ago: Some(86_400.0), ..idle.clone() };
+        let mut known = inventory(vec![idle.clone(), key, reset]);
         assert_eq!(compare(&Catalogue::default(), &known).unused, [idle]);
         known.counted_for = 86_400.0;
         assert_eq!(compare(&Catalogue::default(), &known).unused, []);

@@ -1,7 +1,7 @@
 //! What is there: a database's indexes as its catalogue and its statistics tell of them.
 
 use sqlx::postgres::PgRow;
-use sqlx::{ColumnIndex, Executor, Row};
+use sqlx::{AssertSqlSafe, ColumnIndex, Executor, Row};
 
 use crate::pool::Checkout;
 use crate::postgres::{text, texts};
@@ -40,6 +40,8 @@ pub struct Present {
     pub condition: Option<String>,
     /// How often queries used it since the statistics began.
     pub scans: u64,
+    /// Seconds since its own statistics were reset; `None` when never, and before 19.
+    pub reset_ago: Option<f64>,
     /// Its size by the last vacuum or analyze.
     pub bytes: u64,
 }
@@ -58,7 +60,9 @@ pub struct Inventory {
 impl Inventory {
     /// Reads what there is.
     pub async fn read(connection: &mut Checkout) -> Result<Self, sqlx::Error> {
-        let rows = connection.fetch_all(sqlx::query(INDEXES).bind(LIMIT)).await?;
+        let reset_ago = reset_ago(connection.server_version_num().unwrap_or(0));
+        let sql = AssertSqlSafe(INDEXES.replace("@reset_ago", reset_ago));
+        let rows = connection.fetch_all(sqlx::query(sql).bind(LIMIT)).await?;
         let indexes = rows.iter().map(Present::from_row).collect::<Result<_, _>>()?;
         let rows = connection.fetch_all(sqlx::query(TABLES).bind(LIMIT)).await?;
         let table = |row: &PgRow| Ok::<_, sqlx::Error>((name(row, 0)?, name(row, 1)?));
@@ -90,6 +94,7 @@ impl Present {
             kinds: texts(row, "kinds")?,
             condition: text(row, "condition")?,
             scans: count("scans")?,
+            reset_ago: row.try_get("reset_ago")?,
             bytes: count("bytes")?,
         })
     }
@@ -103,6 +108,14 @@ impl Present {
     pub fn table_title(&self) -> String {
         titled(&self.schema, &self.table)
     }
+}
+
+fn reset_ago(version_num: u32) -> &'static str {
+    if version_num < 190_000 {
+        return "NULL::float8";
+    }
+    "extract(epoch FROM clock_timestamp()
+                           - pg_stat_get_stat_reset_time(index.indexrelid))::float8"
 }
 
 fn name<I: ColumnIndex<PgRow>>(row: &PgRow, column: I) -> Result<String, sqlx::Error> {
@@ -142,6 +155,7 @@ SELECT namespace.nspname::text AS "schema",
               ORDER BY key) AS kinds,
        pg_get_expr(index.indpred, index.indrelid, true) AS condition,
        coalesce(pg_stat_get_numscans(index.indexrelid), 0) AS scans,
+       @reset_ago AS reset_ago,
        class.relpages * current_setting('block_size')::bigint AS bytes
   FROM pg_index AS index
   JOIN pg_class AS class ON class.oid = index.indexrelid

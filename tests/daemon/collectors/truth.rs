@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use poolwatch::collectors::Collector;
 use poolwatch::demo::Cluster;
 use poolwatch::exposition::Chunk;
+use poolwatch::indexes::Inventory;
 
 use super::laden::Laden;
 use super::{database, read, servers};
-use crate::support::Metrics;
+use crate::support::{Metrics, eventually};
 
 /// How long figures may move.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -296,4 +297,27 @@ async fn what_19_brings_is_what_psql_reads() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test]
+async fn an_index_whose_statistics_were_reset_is_known() {
+    for (major, binaries) in servers::all() {
+        let cluster = Cluster::builder().binaries(binaries).start().unwrap();
+        let use_it = "CREATE TABLE post (id int); CREATE INDEX one ON post (id);
+                      CREATE INDEX two ON post (id); SET enable_seqscan = off;
+                      SELECT count(*) FROM post WHERE id = 1";
+        cluster.sql(use_it).unwrap();
+        let used = "SELECT indexrelname FROM pg_stat_user_indexes WHERE idx_scan > 0";
+        let used = eventually(|| Some(cluster.sql(used).unwrap()).filter(|name| !name.is_empty()));
+        let reset = "SELECT pg_stat_reset_single_table_counters(indexrelid)
+                       FROM pg_stat_user_indexes WHERE idx_scan > 0";
+        cluster.sql(reset).unwrap();
+        let database = database(&cluster.url("postgres"));
+        let mut connection = database.acquire().await.unwrap();
+        let inventory = Inventory::read(&mut connection).await.unwrap();
+        for index in &inventory.indexes {
+            let is_reset = *major >= 19 && index.name == used;
+            assert_eq!(index.reset_ago.is_some(), is_reset, "PostgreSQL {major}: {}", index.name);
+        }
+    }
 }
