@@ -273,7 +273,8 @@ def send(path: str, datagram: bytes, timeout: float, going_on: Iterable[bool] = 
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outgoing:
             outgoing.settimeout(timeout)
             return any(_sent(outgoing, path, datagram) for _ in takewhile(bool, going_on))
-    except OSError:
+    except OSError as error:
+        logger.debug("no report to %s: %s", path, error)
         return False
 
 

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+
+def check(path, **environment):
+    its = {"POOLWATCH_SOCKET": str(path), "PATH": os.environ["PATH"], **environment}
+    if "PYTHONPATH" in os.environ:
+        its["PYTHONPATH"] = os.environ["PYTHONPATH"]
+    command = [sys.executable, "-m", "poolwatch", "check"]
+    done = subprocess.run(command, env=its, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    return done.returncode, done.stdout
+
+
+def test_a_sidecar_that_hears_is_told(receiver):
+    status, lines = check(receiver.path, POOLWATCH_POOL="web")
+    assert (status, lines.count("✓"), "'web'" in lines) == (0, 3, True)
+    report = receiver.wait_for(lambda reports: reports[-1:])[0]
+    assert (report["bye"], report["pools"]) == (True, [])
+
+
+def test_what_is_wrong_is_told_with_its_remedy(tmp_path):
+    status, lines = check(tmp_path / "absent.sock")
+    assert (status, "start poolwatch" in lines) == (1, True)
+    (tmp_path / "file").touch()
+    assert "is no socket" in check(tmp_path / "file")[1]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ended:
+        ended.bind(str(tmp_path / "ended.sock"))
+    assert "nobody listens" in check(tmp_path / "ended.sock")[1]
+
+
+@pytest.mark.parametrize("url", ["postgresql:///app", "postgresql:///app?plugin=poolwatch"])
+def test_a_url_without_the_plugin_is_pointed_out(receiver, url):
+    status, lines = check(receiver.path, DATABASE_URL=url)
+    assert (status, "!" in lines) == (0, "plugin" not in url)
