@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 from sqlalchemy import create_engine, text
-from truth import Truth
+from truth import POOLS, Truth
 
 truth = Truth(os.environ["TRUTH"])
 
-engine = create_engine(os.environ["DATABASE_URL"], pool_size=2, max_overflow=1)
+engine = create_engine(os.environ["DATABASE_URL"], **POOLS[os.environ.get("POOL", "QueuePool")])
 if os.environ.get("CONNECT_AT_IMPORT"):
     engine.connect().close()
 # What a host without a hook after its fork has: the application's own first request.

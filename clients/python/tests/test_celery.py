@@ -13,6 +13,7 @@ from serving import python_path, watched
 from truth import Truth
 
 pytest.importorskip("celery")
+pytestmark = pytest.mark.servers
 TASKS = 40
 SEND = f"import tasks\nfor number in range({TASKS}): tasks.work.delay(number)"
 

@@ -9,6 +9,7 @@ from receiver import instances, total
 from serving import ask_all, program, serving, watched
 
 pytest.importorskip("pyuwsgi")
+pytestmark = pytest.mark.servers
 
 
 @contextmanager

@@ -6,7 +6,14 @@ import fcntl
 import mmap
 import os
 import struct
+from typing import Any
 
+from sqlalchemy.pool import NullPool
+
+POOLS: dict[str, dict[str, Any]] = {
+    "QueuePool": {"pool_size": 2, "max_overflow": 1},
+    "NullPool": {"poolclass": NullPool},
+}
 NAMES = ("checkouts", "queries", "commits", "errors")
 LAYOUT = struct.Struct(f"{len(NAMES)}q")
 

@@ -1,0 +1,115 @@
+"""Every worker of every server, with each pool and driver, against the truth that the workers keep.
+
+`POOLWATCH_MATRIX=all ./run-tests tests/test_matrix.py` runs all of it, else a few.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from itertools import product
+
+import pytest
+from conftest import VERSION
+from receiver import instances, total
+from serving import ask_all, program, serving, watched
+
+REQUESTS = 120
+
+
+def gunicorn(*options):
+    return lambda path: [
+        sys.executable, "-m", "gunicorn", "--bind", f"unix:{path}", "--workers=3", *options,
+        "preloaded:application",
+    ]  # fmt: skip
+
+
+def uwsgi(*options):
+    return lambda path: [
+        program("uwsgi"), "--master", "--processes=3", "--http-socket", path, "--need-app",
+        "--die-on-term", "--module=preloaded", *options,
+    ]  # fmt: skip
+
+
+def uvicorn(path):
+    return [program("uvicorn"), "--uds", path, "--workers=3", "asynchronous:application"]
+
+
+def hypercorn(path):
+    return [program("hypercorn"), "--bind", f"unix:{path}", "-w", "3", "asynchronous:application"]
+
+
+def granian(path):
+    return [program("granian"), "--uds", path, "--workers=3", "--interface=asgi",
+            "asynchronous:application"]  # fmt: skip
+
+
+SYNC_SERVERS = {
+    "gunicorn": gunicorn(),
+    "gunicorn-preload": gunicorn("--preload"),
+    "gunicorn-gthread": gunicorn("--worker-class=gthread", "--threads=4"),
+    "gunicorn-gevent": gunicorn("--worker-class=gevent"),
+    "gunicorn-eventlet": gunicorn("--worker-class=eventlet"),
+    "gunicorn-max-requests": gunicorn("--max-requests=25"),
+    "uwsgi": uwsgi(),
+    "uwsgi-threads": uwsgi("--enable-threads", "--threads=2"),
+}
+ASYNC_SERVERS = {"uvicorn": uvicorn, "hypercorn": hypercorn, "granian": granian}
+MODULES = {"gunicorn-gevent": "gevent", "gunicorn-eventlet": "eventlet", "uwsgi": "pyuwsgi",
+           "uwsgi-threads": "pyuwsgi"}  # fmt: skip
+SYNC_DRIVERS = ("psycopg2", "pg8000") if VERSION < (2, 0) else ("psycopg2", "psycopg", "pg8000")
+ASYNC_DRIVERS = ("asyncpg",) if VERSION < (2, 0) else ("asyncpg", "psycopg")
+ALL = os.environ.get("POOLWATCH_MATRIX") == "all"
+
+
+FEW = [
+    ("gunicorn-gthread", "QueuePool", "psycopg"),
+    ("uwsgi-threads", "NullPool", "pg8000"),
+    ("uvicorn", "QueuePool", "asyncpg"),
+    ("hypercorn", "NullPool", "psycopg"),
+]
+
+
+def matrix():
+    every = [
+        *product(SYNC_SERVERS, ("QueuePool", "NullPool"), SYNC_DRIVERS),
+        *product(ASYNC_SERVERS, ("QueuePool", "NullPool"), ASYNC_DRIVERS),
+    ]
+    return every if ALL else [each for each in FEW if each in every]
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(("server", "pool", "driver"), matrix())
+def test_every_worker_is_counted_exactly(url, receiver, tmp_path, server, pool, driver):
+    module = MODULES.get(server, server.split("-")[0])
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"{module} is not installed")
+    path = f"{receiver.folder}/http.sock"
+    command = {**SYNC_SERVERS, **ASYNC_SERVERS}[server](path)
+    address = watched(address_for(url, driver), receiver)
+    with serving(command, tmp_path, address, path, POOL=pool) as (truth, _):
+        assert ask_all(path, REQUESTS, at_once=6) == [200] * REQUESTS
+        true = truth.read()
+    receiver.wait_for(lambda reports: total(reports, "hold") >= REQUESTS)
+    figures = {key: total(receiver.reports, key) for key in EXPECTED}
+    assert figures == {key: true[its] for key, its in EXPECTED.items()}
+    assert total(receiver.reports, "inherited", "timeouts", "acquire_errors") == 0
+    pids = [report["pid"] for report in instances(receiver.reports).values() if report["pools"]]
+    assert truth.workers() <= set(pids)
+
+
+EXPECTED = {
+    "acquire": "checkouts",
+    "hold": "checkouts",
+    "query": "queries",
+    "commit": "commits",
+    "query_errors": "errors",
+}
+
+
+def address_for(url, driver):
+    if driver == "pg8000":
+        folder = url("psycopg2").partition("host=")[2]
+        return f"postgresql+pg8000://postgres@/postgres?unix_sock={folder}/.s.PGSQL.5432"
+    return url(driver)
