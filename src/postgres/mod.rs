@@ -360,6 +360,10 @@ impl Database {
         }
         if let Some(version) = checkout.server_version_num() {
             let known = self.version.swap(version, Ordering::Relaxed);
+            if known != version {
+                let version = self.version();
+                info!(server = %self.name, version, "connected");
+            }
             if let Some(version) = untested(known, version) {
                 warn!(database = %self.name, version, "newer than any PostgreSQL this was tested \
                     with; what has moved since is missing");
