@@ -115,7 +115,7 @@ fn a_worker_that_finds_its_parents_connection_is_told() {
     eventually(|| daemon.value("db_pool_workers", &[("pool", "web")]) >= Some(1.0));
     // What happened before the daemon looked counts for nothing: another worker is forked.
     let first = application.workers()[0];
-    assert!(Command::new("kill").arg(first.to_string()).status().unwrap().success());
+    assert!(Command::new("sh").args(["-c", &format!("kill {first}")]).status().unwrap().success());
     eventually(|| {
         let workers = application.try_get("/workers")?.json();
         let pids = workers["workers"].as_array()?.iter().map(|one| one["pid"].as_u64());

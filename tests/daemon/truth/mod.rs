@@ -265,7 +265,13 @@ fn callers_wait_in_vain(stage: &Stage, hot: u32) {
 #[track_caller]
 fn a_killed_worker_goes_and_its_counts_stay(stage: &Stage, killed: u32) {
     let before = Counts::exported(&stage.daemon.metrics());
-    assert!(Command::new("kill").args(["-KILL", &killed.to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("sh")
+            .args(["-c", &format!("kill -KILL {killed}")])
+            .status()
+            .unwrap()
+            .success()
+    );
     let died = Instant::now();
     eventually(|| !stage.seen().contains(&killed));
     assert!(died.elapsed() < TTL + SAMPLE, "{:?}", died.elapsed());
