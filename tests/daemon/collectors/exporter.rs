@@ -39,6 +39,7 @@ fn missing_of(program: &Path, url: &str) -> Vec<String> {
     let source = ("DATA_SOURCE_NAME", url.as_str());
     let flags = exporter::everything_on(program);
     let exporter = Exporter::start(program, &[source, IMPATIENT], &flags);
+    let flags = exporter::of_daemon(&flags);
     let builder = Daemon::with_settings("sampling: {server: 1s, statements: 1s, tables: 1s}");
     let builder = builder.variable(source.0, source.1);
     let daemon = flags.iter().fold(builder, |builder, flag| builder.argument(flag)).start();

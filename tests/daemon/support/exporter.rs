@@ -30,6 +30,8 @@ const NOT_HERE: &[(&str, &str, &str)] = &[
     ("0.11", "pg_stat_database_idle_in_transaction_time", "gone; here in seconds, with _total"),
     ("0.11", "pg_stat_database_parallel_workers_", "gone; here with _total"),
     ("0.11", "pg_stat_database_session", "gone; here with _total, time in seconds"),
+    ("0.17", "pg_replication_slot_", "0.20 has pg_replication_slots_, as here"),
+    ("0.17", "pg_stat_user_tables_size_bytes", "0.18 has the table's size and its indexes' apart"),
     ("0.19", "pg_replication_slot_", "0.20 has pg_replication_slots_, as here"),
     ("0.19", "pg_stat_replication_reply_time", "a column it did not know; gone"),
 ];
@@ -87,10 +89,36 @@ pub(crate) fn each(mut test: impl FnMut(&Path)) {
     }
 }
 
+/// Those of these flags that the exporter knows: each version knows more.
+pub(crate) fn known_flags<'a>(program: &Path, flags: &'a [String]) -> Vec<&'a String> {
+    let help = help(program);
+    let is_known = |flag: &&String| {
+        let name = flag.split('=').next().unwrap_or(flag).trim_start_matches("--");
+        let positive = name.strip_prefix("no-").unwrap_or(name);
+        [format!("--{positive}"), format!("--[no-]{positive}")]
+            .iter()
+            .any(|flag| help.split_whitespace().any(|word| word.split('=').next() == Some(flag)))
+    };
+    flags.iter().filter(is_known).collect()
+}
+
+/// The same flags for the daemon, with every statement: which hundred an exporter shows that knows no limit is not what
+/// is compared.
+pub(crate) fn of_daemon(flags: &[String]) -> Vec<String> {
+    const LIMIT: &str = "--collector.stat_statements.limit=";
+    let limit = Some(format!("{LIMIT}5000"));
+    let limit = limit.filter(|_| !flags.iter().any(|flag| flag.starts_with(LIMIT)));
+    flags.iter().cloned().chain(limit).collect()
+}
+
+fn help(program: &Path) -> String {
+    let help = Command::new(program).arg("--help").output().unwrap();
+    String::from_utf8([help.stdout, help.stderr].concat()).unwrap()
+}
+
 /// Flags that switch every collector on that the exporter has, with statements without number.
 pub(crate) fn everything_on(program: &Path) -> Vec<String> {
-    let help = Command::new(program).arg("--help").output().unwrap();
-    let help = String::from_utf8([help.stdout, help.stderr].concat()).unwrap();
+    let help = help(program);
     let words = help.split_whitespace().filter_map(|word| word.strip_prefix("--collector."));
     words
         .filter_map(|word| match word.split_once('.') {
@@ -138,7 +166,16 @@ impl Exporter {
             || label("application_name") == "poolwatch"
             || series.name.starts_with("pg_stat_activity_")
                 && label("datname").starts_with("template");
-        series.name.starts_with("pg_") && !absent && !gone && !nobodys && !series.value.is_nan()
+        // Until 0.18 the exporter counts the session that counts, of the role that it shares with poolwatch.
+        let own = self.version.starts_with("0.17")
+            && series.name.starts_with("pg_stat_activity_")
+            && (label("usename"), label("state")) == ("watcher", "active");
+        series.name.starts_with("pg_")
+            && !absent
+            && !gone
+            && !nobodys
+            && !own
+            && !series.value.is_nan()
     }
 
     /// An empty label is as good as none.
