@@ -49,6 +49,14 @@ fn the_example_has_every_setting_and_no_other() {
 }
 
 #[test]
+fn the_example_can_be_used_as_it_is() {
+    let mut check = crate::support::poolwatch();
+    check.args(["--config.check", "--config.file"]).arg(example());
+    let output = check.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn the_example_shows_the_defaults() {
     let config = Config::load(Some(&example()), &HashMap::new()).unwrap();
     assert_eq!(config.sampling, Sampling::default());
