@@ -20,6 +20,7 @@ mod metrics;
 mod metrics_document;
 mod monitoring;
 mod own_log;
+mod pages;
 mod pgbouncer;
 mod plans;
 mod pool;

@@ -1,0 +1,161 @@
+//! The commands on the pages are run as they stand there, or the page says in a comment why they are not.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use poolwatch::demo::Cluster;
+
+use crate::support::{Daemon, eventually};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const SCHEMA: &str = include_str!("../../src/demo/schema.sql");
+const LANGUAGES: [&str; 4] = ["sh", "bash", "console", "shell"];
+
+/// What stands above a block of commands, in a comment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mark<'a> {
+    /// Run by the test below, beside a daemon that watches the demo's database.
+    Test,
+    /// Run by tools/fresh-machine, by this name.
+    FreshMachine(&'a str),
+    /// Not run, for this reason.
+    NotRun(&'a str),
+}
+
+/// A block of commands.
+#[derive(Debug)]
+struct Block<'a> {
+    line: usize,
+    mark: Option<Mark<'a>>,
+    commands: String,
+}
+
+/// Those with commands for users.
+fn pages() -> Vec<PathBuf> {
+    let docs = std::fs::read_dir(Path::new(ROOT).join("docs")).unwrap();
+    let docs = docs.map(|entry| entry.unwrap().path());
+    let named = [
+        "README.md",
+        "clients/python/README.md",
+        "examples/reddit-bot/README.md",
+        "fuzz/README.md",
+    ];
+    let named = named.map(|page| Path::new(ROOT).join(page));
+    docs.chain(named).filter(|path| path.extension().is_some_and(|kind| kind == "md")).collect()
+}
+
+fn mark(line: &str) -> Option<Mark<'_>> {
+    let comment = line.strip_prefix("<!-- ")?.strip_suffix(" -->")?;
+    if comment == "run: test" {
+        return Some(Mark::Test);
+    }
+    let name = comment.strip_prefix("run: fresh-machine ").map(Mark::FreshMachine);
+    name.or_else(|| comment.strip_prefix("not run: ").map(Mark::NotRun))
+}
+
+fn blocks(page: &str) -> Vec<Block<'_>> {
+    let mut blocks = Vec::new();
+    let (mut before, mut open): (&str, Option<(bool, Block<'_>)>) = ("", None);
+    for (number, line) in page.lines().enumerate() {
+        match (&mut open, line.trim_start().strip_prefix("```")) {
+            (None, Some(language)) => {
+                let wanted = LANGUAGES.contains(&language);
+                let block = Block { line: number + 1, mark: mark(before), commands: String::new() };
+                open = Some((wanted, block));
+            }
+            (Some(_), Some(_)) => {
+                blocks.extend(open.take().filter(|(wanted, _)| *wanted).map(|(_, block)| block));
+            }
+            (Some((_, block)), None) => block.commands.extend([line, "\n"]),
+            (None, None) => {}
+        }
+        before = line;
+    }
+    blocks
+}
+
+/// Each page that has commands, by its place in the repository.
+fn with_commands(mut test: impl FnMut(&str, &Block<'_>)) {
+    let mut seen = 0;
+    for path in pages() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for block in blocks(&text) {
+            let page = path.strip_prefix(ROOT).unwrap().display();
+            test(&format!("{page}:{}", block.line), &block);
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "{seen} blocks");
+}
+
+#[test]
+fn every_block_of_commands_is_run_or_says_why_not() {
+    let tool = std::fs::read_to_string(Path::new(ROOT).join("tools/fresh-machine")).unwrap();
+    with_commands(|place, block| match block.mark {
+        None => panic!("{place}: neither run nor marked: see tests/daemon/pages.rs"),
+        Some(Mark::FreshMachine(name)) => {
+            assert!(
+                tool.contains(&format!("block README.md {name}")),
+                "{place}: {name} is not run"
+            );
+        }
+        Some(Mark::NotRun(reason)) => assert!(reason.len() > 8, "{place}: that is no reason"),
+        Some(Mark::Test) => {}
+    });
+}
+
+#[test]
+fn the_commands_on_the_pages_do_what_they_say() {
+    let cluster = Cluster::builder().start().unwrap();
+    cluster
+        .sql("CREATE ROLE poolwatch LOGIN CONNECTION LIMIT 5; GRANT pg_monitor TO poolwatch")
+        .unwrap();
+    cluster.sql(SCHEMA).unwrap();
+    let url = cluster.url_as("poolwatch", "postgres");
+    let daemon = Daemon::with_settings("").variable("DATABASE_URL", &url).start();
+    eventually(|| daemon.value("pg_up", &[]) == Some(1.0));
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("poolwatch.yml");
+    std::fs::write(&settings, "log: {level: warn}\n").unwrap();
+    let (address, socket) = (daemon.address().to_string(), daemon.socket());
+    let executables = Path::new(env!("CARGO_BIN_EXE_poolwatch")).parent().unwrap().display();
+    let mut wrong = Vec::new();
+    with_commands(|place, block| {
+        if block.mark != Some(Mark::Test) {
+            return;
+        }
+        // What is one's own there is the test's own here.
+        let commands = block
+            .commands
+            .replace("localhost:8001", &address)
+            .replace("/run/poolwatch/poolwatch.sock", socket.to_str().unwrap())
+            .replace("/etc/poolwatch/poolwatch.yml", settings.to_str().unwrap());
+        let mut bash = Command::new("bash");
+        bash.args(["-e", "-o", "pipefail", "-c", &commands]).current_dir(ROOT);
+        bash.env_clear().env("HOME", folder.path()).env("DATABASE_URL", &url);
+        bash.env("PATH", format!("{executables}:{}", std::env::var("PATH").unwrap()));
+        bash.env("POOLWATCH__WEB__LISTEN_ADDRESSES", &address);
+        bash.env("POOLWATCH__WORKERS__SOCKET", &socket);
+        // On a machine that is busy with other tests a report may come too late for the next line.
+        let mut tries = (0..5).map(|_| bash.output().unwrap());
+        let is_good = |output: &Output| output.status.success() && !output.stdout.is_empty();
+        let last = tries.find(is_good);
+        drop(tries);
+        let output = last.unwrap_or_else(|| bash.output().unwrap());
+        if !is_good(&output) {
+            let said = [output.stdout, output.stderr].concat();
+            wrong.push(format!("{place}: {}\n{}", output.status, String::from_utf8_lossy(&said)));
+        }
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_block_is_found_with_its_mark() {
+    let page = "<!-- run: test -->\n```sh\na\n```\n\n```json\n{}\n```\n```bash\nb\nc\n```\n\
+                <!-- not run: no reason -->\n```console\n$ d\n```\n";
+    let found = blocks(page);
+    let marks: Vec<_> = found.iter().map(|block| block.mark).collect();
+    assert_eq!(marks, [Some(Mark::Test), None, Some(Mark::NotRun("no reason"))]);
+    assert_eq!((found[1].line, &*found[1].commands), (9, "b\nc\n"));
+}
