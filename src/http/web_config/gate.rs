@@ -1,9 +1,9 @@
 //! Checks passwords, beside the runtime and beside the threads that resolve names, and remembers
 //! the verdicts.
 //!
-//! bcrypt is slow on purpose, so whoever sends wrong passwords makes work. The newest request is
-//! checked first: under an attack the oldest have waited longest and are given up soonest. What
-//! nobody waits for any more is not checked.
+//! bcrypt is slow on purpose, so whoever sends wrong passwords makes work. The newest request and
+//! the oldest are checked in turn: the one so that a right password seldom waits for the wrong ones
+//! before it, the other so that it never waits for ever. What nobody waits for is not checked.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::catch_unwind;
@@ -52,8 +52,10 @@ struct State {
 /// Checks that wait, the newest last, and whether a thread works on them.
 #[derive(Default)]
 struct Lane {
-    waiting: Vec<Check>,
+    waiting: VecDeque<Check>,
     runs: bool,
+    /// Whether the oldest is next.
+    oldest: bool,
 }
 
 struct Check {
@@ -111,7 +113,7 @@ impl Gate {
         thread.spawn(move || while gate.check_one(costly) {}).is_ok()
     }
 
-    /// Checks the newest password that somebody waits for; `false` when there is none.
+    /// Checks the next password that somebody waits for; `false` when there is none.
     fn check_one(&self, costly: bool) -> bool {
         let Some(check) = self.state().next(costly) else { return false };
         let Check { key, name, hash, password, answers } = check;
@@ -172,14 +174,16 @@ impl Lane {
             return;
         }
         if self.waiting.len() >= WAITING {
-            self.waiting.remove(0);
+            self.waiting.pop_front();
         }
-        self.waiting.push(check);
+        self.waiting.push_back(check);
     }
 
     fn pop(&mut self) -> Option<Check> {
+        self.oldest = !self.oldest;
         loop {
-            let check = self.waiting.pop()?;
+            let next = if self.oldest { self.waiting.pop_front() } else { self.waiting.pop_back() };
+            let check = next?;
             if !check.answers.iter().all(oneshot::Sender::is_closed) {
                 return Some(check);
             }
@@ -294,17 +298,31 @@ mod tests {
         assert!(checked(&gate) < 150, "{} of 1500 were checked", checked(&gate));
     }
 
+    /// Checks that wait in a lane, by the names `0`, `1` and so on.
+    fn push(lane: &mut Lane, count: usize) -> Vec<oneshot::Receiver<bool>> {
+        let push = |number: usize| {
+            let (answer, answered) = oneshot::channel();
+            let (name, hash) = (number.to_string(), String::new());
+            let key = key([name.as_bytes(), b"", b""]);
+            lane.push(Check { key, name, hash, password: Vec::new(), answers: vec![answer] });
+            answered
+        };
+        (0..count).map(push).collect()
+    }
+
+    #[test]
+    fn the_oldest_and_the_newest_are_next_in_turn() {
+        let mut lane = Lane::default();
+        let mut waiting = push(&mut lane, 5);
+        drop(waiting.remove(3));
+        let order: Vec<_> = std::iter::from_fn(|| Some(lane.pop()?.name)).collect();
+        assert_eq!(order, ["0", "4", "1", "2"]);
+    }
+
     #[test]
     fn one_too_many_gives_the_oldest_up() {
         let mut lane = Lane::default();
-        let answered = (0..WAITING + 10).map(|number| {
-            let (answer, answered) = oneshot::channel();
-            let key = key([&number.to_le_bytes(), b"", b""]);
-            let (name, hash) = (String::new(), String::new());
-            lane.push(Check { key, name, hash, password: Vec::new(), answers: vec![answer] });
-            answered
-        });
-        let mut answered: Vec<_> = answered.collect();
+        let mut answered = push(&mut lane, WAITING + 10);
         assert_eq!(lane.waiting.len(), WAITING);
         let given_up = |one: &mut oneshot::Receiver<_>| one.try_recv() == Err(TryRecvError::Closed);
         assert_eq!(answered.iter_mut().filter_map(|one| given_up(one).then_some(())).count(), 10);
