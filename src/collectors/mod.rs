@@ -269,6 +269,16 @@ impl Table {
         named_by_row: false,
     };
 
+    /// The functions of its extension that its statements call.
+    pub fn called(&self) -> Vec<&'static str> {
+        let calls = self.queries.iter().flat_map(|query| query.sql.split("@extension.").skip(1));
+        let name = |rest: &'static str| {
+            let other = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+            rest.split(other).next().unwrap_or(rest)
+        };
+        calls.map(name).collect()
+    }
+
     /// The family's whole name.
     pub fn family(&self, column: &Column) -> String {
         format!("{}_{}", self.prefix, column.name)
@@ -359,6 +369,19 @@ mod tests {
                 for name in named.chain(bound) {
                     assert!(query.sql.contains(name), "{} lacks {name}", query.sql);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn of_an_extension_functions_are_called_and_no_views_read() {
+        for (collector, table) in tables() {
+            assert_eq!(table.called().is_empty(), table.extension.is_none(), "{}", collector.name);
+            for name in table.called() {
+                let sql = table.queries.iter().map(|query| query.sql).collect::<String>();
+                let places = sql.matches(&format!("@extension.{name}")).count();
+                let calls = sql.matches(&format!("@extension.{name}(")).count();
+                assert_eq!(places, calls, "{name}");
             }
         }
     }

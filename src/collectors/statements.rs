@@ -153,7 +153,7 @@ pub(super) const COLLECTOR: Collector = Collector {
                 since: 109,
                 sql: "\
 SELECT dealloc AS deallocations_total, extract(epoch FROM stats_reset) AS reset_timestamp_seconds
-  FROM @extension.pg_stat_statements_info",
+  FROM @extension.pg_stat_statements_info()",
             }],
             columns: &[
                 counter(

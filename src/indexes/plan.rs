@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, Executor, Row as _};
 use super::Expected;
 use super::foreign_code::ForeignCode;
 use crate::pool::Checkout;
+use crate::postgres::{Extension, ExtensionError};
 use crate::statement::{Kind, Text, plannable};
 
 /// `EXPLAIN (GENERIC_PLAN)` is there from this version on.
@@ -93,12 +94,10 @@ pub struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     /// A planner on this connection.
-    pub async fn open(connection: &'a mut Checkout) -> Result<Self, sqlx::Error> {
-        let sql = "SELECT quote_ident(nspname) FROM pg_extension
-                     JOIN pg_namespace ON pg_namespace.oid = extnamespace
-                    WHERE extname = 'hypopg'";
-        let row = connection.fetch_optional(sql).await?;
-        let hypopg = row.map(|row| row.try_get(0)).transpose()?;
+    pub async fn open(connection: &'a mut Checkout) -> Result<Self, ExtensionError> {
+        let functions = ["hypopg_create_index", "hypopg_reset"];
+        let hypopg = Extension::find(connection, "hypopg", &functions).await?;
+        let hypopg = hypopg.map(|extension| extension.schema);
         let generic = connection.server_version_num().is_some_and(|of| of >= GENERIC_PLAN);
         Ok(Self { connection, generic, prepared: false, hypopg })
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use serde::Deserialize;
-use sqlx::{AssertSqlSafe, Executor, Row as _};
+use sqlx::{AssertSqlSafe, Executor};
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
@@ -26,7 +26,7 @@ use super::{Failure, explain, text};
 use crate::collectors::{Bound, Collector, Column, Rank, Table, Unseen};
 use crate::metric::Family;
 use crate::pool::Checkout;
-use crate::postgres::Database;
+use crate::postgres::{Database, Extension, ExtensionError};
 use crate::reading::Reading;
 
 /// What the operator may change of one collector.
@@ -83,6 +83,9 @@ pub enum Error {
     /// No answer in time.
     #[error("no answer within {0} s")]
     Slow(u64),
+    /// The table's extension cannot be called.
+    #[error(transparent)]
+    Extension(#[from] ExtensionError),
     /// The statement failed.
     #[error("{}", explain(.0).unwrap_or("the statement failed"))]
     Failed(#[from] sqlx::Error),
@@ -353,29 +356,9 @@ async fn version(connection: &mut Checkout, table: &Table) -> Result<Option<Vers
         let number = connection.server_version_num().unwrap_or(0) / 10_000;
         return Ok(Some(Version { number, schema: String::new() }));
     };
-    let query = sqlx::query(
-        "SELECT extversion, quote_ident(nspname) FROM pg_extension
-           JOIN pg_namespace ON pg_namespace.oid = extnamespace WHERE extname = $1",
-    );
-    let found = connection.fetch_optional(query.bind(extension)).await?;
-    let Some(row) = found else { return Ok(None) };
-    let number = extension_version(row.try_get(0)?);
-    Ok(Some(Version { number, schema: row.try_get(1)? }))
-}
-
-/// 1.10 as 110.
-fn extension_version(text: &str) -> u32 {
-    let mut parts = text.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    parts.next().unwrap_or(0) * 100 + parts.next().unwrap_or(0).min(99)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_tenth_version_of_an_extension_is_above_the_ninth() {
-        assert_eq!((extension_version("1.9"), extension_version("1.10")), (109, 110));
-        assert_eq!(extension_version("2"), 200);
-    }
+    let found = Extension::find(connection, extension, &table.called()).await?;
+    Ok(found.map(|Extension { version: (major, minor), schema }| Version {
+        number: major * 100 + minor.min(99),
+        schema,
+    }))
 }

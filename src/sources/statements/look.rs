@@ -11,7 +11,7 @@ use super::super::is_undecodable;
 use super::{Error, Excluded};
 use crate::latency::{Moments, is_timed};
 use crate::pool::Checkout;
-use crate::postgres::APPLICATION_NAME;
+use crate::postgres::{self, APPLICATION_NAME};
 use crate::statement::Text;
 
 /// More statements than these are not looked at: some 10 MB.
@@ -64,13 +64,9 @@ pub(super) struct Extension {
 impl Extension {
     /// `None` when the database has not got it.
     pub(super) async fn find(connection: &mut Checkout) -> Result<Option<Self>, Error> {
-        let sql = "SELECT extversion, quote_ident(nspname) FROM pg_extension
-                     JOIN pg_namespace ON pg_namespace.oid = extnamespace
-                    WHERE extname = 'pg_stat_statements'";
-        // Prepared, so that it is planned once.
-        let row = connection.fetch_optional(sqlx::query(sql)).await?;
-        let Some(row) = row else { return Ok(None) };
-        Ok(Some(Self { version: version(row.try_get(0)?), schema: row.try_get(1)? }))
+        let functions = ["pg_stat_statements", "pg_stat_statements_info"];
+        let found = postgres::Extension::find(connection, functions[0], &functions).await?;
+        Ok(found.map(|postgres::Extension { version, schema }| Self { version, schema }))
     }
 
     /// Only statements that clients sent, where those within functions are kept apart: their time
@@ -117,7 +113,7 @@ impl Extension {
         } else {
             format!(
                 "(SELECT extract(epoch FROM stats_reset)::float8
-                    FROM {}.pg_stat_statements_info)",
+                    FROM {}.pg_stat_statements_info())",
                 self.schema
             )
         };
@@ -260,21 +256,16 @@ fn moments(row: &PgRow) -> Result<Moments, sqlx::Error> {
     })
 }
 
-fn version(text: &str) -> (u32, u32) {
-    let mut parts = text.split('.').map(|part| part.parse().unwrap_or(0));
-    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn an_extension_is_asked_for_what_it_has() {
-        let sql = |text| Extension { version: version(text), schema: "s".into() }.statements();
-        assert!(sql("1.7").contains("total_time") && !sql("1.7").contains("toplevel"));
-        assert!(sql("1.8").contains("total_exec_time") && !sql("1.8").contains("toplevel"));
-        assert!(sql("1.10").contains("toplevel") && !sql("1.10").contains("stats_since"));
-        assert!(sql("1.11").contains("minmax_stats_since"));
+        let sql = |minor| Extension { version: (1, minor), schema: "s".into() }.statements();
+        assert!(sql(7).contains("total_time") && !sql(7).contains("toplevel"));
+        assert!(sql(8).contains("total_exec_time") && !sql(8).contains("toplevel"));
+        assert!(sql(10).contains("toplevel") && !sql(10).contains("stats_since"));
+        assert!(sql(11).contains("minmax_stats_since"));
     }
 }

@@ -20,7 +20,7 @@ use self::top::Lately;
 use self::totals::Totals;
 use super::{Failure, explain};
 use crate::latency::{Interval, Moments};
-use crate::postgres::Database;
+use crate::postgres::{Database, ExtensionError};
 use crate::reading::{Ran, Reading};
 
 /// Statements that take part are looked through so many at a time.
@@ -44,6 +44,9 @@ enum Error {
     /// More than can be kept.
     #[error("pg_stat_statements has more than {MOST} statements; lower pg_stat_statements.max")]
     TooMany,
+    /// The extension cannot be called.
+    #[error(transparent)]
+    Extension(#[from] ExtensionError),
     /// A statement failed.
     #[error("{}", explain(.0).unwrap_or("the statement failed"))]
     Failed(#[from] sqlx::Error),

@@ -1,5 +1,6 @@
 //! What poolwatch leaves behind on a server, and what others can make it do there: nothing.
 
+mod extension;
 mod letting_go;
 mod names;
 mod planning;

@@ -85,11 +85,22 @@ END $$;
 
 fn settings(cluster: &Cluster, role: &str) -> String {
     let url = cluster.url_as(role, "app");
-    let each = collectors::ALL.iter().map(|one| format!("{}: {{enabled: true}}", one.name));
+    let settings = |name| {
+        if name == "stat_statements" {
+            "enabled: true, include_query: true"
+        } else {
+            "enabled: true"
+        }
+    };
+    let each =
+        collectors::ALL.iter().map(|one| format!("{}: {{{}}}", one.name, settings(one.name)));
     let each = each.collect::<Vec<_>>().join(", ");
+    let log = cluster.log_file();
+    let log = log.display();
     format!(
         "databases: {{primary: {{url: '{url}', statement_timeout: 30s}}}}\n\
          collectors: {{{each}}}\n\
+         logs: {{path: '{log}', prefix: '%m [%p] '}}\n\
          pools: {{inferred: {{activity: {{database: primary}}}}}}\n"
     )
 }
