@@ -71,7 +71,7 @@ fn said(read: Result<Config, poolwatch::config::Error>) -> String {
     match read {
         Ok(config) => {
             for (name, settings) in &config.databases {
-                if let Err(error) = settings.connect_options(name) {
+                if let Err(error) = settings.open(name) {
                     return format!("{error} {error:?}");
                 }
             }
