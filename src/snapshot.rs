@@ -206,6 +206,8 @@ pub struct DatabaseState {
 pub struct SourceState {
     /// The source's name, the label `source`.
     pub name: String,
+    /// How often it is read.
+    pub interval: Duration,
     /// Whether its last reading came; `None` before the first.
     pub up: Option<bool>,
     /// How long the last reading took, failed or not.

@@ -2,10 +2,7 @@
 
 from .panel import dashboard, firing, highest, lines, stat, table
 
-USABLE = """(pg_settings_max_connections{@} - pg_settings_superuser_reserved_connections{@}
-    - (pg_settings_reserved_connections{@} or 0 * pg_settings_max_connections{@}))"""
-LABELS = "datname, state, usename, application_name, backend_type, wait_event_type, wait_event"
-USED = 'sum without (' + LABELS + ') (pg_stat_activity_count{@, backend_type=~"client backend|"}) / ' + USABLE
+USED = "pg_connections_used{@} / pg_connections_usable{@}"
 CPU = "rate(pg_server_cpu_seconds_total{@}[$__rate_interval]) / pg_server_cpu_cores{@}"
 HIT = "rate(pg_stat_database_blks_hit{@database}[$__rate_interval])"
 READ = "rate(pg_stat_database_blks_read{@database}[$__rate_interval])"
@@ -37,10 +34,11 @@ NOW = [
 ]
 
 CONNECTIONS = [
-    lines("Connections used", "The share of the connections an ordinary role may open: max_connections without the "
-          "reserved ones.", (USED, "{{instance}} {{server}}"), "percentunit",
+    lines("Connections used", "The share of the connections an ordinary role may open (max_connections without the "
+          "reserved ones) that anybody has, poolwatch included.", (USED, "{{instance}} {{server}}"), "percentunit",
           ["DatabaseConnectionsHigh", "DatabaseConnectionsExhausted"], width=16, height=9, max=1),
-    firing("Database.*|Cache.*|Deadlocks|Idle.*|Long.*|Lock.*|Replication.*|Wal.*|Transaction.*|Dead.*|Checkpoints.*"
+    firing("Database.*|Connections.*|Cache.*|Checksum.*|Deadlocks|Idle.*|Long.*|Lock.*|Prepared.*|Replica.*|Server.*|Setting.*|"
+           "Statement.*|Subscription.*|Temporary.*|Two.*|Wal.*|Transaction.*|Multixact.*|Sequence.*|Dead.*|Checkpoints.*"
            "|Index.*|Table.*"),
     lines("Sessions by state", "What the sessions do. Idle in transaction holds locks and helps nobody.",
           ("sum by (state) (pg_stat_activity_count{@database}) > 0", "{{state}}"), "short", stack=True, decimals=0,

@@ -31,7 +31,7 @@ pub(super) const COLLECTOR: Collector = Collector {
              THEN extract(epoch FROM now() - pg_last_xact_replay_timestamp())
         END AS last_replay_seconds,
         CASE WHEN pg_is_in_recovery()
-             THEN pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
+             THEN greatest(pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), 0)
         END AS replay_lag_bytes",
             }],
             columns: &[
@@ -51,6 +51,38 @@ pub(super) const COLLECTOR: Collector = Collector {
                     pg_last_wal_replay_lsn().",
                 ),
             ],
+            ..Table::EMPTY
+        },
+        Table {
+            prefix: "pg_replication",
+            queries: &[Query {
+                since: 13,
+                sql: "SELECT (setting = '')::int AS archive_only FROM pg_settings
+                       WHERE name = 'primary_conninfo' AND pg_is_in_recovery()",
+            }],
+            columns: &[gauge(
+                "archive_only",
+                "Whether a replica is told of no primary and reads archived write-ahead log alone: \
+                1 or 0, absent on a primary; pg_settings.primary_conninfo.",
+            )],
+            ..Table::EMPTY
+        },
+        Table {
+            prefix: "pg_replication",
+            labels: &["system_identifier"],
+            queries: &[Query {
+                since: 13,
+                sql: "SELECT system_identifier::text, 1 AS cluster_info
+                        FROM (SELECT CASE WHEN has_function_privilege('pg_control_system()', 'execute')
+                                          THEN (SELECT system_identifier FROM pg_control_system())
+                                     END AS system_identifier) AS control
+                       WHERE system_identifier IS NOT NULL",
+            }],
+            columns: &[gauge(
+                "cluster_info",
+                "1 with what a primary and its replicas have in common; \
+                pg_control_system().system_identifier.",
+            )],
             ..Table::EMPTY
         },
     ],

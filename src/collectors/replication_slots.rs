@@ -102,6 +102,20 @@ pub(super) const COLLECTOR: Collector = Collector {
             labels: &["slot_name"],
             queries: &[Query {
                 since: 17,
+                sql: "SELECT slot_name, synced::int AS synced FROM pg_replication_slots",
+            }],
+            columns: &[gauge(
+                "synced",
+                "Whether a standby keeps the slot as a copy of the primary's, to be read after a \
+                failover: 1 or 0; pg_replication_slots.synced.",
+            )],
+            ..Table::EMPTY
+        },
+        Table {
+            prefix: "pg_replication_slots",
+            labels: &["slot_name"],
+            queries: &[Query {
+                since: 17,
                 sql: "\
         SELECT slot_name, extract(epoch FROM inactive_since) AS inactive_since_timestamp_seconds
           FROM pg_replication_slots",

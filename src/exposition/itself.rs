@@ -44,6 +44,8 @@ pub fn databases(databases: &[DatabaseState], probes: &[Histogram]) -> Vec<Famil
 /// How each source does, and how many series were left out.
 pub fn sources(sources: &[SourceState], left_out: LeftOut) -> Vec<Family> {
     let mut up = Family::gauge("poolwatch_source_up", "Whether the last reading came: 1 or 0.");
+    let mut interval =
+        Family::gauge("poolwatch_source_interval_seconds", "How often it is read, in seconds.");
     let mut duration = Family::gauge(
         "poolwatch_source_read_duration_seconds",
         "How long the last reading took, whether it came or not.",
@@ -57,6 +59,7 @@ pub fn sources(sources: &[SourceState], left_out: LeftOut) -> Vec<Family> {
     for source in sources {
         let labels = [("source", source.name.as_str())];
         up.sample(&labels, source.up.map(|up| f64::from(u8::from(up))));
+        interval.sample(&labels, source.interval.as_secs_f64());
         duration.sample(&labels, source.duration.map(|took| took.as_secs_f64()));
         failures.sample(&labels, source.failures as f64);
         success.sample(&labels, source.last_success.and_then(unix_seconds));
@@ -67,7 +70,7 @@ pub fn sources(sources: &[SourceState], left_out: LeftOut) -> Vec<Family> {
     );
     dropped.sample(&[("reason", "omitted")], left_out.omitted as f64);
     dropped.sample(&[("reason", "summed")], left_out.summed as f64);
-    let own = [up, duration, failures, success, dropped];
+    let own = [up, interval, duration, failures, success, dropped];
     own.into_iter().chain(scrapes(sources)).chain(last_scrape(sources)).collect()
 }
 

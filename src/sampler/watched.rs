@@ -55,6 +55,7 @@ impl Watched {
             id,
             state: SourceState {
                 name: watch.name.clone(),
+                interval: watch.interval,
                 up: None,
                 duration: None,
                 failures: 0,

@@ -92,6 +92,7 @@ pub(in crate::http) fn full() -> Snapshot {
     snapshot.databases = vec![primary, database("replica", Some(false))];
     snapshot.sources = vec![SourceState {
         name: "pgbouncer:<script>".into(),
+        interval: std::time::Duration::from_secs(1),
         up: Some(false),
         duration: Some(Duration::from_millis(3)),
         failures: 4,
