@@ -44,8 +44,6 @@ pub(crate) fn explain(error: &sqlx::Error) -> Option<&'static str> {
 fn remedy(message: &str) -> &'static str {
     if message.starts_with("permission denied for schema ") {
         "the role may not use a schema; GRANT USAGE ON SCHEMA … TO it"
-    } else if message.starts_with("permission denied for function ") {
-        "the role may not call a function; GRANT EXECUTE ON FUNCTION … TO it"
     } else {
         "the role may not read this; GRANT pg_monitor TO it"
     }
