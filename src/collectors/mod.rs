@@ -375,7 +375,8 @@ mod tests {
 
     #[test]
     fn of_an_extension_functions_are_called_and_no_views_read() {
-        for (collector, table) in tables() {
+        // Those without a statement are read by a source of their own.
+        for (collector, table) in tables().filter(|(_, table)| !table.queries.is_empty()) {
             assert_eq!(table.called().is_empty(), table.extension.is_none(), "{}", collector.name);
             for name in table.called() {
                 let sql = table.queries.iter().map(|query| query.sql).collect::<String>();

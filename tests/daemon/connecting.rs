@@ -299,11 +299,10 @@ async fn certificates_are_taken_and_refused_as_libpq_does() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout";
-    openssl(
-        folder,
-        &format!("req -new -x509 -days 99 {key} root.key -out root.crt -subj /CN=root"),
-    );
-    openssl(folder, &format!("req -new -x509 -days 99 {key} odd.key -out odd.crt -subj /CN=odd"));
+    for name in ["root", "odd"] {
+        let new = format!("req -new -x509 -days 99 {key} {name}.key -out {name}.crt");
+        openssl(folder, &format!("{new} -subj /CN={name}"));
+    }
     openssl(folder, &format!("req -new {key} server.key -out server.csr -subj /CN=db.example"));
     let sign = "x509 -req -in server.csr -days 99 -CA root.crt -CAkey root.key -CAcreateserial \
                 -out server.crt";
