@@ -86,6 +86,7 @@ fn the_alerts_judge_by_the_same_marks() {
     {
         let (_, rule) = rules.split_once(&format!("alert: {alert}\n")).expect(alert);
         let rule = rule.split("- alert:").next().unwrap();
-        assert!(rule.contains(&format!("> {mark}")), "{alert}: {rule}");
+        let judges = [">", ">="].iter().any(|sign| rule.contains(&format!("{sign} {mark}")));
+        assert!(judges, "{alert}: {rule}");
     }
 }
