@@ -7,10 +7,24 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::application::Application;
-use crate::support::{Daemon, eventually};
+use crate::support::{Daemon, eventually, is_busy, skipped};
 
-/// How long a trouble may go on before it is spoken of.
+/// How long a trouble may go on before it is spoken of; on a machine busy with something else the load comes late too.
 const WITHIN: Duration = Duration::from_mins(1);
+const WITHIN_BUSY: Duration = Duration::from_mins(4);
+
+/// Rules that judge how long things take: where the machine is busy with something else they may well be right.
+const TIMED: [&str; 9] = [
+    "connection_leak",
+    "hot_worker",
+    "overflow_churn",
+    "pool_exhausted",
+    "pool_usage",
+    "query_latency",
+    "server_cpu",
+    "slow_queries",
+    "statement_latency",
+];
 
 fn watch(application: &Application) -> Daemon {
     let catalogue = concat!(env!("CARGO_MANIFEST_DIR"), "/config/indexes.yml");
@@ -46,12 +60,13 @@ fn rules(daemon: &Daemon) -> BTreeSet<String> {
 #[expect(clippy::print_stderr, reason = "how long each took, for whoever asks with --nocapture")]
 #[track_caller]
 fn phase(application: &Application, daemon: &Daemon, name: &str, wanted: &[&str]) -> Vec<Value> {
-    let (mut load, output) = application.start_load(name, 60);
+    let (mut load, output) = application.start_load(name, 240);
     let began = Instant::now();
     let mut said: Vec<Value> = Vec::new();
     let heard = |said: &[Value], rule: &&str| said.iter().any(|one| one["rule"] == **rule);
     while !wanted.iter().all(|rule| heard(&said, rule)) {
-        assert!(began.elapsed() < WITHIN, "{name}: {said:#?}\n{}", output.text());
+        let within = if is_busy() { WITHIN_BUSY } else { WITHIN };
+        assert!(began.elapsed() < within, "{name}: {said:#?}\n{}", output.text());
         for one in advice(daemon) {
             if !said.iter().any(|known| known["rule"] == one["rule"]) {
                 eprintln!("{name} after {:.0?}: {one}", began.elapsed());
@@ -83,7 +98,12 @@ fn stay_healthy(application: &Application, daemon: &Daemon) {
     let seconds = seconds.map_or(75, |seconds| seconds.parse().unwrap());
     let (mut load, output) = application.start_load("healthy", seconds);
     while load.ended().unwrap().is_none() {
-        let said = advice(daemon);
+        let mut said = advice(daemon);
+        let timed = |one: &Value| TIMED.iter().any(|rule| one["rule"] == **rule);
+        if is_busy() && said.iter().any(timed) {
+            skipped("that health is silent, of the rules that judge time", "the machine is busy");
+            said.retain(|one| !timed(one));
+        }
         assert!(said.is_empty(), "{said:#?}\n{}", output.text());
         thread::sleep(Duration::from_millis(500));
     }

@@ -56,6 +56,13 @@ pub(crate) fn skipped(test: &str, why: &str) {
     let _ = opened.and_then(|mut file| file.write_all(line.as_bytes()));
 }
 
+/// Whether more wants to run on this machine than it has processors for.
+pub(crate) fn is_busy() -> bool {
+    let loads = std::fs::read_to_string("/proc/loadavg").unwrap();
+    let load: f64 = loads.split(' ').next().unwrap().parse().unwrap();
+    load > 1.5 * std::thread::available_parallelism().unwrap().get() as f64
+}
+
 /// Asks again and again until it is true, or there.
 #[track_caller]
 pub(crate) fn eventually<O: Outcome>(mut probe: impl FnMut() -> O) -> O::Value {
