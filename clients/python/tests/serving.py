@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -67,13 +68,24 @@ def serving(command, folder, url, path, **environment):
             stdout=log,
             stderr=log,
             cwd=folder,
+            start_new_session=True,
         )
     try:
         wait_until_it_answers(path, server, folder / "log")
         yield truth, server.pid
     finally:
-        server.terminate()
+        end(server)
+
+
+def end(server):
+    """Fails if the server does not end by itself, and leaves none of its processes behind."""
+    server.terminate()
+    try:
         server.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+        raise
 
 
 def wait_until_it_answers(path, server, log):
