@@ -118,6 +118,28 @@ async fn an_http_1_0_answer_that_ends_with_the_connection_is_read() {
 }
 
 #[tokio::test]
+async fn a_token_in_a_file_is_read_for_each_request() {
+    let (url, heads) =
+        application(|stream, _| _ = stream.write_all(&respond("200 OK", "", SEED.as_bytes())));
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    let settings = json!({ "url": url, "header_files": { "Authorization": token } });
+    let mut source = open(settings.clone());
+    for value in ["Bearer first\n", "Bearer second"] {
+        std::fs::write(&token, value).unwrap();
+        source.read().await.unwrap();
+        let head = heads.recv().unwrap();
+        assert!(head.contains(&format!("authorization: {}\r\n", value.trim())), "{head}");
+    }
+    std::fs::write(&token, "hunter2\0").unwrap();
+    let chain = failure_of(settings.clone()).await;
+    assert!(chain.contains("control character") && !chain.contains("hunter2"), "{chain}");
+    std::fs::remove_file(&token).unwrap();
+    let chain = failure_of(settings).await;
+    assert!(chain.contains("token") && chain.contains("No such file"), "{chain}");
+}
+
+#[tokio::test]
 async fn every_read_is_a_connection_of_its_own_with_the_secrets_in_its_headers() {
     let (url, heads) = application(|stream, _| {
         _ = stream.write_all(&respond("200 OK", "", SEED.as_bytes()));

@@ -10,6 +10,7 @@ mod shape;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use hyper::header::{HeaderName, HeaderValue};
@@ -22,7 +23,7 @@ use self::exchange::{Answer, Connector};
 pub use self::figure::{Figure, Problem};
 pub use self::presets::Preset;
 use self::shape::Shape;
-
+use crate::files;
 use crate::reading::Reading;
 
 /// How to read one application's pool endpoint.
@@ -39,6 +40,9 @@ pub struct Settings {
     pub pointers: BTreeMap<Figure, String>,
     /// Sent with each request; secret.
     pub headers: BTreeMap<String, String>,
+    /// Files with the values of more headers, by name. They are read for each request, so that a
+    /// changed token needs no reload.
+    pub header_files: BTreeMap<String, PathBuf>,
     /// How long one read may take, connecting included.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
@@ -53,6 +57,7 @@ impl Default for Settings {
             preset: None,
             pointers: BTreeMap::new(),
             headers: BTreeMap::new(),
+            header_files: BTreeMap::new(),
             timeout: Duration::from_secs(2),
             size_limit: 64 * 1024,
         }
@@ -67,6 +72,7 @@ impl fmt::Debug for Settings {
             .field("preset", &self.preset)
             .field("pointers", &self.pointers)
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("header_files", &self.header_files)
             .field("timeout", &self.timeout)
             .field("size_limit", &self.size_limit)
             .finish()
@@ -96,6 +102,25 @@ pub enum Fault {
     /// Nothing listens there, or its name is unknown.
     #[error("cannot connect: is the application up, and is this its address?")]
     Connect(#[source] std::io::Error),
+    /// The file of a header cannot be read.
+    #[error("header_files: cannot read the value of {name} in {}", path.display())]
+    HeaderFile {
+        /// The header.
+        name: HeaderName,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What is in the file of a header cannot be sent.
+    #[error("header_files: the value of {name} in {} has a control character", path.display())]
+    HeaderValue {
+        /// The header.
+        name: HeaderName,
+        /// The file.
+        path: PathBuf,
+    },
     /// The TLS handshake failed.
     #[error("no agreement on TLS; a private authority is trusted through SSL_CERT_FILE")]
     Tls(#[source] std::io::Error),
@@ -146,6 +171,7 @@ pub struct AppHealth {
     meters: Option<[(&'static str, Uri); 5]>,
     shape: Shape,
     headers: HeaderMap,
+    header_files: Vec<(HeaderName, PathBuf)>,
     connector: Connector,
     timeout: Duration,
     size_limit: usize,
@@ -167,6 +193,7 @@ impl Settings {
             meters: address.meters().filter(|_| self.preset == Some(Preset::Hikaricp)),
             shape,
             headers: self.request_headers(&address).map_err(Error::Settings)?,
+            header_files: self.header_files().map_err(Error::Settings)?,
             connector: Connector::new(&address).map_err(Error::Settings)?,
             address,
             timeout: self.timeout,
@@ -177,15 +204,30 @@ impl Settings {
     fn request_headers(&self, address: &Address) -> Result<HeaderMap, String> {
         let mut headers = address.headers();
         for (name, value) in &self.headers {
-            let known = HeaderName::try_from(name)
-                .map_err(|_| format!("headers: {name:?} cannot be a header's name"))?;
-            let mut value = HeaderValue::try_from(value)
-                .map_err(|_| format!("headers: the value of {name} has a control character"))?;
-            value.set_sensitive(true);
-            headers.insert(known, value);
+            let value = header_value(value)
+                .ok_or_else(|| format!("headers: the value of {name} has a control character"))?;
+            headers.insert(header_name("headers", name)?, value);
         }
         Ok(headers)
     }
+
+    fn header_files(&self) -> Result<Vec<(HeaderName, PathBuf)>, String> {
+        let known = |(name, path): (&String, &PathBuf)| {
+            Ok((header_name("header_files", name)?, path.clone()))
+        };
+        self.header_files.iter().map(known).collect()
+    }
+}
+
+fn header_name(setting: &str, name: &str) -> Result<HeaderName, String> {
+    HeaderName::try_from(name).map_err(|_| format!("{setting}: {name:?} cannot be a header's name"))
+}
+
+/// A value that is shown nowhere; `None` where it cannot be sent.
+fn header_value(value: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(value).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 impl AppHealth {
@@ -200,18 +242,39 @@ impl AppHealth {
     }
 
     async fn ask(&self) -> Result<(StatusCode, Value), Fault> {
+        let headers = self.all_headers().await?;
         match &self.meters {
-            None => self.fetch(self.address.path()).await?.json(),
-            Some(meters) => self.ask_meters(meters).await,
+            None => self.fetch(self.address.path(), &headers).await?.json(),
+            Some(meters) => self.ask_meters(meters, &headers).await,
         }
     }
 
+    /// The headers, those from files as they are now.
+    async fn all_headers(&self) -> Result<HeaderMap, Fault> {
+        let mut headers = self.headers.clone();
+        for (name, path) in &self.header_files {
+            let (header, file) = (name.clone(), path.clone());
+            let text = files::read_to_string(path).await.map_err(|source| Fault::HeaderFile {
+                name: header.clone(),
+                path: file.clone(),
+                source,
+            })?;
+            let value = header_value(text.trim_end_matches(['\r', '\n']));
+            headers.insert(name, value.ok_or(Fault::HeaderValue { name: header, path: file })?);
+        }
+        Ok(headers)
+    }
+
     /// The meters by name. The first is needed; another may be missing.
-    async fn ask_meters(&self, meters: &[(&str, Uri)]) -> Result<(StatusCode, Value), Fault> {
+    async fn ask_meters(
+        &self,
+        meters: &[(&str, Uri)],
+        headers: &HeaderMap,
+    ) -> Result<(StatusCode, Value), Fault> {
         let mut all = serde_json::Map::new();
         let mut worst = StatusCode::OK;
         for (name, path) in meters {
-            let answer = self.fetch(path).await?;
+            let answer = self.fetch(path, headers).await?;
             if answer.status.is_success() {
                 all.insert((*name).to_owned(), answer.json()?.1);
             } else if all.is_empty() {
@@ -223,8 +286,8 @@ impl AppHealth {
         Ok((worst, Value::Object(all)))
     }
 
-    async fn fetch(&self, path: &Uri) -> Result<Answer, Fault> {
-        self.connector.fetch(&self.address, path, &self.headers, self.size_limit).await
+    async fn fetch(&self, path: &Uri, headers: &HeaderMap) -> Result<Answer, Fault> {
+        self.connector.fetch(&self.address, path, headers, self.size_limit).await
     }
 
     fn parse(&self, status: StatusCode, answer: &Value) -> Result<Reading, Fault> {
@@ -263,6 +326,7 @@ mod tests {
             (serde_json::json!({"url": "unix:/run/a.sock"}), "unix:/path/to.sock:/path"),
             (serde_json::json!({"url": "http://a", "headers": {"a b": "hunter2"}}), "a b"),
             (serde_json::json!({"url": "http://a", "headers": {"a": "hunter2\n"}}), "value of a"),
+            (serde_json::json!({"url": "http://a", "header_files": {"a b": "/f"}}), "header_files"),
             (
                 serde_json::json!({"url": "http://a", "pointers": {"size": "pool.size"}}),
                 "/pool/size",
