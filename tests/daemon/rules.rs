@@ -195,7 +195,7 @@ fn statements_that_are_slow_in_the_server_are_told_where_no_client_measures() {
         (0..10).for_each(|_| drop(scope.spawn(|| cluster.sql(&slow).unwrap())));
     });
     for (daemon, by) in
-        [(&estimating, "as estimated from pg_stat_statements"), (&logged, "by its log")]
+        [(&estimating, "by the figures of pg_stat_statements"), (&logged, "by its log")]
     {
         let advice = said(daemon, "statement_latency");
         assert_eq!(text(&advice, "severity"), "warning", "{advice}");
