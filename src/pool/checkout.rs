@@ -74,8 +74,10 @@ impl Drop for Checkout {
     fn drop(&mut self) {
         let Some(Held { slot, open, number }) = self.held.take() else { return };
         slot.core.state().held(number);
-        // Where the driver panicked, nobody knows what it left.
-        let is_broken = self.marks.broken || self.marks.in_flight || std::thread::panicking();
+        // Where the driver panicked beneath poolwatch, nobody knows what it left. An application's
+        // panic is its own.
+        let panicked = slot.core.connect.is_some() && std::thread::panicking();
+        let is_broken = self.marks.broken || self.marks.in_flight || panicked;
         if is_broken || open.connection.is_in_transaction() {
             slot.invalidate(open);
             return;

@@ -32,6 +32,7 @@ ANALYZE posts;
 /// For a call of these types, of a function or an operator of this name: one that fits exactly.
 /// Where the server's fits exactly, it comes first in any case.
 const SHADOW: &str = r"
+SET search_path = pg_catalog, pg_temp;
 CREATE FUNCTION pg_temp.shadow(catalogue text, number oid, types oid[]) RETURNS int
 LANGUAGE plpgsql AS $$
 DECLARE name name; given text; result text; made text := 'shadow';
