@@ -1,4 +1,5 @@
-//! The truth, as `SQLAlchemy`'s own events told it in each worker, and what the daemon makes of it.
+//! The truth, as `SQLAlchemy`'s own events and the kernel told it in each worker, and what the
+//! daemon makes of it.
 
 use std::collections::BTreeMap;
 use std::fs;
