@@ -12,7 +12,7 @@ use poolwatch::exposition::{Chunk, pools};
 use poolwatch::latency::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS, Histogram};
 use poolwatch::metric::Family;
 use poolwatch::reading::{Figures, MaxOverflow, Origin, Pool, Timings, Totals, Worker};
-use poolwatch::snapshot::{PoolState, Recent, Thresholds};
+use poolwatch::state::{PoolState, RecentPool, Thresholds};
 
 /// As many families of twenty tables' statistics as make up so many series.
 fn families(series: usize) -> Vec<Family> {
@@ -128,7 +128,7 @@ fn tick(criterion: &mut Criterion) {
         bencher.iter(|| {
             let judged: Vec<_> = read
                 .iter()
-                .map(|pool| PoolState::judge(pool.clone(), Recent::default(), &thresholds))
+                .map(|pool| PoolState::judge(pool.clone(), RecentPool::default(), &thresholds))
                 .collect();
             let known = Known {
                 pools: judged.iter().collect(),

@@ -32,6 +32,7 @@ pub mod sources;
 pub mod advice;
 pub mod latency;
 pub mod reading;
+pub mod state;
 pub mod statement;
 
 // Put together.

@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use poolwatch::exposition::pools::families;
 use poolwatch::reading::{Figures, Timings};
 use poolwatch::report::{FINDINGS, NAME, POOLS, Pool, Reason, Report, STATEMENT};
-use poolwatch::snapshot::{PoolState, Thresholds};
+use poolwatch::state::{PoolState, Thresholds};
 use poolwatch::sources::workers::{Fold, Settings};
 use tokio::time::Instant;
 

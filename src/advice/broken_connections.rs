@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::history::{History, REACH};
 use super::{Advice, Known, Rule, Severity, say};
-use crate::snapshot::PoolState;
+use crate::state::PoolState;
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::history::History;
 use super::{Advice, Known, Rule, Severity, say};
-use crate::snapshot::PoolState;
+use crate::state::PoolState;
 
 /// Steps of history over which what is checked out must only have risen.
 const STEPS: usize = 5;

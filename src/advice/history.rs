@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::known::{Known, Server};
 use crate::latency::Histogram;
 use crate::reading::{Indexes, Totals};
-use crate::snapshot::{DatabaseState, PoolState, Thresholds};
+use crate::state::{DatabaseState, PoolState, Thresholds};
 
 /// How far back the past goes.
 pub(super) const REACH: Duration = Duration::from_mins(10);

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::history::History;
 use super::{Advice, Known, Rule, Severity, say};
 use crate::reading::Origin;
-use crate::snapshot::PoolState;
+use crate::state::PoolState;
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::history::History;
 use super::{Advice, Known, Rule, Severity, say};
-use crate::snapshot::DatabaseState;
+use crate::state::DatabaseState;
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]

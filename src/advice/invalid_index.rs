@@ -54,7 +54,7 @@ mod tests {
         let mut scene = Scene::with_sessions(crate::reading::Sessions::default());
         scene.indexes = vec![indexes];
         assert_eq!(scene.ask(&InvalidIndex::default())[0].subject, "i");
-        scene.databases.push(crate::snapshot::DatabaseState::default());
+        scene.databases.push(crate::state::DatabaseState::default());
         assert_eq!(scene.ask(&InvalidIndex::default())[0].subject, "b/i");
     }
 }

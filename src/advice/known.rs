@@ -1,7 +1,7 @@
 //! What the rules may look at.
 
 use crate::reading::{Finding, Indexes, Statement};
-use crate::snapshot::{DatabaseState, PoolState, Thresholds};
+use crate::state::{DatabaseState, PoolState, Thresholds};
 
 /// All that is known at one moment.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use super::{Advice, Severity, say};
 use crate::reading::{Held, Worker};
-use crate::snapshot::PoolState;
+use crate::state::PoolState;
 
 const FULL: &str = "find what holds the servers: long transactions, slow queries, or clients that \
                     rest in a session while pool_mode = transaction would do";

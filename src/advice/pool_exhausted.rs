@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::history::History;
 use super::{Advice, Known, Rule, Severity, pgbouncer, say};
 use crate::reading::Origin;
-use crate::snapshot::PoolState;
+use crate::state::PoolState;
 
 /// How far back callers who gave up count.
 const WITHIN: Duration = Duration::from_mins(1);

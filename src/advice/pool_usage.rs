@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::history::History;
 use super::{Advice, Known, Rule, Severity, pgbouncer, say};
 use crate::reading::Origin;
-use crate::snapshot::{PoolState, Status, Thresholds};
+use crate::state::{PoolState, Status, Thresholds};
 
 /// Judged by the busiest worker and the marks of `thresholds`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::history::History;
 use super::{Advice, Known, Rule, Severity, say};
-use crate::snapshot::{PoolState, Thresholds};
+use crate::state::{PoolState, Thresholds};
 
 const WITHIN: Duration = Duration::from_mins(1);
 

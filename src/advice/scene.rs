@@ -8,7 +8,7 @@ use crate::latency::{BOUNDS, Histogram};
 use crate::reading::{
     Figures, Finding, Indexes, MaxOverflow, Origin, Pool, Sessions, Timings, Totals, Worker,
 };
-use crate::snapshot::{DatabaseState, PoolState, Recent, Thresholds};
+use crate::state::{DatabaseState, PoolState, RecentPool, Thresholds};
 
 /// All that is known, while time passes.
 pub(super) struct Scene {
@@ -80,7 +80,7 @@ impl Scene {
 
     fn judge(&mut self) {
         let pool = self.pools.remove(0).pool;
-        self.pools.insert(0, PoolState::judge(pool, Recent::default(), &self.thresholds));
+        self.pools.insert(0, PoolState::judge(pool, RecentPool::default(), &self.thresholds));
     }
 
     /// Lets time pass, looking once a second.
@@ -138,5 +138,5 @@ fn pool(checked_out: &[u64]) -> PoolState {
         totals: Totals::default(),
         timings: Timings::default(),
     };
-    PoolState::judge(pool, Recent::default(), &Thresholds::default())
+    PoolState::judge(pool, RecentPool::default(), &Thresholds::default())
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::history::History;
 use super::{Advice, Known, Rule, Severity, say};
 use crate::latency::Histogram;
-use crate::snapshot::{DatabaseState, PoolState};
+use crate::state::{DatabaseState, PoolState};
 
 const WITHIN: Duration = Duration::from_mins(1);
 

@@ -8,7 +8,7 @@ use super::history::History;
 use super::query_latency::passed;
 use super::{Advice, Known, Rule, say};
 use crate::latency::Estimate;
-use crate::snapshot::{DatabaseState, Thresholds};
+use crate::state::{DatabaseState, Thresholds};
 
 /// A latency is high when more than this share of statements is slower than it should be.
 const SLOW_SHARE: f64 = 0.05;

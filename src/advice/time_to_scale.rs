@@ -8,7 +8,7 @@ use super::history::{History, Past, PoolStep, REACH};
 use super::known::Server;
 use super::server_cpu::busy;
 use super::{Advice, Known, Rule, Severity, say};
-use crate::snapshot::{PoolState, Thresholds};
+use crate::state::{PoolState, Thresholds};
 
 const POOL_REMEDY: &str = "give the pool more connections or workers, once the rules about leaks, \
                            slow queries and missing indexes are silent";

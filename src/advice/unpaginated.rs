@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::history::History;
 use super::{Advice, Known, Rule, Severity, say};
 use crate::reading::Finding;
-use crate::snapshot::PoolState;
+use crate::state::PoolState;
 
 const WITHIN: Duration = Duration::from_mins(1);
 

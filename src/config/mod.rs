@@ -13,8 +13,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::collectors::{Collector, Pace};
-use crate::snapshot::Thresholds;
 use crate::sources::{activity, app_health, collector, pgbouncer, server_log, workers};
+use crate::state::Thresholds;
 use crate::{advice, http, indexes, postgres};
 
 pub use complaint::Error;

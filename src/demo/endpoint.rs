@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::pool::SharedPool;
 use crate::reading::{Figures, MaxOverflow};
-use crate::snapshot::Thresholds;
+use crate::state::Thresholds;
 
 /// Where it answers.
 pub(super) const PATH: &str = "/health/database/pool";

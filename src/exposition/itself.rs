@@ -7,7 +7,7 @@ use crate::advice::Advice;
 use crate::collectors;
 use crate::latency::Histogram;
 use crate::metric::Family;
-use crate::snapshot::{DatabaseState, SourceState};
+use crate::state::{DatabaseState, SourceState};
 
 /// Samples left out since the start.
 #[derive(Debug, Clone, Copy, Default)]

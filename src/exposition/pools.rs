@@ -2,7 +2,7 @@
 
 use crate::metric::Family;
 use crate::reading::{Figures, MaxOverflow, Totals};
-use crate::snapshot::{PoolState, Status};
+use crate::state::{PoolState, Status};
 
 /// The families of all pools.
 pub fn families(pools: &[PoolState]) -> Vec<Family> {

@@ -19,7 +19,8 @@ use super::status;
 use super::web_config::WebConfig;
 use super::{Reload, Settings};
 use crate::exposition::{CONTENT_TYPE, Chunk};
-use crate::snapshot::{Moment, Snapshot};
+use crate::snapshot::Snapshot;
+use crate::state::Moment;
 
 /// The largest request body that is not refused; none is read.
 const BODY_LIMIT: u64 = 16 * 1024;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::latency::{self, Histogram};
 use crate::reading::{Figures, Pool, Timings};
-use crate::snapshot::Recent;
+use crate::state::RecentPool;
 
 /// How long a peak is remembered.
 const PEAK_WINDOW: Duration = Duration::from_secs(60);
@@ -28,11 +28,11 @@ struct Past {
 
 impl History {
     /// Remembers a pool as it is now; says its peaks and what it timed lately.
-    pub(super) fn remember(&mut self, pool: &Pool, now: Instant) -> Recent {
+    pub(super) fn remember(&mut self, pool: &Pool, now: Instant) -> RecentPool {
         let past = self.pools.entry(pool.name.clone()).or_default();
         past.timings.remember(now, || pool.timings.clone());
         let timings = past.timings.then(now).map(|then| since(&pool.timings, then));
-        Recent {
+        RecentPool {
             peak: past.utilizations.highest(highest_utilization(pool), now),
             pending_peak: past.pending.highest(most_pending(pool), now),
             timings: timings.unwrap_or_default(),
@@ -136,7 +136,7 @@ mod tests {
         let mut timings = |history: &mut History, second| {
             query.observe(0.01);
             let now = Timings { query: Some(query.clone()), ..Timings::default() };
-            let Recent { timings: recent, .. } =
+            let RecentPool { timings: recent, .. } =
                 history.remember(&pool(1, now), start + Duration::from_secs(second));
             recent.query.unwrap().count()
         };

@@ -29,8 +29,9 @@ use crate::exposition::itself::LeftOut;
 use crate::latency::{BOUNDS, Histogram};
 use crate::postgres::{Database, causes, in_words};
 use crate::process;
-use crate::snapshot::{Moment, Snapshot, Thresholds};
+use crate::snapshot::Snapshot;
 use crate::sources::Watch;
+use crate::state::{Moment, Thresholds};
 
 /// How often due sources are looked for.
 const TICK: Duration = Duration::from_millis(250);

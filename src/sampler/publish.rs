@@ -11,7 +11,8 @@ use crate::advice::{Advice, Known, Server};
 use crate::exposition::itself::LeftOut;
 use crate::exposition::{Chunk, Encoded, itself, pools};
 use crate::reading::{Pool, Reading};
-use crate::snapshot::{DatabaseState, Moment, PoolState, Snapshot};
+use crate::snapshot::Snapshot;
+use crate::state::{DatabaseState, Moment, PoolState};
 use crate::{own_log, process};
 
 /// What is read no more often than this is compressed when it was read, not when it is scraped.

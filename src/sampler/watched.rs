@@ -10,8 +10,8 @@ use crate::advice::Server;
 use crate::exposition::Encoded;
 use crate::exposition::itself::LeftOut;
 use crate::reading::Reading;
-use crate::snapshot::SourceState;
 use crate::sources::{Failure, Source, Watch};
+use crate::state::SourceState;
 
 /// What failed is read again after so much of its interval, and each further time twice as late.
 const RETRY: f64 = 1.0 / 16.0;

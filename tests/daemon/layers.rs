@@ -6,11 +6,28 @@ use std::path::{Path, PathBuf};
 /// What each module must never import.
 const NEVER: &[(&str, &[&str])] = &[
     ("http", &["sources", "sampler", "postgres", "collectors", "config", "commands", "pool"]),
-    ("exposition", &["sources", "sampler", "postgres", "config", "commands", "http"]),
-    ("sources", &["advice", "snapshot", "sampler", "http", "exposition", "config", "commands"]),
+    ("exposition", &["snapshot", "sources", "sampler", "postgres", "config", "commands", "http"]),
+    (
+        "sources",
+        &["advice", "state", "snapshot", "sampler", "http", "exposition", "config", "commands"],
+    ),
     (
         "advice",
-        &["sources", "postgres", "pool", "sampler", "http", "exposition", "config", "commands"],
+        &[
+            "snapshot",
+            "sources",
+            "postgres",
+            "pool",
+            "sampler",
+            "http",
+            "exposition",
+            "config",
+            "commands",
+        ],
+    ),
+    (
+        "state",
+        &["snapshot", "advice", "exposition", "sources", "sampler", "http", "config", "postgres"],
     ),
     ("indexes", &["sources", "sampler", "http", "snapshot", "advice", "config", "commands"]),
     ("collectors", &["sources", "postgres", "pool", "sampler", "http", "snapshot", "config"]),

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use poolwatch::config::{Config, Log, Sampling};
-use poolwatch::snapshot::Thresholds;
 use poolwatch::sources::{activity, app_health, pgbouncer, server_log, workers};
+use poolwatch::state::Thresholds;
 use poolwatch::{advice, http, indexes, postgres};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};

@@ -11,7 +11,7 @@ use crate::commands::daemon;
 use crate::commands::verdict::Verdict;
 use crate::config::Config;
 use crate::reading::{Reading, Top};
-use crate::snapshot::{DatabaseState, PoolState, Recent};
+use crate::state::{DatabaseState, PoolState, RecentPool};
 
 /// No more than these are shown.
 const LIMIT: usize = 10;
@@ -95,7 +95,7 @@ impl Opinion {
         let pools: Vec<_> = readings
             .iter()
             .flat_map(|reading| reading.pools.iter().cloned())
-            .map(|pool| PoolState::judge(pool, Recent::default(), marks))
+            .map(|pool| PoolState::judge(pool, RecentPool::default(), marks))
             .collect();
         let sessions = readings.iter().filter_map(|reading| reading.sessions.clone());
         let databases: Vec<_> = sessions

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::{Figures, PoolBody, Service, percent, seconds, worst};
-use crate::snapshot::{DatabaseState, Moment, Snapshot, Status};
+use crate::snapshot::Snapshot;
+use crate::state::{DatabaseState, Moment, Status};
 
 /// The body of `/health/ready`.
 #[derive(Debug, Serialize)]

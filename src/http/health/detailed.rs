@@ -9,7 +9,8 @@ use super::{PoolBody, Service, rfc3339, rounded, seconds};
 use crate::advice::Advice;
 use crate::process::{Host, Usage};
 use crate::reading::{Finding, Sessions};
-use crate::snapshot::{Moment, Snapshot, SourceState, Thresholds};
+use crate::snapshot::Snapshot;
+use crate::state::{Moment, SourceState, Thresholds};
 
 /// The body of `/health/detailed`.
 #[derive(Debug, Serialize)]

@@ -11,9 +11,8 @@ use crate::reading::{
     Figures, Finding, LoggedTimes, MaxOverflow, Origin, Pool, Ran, Sessions, Statement,
     StatementTimes, Timings, Top, Totals, Worker,
 };
-use crate::snapshot::{
-    DatabaseState, Moment, PoolState, Recent, Snapshot, SourceState, Thresholds,
-};
+use crate::snapshot::Snapshot;
+use crate::state::{DatabaseState, Moment, PoolState, RecentPool, SourceState, Thresholds};
 use crate::statement::Text;
 
 /// A moment: 2026-01-31 23:59:59.500 UTC.
@@ -53,7 +52,7 @@ pub(in crate::http) fn pool(name: &str, origin: Origin, workers: Vec<Worker>) ->
         totals: Totals::default(),
         timings: Timings::default(),
     };
-    PoolState::judge(pool, Recent::default(), &Thresholds::default())
+    PoolState::judge(pool, RecentPool::default(), &Thresholds::default())
 }
 
 /// A database that answers, or not.

@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use crate::latency::{BOUNDS, Estimate, Histogram};
 use crate::reading::Timings;
-use crate::snapshot::{DatabaseState, Snapshot, Thresholds};
+use crate::snapshot::Snapshot;
+use crate::state::{DatabaseState, Thresholds};
 
 /// What was timed lately.
 #[derive(Debug, Default, Serialize)]

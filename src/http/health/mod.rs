@@ -18,7 +18,8 @@ pub(super) use pools::{Figures, PoolBody, PoolHealth, WorkerBody, worst};
 pub(super) use top::TopStatement;
 
 use crate::process;
-use crate::snapshot::{Health, Moment, Snapshot};
+use crate::snapshot::Snapshot;
+use crate::state::{Health, Moment};
 
 /// The body of `/health`, and the beginning of the others.
 #[derive(Debug, Serialize)]

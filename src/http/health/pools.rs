@@ -5,7 +5,8 @@ use serde::Serialize;
 use super::latency::Latency;
 use super::{percent, seconds};
 use crate::reading::{self, MaxOverflow, Origin, Totals, Worker};
-use crate::snapshot::{Moment, PoolState, Snapshot, Status, Thresholds};
+use crate::snapshot::Snapshot;
+use crate::state::{Moment, PoolState, Status, Thresholds};
 
 /// The body of `/health/database/pool`: the worst pool at the top, then each.
 #[derive(Debug, Serialize)]

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::rounded;
 use crate::reading::Statement;
-use crate::snapshot::DatabaseState;
+use crate::state::DatabaseState;
 
 /// One of them. Its text has no literals; its number is a text, for it is larger than JSON's.
 #[derive(Debug, Serialize)]

@@ -1,0 +1,29 @@
+//! A server, as the probe sees it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::reading::{LoggedTimes, Sessions, StatementTimes, Top};
+
+/// One database server as the probe sees it.
+#[derive(Clone, Debug, Default)]
+pub struct DatabaseState {
+    /// The name in the settings.
+    pub name: String,
+    /// `true` while it answers; `None` before the first probe.
+    pub up: Option<bool>,
+    /// Its version, such as `15.4`.
+    pub version: Option<String>,
+    /// The duration of the last `SELECT 1`.
+    pub probe: Option<Duration>,
+    /// Its sessions, counted.
+    pub sessions: Option<Sessions>,
+    /// The recent latency of statements, by database, as estimated.
+    pub statements: Vec<StatementTimes>,
+    /// The statements that matter most.
+    pub top: Option<Arc<Top>>,
+    /// The recent latency of statements, by database, as the server logged it.
+    pub logged: Vec<LoggedTimes>,
+    /// The reason why it does not answer.
+    pub error: Option<String>,
+}

@@ -1,0 +1,16 @@
+//! Judged facts: the state of each pool, server and source. Advice and the metrics are made from
+//! these.
+
+mod database;
+mod moment;
+mod pool;
+mod source;
+mod status;
+mod thresholds;
+
+pub use database::DatabaseState;
+pub use moment::Moment;
+pub use pool::{PoolState, RecentPool};
+pub use source::SourceState;
+pub use status::{Health, Status};
+pub use thresholds::Thresholds;

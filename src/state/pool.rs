@@ -1,0 +1,89 @@
+//! A pool, judged.
+
+use super::{Status, Thresholds};
+use crate::reading::{Figures, Pool, Timings, both};
+
+/// One pool, judged.
+#[derive(Clone, Debug)]
+pub struct PoolState {
+    /// The pool as it was read.
+    pub pool: Pool,
+    /// The sum over its workers.
+    pub sum: Figures,
+    /// checked out / capacity over all workers.
+    pub utilization: Option<f64>,
+    /// The busiest worker's.
+    pub busiest: Option<f64>,
+    /// The highest of any worker in the last minute.
+    pub peak: Option<f64>,
+    /// Judged on the busiest worker; absent without a capacity.
+    pub status: Option<Status>,
+    /// The most callers that waited for a connection in the last minute, over all workers.
+    pub pending_peak: Option<f64>,
+    /// The timings of the last five minutes.
+    pub recent: Timings,
+}
+
+/// A pool in the last minutes.
+#[derive(Clone, Debug, Default)]
+pub struct RecentPool {
+    /// The highest utilization of any worker in the last minute.
+    pub peak: Option<f64>,
+    /// The most callers that waited for a connection in the last minute, over all workers.
+    pub pending_peak: Option<f64>,
+    /// The timings of the last five minutes.
+    pub timings: Timings,
+}
+
+impl PoolState {
+    /// Judges a pool as it was read; a peak is at least what is seen now.
+    pub fn judge(pool: Pool, recent: RecentPool, thresholds: &Thresholds) -> Self {
+        let sum = Figures::sum(pool.workers.iter().map(|worker| &worker.figures));
+        let highest = |a: f64, b: f64| a.max(b);
+        let busiest = pool.workers.iter().filter_map(|w| w.figures.utilization()).reduce(highest);
+        Self {
+            utilization: sum.utilization(),
+            peak: recent.peak.into_iter().chain(busiest).reduce(highest),
+            pending_peak: both(
+                recent.pending_peak,
+                sum.pending.map(|pending| pending as f64),
+                f64::max,
+            ),
+            status: busiest.map(|utilization| thresholds.status(utilization)),
+            busiest,
+            sum,
+            pool,
+            recent: recent.timings,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reading::{MaxOverflow, Origin, Totals, Worker};
+
+    #[test]
+    fn one_exhausted_worker_of_four_is_critical_while_the_sum_is_low() {
+        let worker = |checked_out| Worker {
+            figures: Figures {
+                size: Some(5),
+                max_overflow: Some(MaxOverflow::Limited(15)),
+                checked_out: Some(checked_out),
+                ..Figures::default()
+            },
+            ..Worker::default()
+        };
+        let pool = Pool {
+            name: "web".into(),
+            origin: Origin::Workers,
+            workers: vec![worker(20), worker(2), worker(2), worker(2)],
+            worker_count: Some(4),
+            totals: Totals::default(),
+            timings: Timings::default(),
+        };
+        let state = PoolState::judge(pool, RecentPool::default(), &Thresholds::default());
+        assert_eq!(state.utilization, Some(26.0 / 80.0));
+        assert_eq!((state.busiest, state.status), (Some(1.0), Some(Status::Critical)));
+    }
+}

@@ -1,0 +1,24 @@
+//! A source, and the outcome of its last reading.
+
+use std::time::{Duration, SystemTime};
+
+/// One source, and the outcome of its last reading.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceState {
+    /// The source's name, the label `source`.
+    pub name: String,
+    /// The time between two readings.
+    pub interval: Duration,
+    /// `true` if the last reading succeeded; `None` before the first.
+    pub up: Option<bool>,
+    /// The duration of the last reading, failed or not.
+    pub duration: Option<Duration>,
+    /// The number of readings that failed.
+    pub failures: u64,
+    /// The time of the last reading that succeeded.
+    pub last_success: Option<SystemTime>,
+    /// The reason why the last reading failed, with the whole chain of causes.
+    pub error: Option<String>,
+    /// The things that it cannot see although it reads: each with the reason and the remedy.
+    pub unseen: Vec<String>,
+}

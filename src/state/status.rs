@@ -1,0 +1,52 @@
+//! The status of a pool, and the health of the service as a whole.
+
+use serde::Serialize;
+
+/// The status of a pool, in rising order of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Below the warning threshold.
+    Healthy,
+    /// From the warning to the critical threshold, both inclusive.
+    Warning,
+    /// Above the critical threshold.
+    Critical,
+}
+
+impl Status {
+    /// Every status, for metrics that show each.
+    pub const ALL: [Self; 3] = [Self::Healthy, Self::Warning, Self::Critical];
+
+    /// The status in lower case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// The health of the service as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// Every pool is healthy and every database answers.
+    Healthy,
+    /// Some pool is at warning.
+    Degraded,
+    /// Some pool is critical or a database does not answer.
+    Unhealthy,
+}
+
+impl Health {
+    /// The health in lower case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The thresholds, and the status that follows from them.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Status;
+
+/// The thresholds by which everything is judged.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Thresholds {
+    /// Utilization (0 to 1) from which a pool is at warning.
+    pub warning: f64,
+    /// Utilization (0 to 1) above which a pool is critical.
+    pub critical: f64,
+    /// The latency most queries should stay under.
+    #[serde(with = "humantime_serde")]
+    pub query_target: Duration,
+    /// The latency from which it is time to scale.
+    #[serde(with = "humantime_serde")]
+    pub scale_at: Duration,
+    /// A query longer than this is slow.
+    #[serde(with = "humantime_serde")]
+    pub slow_query: Duration,
+    /// A connection held longer than this is likely leaked.
+    #[serde(with = "humantime_serde")]
+    pub held_too_long: Duration,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            warning: 0.75,
+            critical: 0.90,
+            query_target: Duration::from_millis(100),
+            scale_at: Duration::from_millis(200),
+            slow_query: Duration::from_secs(1),
+            held_too_long: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Thresholds {
+    /// Healthy below warning, warning up to and with critical, critical above.
+    pub fn status(&self, utilization: f64) -> Status {
+        if utilization > self.critical {
+            Status::Critical
+        } else if utilization >= self.warning {
+            Status::Warning
+        } else {
+            Status::Healthy
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::Status::{Critical, Healthy, Warning};
+
+    #[test]
+    fn the_edges_belong_to_warning() {
+        let thresholds = Thresholds::default();
+        let judged = [0.0, 0.7499, 0.75, 0.9, 0.9001, 1.0].map(|u| thresholds.status(u));
+        assert_eq!(judged, [Healthy, Healthy, Warning, Warning, Critical, Critical]);
+    }
+}
