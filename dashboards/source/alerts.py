@@ -12,6 +12,7 @@ class Alert:
     name: str
     expr: str
     severity: str
+    summary: str
     runbook_url: str
 
     @property
@@ -47,6 +48,7 @@ def read(path=RULES):
             name=name,
             expr=" ".join(expr.split()),
             severity=re.search(r"^ *severity: (\w+)", block, re.M)[1],
+            summary=re.search(r"^ *summary: (.+)", block, re.M)[1],
             runbook_url=re.search(r"^ *runbook_url: (\S+)", block, re.M)[1],
         )
     return alerts

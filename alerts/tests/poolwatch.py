@@ -1,0 +1,71 @@
+"""poolwatch's own scrapes, sources, settings and reports."""
+
+from .case import alert, case, fires_once, no_alert
+
+CASES = [
+    alert("PoolwatchDown", "critical", "", {
+        "up": "1x9 0x9 1x9",
+    }, pending="14m", over="22m", fires={
+        "15m 21m": "The scrape of app1:8001 (job poolwatch) has failed for 5 minutes.",
+    }),
+
+    alert("PoolwatchMissing", "warning", "job=, instance=", {
+        "up": "1x9 stale _x13 1x8",
+    }, pending="19m", over="26m", fires={
+        "20m 25m": "Prometheus scrapes 0 targets of a job whose name contains poolwatch.",
+    }),
+
+    alert("PoolwatchRestarting", "warning", "", {
+        "process_start_time_seconds": "0x9 600 720 840 960 1080 1200x46",
+        "poolwatch_build_info{version=1.0.0}": "1x61",
+    }, pending="13m", over="24m", fires={
+        "14m": "poolwatch at app1:8001 started 5 times in the last 30 minutes.",
+        "23m": "poolwatch at app1:8001 started 6 times in the last 30 minutes.",
+    }),
+
+    alert("PoolwatchSourceFailing", "warning", "source=web", {
+        "poolwatch_source_up{source=web}": "1x9 0x9 1x9",
+    }, pending="14m", over="22m", fires={
+        "15m 21m": "poolwatch at app1:8001 has not been able to read web for 5 minutes.",
+    }),
+
+    alert("PoolwatchSourceStale", "warning", "source=server", {
+        "poolwatch_source_last_success_timestamp_seconds{source=server}": "0+60x9 540x35 2760+60x9",
+        "poolwatch_source_up{source=server}": "1x55",
+        "poolwatch_source_interval_seconds{source=server}": "60x70",
+    }, pending="19m", over="48m", fires={
+        "20m": "poolwatch at app1:8001 last read server 11m 0s ago.",
+        "47m": "poolwatch at app1:8001 last read server 36m 0s ago.",
+    }),
+
+    alert("PoolwatchReloadFailed", "warning", "", {
+        "poolwatch_config_last_reload_successful": "1x9 0x9 1x9",
+    }, pending="14m", over="22m", fires={
+        "15m 21m": "The last reload of poolwatch at app1:8001 was refused (successful is 0).",
+    }),
+
+    alert("PoolwatchNoReports", "warning", "", {
+        "poolwatch_reports_total": "0+240x9 2160x29 2400+240x8",
+    }, pending="27m", over="42m", fires={
+        "28m 41m": "poolwatch at app1:8001 received 0 reports a second in the last 10 minutes.",
+    }),
+
+    alert("PoolwatchReportsRejected", "warning", "reason=too_large", {
+        "poolwatch_reports_rejected_total{reason=too_large}": "0x9 6+6x19 120x17",
+    }, pending="19m", over="32m", fires={
+        "20m": "poolwatch at app1:8001 rejected 18 reports in the last 3 minutes (too_large).",
+        "31m": "poolwatch at app1:8001 rejected 9 reports in the last 3 minutes (too_large).",
+    }),
+
+    alert("PoolwatchSeriesDropped", "warning", "reason=omitted", {
+        "poolwatch_series_dropped_total{reason=omitted}": "0x9 40+40x29 1200x32",
+    }, pending="24m", over="42m", fires={
+        "25m": "poolwatch at app1:8001 dropped 120 series in the last 3 minutes.",
+        "41m": "poolwatch at app1:8001 dropped 60 series in the last 3 minutes.",
+    }),
+
+    case("workers which stopped for good are forgotten after six hours", {
+        "up": "1x120",
+        "poolwatch_reports_total": "0+1200x11 13200x108",
+    }, fires_once("PoolwatchNoReports", "2h"), no_alert("8h"), interval="5m"),
+]

@@ -1,0 +1,63 @@
+"""Transactions: deadlocks, timeouts, long ones, locks."""
+
+from .case import alert, case, longest_transaction, no_alert
+
+CASES = [
+    alert("Deadlocks", "warning", "datid=16384, datname=redditbot", {
+        "pg_stat_database_deadlocks{datid=16384, datname=redditbot}": "0x9 1+1x19 20x17",
+    }, pending="14m", over="32m", fires={
+        "15m": "Database redditbot at app1:8001 broke 6 deadlocks in the last 15 minutes.",
+        "31m": "Database redditbot at app1:8001 broke 13 deadlocks in the last 15 minutes.",
+    }),
+
+    alert("StatementTimeouts", "warning", "datname=redditbot, reason=statement_timeout", {
+        "db_statement_cancellations_total{datname=redditbot, reason=statement_timeout}": "0x9 3+3x19 60x20",
+    }, pending="17m", over="32m", fires={
+        "18m 31m": "In database redditbot at app1:8001 2.7 statements a minute end by statement_timeout, by the server's log.",
+    }),
+
+    alert("IdleInTransaction", "warning", "application_name=reddit-bot, datname=redditbot, usename=bot",
+          longest_transaction("0x9 30+60x11 0x9", state="idle in transaction"),
+          pending="15m", over="24m", fires={
+        "16m": "A transaction of user bot (reddit-bot) in database redditbot at app1:8001 has been open for 6m 30s and is idle.",
+        "23m": "A transaction of user bot (reddit-bot) in database redditbot at app1:8001 has been open for 11m 30s and is idle.",
+    }),
+
+    alert("LongTransaction", "warning", "application_name=reddit-bot, datname=redditbot, usename=bot",
+          longest_transaction("0x9 30+60x20 0x9"),
+          pending="25m", over="33m", fires={
+        "26m": "A transaction of user bot (reddit-bot) in database redditbot at app1:8001 has been running for 16m 30s.",
+        "32m": "A transaction of user bot (reddit-bot) in database redditbot at app1:8001 has been running for 20m 30s.",
+    }),
+
+    alert("LockWait", "warning", "application_name=reddit-bot, datname=redditbot, usename=bot",
+          longest_transaction("0x9 30+60x5 0x6", wait=("Lock", "transactionid")),
+          pending="11m", over="18m", fires={
+        "12m": "A transaction of user bot (reddit-bot) in database redditbot at app1:8001, open for 2m 30s, waits for a lock.",
+        "17m": "A transaction of user bot (reddit-bot) in database redditbot at app1:8001, open for 5m 30s, waits for a lock.",
+    }),
+
+    alert("LocksNearLimit", "warning", "", {
+        "pg_locks_count{datname=redditbot, mode=accesssharelock}": "100x9 6000x14 100x20",
+        "pg_settings_max_locks_per_transaction": "64x60",
+        "pg_settings_max_connections": "100x60",
+        "pg_settings_max_prepared_transactions": "0x60",
+    }, pending="11m", over="27m", fires={
+        "12m 26m": "PostgreSQL at app1:8001 holds 93.75% of the locks that it has room for.",
+    }),
+
+    alert("PreparedTransactionOld", "warning", "datname=redditbot", {
+        "pg_prepared_transactions_oldest_seconds{datname=redditbot}": "0x9 600+60x24 0x20",
+    }, pending="20m", over="37m", fires={
+        "21m": "A transaction prepared in database redditbot at app1:8001 has been neither committed nor rolled back for 21m 0s.",
+        "36m": "A transaction prepared in database redditbot at app1:8001 has been neither committed nor rolled back for 34m 0s.",
+    }),
+
+    case("dumps, replication and autovacuum may take their time", {
+        "up": "1x60",
+        **longest_transaction("0+60x60", user="backup", application="pg_dump"),
+        **longest_transaction("0+60x60", user="owner", application="poolwatch indexes"),
+        **longest_transaction("0+60x60", user="", application="", backend="autovacuum worker"),
+        **longest_transaction("0+60x60", user="replicator", application="standby", backend="walsender"),
+    }, no_alert("1h")),
+]
