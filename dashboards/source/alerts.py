@@ -16,7 +16,7 @@ class Alert:
     runbook_url: str
 
     @property
-    def mark(self):
+    def threshold(self):
         """The comparison outside all parentheses that comes first: its operator and its number."""
         expr = self.expr
         while (flat := re.sub(r"\([^()]*\)|\{[^{}]*\}|\[[^][]*\]", " ", expr)) != expr:
@@ -32,7 +32,7 @@ class Alert:
 
         Grafana colours from a step upwards, so "more than 0" of something counted begins at a half.
         """
-        operator, number = self.mark
+        operator, number = self.threshold
         if operator == "==":
             return number + 1, False
         return number or 0.5, operator.startswith(">")

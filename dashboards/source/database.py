@@ -1,6 +1,8 @@
 """Database: does the server behind the pools keep up?"""
 
-from .panel import dashboard, firing, highest, lines, stat, table
+from .expression import highest, or_none, per_second
+from .frame import dashboard
+from .panel import answers, firing, lines, stat, table
 
 USED = "pg_connections_used{@} / pg_connections_usable{@}"
 CPU = "rate(pg_server_cpu_seconds_total{@}[$__rate_interval]) / pg_server_cpu_cores{@}"
@@ -9,7 +11,7 @@ READ = "rate(pg_stat_database_blks_read{@database}[$__rate_interval])"
 
 
 def rate(name, by="datname"):
-    return f"sum by ({by}) (rate(pg_stat_database_{name}{{@database}}[$__rate_interval]))"
+    return per_second(f"pg_stat_database_{name}", by, "@database")
 
 
 def longest(selector, by="datname"):
@@ -17,8 +19,7 @@ def longest(selector, by="datname"):
 
 
 NOW = [
-    stat("Database", "Whether PostgreSQL answers poolwatch.", "min(pg_up{@})", "short", ["DatabaseDown"], width=3,
-         words={0: (2, "down"), 1: (0, "up")}),
+    answers(),
     stat("Running for", "Since PostgreSQL last started.", "min(time() - pg_postmaster_start_time_seconds{@})", "s",
          ["DatabaseRestarted"], width=3, decimals=0),
     stat("Connections used", "The share of the connections an ordinary role may open.", f"max({USED})", "percentunit",
@@ -47,9 +48,8 @@ CONNECTIONS = [
           ('topk(10, sum by (application_name) (pg_stat_activity_count{@database, application_name!=""}))',
            "{{application_name}}"), "short", stack=True, decimals=0),
     lines("What sessions wait for", "Active sessions by what they wait for; nothing means they are on a CPU.",
-          ('''label_replace(sum by (wait_event_type, wait_event) (pg_stat_activity_count{@database, state="active"} > 0),
-              "wait_event", "nothing", "wait_event_type", "")
-              or on () label_replace(vector(0), "wait_event", "no session is active", "", "")''',
+          (or_none('''label_replace(sum by (wait_event_type, wait_event) (pg_stat_activity_count{@database, state="active"} > 0),
+                      "wait_event", "nothing", "wait_event_type", "")''', "wait_event", "no session is active"),
            "{{wait_event_type}} {{wait_event}}"), "short", stack=True, decimals=0),
 ]
 
@@ -116,8 +116,7 @@ SPACE = [
                pg_stat_user_tables_table_size_bytes{@database} + pg_stat_user_tables_index_size_bytes{@database}))''',
           "decbytes", {"relname": "table", "schemaname": "schema", "datname": "database"}, value="size"),
     lines("Replicas and slots", "Bytes of WAL which each replica and slot has still to read.",
-          ('''pg_stat_replication_pg_wal_lsn_diff{@} or pg_replication_slots_pg_wal_lsn_diff{@}
-              or on () label_replace(vector(0), "application_name", "none", "", "")''',
+          (or_none("pg_stat_replication_pg_wal_lsn_diff{@} or pg_replication_slots_pg_wal_lsn_diff{@}", "application_name"),
            "{{application_name}} {{client_addr}} {{slot_name}}"), "bytes"),
     lines("Replication lag", "How far this server is behind its primary; 0 on a primary.",
           ("pg_replication_lag_seconds{@}", "{{instance}} {{server}}"), "s", ["ReplicationLag"], width=24, height=6),

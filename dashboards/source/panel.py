@@ -1,40 +1,15 @@
-"""The vocabulary of the dashboards: panels, rows which ask a question, and the frame around them.
-
-In expressions {@} stands for the job and instance chosen above, {@pool} and {@database} for those with the pool or
-database: `db_pool_pending{@pool}`. A panel names the alerts which watch the same figure; their thresholds become its
-lines and colours, and their runbooks its links.
+"""The kinds of panels. A panel names the alerts that watch the same figure: their thresholds become its lines and colours,
+and their runbooks its links.
 """
 
-import json
-
 from . import alerts as rules
+from .expression import expand, worst_first
 
 ALERTS = rules.read()
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
-CHOSEN = 'job=~"$job", instance=~"$instance"'
-SCOPES = {"@pool": CHOSEN + ', pool=~"$pool"', "@database": CHOSEN + ', datname=~"$database", datname!~"template.*"', "@": CHOSEN}
 COLORS = {"info": "blue", "warning": "orange", "critical": "red"}
-# The one that is judged first, so that it heads the legend.
-QUANTILES = (0.95, "p95"), (0.99, "p99"), (0.5, "p50")
 SEVERITIES = {"critical": "✗ critical", "warning": "! warning", "info": "i info"}
 STATUS = ("✓", "green"), ("!", "orange"), ("✗", "red")
-
-
-def expand(expr):
-    for scope, selector in SCOPES.items():
-        expr = expr.replace("{" + scope + "}", "{" + selector + "}").replace("{" + scope + ",", "{" + selector + ",")
-    return " ".join(expr.split())
-
-
-def highest(count, figure, over_all, by):
-    """The series whose figure over the whole time shown is highest: those of each moment would together be many."""
-    return f"{figure} and on ({by}) topk({count}, {over_all.replace('[$__range]', '[$__range] @ end()')})"
-
-
-def quantiles(metric, by, scope=None):
-    """The quantiles of a histogram, as targets."""
-    rate = f"sum by (le, {by}) (rate({metric}_bucket{{{scope or '@' + by}}}[$__rate_interval]))"
-    return [(f"histogram_quantile({q}, {rate})", f"{{{{{by}}}}} {p}") for q, p in QUANTILES]
 
 
 def thresholds(names):
@@ -113,6 +88,12 @@ def stat(title, description, expr, unit, alerts=(), legend="", words=None, width
         "orientation": "auto",
     }
     return panel("stat", title, description, [(expr, legend)], unit, alerts, width, height, defaults=defaults, options=options)
+
+
+def answers():
+    """Whether the server answers, as one word."""
+    return stat("Database", "Whether PostgreSQL answers poolwatch.", "min(pg_up{@})", "short", ["DatabaseDown"], width=3,
+                words={0: (2, "down"), 1: (0, "up")})
 
 
 def lines(title, description, targets, unit, alerts=(), width=8, height=8, stack=False, dashed=None, colors=None, **defaults):
@@ -228,18 +209,6 @@ def table(title, description, expr, unit, columns, width=8, height=8, value=None
     }
 
 
-def worst_first(metric, selector, label, none, *joined):
-    """The series of a metric with a severity, or one whose label says that there is none. `joined` labels become one: of."""
-    ranks = " or ".join(
-        f'{rank} * {metric}{{{selector}, severity="{severity}"}}'
-        for rank, severity in ((3, "critical"), (2, "warning"), (1, "info"))
-    )
-    expr = f'{ranks} or on () label_replace(vector(0), "{label}", "{none}", "", "")'
-    if joined:
-        expr = f'label_join({expr}, "of", " ", {", ".join(json.dumps(name) for name in joined)})'
-    return f"sort_desc({expr})"
-
-
 def firing(names, width=8, height=9):
     """The alerts that fire, the worst first, or one row that says none does."""
     # One column for what each is of: an alert has one of them at most.
@@ -251,96 +220,3 @@ def firing(names, width=8, height=9):
         {"severity": "severity", "alertname": "alert", "of": "of", "instance": "instance"},
         width, height, words={"severity": SEVERITIES},
     )
-
-
-def variable(name, label, query):
-    return {
-        "type": "query", "name": name, "label": label, "query": query, "definition": query, "datasource": SOURCE,
-        "refresh": 2, "sort": 1, "multi": True, "includeAll": True, "allValue": ".+", "regex": "", "hide": 0,
-        "current": {"selected": True, "text": ["All"], "value": ["$__all"]}, "options": [],
-    }
-
-
-VARIABLES = {
-    "job": variable("job", "Job", "label_values(poolwatch_build_info, job)"),
-    "instance": variable("instance", "Instance", 'label_values(poolwatch_build_info{job=~"$job"}, instance)'),
-    "pool": variable("pool", "Pool", expand('label_values(db_pool_info{@}, pool)')),
-    "database": variable("database", "Database", expand('label_values(pg_stat_database_numbackends{@, datname!~"template.*"}, datname)')),
-}
-
-
-def annotation(name, expr, color, text, enable=True, **more):
-    return {
-        "name": name, "datasource": SOURCE, "enable": enable, "hide": False, "iconColor": color,
-        "expr": expand(expr), "step": "60s", "titleFormat": name, "textFormat": text, **more,
-    }
-
-
-def begun(severity):
-    """When the condition of each alert that fires began, in milliseconds."""
-    return (f'1000 * ALERTS_FOR_STATE{{@, severity{severity}}} '
-            f'and ignoring (alertstate) ALERTS{{@, alertstate="firing", severity{severity}}}')
-
-
-# A line where each begins, rather than a tint as long as it lasts: tints lie upon one another and hide what is beneath.
-ANNOTATIONS = [
-    annotation("Critical alert", begun('="critical"'), "red", "{{alertname}} {{pool}}{{datname}}", useValueForTime=True),
-    # To be switched on at the top: they are many.
-    annotation("Other alert", begun('!="critical"'), "orange", "{{alertname}} ({{severity}}) {{pool}}{{datname}}{{subject}}",
-               enable=False, useValueForTime=True),
-    annotation("poolwatch started", "process_start_time_seconds{@} * 1000", "blue", "{{instance}}", useValueForTime=True),
-    annotation("PostgreSQL started", "pg_postmaster_start_time_seconds{@} * 1000", "purple", "{{instance}} {{server}}",
-               useValueForTime=True),
-]
-
-
-def dashboard(uid, title, description, rows, variables=(), collapsed=()):
-    """The frame: rows of panels laid out from left to right, 24 columns wide. The last rows may be collapsed."""
-    panels, y = [], 0
-    for question, members in (*rows, *collapsed):
-        row = {"type": "row", "title": question, "collapsed": False, "panels": [], "gridPos": {"h": 1, "w": 24, "x": 0, "y": y}}
-        panels.append(row)
-        if (question, members) in collapsed:
-            row.update(collapsed=True, panels=members)
-        y, x, tallest = y + 1, 0, 0
-        for member in members:
-            place = member["gridPos"]
-            if x + place["w"] > 24:
-                y, x, tallest = y + tallest, 0, 0
-            place.update(x=x, y=y)
-            x, tallest = x + place["w"], max(tallest, place["h"])
-            if not row["collapsed"]:
-                panels.append(member)
-        y += tallest
-    for number, member in enumerate((one for member in panels for one in (member, *member.get("panels", ()))), 1):
-        member["id"] = number
-    return {
-        "id": None,
-        "uid": uid,
-        "title": title,
-        "description": description,
-        "tags": ["poolwatch"],
-        "schemaVersion": 39,
-        "version": 1,
-        "editable": False,
-        "graphTooltip": 1,
-        "timezone": "browser",
-        "refresh": "30s",
-        "time": {"from": "now-1h", "to": "now"},
-        "timepicker": {},
-        "fiscalYearStartMonth": 0,
-        "weekStart": "",
-        "annotations": {"list": ANNOTATIONS},
-        "links": [
-            {"title": "poolwatch", "type": "dashboards", "tags": ["poolwatch"], "asDropdown": False, "includeVars": True,
-             "keepTime": True, "targetBlank": False, "icon": "external link", "tooltip": "", "url": ""}
-        ],
-        "templating": {
-            "list": [
-                {"type": "datasource", "name": "datasource", "label": "Data source", "query": "prometheus", "current": {},
-                 "hide": 0, "includeAll": False, "multi": False, "options": [], "refresh": 1, "regex": ""},
-                *(VARIABLES[name] for name in ("job", "instance", *variables)),
-            ]
-        },
-        "panels": panels,
-    }

@@ -1,6 +1,8 @@
 """Pools: is one about to run out, and why?"""
 
-from .panel import SEVERITIES, dashboard, firing, heatmap, lines, quantiles, stat, table, worst_first
+from .expression import per_second, quantiles, worst_first
+from .frame import dashboard
+from .panel import SEVERITIES, answers, firing, heatmap, lines, stat, table
 
 NOW = [
     stat("Status", "The status of each pool, judged on its busiest worker: healthy below 75 %, critical above 90 %.",
@@ -18,8 +20,7 @@ NOW = [
     stat("Wait p95", "The p95 of getting a connection, in the slowest pool.",
          "max(histogram_quantile(0.95, sum by (le, pool) (rate(db_pool_acquire_duration_seconds_bucket{@pool}[$__rate_interval]))))",
          "s", ["AcquireLatencyHigh"], width=3),
-    stat("Database", "Whether PostgreSQL answers poolwatch.", "min(pg_up{@})", "short", ["DatabaseDown"], width=3,
-         words={0: (2, "down"), 1: (0, "up")}),
+    answers(),
 ]
 
 RUN_OUT = [
@@ -31,8 +32,8 @@ RUN_OUT = [
     lines("Callers waiting", "Callers who want a connection while the pool has none to give.",
           ("sum by (pool) (db_pool_pending{@pool})", "{{pool}}"), "short", ["PoolExhausted"], decimals=0),
     lines("Callers who got none", "Callers who waited until the pool's timeout, and those whose connection failed to open.",
-          [("sum by (pool) (rate(db_pool_acquire_timeouts_total{@pool}[$__rate_interval]))", "{{pool}} timed out"),
-           ("sum by (pool) (rate(db_pool_acquire_errors_total{@pool}[$__rate_interval]))", "{{pool}} failed")], "ops"),
+          [(per_second("db_pool_acquire_timeouts_total", "pool"), "{{pool}} timed out"),
+           (per_second("db_pool_acquire_errors_total", "pool"), "{{pool}} failed")], "ops"),
     lines("Highest within a minute", "The highest any worker reached within the last minute: bursts that fall between two scrapes.",
           ("max by (pool) (db_pool_peak_utilization_ratio{@pool})", "{{pool}}"), "percentunit", ["PoolBursts"], max=1),
 ]
@@ -67,8 +68,8 @@ SIZE = [
           "them opens connections all the time.",
           ("sum by (pool) (db_pool_overflow{@pool})", "{{pool}}"), "short", ["PoolAlwaysInOverflow"], decimals=0),
     lines("Connections opened", "New connections a second, and those thrown away as broken.",
-          [("sum by (pool) (rate(db_pool_connections_opened_total{@pool}[$__rate_interval]))", "{{pool}} opened"),
-           ("sum by (pool) (rate(db_pool_connections_invalidated_total{@pool}[$__rate_interval]))", "{{pool}} broken")], "ops"),
+          [(per_second("db_pool_connections_opened_total", "pool"), "{{pool}} opened"),
+           (per_second("db_pool_connections_invalidated_total", "pool"), "{{pool}} broken")], "ops"),
     lines("Busiest worker above the others", "How far the busiest worker stands above the whole pool. A wide gap means "
           "work is spread unevenly, and a larger pool will not help.",
           ("max by (pool) (db_pool_busiest_worker_utilization_ratio{@pool} - db_pool_utilization_ratio{@pool})", "{{pool}}"),

@@ -1,6 +1,8 @@
 """poolwatch itself: does it see everything, and what does it cost?"""
 
-from .panel import dashboard, firing, highest, lines, stat, table
+from .expression import highest, or_none, per_second
+from .frame import dashboard
+from .panel import firing, lines, stat, table
 
 NOW = [
     stat("poolwatch", "Whether Prometheus reaches every poolwatch chosen above.", "min(up{@})", "short", ["PoolwatchDown"],
@@ -24,8 +26,7 @@ SEES = [
           decimals=0, max=1),
     firing("Poolwatch.*"),
     lines("Failures", "Readings a second that did not come.",
-          ('''sum by (source) (rate(poolwatch_source_failures_total{@}[$__rate_interval])) > 0
-              or on () label_replace(vector(0), "source", "none", "", "")''', "{{source}}"), "ops"),
+          (or_none(f'{per_second("poolwatch_source_failures_total", "source")} > 0', "source"), "{{source}}"), "ops"),
     lines("Last read", "How long ago the three sources were read whose reading is the oldest. Sizes are read every 5 minutes.",
           ("topk(3, max by (source) (time() - poolwatch_source_last_success_timestamp_seconds{@}))", "{{source}}"), "s",
           ["PoolwatchSourceStale"]),
@@ -37,13 +38,12 @@ SEES = [
 
 LEFT_OUT = [
     lines("Reports of workers", "Reports a second. They stop when the workers die or cannot reach the socket.",
-          ("sum by (instance) (rate(poolwatch_reports_total{@}[$__rate_interval]))", "{{instance}}"), "ops"),
+          (per_second("poolwatch_reports_total", "instance"), "{{instance}}"), "ops"),
     lines("Reports rejected", "Reports a second that could not be used, by reason.",
-          ('''sum by (reason) (rate(poolwatch_reports_rejected_total{@}[$__rate_interval])) > 0
-              or on () label_replace(vector(0), "reason", "none", "", "")''', "{{reason}}"), "ops"),
+          (or_none(f'{per_second("poolwatch_reports_rejected_total", "reason")} > 0', "reason"), "{{reason}}"), "ops"),
     lines("Series dropped", "Series a second left out: omitted beyond a limit or because they repeat another, and summed "
           "under other, which is as intended.",
-          ("sum by (reason) (rate(poolwatch_series_dropped_total{@}[$__rate_interval]))", "{{reason}}"), "ops"),
+          (per_second("poolwatch_series_dropped_total", "reason"), "{{reason}}"), "ops"),
 ]
 
 COST = [

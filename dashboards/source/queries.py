@@ -1,13 +1,15 @@
 """Queries: are they slow, is it the server, and which are they?"""
 
-from .panel import QUANTILES, dashboard, firing, heatmap, highest, lines, quantiles, stat, table
+from .expression import highest, per_minute, per_second, quantiles
+from .frame import dashboard
+from .panel import firing, heatmap, lines, stat, table
 
-QUERY = "sum by (le) (rate(db_query_duration_seconds_bucket{@pool}[$__rate_interval]))"
+QUERY = per_second("db_query_duration_seconds_bucket", "le", "@pool")
 
 
 def bounds(seconds):
     """The share of statements above a threshold: at least, as estimated, at most."""
-    calls = "sum by (datname) (rate(db_statement_duration_estimated_seconds_count{@database}[$__rate_interval]))"
+    calls = per_second("db_statement_duration_estimated_seconds_count", "datname")
 
     def share(within):
         return f"1 - sum by (datname) (rate({within}[$__rate_interval])) / {calls}"
@@ -40,7 +42,7 @@ SLOW = [
     heatmap("Query time, all of them", "How many queries took how long. Two bands are two kinds of query; a band that "
             "rises is the server slowing down.", "db_query_duration_seconds"),
     lines("Queries of each pool", "Queries a second.",
-          ("sum by (pool) (rate(db_query_duration_seconds_count{@pool}[$__rate_interval]))", "{{pool}}"), "ops", width=12),
+          (per_second("db_query_duration_seconds_count", "pool"), "{{pool}}"), "ops", width=12),
 ]
 
 WHERE = [
@@ -56,8 +58,7 @@ WHERE = [
     lines("Commit", "How long COMMIT takes: the disk, and replicas when they are waited for.",
           quantiles("db_commit_duration_seconds", "pool"), "s", ["CommitLatencyHigh"], width=12),
     lines("SELECT 1", "poolwatch's own probe: the way to the server and nothing else.",
-          [(f"histogram_quantile({q}, sum by (le, instance) (rate(db_probe_duration_seconds_bucket{{@}}[$__rate_interval])))",
-            f"{{{{instance}}}} {p}") for q, p in QUANTILES], "s", ["ProbeLatencyHigh"], width=12),
+          quantiles("db_probe_duration_seconds", "instance", "@"), "s", ["ProbeLatencyHigh"], width=12),
 ]
 
 LOGGED = [
@@ -67,12 +68,11 @@ LOGGED = [
            "{{datname}}"), "short", ["SlowStatementsLogged"]),
     lines("Errors", "Errors a minute by class, the first two characters of the SQLSTATE: 23 a constraint, 40 a deadlock or "
           "serialization failure, 53 a lack of resources, 57 a cancellation.",
-          ('60 * sum by (datname, class) (rate(db_statement_errors_total{@database}[$__rate_interval]))', "{{datname}} {{class}}"),
-          "short"),
+          (f'60 * {per_second("db_statement_errors_total", "datname, class", "@database")}', "{{datname}} {{class}}"), "short"),
     lines("Cancelled, turned away", "Statements and sessions a minute that did not end by themselves, and connections that "
           "the server refused.",
-          [("60 * sum by (reason) (rate(db_statement_cancellations_total{@database}[$__rate_interval])) > 0", "{{reason}}"),
-           ("60 * sum by (reason) (rate(pg_connections_refused_total{@}[$__rate_interval])) > 0", "refused: {{reason}}")], "short"),
+          [(f'60 * {per_second("db_statement_cancellations_total", "reason", "@database")} > 0', "{{reason}}"),
+           (f'60 * {per_second("pg_connections_refused_total", "reason")} > 0', "refused: {{reason}}")], "short"),
 ]
 
 TIME = 'sum by (datname, user, queryid) (rate(pg_stat_statements_seconds_total{@database, user!="poolwatch"}[$__rate_interval]))'
@@ -106,12 +106,12 @@ WHICH = [
 
 APPLICATION = [
     lines("Failing queries", "Queries a second that fail, as the client sees.",
-          ("sum by (pool) (rate(db_query_errors_total{@pool}[$__rate_interval]))", "{{pool}}"), "ops"),
+          (per_second("db_query_errors_total", "pool"), "{{pool}}"), "ops"),
     lines("N+1", "Checkouts a minute that run one statement for each row of another. Load the relation eagerly.",
-          ("60 * sum by (pool) (rate(db_n_plus_one_checkouts_total{@pool}[$__rate_interval]))", "{{pool}}"), "short",
+          (per_minute("db_n_plus_one_checkouts_total", "pool"), "{{pool}}"), "short",
           ["NPlusOneQueries"]),
     lines("Without a limit", "Queries a minute without LIMIT that return a thousand rows or more. Paginate.",
-          ("60 * sum by (pool) (rate(db_unpaginated_queries_total{@pool}[$__rate_interval]))", "{{pool}}"), "short",
+          (per_minute("db_unpaginated_queries_total", "pool"), "{{pool}}"), "short",
           ["UnpaginatedQueries"]),
 ]
 

@@ -1,0 +1,54 @@
+"""Expressions, as every dashboard writes them: {@} stands for the job and instance chosen above, {@pool} and {@database} for
+those with the pool or database: `db_pool_pending{@pool}`.
+"""
+
+import json
+
+CHOSEN = 'job=~"$job", instance=~"$instance"'
+SCOPES = {"@pool": CHOSEN + ', pool=~"$pool"', "@database": CHOSEN + ', datname=~"$database", datname!~"template.*"', "@": CHOSEN}
+# The one that is judged first, so that it heads the legend.
+QUANTILES = (0.95, "p95"), (0.99, "p99"), (0.5, "p50")
+
+
+def expand(expr):
+    for scope, selector in SCOPES.items():
+        expr = expr.replace("{" + scope + "}", "{" + selector + "}").replace("{" + scope + ",", "{" + selector + ",")
+    return " ".join(expr.split())
+
+
+def highest(count, figure, over_all, by):
+    """The series whose figure over the whole time shown is highest: those of each moment would together be many."""
+    return f"{figure} and on ({by}) topk({count}, {over_all.replace('[$__range]', '[$__range] @ end()')})"
+
+
+def per_second(counter, by, scope=None):
+    """How fast a counter grows, by this label, of the pools, databases or instances that are chosen above."""
+    scope = scope or {"pool": "@pool", "datname": "@database"}.get(by, "@")
+    return f"sum by ({by}) (rate({counter}{{{scope}}}[$__rate_interval]))"
+
+
+def per_minute(counter, by):
+    return f"60 * {per_second(counter, by)}"
+
+
+def or_none(expr, label, none="none"):
+    """The series of an expression, or one whose label says that there is none."""
+    return f'{expr} or on () label_replace(vector(0), "{label}", "{none}", "", "")'
+
+
+def quantiles(metric, by, scope=None):
+    """The quantiles of a histogram, as targets."""
+    rate = per_second(f"{metric}_bucket", f"le, {by}", scope or "@" + by)
+    return [(f"histogram_quantile({q}, {rate})", f"{{{{{by}}}}} {p}") for q, p in QUANTILES]
+
+
+def worst_first(metric, selector, label, none, *joined):
+    """The series of a metric with a severity, or one whose label says that there is none. `joined` labels become one: of."""
+    ranks = " or ".join(
+        f'{rank} * {metric}{{{selector}, severity="{severity}"}}'
+        for rank, severity in ((3, "critical"), (2, "warning"), (1, "info"))
+    )
+    expr = or_none(ranks, label, none)
+    if joined:
+        expr = f'label_join({expr}, "of", " ", {", ".join(json.dumps(name) for name in joined)})'
+    return f"sort_desc({expr})"
