@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::{Connection, Executor};
 use tokio::time::{Instant, timeout};
 
-use super::executor::Marks;
+use super::marks::Marks;
 use super::slot::{Slot, later};
 use super::state::Open;
 

@@ -9,50 +9,13 @@ use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{
-    PgArguments, PgConnection, PgQueryResult, PgRow, PgSeverity, PgStatement, PgTypeInfo, Postgres,
+    PgArguments, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres,
 };
 use sqlx::{Describe, Either, Execute, Executor, SqlStr};
 use tokio::time::Instant;
 
+use super::marks::Marks;
 use super::{Checkout, Core, Transaction};
-
-/// What is known of a connection's state beside sqlx's own.
-#[derive(Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "four things that are true or not")]
-pub(super) struct Marks {
-    /// A statement has begun and its end was not seen.
-    pub(super) in_flight: bool,
-    /// The connection is not to be used again.
-    pub(super) broken: bool,
-    /// Some SQL may have begun a transaction that sqlx does not know of.
-    pub(super) may_be_in_transaction: bool,
-    /// A rollback is queued and was not sent.
-    pub(super) unsettled: bool,
-}
-
-impl Marks {
-    /// Keeps how a statement ended. When the server answered, what was queued before it was sent.
-    pub(super) fn ended(&mut self, error: Option<&sqlx::Error>) {
-        self.in_flight = false;
-        self.broken |= error.is_some_and(is_the_end);
-        if matches!(error, None | Some(sqlx::Error::Database(_))) {
-            self.unsettled = false;
-        }
-    }
-}
-
-/// Whether a connection is of no use after an error: the server ended it, or the two no longer
-/// understand one another.
-fn is_the_end(error: &sqlx::Error) -> bool {
-    use sqlx::Error;
-    match error {
-        Error::Database(error) => error
-            .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
-            .is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic)),
-        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::WorkerCrashed => true,
-        _ => false,
-    }
-}
 
 /// Whether SQL may begin a transaction. Said too often costs two round trips at the connection's
 /// return; said too seldom would hand a transaction to the next caller.
@@ -264,12 +227,5 @@ mod tests {
         {
             assert!(!may_begin(sql), "{sql}");
         }
-    }
-
-    #[test]
-    fn a_connection_is_given_up_when_the_two_sides_no_longer_understand_one_another() {
-        let lost = sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
-        assert!(is_the_end(&lost));
-        assert!(!is_the_end(&sqlx::Error::RowNotFound));
     }
 }

@@ -3,6 +3,7 @@
 
 mod checkout;
 mod executor;
+mod marks;
 mod peak;
 mod reporter;
 mod settings;

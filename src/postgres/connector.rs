@@ -14,9 +14,11 @@ use tokio::time::Instant;
 
 use super::backoff::{Backoff, Registry, SERVER};
 use super::credentials::Credentials;
-use super::dial::{self, Fault, Ready};
+use super::dial::{self, Ready};
+use super::fault::Fault;
+use super::host::Host;
 use super::relay::{self, Local};
-use super::target::{Host, Target, Wanted};
+use super::target::{Target, Wanted};
 use super::wire::{self, ServerError};
 use super::{APPLICATION_NAME, Secret};
 

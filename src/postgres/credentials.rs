@@ -13,7 +13,8 @@ use tokio::io::AsyncReadExt;
 use tokio::process::Command as Process;
 use tokio::time::timeout;
 
-use super::target::{Host, Place, Target};
+use super::host::{Host, Place};
+use super::target::Target;
 use super::{PasswordSettings, Secret};
 use crate::files;
 

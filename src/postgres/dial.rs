@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use nix::sys::socket::{setsockopt, sockopt};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout};
 
 use super::Secret;
 use super::authenticate::Login;
-use super::credentials;
-use super::target::{Host, Keepalive, Place, Target, Wanted};
+use super::fault::Fault;
+use super::host::{Host, Place};
+use super::target::{Keepalive, Target, Wanted};
 use super::tls::{self, Mode};
-use super::wire::{self, ServerError, Violation};
+use super::wire::{self, ReadError, ServerError, Stream, Violation};
 
 /// The longest message of a server before the session begins, and the most of them, in bytes.
 const GREETING: usize = 64 * 1024;
@@ -39,53 +40,9 @@ const PARAMETERS: [&str; 12] = [
     "in_hot_standby",
 ];
 
-/// A connection to a server.
-pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
-
-/// Why a server cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Fault {
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    #[error("its name leads nowhere")]
-    Resolve(#[source] io::Error),
-    #[error("no answer within {:.1} s", .0.as_secs_f64())]
-    Timeout(Duration),
-    #[error(transparent)]
-    Wire(#[from] Violation),
-    #[error(transparent)]
-    Tls(#[from] tls::Error),
-    #[error("the server has no TLS, which sslmode demands")]
-    NoTls,
-    #[error("the server asks for the login `{0}`, which require_auth does not allow")]
-    Method(&'static str),
-    #[error("the server asks for {0}, which poolwatch does not have")]
-    Unsupported(&'static str),
-    #[error("channel_binding=require cannot be had: {0}")]
-    Unbound(&'static str),
-    #[error("the server did not prove that it knows the password")]
-    Unproven,
-    #[error("the server's part of the login is wrong")]
-    Scram(#[source] io::Error),
-    #[error(
-        "the server asks for a password, and none is given: set password_file or \
-             password_command, or write it into ~/.pgpass"
-    )]
-    NoPassword,
-    #[error("{}", .error.message)]
-    Refused { error: ServerError, has_answered: bool },
-    #[error("it is {0}, which target_session_attrs does not want")]
-    Unwanted(&'static str),
-    #[error(transparent)]
-    Credentials(#[from] credentials::Error),
-    #[error("cannot open a socket within this machine")]
-    Local(#[source] io::Error),
-}
-
 /// A session that began.
 pub(super) struct Ready {
-    pub(super) stream: Box<dyn Io>,
+    pub(super) stream: Box<dyn Stream>,
     /// What was read of it and is not looked at yet.
     pub(super) buffer: BytesMut,
     /// What the driver is told when its session begins.
@@ -208,7 +165,7 @@ impl Attempt<'_> {
     /// From the start-up message to the first time that the server is ready.
     async fn begin(
         self,
-        mut stream: Box<dyn Io>,
+        mut stream: Box<dyn Stream>,
         end_point: Option<Vec<u8>>,
         is_encrypted: bool,
     ) -> Result<Ready, Fault> {
@@ -222,7 +179,7 @@ impl Attempt<'_> {
         let (mut is_in, mut bytes, mut in_hot_standby) = (false, 0, None);
         loop {
             let frame = match wire::next(&mut stream, &mut buffer, GREETING).await {
-                Err(Fault::Wire(violation)) if bytes == 0 && !buffer.is_empty() => {
+                Err(ReadError::Violation(violation)) if bytes == 0 && !buffer.is_empty() => {
                     return Err(if violation == Violation::Closed {
                         violation
                     } else {

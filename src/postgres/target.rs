@@ -1,35 +1,13 @@
 //! What an address means: the servers in their order, who asks, and how safe it has to be.
 
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Secret;
 use super::address::{Address, AddressError, Variables};
-use super::authenticate::{Binding, Methods};
+use super::host::{Host, hosts};
+use super::methods::{Binding, Methods};
 use super::tls;
-
-/// Where the server listens when nobody says a port.
-const PORT: u16 = 5432;
-/// Where a server of this machine has its socket, as distributions and `PostgreSQL` have it.
-const SOCKET_FOLDERS: [&str; 3] = ["/var/run/postgresql", "/run/postgresql", "/tmp"];
-
-/// One server, or one of several.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Host {
-    /// As it was said: a name, an address, or the folder of a socket.
-    pub(super) name: String,
-    pub(super) place: Place,
-    pub(super) port: u16,
-}
-
-/// Where to connect to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    Socket(PathBuf),
-    Name(String),
-    Ip(IpAddr),
-}
 
 /// Which of several servers will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +66,7 @@ impl Target {
             passfile: passfile.or_else(|| Some(home.as_ref()?.join(".pgpass"))),
             options: value("options"),
             wanted: wanted(value("target_session_attrs").as_deref())?,
-            shuffle: one_of(
-                address,
+            shuffle: address.one_of(
                 "load_balance_hosts",
                 &[("", false), ("disable", false), ("random", true)],
                 "it must be disable or random",
@@ -103,8 +80,7 @@ impl Target {
                 user_timeout: number(address, "tcp_user_timeout")?,
             },
             tls: tls::Settings::new(address, home.as_deref())?,
-            binding: one_of(
-                address,
+            binding: address.one_of(
                 "channel_binding",
                 &[
                     ("", Binding::Prefer),
@@ -122,85 +98,6 @@ impl Target {
     pub(crate) fn place(&self) -> String {
         self.hosts.iter().map(Host::to_string).collect::<Vec<_>>().join(",")
     }
-}
-
-impl std::fmt::Display for Host {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, place, port } = self;
-        match place {
-            Place::Socket(folder) => write!(f, "{}/.s.PGSQL.{port}", folder.display()),
-            Place::Name(name) => write!(f, "{name}:{port}"),
-            Place::Ip(ip) if *name == ip.to_string() || name.is_empty() => {
-                write!(f, "{}", std::net::SocketAddr::from((*ip, *port)))
-            }
-            Place::Ip(ip) => write!(f, "{name}:{port} ({ip})"),
-        }
-    }
-}
-
-fn hosts(address: &Address) -> Result<Vec<Host>, AddressError> {
-    let list = |key: &str| -> Vec<String> {
-        let said = address.value(key);
-        said.map_or_else(Vec::new, |said| {
-            said.split(',').map(|one| one.trim().to_owned()).collect()
-        })
-    };
-    let (names, addresses, ports) = (list("host"), list("hostaddr"), list("port"));
-    let count = names.len().max(addresses.len()).max(1);
-    let fits = |list: &[String], key: &str| match list.len() {
-        0 => Ok(()),
-        of if of == count => Ok(()),
-        1 if key == "port" => Ok(()),
-        _ => Err(AddressError::Value {
-            key: key.to_owned(),
-            must: "host, hostaddr and port must name as many servers each",
-        }),
-    };
-    fits(&names, "host")?;
-    fits(&addresses, "hostaddr")?;
-    fits(&ports, "port")?;
-    (0..count)
-        .map(|at| {
-            let port = ports.get(at).or(ports.first().filter(|_| ports.len() == 1));
-            let port = port.filter(|port| !port.is_empty()).map_or(Ok(PORT), |port| {
-                port.parse().ok().filter(|port| *port > 0).ok_or(AddressError::Value {
-                    key: "port".to_owned(),
-                    must: "it must be a number from 1 to 65535",
-                })
-            })?;
-            let said = |list: &[String]| list.get(at).cloned().unwrap_or_default();
-            host(said(&names), &said(&addresses), port)
-        })
-        .collect()
-}
-
-fn host(name: String, address: &str, port: u16) -> Result<Host, AddressError> {
-    let ip = |text: &str| text.parse::<IpAddr>().ok();
-    if !address.is_empty() {
-        let must = "it must be an IP address";
-        let key = "hostaddr".to_owned();
-        let place = ip(address).map(Place::Ip).ok_or(AddressError::Value { key, must })?;
-        return Ok(Host { name, place, port });
-    }
-    let place = match name.chars().next() {
-        Some('/') => Place::Socket(PathBuf::from(&name)),
-        // Linux' abstract sockets, which the kernel names by a zero.
-        Some('@') => Place::Socket(PathBuf::from(name.replacen('@', "\0", 1))),
-        Some(_) => ip(&name).map_or_else(|| Place::Name(name.clone()), Place::Ip),
-        None => return Ok(here(port)),
-    };
-    Ok(Host { name, place, port })
-}
-
-/// The server of this machine: its socket, where there is one.
-fn here(port: u16) -> Host {
-    let has_socket = |folder: &&&str| Path::new(folder).join(format!(".s.PGSQL.{port}")).exists();
-    if let Some(folder) = SOCKET_FOLDERS.iter().find(has_socket) {
-        let place = Place::Socket(PathBuf::from(folder));
-        return Host { name: (*folder).to_owned(), place, port };
-    }
-    let name = "localhost".to_owned();
-    Host { place: Place::Name(name.clone()), name, port }
 }
 
 /// poolwatch's own sessions are read-only, so that what can be written to is the primary.
@@ -237,18 +134,6 @@ fn number(address: &Address, key: &str) -> Result<Option<u32>, AddressError> {
             .map_err(|_| AddressError::Value { key: key.to_owned(), must: "it must be a number" })
     };
     address.value(key).map(parse).transpose()
-}
-
-/// What a word stands for; the empty one is that of nothing said.
-pub(super) fn one_of<T: Copy>(
-    address: &Address,
-    key: &str,
-    known: &[(&str, T)],
-    must: &'static str,
-) -> Result<T, AddressError> {
-    let said = address.value(key).unwrap_or_default();
-    let found = known.iter().find(|(word, _)| *word == said).map(|(_, value)| *value);
-    found.ok_or_else(|| AddressError::Value { key: key.to_owned(), must })
 }
 
 /// Who runs this process, as libpq takes it for the role.

@@ -1,7 +1,9 @@
 //! Messages of `PostgreSQL`'s protocol as they come from a server, none of which is believed.
 
+use std::io;
+
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 /// The longest text of an error that is passed on, in bytes.
 const TEXT: usize = 1024;
@@ -26,6 +28,19 @@ pub(crate) enum Violation {
     #[error("the server closed the connection")]
     Closed,
 }
+
+/// The reason why no message could be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Violation(#[from] Violation),
+}
+
+/// A connection to a server.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// One message: its type, and all its bytes.
 #[derive(Clone, Debug)]
@@ -67,7 +82,7 @@ pub(super) async fn next<R: AsyncRead + Unpin>(
     stream: &mut R,
     buffer: &mut BytesMut,
     limit: usize,
-) -> Result<Frame, super::dial::Fault> {
+) -> Result<Frame, ReadError> {
     loop {
         if let Some(frame) = take(buffer, limit)? {
             return Ok(frame);

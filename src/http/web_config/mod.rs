@@ -5,7 +5,6 @@
 //! 500 and handshakes fail until it is mended. Where a file hangs, what was read last holds.
 //! Whether there is TLS, and the rate limit, are settled at the start.
 
-mod client;
 mod duration;
 mod file;
 mod fresh;

@@ -108,6 +108,18 @@ impl Address {
         Ok(read)
     }
 
+    /// The meaning of a word among those that are allowed; the empty one is meant by no value.
+    pub(super) fn one_of<T: Copy>(
+        &self,
+        key: &str,
+        allowed: &[(&str, T)],
+        must: &'static str,
+    ) -> Result<T, AddressError> {
+        let value = self.value(key).unwrap_or_default();
+        let found = allowed.iter().find(|(word, _)| *word == value).map(|(_, meaning)| *meaning);
+        found.ok_or_else(|| AddressError::Value { key: key.to_owned(), must })
+    }
+
     /// Takes what is not said yet. A host that is said is not to be reached at an address that
     /// somebody else says.
     fn fill(&mut self, more: Vec<(String, String)>) -> Result<(), AddressError> {

@@ -15,7 +15,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsConnector, rustls};
 
 use super::address::{Address, AddressError};
-use super::target::{Host, Place, one_of};
+use super::host::{Host, Place};
 use crate::files;
 use verifier::Verifier;
 
@@ -89,8 +89,7 @@ impl Settings {
             None => Roots::Usual(home.map(|home| home.join(".postgresql/root.crt"))),
         };
         let default = if roots == Roots::System { Mode::VerifyFull } else { Mode::Prefer };
-        let mode = one_of(
-            address,
+        let mode = address.one_of(
             "sslmode",
             &[
                 ("", default),
@@ -107,8 +106,7 @@ impl Settings {
         if roots == Roots::System && mode != Mode::VerifyFull {
             return wrong("sslmode", "with sslrootcert=system it must be verify-full");
         }
-        let is_direct = one_of(
-            address,
+        let is_direct = address.one_of(
             "sslnegotiation",
             &[("", false), ("postgres", false), ("direct", true)],
             "it must be postgres or direct",
@@ -123,8 +121,7 @@ impl Settings {
             certificate: address.value("sslcert").map(PathBuf::from),
             key: address.value("sslkey").map(PathBuf::from),
             home: home.map(|home| home.join(".postgresql")),
-            sends_name: one_of(
-                address,
+            sends_name: address.one_of(
                 "sslsni",
                 &[("", true), ("1", true), ("0", false)],
                 "it must be 0 or 1",
@@ -226,9 +223,9 @@ fn versions(
 ) -> Result<&'static [&'static SupportedProtocolVersion], AddressError> {
     let words = [("", 0), ("TLSv1", 0), ("TLSv1.1", 0), ("TLSv1.2", 2), ("TLSv1.3", 3)];
     let must = "it must be TLSv1.2 or TLSv1.3";
-    let lowest = one_of(address, "ssl_min_protocol_version", &words, must)?;
+    let lowest = address.one_of("ssl_min_protocol_version", &words, must)?;
     let words = [("", 3), ("TLSv1.2", 2), ("TLSv1.3", 3)];
-    let highest = one_of(address, "ssl_max_protocol_version", &words, must)?;
+    let highest = address.one_of("ssl_max_protocol_version", &words, must)?;
     match (lowest, highest) {
         (3, 3) => Ok(NEW),
         (3, 2) => {

@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use sqlx::postgres::PgConnection;
 
 use super::Fault;
-use super::families::Clients;
+use super::clients::Clients;
 use super::table::{self, Table};
 use crate::process::Usage;
 

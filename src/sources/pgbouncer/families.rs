@@ -1,15 +1,11 @@
 //! `pgbouncer_exporter`'s families under its names, so that its dashboards work, and what it lacks.
 
-use std::collections::BTreeMap;
-
 use super::catalogue::{CONFIG, DATABASES, LISTS, Measure, POOLS, TOTALS, USERS};
+use super::clients::Clients;
 use super::console::Views;
-use super::table::Table;
+use super::table::{MOST_ROWS, Table};
 use crate::metric::{Family, Kind};
 use crate::process::{self, Usage};
-
-/// The most rows of a view that are shown, and the most groups of clients.
-const MOST_ROWS: usize = 500;
 
 /// A view of which each row has a sample in each family: the labels with their columns.
 struct View {
@@ -130,40 +126,6 @@ fn named(
     let mut family = Family::gauge(*family, *help);
     family.sample(&[], table.value(key, name, value));
     family
-}
-
-/// Clients counted by database, user, application and state.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Clients {
-    counts: BTreeMap<[String; 4], u64>,
-    dropped: u64,
-}
-
-/// What clients are counted by.
-const GROUP: [&str; 4] = ["database", "user", "application_name", "state"];
-
-impl Clients {
-    /// Counts a client, of which the cells are told by the names of their columns.
-    pub(super) fn count(&mut self, cell: impl Fn(&str) -> Option<String>) {
-        let group = GROUP.map(|column| cell(column).unwrap_or_default());
-        if self.counts.len() >= MOST_ROWS && !self.counts.contains_key(&group) {
-            self.dropped += 1;
-            return;
-        }
-        *self.counts.entry(group).or_default() += 1;
-    }
-
-    fn family(&self) -> Family {
-        let mut family = Family::gauge(
-            "pgbouncer_client_connections",
-            "Clients by application and state, counted every 15 seconds (SHOW CLIENTS).",
-        );
-        for (group, count) in &self.counts {
-            let labels: Vec<_> = GROUP.into_iter().zip(group.iter().map(String::as_str)).collect();
-            family.sample(&labels, *count as f64);
-        }
-        family
-    }
 }
 
 #[cfg(test)]

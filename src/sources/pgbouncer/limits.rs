@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::console::{Views, minor};
-use super::pools::taken;
+use super::counts::taken;
 use super::table::{Row, Table};
 use crate::reading::{Held, MaxOverflow};
 

@@ -4,7 +4,9 @@
 //! The console speaks the simple query protocol only, and its columns differ between versions.
 
 mod catalogue;
+mod clients;
 mod console;
+mod counts;
 mod families;
 mod limits;
 mod pools;

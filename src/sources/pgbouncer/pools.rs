@@ -1,17 +1,13 @@
 //! `PgBouncer`'s pools as one pool with a worker for each (database, user) pair.
 
 use super::console::Views;
+use super::counts::{CHECKED_IN, CHECKED_OUT, sum, taken};
 use super::limits::{Limit, Limits};
 use super::table::{Problem, Row};
 use crate::reading::{Figures, Origin, Pool, Timings, Totals, Worker};
 
 /// The console's own database, which has no servers.
 const CONSOLE: &str = "pgbouncer";
-
-/// What is taken by clients: those that cancel count towards the size too.
-const CHECKED_OUT: [&str; 3] = ["sv_active", "sv_active_cancel", "sv_being_canceled"];
-/// What rests, or will after its check.
-const CHECKED_IN: [&str; 3] = ["sv_idle", "sv_used", "sv_tested"];
 
 pub(super) fn parse(name: &str, views: &Views) -> Result<Pool, Problem> {
     let pairs = || views.pools.rows().filter(|row| row.text("database") != Some(CONSOLE));
@@ -34,15 +30,6 @@ pub(super) fn parse(name: &str, views: &Views) -> Result<Pool, Problem> {
         totals: Totals::default(),
         timings: Timings::default(),
     })
-}
-
-fn sum(row: Row<'_>, columns: [&str; 3]) -> u64 {
-    columns.iter().filter_map(|column| row.count(column)).sum()
-}
-
-/// What nobody else can have: servers that rest are closed when another pair needs their place.
-pub(super) fn taken(row: Row<'_>) -> u64 {
-    sum(row, CHECKED_OUT) + row.count("sv_login").unwrap_or(0)
 }
 
 fn figures(row: Row<'_>, limit: Limit) -> Result<Figures, Problem> {

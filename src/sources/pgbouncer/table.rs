@@ -3,6 +3,9 @@
 use sqlx::postgres::PgRow;
 use sqlx::{Column, Row as _, ValueRef};
 
+/// The most rows of a view that are shown, and the most groups of clients.
+pub(super) const MOST_ROWS: usize = 500;
+
 /// Why a view gives no figures.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {

@@ -1,8 +1,8 @@
 //! The views as each version shows them, for the tests: 1.18 and 1.26 as seen, those between as their
 //! changelogs and sources have it.
 
+use super::clients::Clients;
 use super::console::{Seldom, Views};
-use super::families::Clients;
 use super::table::Table;
 use crate::process::Usage;
 

@@ -5,7 +5,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::jsonlog;
-use super::records::BYTE_ORDER_MARK;
+
+/// The bytes that a text in UTF-8 may begin with.
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// How each record of JSON begins.
 const FIRST_KEY: &str = "{\"timestamp\":\"";

@@ -5,13 +5,10 @@
 
 use memchr::memchr;
 
-use super::format::{Format, begins_csv};
+use super::format::{BYTE_ORDER_MARK, Format, begins_csv};
 
 /// How much of a record is kept, in bytes.
 pub(super) const LIMIT: usize = 64 * 1024;
-
-/// What a text in UTF-8 may begin with.
-pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// One message of the log.
 #[derive(Clone, Copy, Debug)]

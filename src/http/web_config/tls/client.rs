@@ -24,8 +24,8 @@ use x509_cert::der::Decode;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
-use super::file::TlsSettings;
-use super::tls::{self, Error};
+use super::super::file::TlsSettings;
+use super::Error;
 
 /// What is asked of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub(super) fn verifier(
         return Err(Error::CaWithoutPolicy);
     }
     let own =
-        authorities.map(|text| tls::chain(text, "client_ca or client_ca_file")).transpose()?;
+        authorities.map(|text| super::chain(text, "client_ca or client_ca_file")).transpose()?;
     let trusted = match &own {
         _ if !policy.verify => Trusted::Anybody,
         Some(own) => Trusted::Chains(by_chain(own, provider)?),

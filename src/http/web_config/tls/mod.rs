@@ -1,5 +1,7 @@
 //! TLS as the file asks for it, built on rustls with ring.
 
+mod client;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +14,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
 use rustls::{ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, version};
 
-use super::client;
 use super::file::{Scalar, TlsSettings};
 
 /// Why TLS cannot be had as the file asks for it.
@@ -95,10 +96,7 @@ fn text(inline: &Scalar, file: &Scalar, folder: &Path) -> Result<Option<Vec<u8>>
 }
 
 /// Every certificate of a PEM text, at least one.
-pub(super) fn chain(
-    text: &[u8],
-    what: &'static str,
-) -> Result<Vec<CertificateDer<'static>>, Error> {
+fn chain(text: &[u8], what: &'static str) -> Result<Vec<CertificateDer<'static>>, Error> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     let chain = chain.map_err(|error| Error::Pem(what, error))?;
     if chain.is_empty() { Err(Error::Pem(what, pem::Error::NoItemsFound)) } else { Ok(chain) }
