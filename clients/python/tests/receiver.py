@@ -57,7 +57,7 @@ class Receiver:
     def close(self) -> None:
         """Its reporters end too, so that none of them disturbs the tests to come."""
         for key in [key for key in _reporters if key[0].startswith(self.folder)]:
-            _reporters.pop(key).farewell()
+            _reporters.pop(key).close()
         if os.path.exists(self.path):
             self.stop()
         shutil.rmtree(self.folder)

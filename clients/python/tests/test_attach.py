@@ -103,6 +103,41 @@ def test_no_thread_runs_before_the_first_use(url, receiver):
     engine.dispose()
 
 
+def test_an_engine_that_is_watched_no_longer_is_as_it_was(engine, receiver):
+    query(engine)
+    receiver.pool(query=lambda figure: count(figure) == 1)
+    for _ in range(2):
+        assert poolwatch.unwatch(engine) is engine
+    query(engine)
+    engine.dispose()
+    query(engine)
+    figures = receiver.settled()
+    assert "size" not in figures
+    assert [count(figures[key]) for key in ("query", "acquire", "hold", "opened")] == [1, 1, 1, 1]
+    for each in (engine.pool, engine.dialect):
+        assert not [name for name in vars(each) if "poolwatch" in name]
+    assert not {"connect", "_do_return_conn", "recreate"} & set(vars(engine.pool))
+    assert not [name for name in vars(engine.dialect) if name.startswith("do_")]
+    poolwatch.watch(engine, pool="web", socket=receiver.path, app="test")
+    query(engine)
+    receiver.pool(size=2, query=lambda figure: count(figure) == 2, opened=1)
+
+
+def test_what_another_tool_wrapped_stays_wrapped(engine, receiver):
+    calls = []
+    connect = engine.pool.connect
+    engine.pool.connect = lambda: calls.append(1) or connect()
+    poolwatch.unwatch(engine)
+    query(engine)
+    assert calls == [1]
+
+
+def test_an_engine_that_is_not_watched_may_be_unwatched(url, caplog):
+    engine = create_engine(url("psycopg2"))
+    assert poolwatch.unwatch(engine) is engine
+    assert not caplog.records
+
+
 def test_watching_what_is_no_engine_is_logged_and_not_raised(caplog):
     with caplog.at_level(logging.WARNING, "poolwatch"):
         assert poolwatch.watch(None) is None

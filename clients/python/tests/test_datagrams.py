@@ -18,8 +18,8 @@ FIELDS = {
 POOL_FIELDS = {
     "name", "size", "max_overflow", "checked_in", "checked_out", "pending", "pending_peak",
     "connecting", "peak", "oldest",
-    "timeouts", "acquire_errors", "opened", "invalidated", "inherited", "query_errors",
-    "n_plus_one", "unpaginated", "query", "commit", "acquire", "hold",
+    "timeouts", "acquire_errors", "abandoned", "collected", "opened", "invalidated", "inherited",
+    "query_errors", "n_plus_one", "unpaginated", "query", "commit", "acquire", "hold",
 }  # fmt: skip
 BOUNDS = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5, 5, 10,
@@ -94,8 +94,8 @@ def test_a_sidecar_that_reads_nothing_delays_a_report_and_no_caller(engine, rece
 def test_after_its_bye_an_instance_is_silent(engine, receiver):
     query(engine)
     each = reporter(receiver.path, "test")
-    each.farewell()
-    each.farewell()
+    each.close()
+    each.close()
     assert not each.report()
     report = receiver.wait_for(lambda reports: [one for one in reports if one["bye"]])
     assert len(report) == 1

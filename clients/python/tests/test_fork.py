@@ -70,7 +70,7 @@ def test_200_forks_under_busy_threads_never_hang_and_count_exactly(engine, recei
     def child():
         engine.dispose(close=False)
         query(engine, 3)
-        each.farewell()
+        each.close()
 
     ended = []
     with ThreadPoolExecutor(4) as threads:
@@ -82,15 +82,15 @@ def test_200_forks_under_busy_threads_never_hang_and_count_exactly(engine, recei
     assert all(one.exception() is None for one in working)
     assert ended == [True] * FORKS
     byes = receiver.wait_for(
-        lambda reports: len(farewells(reports)) == FORKS and farewells(reports)
+        lambda reports: len(final_reports(reports)) == FORKS and final_reports(reports)
     )
     assert total(byes, "query") == 3 * FORKS
     assert total(byes, "inherited") == 0
     assert len({report["pid"] for report in byes}) == FORKS
 
 
-def farewells(reports):
-    """Those of the children: the parent says goodbye at each fork, and comes back."""
+def final_reports(reports):
+    """Those of the children: the parent sends one at each fork, and comes back."""
     newest = instances(reports).values()
     return [report for report in newest if report["bye"] and report["pid"] != os.getpid()]
 
@@ -102,10 +102,10 @@ def test_a_child_starts_from_zero_under_a_name_of_its_own(engine, receiver):
     def child():
         engine.dispose(close=False)
         query(engine)
-        reporter(receiver.path, "test").farewell()
+        reporter(receiver.path, "test").close()
 
     assert succeeded(in_child(child))
-    (bye,) = receiver.wait_for(farewells)
+    (bye,) = receiver.wait_for(final_reports)
     assert bye["inst"] != parent["inst"]
     assert bye["pid"] != parent["pid"]
     assert count(bye["pools"][0]["query"]) == 1
@@ -118,10 +118,10 @@ def test_a_child_that_uses_its_parents_connections_is_detected(engine, receiver)
 
     def child():
         query(engine)
-        reporter(receiver.path, "test").farewell()
+        reporter(receiver.path, "test").close()
 
     assert succeeded(in_child(child))
-    (bye,) = receiver.wait_for(farewells)
+    (bye,) = receiver.wait_for(final_reports)
     assert bye["pools"][0]["inherited"] == 2
 
 
@@ -131,16 +131,16 @@ def test_a_child_that_disposes_first_inherits_nothing(engine, receiver):
     def child():
         engine.dispose(close=False)
         query(engine)
-        reporter(receiver.path, "test").farewell()
+        reporter(receiver.path, "test").close()
 
     assert succeeded(in_child(child))
-    (bye,) = receiver.wait_for(farewells)
+    (bye,) = receiver.wait_for(final_reports)
     assert bye["pools"][0]["inherited"] == 0
 
 
 def test_a_child_that_uses_no_connection_reports_nothing(engine, receiver):
     query(engine)
-    assert succeeded(in_child(reporter(receiver.path, "test").farewell))
+    assert succeeded(in_child(reporter(receiver.path, "test").close))
     query(engine)
     receiver.settled()
     assert {report["pid"] for report in receiver.reports} == {os.getpid()}
@@ -160,7 +160,7 @@ def test_a_child_that_ends_with_os_exit_says_bye(engine, receiver):
         os._exit(0)
 
     assert succeeded(in_child(child))
-    (bye,) = receiver.wait_for(farewells)
+    (bye,) = receiver.wait_for(final_reports)
     assert count(bye["pools"][0]["hold"]) == 3
 
 
@@ -168,7 +168,7 @@ def test_a_multiprocessing_child_says_bye(engine, receiver):
     child = multiprocessing.get_context("fork").Process(target=work, args=(engine,))
     child.start()
     child.join()
-    (bye,) = receiver.wait_for(farewells)
+    (bye,) = receiver.wait_for(final_reports)
     assert (bye["pid"], count(bye["pools"][0]["query"])) == (child.pid, 7)
 
 
@@ -177,7 +177,7 @@ def test_a_celery_prefork_child_says_bye(engine, receiver):
     child = billiard.Process(target=work, args=(engine,))
     child.start()
     child.join()
-    (bye,) = receiver.wait_for(farewells)
+    (bye,) = receiver.wait_for(final_reports)
     assert (bye["pid"], count(bye["pools"][0]["query"])) == (child.pid, 7)
 
 
@@ -217,5 +217,5 @@ def test_an_interpreter_says_bye_at_its_exit(url, receiver):
             connection.execute(text("select 1"))
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
-    (bye,) = receiver.wait_for(farewells)
+    (bye,) = receiver.wait_for(final_reports)
     assert count(bye["pools"][0]["query"]) == 1

@@ -110,7 +110,17 @@ def test_the_collector_may_return_a_connection_while_the_client_is_at_work(plain
     finally:
         gc.set_threshold(*threshold)
     gc.collect()
-    receiver.pool(checked_out=0, hold=lambda figure: count(figure) == 100)
+    receiver.pool(checked_out=0, hold=lambda figure: count(figure) == 100, collected=100)
+
+
+def test_only_what_the_collector_returned_is_collected(engine, receiver):
+    query(engine)
+    engine.raw_connection().close()
+    with engine.connect() as connection:
+        connection.detach()
+    engine.connect()
+    gc.collect()
+    receiver.pool(collected=1, hold=lambda figure: count(figure) == 4)
 
 
 class TooLongError(Exception):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from poolwatch.engines import watch
-from poolwatch.psycopg_pools import watch_psycopg_pool
+from poolwatch.attach import unwatch, watch
 from poolwatch.requests import ASGIMiddleware, WSGIMiddleware, request
 
 __all__ = [
@@ -11,7 +10,10 @@ __all__ = [
     "WSGIMiddleware",
     "__version__",
     "request",
+    "unwatch",
     "watch",
     "watch_psycopg_pool",
 ]
+# Named so before `watch` took every kind of pool.
+watch_psycopg_pool = watch
 __version__ = "0.1.0"

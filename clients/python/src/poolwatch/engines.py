@@ -1,45 +1,34 @@
-"""`watch`: one call for an engine, sync or async."""
+"""Watching an engine of SQLAlchemy, sync or async: its pool, and its dialect's statements."""
 
 from __future__ import annotations
 
-import logging
-from typing import Any, TypeVar
+from typing import Any
 
-from poolwatch import settings
-from poolwatch.pools import watch_pool, watching
-from poolwatch.reporter import reporter
-from poolwatch.statements import watch_statements
-
-logger = logging.getLogger("poolwatch")
-AnyEngine = TypeVar("AnyEngine")
+from poolwatch import pools
+from poolwatch.ledger import Ledger
+from poolwatch.statements import unwatch_statements, watch_statements
 
 
-def watch(
-    engine: AnyEngine,
-    pool: str | None = None,
-    socket: str | None = None,
-    app: str | None = None,
-) -> AnyEngine:
-    """Reports `engine`'s pool to the sidecar under the name `pool`, and returns `engine`.
-
-    `engine` is an `Engine` or an `AsyncEngine`. Engines watched under one name are reported as
-    one pool. What is not given comes from POOLWATCH_POOL, POOLWATCH_SOCKET and POOLWATCH_APP.
-    A mistake is logged, never raised: watching must not be what stops an application.
-    """
-    try:
-        _watch(getattr(engine, "sync_engine", engine), pool, socket, app)
-    except Exception:
-        logger.warning("%r is not watched", engine, exc_info=True)
-    return engine
+def watching(engine: Any) -> Ledger | None:
+    return pools.watching(_sync(engine).pool)
 
 
-def _watch(engine: Any, pool: str | None, socket: str | None, app: str | None) -> None:
-    name = settings.pool_name(pool)
-    ledger = watching(engine.pool)
-    if ledger is None:
-        ledger = reporter(settings.socket_path(socket), settings.app_name(app)).ledger(name)
-        watch_pool(engine.pool, ledger)
-    elif ledger.name != name:
-        logger.warning("%r is already watched as pool %r", engine, ledger.name)
-    # Another engine may share the pool, with a dialect of its own.
+def watch(engine: Any, ledger: Ledger) -> None:
+    engine = _sync(engine)
+    pools.watch_pool(engine.pool, ledger)
     watch_statements(engine.dialect, ledger)
+
+
+def watch_again(engine: Any, ledger: Ledger) -> None:
+    """Another engine may share the pool, with a dialect of its own."""
+    watch_statements(_sync(engine).dialect, ledger)
+
+
+def unwatch(engine: Any) -> None:
+    engine = _sync(engine)
+    unwatch_statements(engine.dialect)
+    pools.unwatch_pool(engine.pool)
+
+
+def _sync(engine: Any) -> Any:
+    return getattr(engine, "sync_engine", engine)

@@ -1,26 +1,12 @@
-"""A pool's figures at this moment, read from the pool itself: counting its events drifts."""
+"""The figures of a pool of SQLAlchemy at this moment, read from the pool itself."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.pool import AssertionPool, Pool, QueuePool, SingletonThreadPool, StaticPool
 
-
-@dataclass
-class Gauges:
-    """`max_overflow` None: no limit. `checked_out` only where the pool counts it."""
-
-    size: int
-    max_overflow: int | None
-    checked_in: int
-    checked_out: int
-
-
-def is_counted(pool: Pool) -> bool:
-    """Whether the pool itself knows how many connections are out."""
-    return isinstance(pool, QueuePool)
+from poolwatch.watches import Gauges
 
 
 def gauges(pool: Pool) -> Gauges:
@@ -34,11 +20,6 @@ def gauges(pool: Pool) -> Gauges:
         resting = sum(_resting(record) for record in list(pool._all_conns))
         return Gauges(size=pool.size, max_overflow=None, checked_in=resting, checked_out=0)
     return Gauges(size=0, max_overflow=None, checked_in=0, checked_out=0)
-
-
-def open_slots(pool: Pool) -> int:
-    now = gauges(pool)
-    return now.checked_in + now.checked_out
 
 
 def _queue_pool(pool: QueuePool) -> Gauges:

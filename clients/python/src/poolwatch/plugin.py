@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.engine import URL, CreateEnginePlugin, Engine
 
-from poolwatch.engines import watch
+from poolwatch.attach import watch
 
 OPTIONS = ("poolwatch_pool", "poolwatch_socket", "poolwatch_app")
 

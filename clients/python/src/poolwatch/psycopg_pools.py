@@ -1,131 +1,190 @@
-"""Watching a `psycopg_pool`, by what its `get_stats()` tells."""
+"""Watching a `psycopg_pool` of any kind, by wrapping `getconn` and `putconn` of that one pool.
+
+`connection()` and Django come through these two.
+"""
 
 from __future__ import annotations
 
-import logging
-import threading
+import inspect
 import weakref
-from typing import Any
+from typing import Any, Callable
 
-from poolwatch import settings
-from poolwatch.reporter import reporter
+from psycopg_pool import PoolTimeout
 
-logger = logging.getLogger("poolwatch")
+from poolwatch.ledger import Ledger
+from poolwatch.signals import pass_on
+from poolwatch.watches import Gauges, Watch
+from poolwatch.wrappers import unwrap, wrap
 
-_COUNTERS = (
-    "connections_num",
-    "connections_errors",
-    "connections_lost",
-    "returns_bad",
-    "requests_errors",
-)
+_COUNTERS = ("connections_num", "connections_errors", "connections_lost", "returns_bad")
 
 
-def watch_psycopg_pool(
-    pool: Any,
-    pool_name: str | None = None,
-    socket: str | None = None,
-    app: str | None = None,
-) -> None:
-    """Reports a `psycopg_pool` pool of any kind under `pool_name`.
+class PsycopgWatch(Watch):
+    timeouts = (PoolTimeout,)
 
-    Call it in each worker, where the pool is opened: psycopg's pools do not survive a fork.
-    """
-    try:
-        each = reporter(settings.socket_path(socket), settings.app_name(app))
-        pools = each.source(settings.pool_name(pool_name), PsycopgPools)
-        pools.add(PsycopgPool(pool))
-        each.begin()
-    except Exception:
-        logger.warning("%r is not watched", pool, exc_info=True)
-
-
-class PsycopgPools:
-    """All pools of one name in this process, added up; those that are gone leave their counters."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._lock = threading.Lock()
-        self._pools: list[PsycopgPool] = []
-        self._gone: dict[str, int] = {}
-
-    def add(self, pool: PsycopgPool) -> None:
-        with self._lock:
-            if not any(known.is_same(pool) for known in self._pools):
-                self._pools.append(pool)
-
-    def snapshot(self) -> dict[str, Any]:
-        with self._lock:
-            sum_of_all: dict[str, Any] = dict(self._gone)
-            for pool in self._pools[:]:
-                figures = pool.snapshot()
-                _add(sum_of_all, figures)
-                if pool.is_gone():
-                    self._pools.remove(pool)
-                    _add(self._gone, figures)
-            return {"name": self.name, **sum_of_all}
-
-
-def _add(sums: dict[str, Any], figures: dict[str, Any]) -> None:
-    """One pool without a limit makes the sum unlimited."""
-    for key, value in figures.items():
-        known = sums.get(key, 0)
-        sums[key] = None if value is None or known is None else known + value
-
-
-class PsycopgPool:
-    """Its figures in the protocol's words.
-
-    There are no histograms: `requests_wait_ms` and `usage_ms` add whole milliseconds, so a wait
-    of 0.9 ms counts as none. What cannot be known is left out, never 0.
-    """
-
-    def __init__(self, pool: Any) -> None:
-        self._pool = weakref.ref(pool)
+    def __init__(self, pool: Any, ledger: Ledger) -> None:
+        super().__init__(pool, ledger)
         self._totals = dict.fromkeys(_COUNTERS, 0)
         self._last = dict.fromkeys(_COUNTERS, 0)
-        # Only where the queue has no limit of its own is every failed request one that waited.
-        self._failed = "acquire_errors" if getattr(pool, "max_waiting", 0) else "timeouts"
 
-    def is_same(self, other: PsycopgPool) -> bool:
-        return self._pool() is other._pool()
-
-    def is_gone(self) -> bool:
-        return self._pool() is None
-
-    def snapshot(self) -> dict[str, Any]:
-        pool = self._pool()
-        stats = pool.get_stats() if pool is not None else {}
-        # A closed pool has no place left, whatever it was given.
-        closed = pool is None or getattr(pool, "closed", False)
-        return {**({} if closed else self._gauges(stats)), **self._counters(stats)}
-
-    def _gauges(self, stats: dict[str, int]) -> dict[str, int | None]:
-        if not stats:
-            return {}
+    def gauges(self, pool: Any) -> Gauges | None:
+        if getattr(pool, "closed", False):
+            # A closed pool has no place left, whatever it was given.
+            return None
+        stats = pool.get_stats()
         smallest, largest = stats["pool_min"], stats["pool_max"]
         available = stats["pool_available"]
-        return {
-            "size": smallest,
+        return Gauges(
+            size=smallest,
             # A NullConnectionPool without a max_size opens as many as are asked for.
-            "max_overflow": max(0, largest - smallest) if largest else None,
-            "checked_in": available,
-            "checked_out": max(0, stats["pool_size"] - available),
-            "pending": stats.get("requests_waiting", 0),
-        }
+            max_overflow=max(0, largest - smallest) if largest else None,
+            checked_in=available,
+            # One that the pool is just opening, for nobody yet, has its place all the same.
+            checked_out=max(0, stats["pool_size"] - available),
+        )
 
-    def _counters(self, stats: dict[str, int]) -> dict[str, int]:
-        self._add(stats)
+    def counters(self, pool: Any) -> dict[str, int]:
+        if pool is not None:
+            self._add(pool.get_stats())
         totals = self._totals
         return {
-            self._failed: totals["requests_errors"],
             "opened": max(0, totals["connections_num"] - totals["connections_errors"]),
             "invalidated": totals["connections_lost"] + totals["returns_bad"],
         }
 
     def _add(self, stats: dict[str, int]) -> None:
         """`pop_stats()` sets them back to zero; the protocol's counters never fall."""
-        for key in _COUNTERS if stats else ():
+        for key in _COUNTERS:
             now, last = stats.get(key, 0), self._last[key]
             self._totals[key] += now - last if now >= last else now
             self._last[key] = now
+
+    def forked(self, held: int) -> None:
+        """The child has its parent's counters, and has to forget them."""
+        super().forked(held)
+        if self.pool is not None:
+            self.counters(self.pool)
+        self._totals = dict.fromkeys(_COUNTERS, 0)
+
+
+def watching(pool: Any) -> Ledger | None:
+    watch: Watch | None = pool.__dict__.get("_poolwatch")
+    return watch.ledger if watch is not None else None
+
+
+def watch(pool: Any, ledger: Ledger) -> None:
+    its = PsycopgWatch(pool, ledger)
+    pool._poolwatch = its
+    wrap(pool, "getconn", _getconn_async(its) if _is_async(pool) else _getconn(its))
+    wrap(pool, "putconn", _putconn_async(its) if _is_async(pool) else _putconn(its))
+    ledger.add(its)
+    # It opens connections by itself, before any is asked for.
+    ledger.begin(its)
+
+
+def unwatch(pool: Any) -> None:
+    its: PsycopgWatch = pool._poolwatch
+    unwrap(pool)
+    del pool._poolwatch
+    its.ledger.remove(its)
+
+
+def adopt(pool: Any, connection: Any) -> None:
+    """Counts a connection that was given out before its pool was watched from now on."""
+    watch: PsycopgWatch = pool._poolwatch
+    if id(connection) not in watch.ledger.holds:
+        _given_out(watch, watch.ledger.asked(watch), connection)
+
+
+def _is_async(pool: Any) -> bool:
+    return inspect.iscoroutinefunction(type(pool).getconn)
+
+
+def _getconn(watch: PsycopgWatch) -> Callable[[Any], Any]:
+    def make(getconn: Any) -> Any:
+        def getconn_timed(timeout: float | None = None) -> Any:
+            asked, waits = _ask(watch)
+            try:
+                connection = getconn(timeout)
+            except BaseException as error:
+                watch.ledger.refused(asked, watch, error)
+                raise
+            finally:
+                _waited(watch, waits)
+            _given_out(watch, asked, connection)
+            return connection
+
+        return getconn_timed
+
+    return make
+
+
+def _getconn_async(watch: PsycopgWatch) -> Callable[[Any], Any]:
+    def make(getconn: Any) -> Any:
+        async def getconn_timed(timeout: float | None = None) -> Any:
+            asked, waits = _ask(watch)
+            try:
+                connection = await getconn(timeout)
+            except BaseException as error:
+                watch.ledger.refused(asked, watch, error)
+                raise
+            finally:
+                _waited(watch, waits)
+            _given_out(watch, asked, connection)
+            return connection
+
+        return getconn_timed
+
+    return make
+
+
+def _putconn(watch: PsycopgWatch) -> Callable[[Any], Any]:
+    def make(putconn: Any) -> Any:
+        def putconn_timed(conn: Any) -> Any:
+            watch.ledger.returned(id(conn))
+            return putconn(conn)
+
+        return putconn_timed
+
+    return make
+
+
+def _putconn_async(watch: PsycopgWatch) -> Callable[[Any], Any]:
+    def make(putconn: Any) -> Any:
+        async def putconn_timed(conn: Any) -> Any:
+            watch.ledger.returned(id(conn))
+            return await putconn(conn)
+
+        return putconn_timed
+
+    return make
+
+
+def _ask(watch: PsycopgWatch) -> tuple[float, bool]:
+    asked = watch.ledger.asked(watch)
+    waits = _is_exhausted(watch.pool)
+    if waits:
+        watch.ledger.waits()
+    return asked, waits
+
+
+def _waited(watch: PsycopgWatch, waits: bool) -> None:
+    if waits:
+        watch.ledger.waited()
+
+
+def _is_exhausted(pool: Any) -> bool:
+    """Whether a caller has to wait for another to return a connection."""
+    try:
+        largest = pool.max_size
+        return bool(largest) and not pool._pool and pool._nconns >= largest
+    except Exception as error:
+        pass_on(error)
+        return False
+
+
+def _given_out(watch: PsycopgWatch, asked: float, connection: Any) -> None:
+    """By its id: one that is never returned must not be kept alive by whoever counts it."""
+    key, ledger = id(connection), watch.ledger
+    owner = weakref.ref(connection, lambda _: ledger.returned(key))
+    ledger.acquired(asked, watch, key, owner)

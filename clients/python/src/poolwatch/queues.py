@@ -1,4 +1,4 @@
-"""Callers that wait for a place in a pool, by the queue that they wait in.
+"""Callers that wait for a place in a pool of SQLAlchemy, by the queue that they wait in.
 
 Only a caller that really waits comes here: one that finds a connection, or may open one, pays
 nothing.
@@ -10,13 +10,21 @@ from typing import Any, Callable
 
 from poolwatch.gauges import queued
 from poolwatch.ledger import Ledger
+from poolwatch.wrappers import unwrap, wrap
 
 
 def watch_queue(queue: Any, ledger: Ledger) -> None:
     if hasattr(queue, "not_empty"):
-        queue.not_empty.wait = _counted(queue.not_empty.wait, ledger)
+        wrap(queue.not_empty, "wait", lambda wait: _counted(wait, ledger))
     elif hasattr(queue, "get"):
-        queue.get = _counted_get(queue, ledger)
+        wrap(queue, "get", lambda get: _counted_get(queue, get, ledger))
+
+
+def unwatch_queue(queue: Any) -> None:
+    if hasattr(queue, "not_empty"):
+        unwrap(queue.not_empty)
+    elif hasattr(queue, "get"):
+        unwrap(queue)
 
 
 def _counted(wait: Callable[..., Any], ledger: Ledger) -> Callable[..., Any]:
@@ -30,9 +38,8 @@ def _counted(wait: Callable[..., Any], ledger: Ledger) -> Callable[..., Any]:
     return wait_counted
 
 
-def _counted_get(queue: Any, ledger: Ledger) -> Callable[..., Any]:
+def _counted_get(queue: Any, get: Callable[..., Any], ledger: Ledger) -> Callable[..., Any]:
     """That of an asyncio pool, which has no condition to wait for."""
-    get = queue.get
 
     def get_counted(block: bool = True, timeout: float | None = None) -> Any:
         if not block or queued(queue):

@@ -11,10 +11,10 @@ import secrets
 import socket
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import takewhile
 from time import perf_counter
-from typing import Any, Callable, NoReturn, Protocol, TypeVar, cast
+from typing import Any, Callable, NoReturn
 
 from poolwatch import forks, settings
 from poolwatch.findings import Finding
@@ -24,7 +24,7 @@ from poolwatch.ledger import Ledger
 VERSION = 1
 JITTER = 0.1
 SEND_TIMEOUT = 0.1
-FAREWELL_ATTEMPTS = 10
+FINAL_ATTEMPTS = 10
 JOIN_TIMEOUT = 0.2
 # Periods without a report after which the application's own thread sends: uWSGI without
 # --enable-threads runs no other.
@@ -38,15 +38,6 @@ logger = logging.getLogger("poolwatch")
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-class Source(Protocol):
-    """Anything with the figures of a pool that is not a Ledger's."""
-
-    def snapshot(self) -> dict[str, Any]: ...
-
-
-SomeSource = TypeVar("SomeSource", bound=Source)
-
-
 class Reporter:
     """One instance of the protocol: a process, reporting to one socket under one app name."""
 
@@ -55,7 +46,6 @@ class Reporter:
         self.app = app
         self.period = settings.period()
         self.ledgers: dict[str, Ledger] = {}
-        self.sources: dict[str, Source] = {}
         self._is_full = False
         self._reset()
 
@@ -89,22 +79,13 @@ class Reporter:
     def ledger(self, name: str) -> Ledger:
         """The ledger of that name, or of all names beyond MOST_POOLS."""
         with self._registry:
-            name = self._name_with_room(name, self.ledgers)
+            name = self._name_with_room(name)
             if name not in self.ledgers:
                 self.ledgers[name] = Ledger(name, self)
             return self.ledgers[name]
 
-    def source(self, name: str, make: Callable[[str], SomeSource]) -> SomeSource:
-        """The source of that name. An engine may have the same: poolwatch adds them up."""
-        with self._registry:
-            name = self._name_with_room(name, self.sources)
-            if name not in self.sources:
-                self.sources[name] = make(name)
-            return cast(SomeSource, self.sources[name])
-
-    def _name_with_room(self, name: str, known: Mapping[str, object]) -> str:
-        # Each kind keeps a place for those beyond.
-        if name in known or len(self.ledgers) + len(self.sources) < MOST_POOLS - 2:
+    def _name_with_room(self, name: str) -> str:
+        if name in self.ledgers or len(self.ledgers) < MOST_POOLS - 1:
             return name
         if not self._is_full:
             self._is_full = True
@@ -113,7 +94,7 @@ class Reporter:
                 "as those of tenants",
                 name,
                 OTHER_POOLS,
-                MOST_POOLS - 2,
+                MOST_POOLS - 1,
             )
         return OTHER_POOLS
 
@@ -126,7 +107,7 @@ class Reporter:
                 self._begun = True
                 # The first return reports: a process may end soon, and without a word.
                 self.overdue_at = 0.0
-                _at_exit(self.farewell)
+                _at_exit(self.close)
             self._start_thread()
 
     def _start_thread(self) -> None:
@@ -150,8 +131,8 @@ class Reporter:
     def rest(self) -> None:
         """Before a fork: no thread, for Python 3.12 warns of any, and the last figures.
 
-        A process that only preloads says goodbye so. One that goes on begins again at its next
-        use of a pool.
+        A process that only preloads makes its final report so. One that goes on begins again at
+        its next use of a pool.
         """
         with self._registry:
             if not self._begun or self._ended.is_set():
@@ -162,14 +143,13 @@ class Reporter:
             thread, stop = running
             stop.set()
             thread.join(JOIN_TIMEOUT)
-        self.report_without_waiting(bye=all(resting) and not self.sources)
+        self.report_without_waiting(bye=all(resting))
 
     def forked_a_child(self) -> None:
         """In the parent: what it still holds must be reported on."""
-        if self._begun and self._thread is None:
-            busy = any(not ledger.rest() for ledger in list(self.ledgers.values()))
-            if self.sources or busy:
-                self.begin()
+        resting = not self._begun or self._thread is not None
+        if not resting and any(not ledger.rest() for ledger in list(self.ledgers.values())):
+            self.begin()
 
     def report(self, stop: threading.Event | None = None) -> bool:
         """Tries until the next report is due: the thread that waits has nothing else to do."""
@@ -191,8 +171,8 @@ class Reporter:
             self.begin()
         self.report_without_waiting()
 
-    def farewell(self) -> None:
-        """The last report: its counters stay, its gauges go."""
+    def close(self) -> None:
+        """Sends the final report: its counters stay, its gauges go."""
         if not self._begun or self._ended.is_set() or not forks.same_process[0]:
             return
         self._ended.set()
@@ -200,14 +180,13 @@ class Reporter:
             self._thread[1].set()
         if self._turn.acquire(timeout=1.0):
             try:
-                self._send(attempts=FAREWELL_ATTEMPTS, bye=True)
+                self._send(attempts=FINAL_ATTEMPTS, bye=True)
             finally:
                 self._turn.release()
 
     def forked(self) -> None:
         """In the child: another instance, with no thread and nothing counted."""
         self._reset()
-        self.sources.clear()
         for ledger in self.ledgers.values():
             ledger.forked()
 
@@ -242,7 +221,7 @@ class Reporter:
         report = {
             "seq": self.sequence,
             "bye": bye,
-            "pools": pools + [source.snapshot() for source in list(self.sources.values())],
+            "pools": pools,
             "findings": [finding.snapshot(ledger.name) for ledger, finding in found],
         }
         # A lone surrogate, as of a file name that is not UTF-8, would make all of it unreadable.
@@ -316,24 +295,24 @@ def _forked() -> None:
         each.forked()
 
 
-def _at_exit(farewell: Callable[[], None]) -> None:
+def _at_exit(close: Callable[[], None]) -> None:
     """Some processes end with os._exit, past atexit: multiprocessing's and Celery's children, which
     have finalizers of their own in part, and RQ's.
     """
-    atexit.register(farewell)
+    atexit.register(close)
     for name in ("multiprocessing.util", "billiard.util"):
         module = sys.modules.get(name)
         if module is not None:
-            module.Finalize(None, farewell, exitpriority=0)
+            module.Finalize(None, close, exitpriority=0)
     if os._exit is not _exit:
         os._exit = _exit
 
 
 def _exit(status: int) -> NoReturn:
-    """`os._exit` of a process that has used a pool: it says goodbye before."""
+    """`os._exit` of a process that has used a pool: its final report comes before."""
     try:
         for each in list(_reporters.values()):
-            each.farewell()
+            each.close()
     finally:
         _exit_at_once(status)
 

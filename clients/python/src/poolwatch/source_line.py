@@ -9,15 +9,12 @@ from collections.abc import Iterator
 from itertools import islice
 from types import FrameType
 
-import sqlalchemy
-
 LONGEST = 120
 MOST_FRAMES = 200
 MOST_FILES = 4096
 
-_MACHINERY = tuple(
-    os.path.dirname(os.path.abspath(str(file))) + os.sep for file in (__file__, sqlalchemy.__file__)
-)
+# Their frames are between the application and a statement, and never the application's own.
+_MACHINERY = ("poolwatch", "sqlalchemy", "sqlmodel", "django", "psycopg", "psycopg_pool", "asyncpg")
 _STANDARD = tuple(
     os.path.abspath(sysconfig.get_paths()[kind]) + os.sep for kind in ("stdlib", "platstdlib")
 )
@@ -73,11 +70,18 @@ def _owner(file: str) -> str:
 
 def _judged(file: str) -> str:
     path = os.path.abspath(file)
-    if file.startswith("<") or path.startswith(_MACHINERY):
+    if file.startswith("<") or any(path.startswith(folder) for folder in _machinery()):
         return "machinery"
     if any(folder in path for folder in _INSTALLED):
         return "installed"
     return "machinery" if path.startswith(_STANDARD) else "application"
+
+
+def _machinery() -> Iterator[str]:
+    for name in _MACHINERY:
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file is not None:
+            yield os.path.dirname(os.path.abspath(file)) + os.sep
 
 
 def _shown(frame: FrameType) -> str:

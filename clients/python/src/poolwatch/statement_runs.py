@@ -77,7 +77,7 @@ class StatementRuns:
         self.repeated = False
         self._kept = 0
 
-    def of(self, text: str, ledger: Any) -> Runs:
+    def runs_of(self, text: str, ledger: Any) -> Runs:
         """The runs of a text that is not in `texts`. Those of too many statements are not kept."""
         statement = known(text)
         runs = self.runs.get(statement)

@@ -8,7 +8,7 @@ from django.apps import AppConfig
 from django.db.backends.signals import connection_created
 
 from poolwatch import settings
-from poolwatch.psycopg_pools import watch_psycopg_pool
+from poolwatch.attach import watch
 
 
 class PoolwatchConfig(AppConfig):  # type: ignore[misc]
@@ -24,4 +24,4 @@ def _watch(connection: Any, **_: Any) -> None:
     pool = getattr(connection, "pool", None)
     if pool is not None:
         name = None if connection.alias == "default" else connection.alias
-        watch_psycopg_pool(pool, settings.pool_name(name))
+        watch(pool, settings.pool_name(name))

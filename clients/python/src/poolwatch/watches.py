@@ -1,0 +1,91 @@
+"""A watched pool, and a connection of it that is in the application's hands."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Callable
+
+from poolwatch.statement_runs import Runs, StatementRuns
+
+if TYPE_CHECKING:
+    from poolwatch.ledger import Ledger
+
+
+STATEMENT_FIGURES = frozenset({"query", "commit", "query_errors", "n_plus_one", "unpaginated"})
+
+
+@dataclass
+class Gauges:
+    """`max_overflow` None: no limit. `checked_out` only where the pool counts it."""
+
+    size: int
+    max_overflow: int | None
+    checked_in: int
+    checked_out: int
+
+
+class Watch:
+    """One pool: the ledger it is written into, and whether this process has used it yet.
+
+    Each library has its own kind. The pool is not kept alive.
+    """
+
+    # Errors by which this library tells a caller that waited its whole timeout.
+    timeouts: tuple[type[BaseException], ...] = ()
+    # Whether the pool itself knows how many connections are out; else its holds are counted.
+    counts_itself = True
+    # Figures that cannot be had here, which are left out of a report rather than sent as 0.
+    unknown = STATEMENT_FIGURES
+
+    def __init__(self, pool: Any, ledger: Ledger) -> None:
+        self._pool_ref: Callable[[], Any] = weakref.ref(pool)
+        self.ledger = ledger
+        self.is_new = True
+        self.inherited = 0
+
+    @property
+    def pool(self) -> Any:
+        return self._pool_ref()
+
+    def gauges(self, pool: Any) -> Gauges | None:
+        """Read from the pool itself, for counting its events drifts. None: it is closed."""
+        raise NotImplementedError
+
+    def counters(self, pool: Any) -> dict[str, int]:
+        """Counters that the library itself keeps, since this process began."""
+        return {}
+
+    def forked(self, held: int) -> None:
+        """In the child: what the parent's pool holds open is inherited, and ruinous to use."""
+        pool = self.pool
+        now = self.gauges(pool) if pool is not None else None
+        open_now = now.checked_in + now.checked_out if now is not None else 0
+        self.inherited = max(open_now, held)
+        self.is_new = True
+
+
+NO_TEXTS: dict[str, Runs] = {}
+
+
+class Hold:
+    """A connection in the application's hands. `owner`, once dead, has not returned it itself."""
+
+    __slots__ = ("owner", "request", "started", "statements", "texts", "watch")
+
+    def __init__(
+        self, watch: Watch, started: float, request: StatementRuns | None, owner: Any = None
+    ) -> None:
+        self.watch = watch
+        self.started = started
+        self.owner = owner
+        # Judged with the request where one is marked, else at the return.
+        self.request = self.statements = request
+        self.texts = NO_TEXTS if request is None else request.texts
+
+    def begin(self) -> StatementRuns:
+        """Made at the first statement: a checkout may run none."""
+        if self.statements is None:
+            self.statements = StatementRuns()
+            self.texts = self.statements.texts
+        return self.statements
