@@ -3,13 +3,15 @@
 //! for by one thread, however often it is asked for.
 
 use std::collections::HashMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use tokio::runtime;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -17,6 +19,11 @@ use crate::joint::Joint;
 
 /// How long one read may take.
 pub const LIMIT: Duration = Duration::from_secs(5);
+/// How long reading several files may take: longer than one of them, which can so be named.
+pub const WORK_LIMIT: Duration = Duration::from_secs(15);
+
+/// How many bytes of a file are read: a device such as `/dev/zero` never ends.
+const LARGEST: u64 = 64 << 20;
 
 /// What was read, for all who wanted it.
 type Outcome = Result<Arc<[u8]>, Arc<io::Error>>;
@@ -32,7 +39,7 @@ pub async fn read(path: &Path) -> io::Result<Vec<u8>> {
         Arc::clone(all.entry(path.to_owned()).or_default())
     };
     let owned = path.to_owned();
-    let read = reading.get(LIMIT, move || Ok(std::fs::read(owned)?.into())).await;
+    let read = reading.get(LIMIT, move || Ok(whole(&owned)?.into())).await;
     match read.ok_or_else(hangs)? {
         Ok(bytes) => Ok(bytes.to_vec()),
         Err(error) => Err(again(&error)),
@@ -41,7 +48,51 @@ pub async fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 /// The text of a file.
 pub async fn read_to_string(path: &Path) -> io::Result<String> {
-    String::from_utf8(read(path).await?)
+    text(read(path).await?)
+}
+
+/// The bytes of a file, for a caller outside the runtime or before it has anything else to do.
+/// It is read anew each time: another file may have taken the place of one that hangs.
+pub fn read_blocking(path: &Path) -> io::Result<Vec<u8>> {
+    static HANGING: AtomicUsize = AtomicUsize::new(0);
+    let path = path.to_owned();
+    block_on(on_a_thread(&HANGING, LIMIT, move || whole(&path)))?.ok_or_else(hangs)?
+}
+
+/// The text of a file, for a caller outside the runtime or before it has anything else to do.
+pub fn read_to_string_blocking(path: &Path) -> io::Result<String> {
+    text(read_blocking(path)?)
+}
+
+/// Says whether there is a file, for a caller outside the runtime; `None` when that cannot be told.
+pub fn is_file_blocking(path: &Path) -> Option<bool> {
+    let path = path.to_owned();
+    block_on(apart(move || path.is_file())).ok().flatten()
+}
+
+/// Waits for what ends by itself, on a thread with a runtime of its own: the caller may be within
+/// another.
+fn block_on<T: Send>(work: impl Future<Output = T> + Send) -> io::Result<T> {
+    thread::scope(|scope| {
+        let run =
+            || Ok(runtime::Builder::new_current_thread().enable_time().build()?.block_on(work));
+        let begun = thread::Builder::new().name("files".into()).spawn_scoped(scope, run)?;
+        begun.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn whole(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has over 64 MiB"));
+    }
+    Ok(bytes)
+}
+
+/// Bytes as text.
+pub fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
@@ -62,29 +113,66 @@ fn hangs() -> io::Error {
 /// Does something that reads files on a thread of its own. `None` when it takes longer than the
 /// limit, or when too much hangs already.
 pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    /// How many threads may hang here.
-    const MOST: usize = 4;
+    apart_within(LIMIT, work).await
+}
+
+/// The same with a limit of its own.
+pub async fn apart_within<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
     static HANGING: AtomicUsize = AtomicUsize::new(0);
+    on_a_thread(&HANGING, limit, work).await
+}
+
+/// Does something on a thread of its own, where not too many of them hang.
+async fn on_a_thread<T: Send + 'static>(
+    hanging: &'static AtomicUsize,
+    limit: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let place = Place::take(hanging)?;
     let (send, made) = oneshot::channel();
-    if HANGING.fetch_add(1, Relaxed) >= MOST {
-        HANGING.fetch_sub(1, Relaxed);
-        return None;
-    }
     let begun = thread::Builder::new().name("files".into()).spawn(move || {
         let made = work();
-        HANGING.fetch_sub(1, Relaxed);
+        drop(place);
         // Whoever wanted it may have given it up.
         let _ = send.send(made);
     });
-    if begun.is_err() {
-        HANGING.fetch_sub(1, Relaxed);
+    begun.ok()?;
+    timeout(limit, made).await.ok()?.ok()
+}
+
+/// One of the threads that may hang; the place is free again when this is dropped.
+struct Place(&'static AtomicUsize);
+
+impl Place {
+    /// How many threads may hang.
+    const MOST: usize = 4;
+
+    fn take(hanging: &'static AtomicUsize) -> Option<Self> {
+        let place = Self(hanging);
+        (hanging.fetch_add(1, Relaxed) < Self::MOST).then_some(place)
     }
-    timeout(LIMIT, made).await.ok()?.ok()
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_file_without_an_end_is_refused() {
+        let error = read(Path::new("/dev/zero")).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        let error = read_blocking(Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(error.to_string(), "it has over 64 MiB");
+    }
 
     #[tokio::test]
     async fn a_file_is_read_and_its_error_told() {

@@ -196,13 +196,13 @@ impl Daemon {
     /// Reads the settings and the files that they name, which may hang.
     async fn read(&self, reload: &Reload) -> Result<(Config, Plan), String> {
         let (reload, known) = (Arc::clone(reload), self.known.clone());
-        let read = files::apart(move || {
+        let read = files::apart_within(files::WORK_LIMIT, move || {
             let config = reload().map_err(|error| chain(&error))?;
             let plan = Plan::after(&config, &known).map_err(|error| chain(&*error))?;
             Ok((config, plan))
         });
         let hangs = || {
-            let limit = files::LIMIT.as_secs();
+            let limit = files::WORK_LIMIT.as_secs();
             format!("the settings, or a file that they name, could not be read within {limit} s")
         };
         read.await.unwrap_or_else(|| Err(hangs()))

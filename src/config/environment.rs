@@ -1,8 +1,11 @@
 //! Variables that other programs know too: `DATABASE_URL`, `LOG_LEVEL`, and `postgres_exporter`'s
 //! `DATA_SOURCE_*` and `PG_EXPORTER_*`, so that poolwatch can be put in its place.
 
+use std::path::Path;
+
 use super::{Config, Environment, LogLevel};
 use crate::collectors::DEFAULT_METRICS;
+use crate::files;
 use crate::postgres::Secret;
 
 /// The database that the environment names.
@@ -129,7 +132,7 @@ fn data_sources(environment: &Environment) -> Result<Vec<String>, String> {
 fn part(environment: &Environment, name: &str) -> Result<Option<String>, String> {
     let file = format!("DATA_SOURCE_{name}_FILE");
     match variable(environment, &file) {
-        Some(path) => std::fs::read_to_string(path)
+        Some(path) => files::read_to_string_blocking(Path::new(path))
             .map(|text| Some(text.trim().to_owned()))
             .map_err(|error| format!("{file}: cannot read {path}: {error}")),
         None => Ok(variable(environment, &format!("DATA_SOURCE_{name}")).map(str::to_owned)),

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::collectors::{Collector, Pace};
 use crate::sources::{activity, app_health, collector, pgbouncer, server_log, workers};
 use crate::state::Thresholds;
-use crate::{advice, http, indexes, postgres};
+use crate::{advice, files, http, indexes, postgres};
 
 pub use complaint::Error;
 pub use log::{Log, LogFormat, LogLevel};
@@ -125,7 +125,7 @@ impl Config {
     pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Self, Error> {
         let mut builder = config::Config::builder();
         if let Some(path) = file {
-            let text = std::fs::read_to_string(path)
+            let text = files::read_to_string_blocking(path)
                 .map_err(|reason| Error::Unreadable { path: path.to_owned(), reason })?;
             builder = builder.add_source(config::File::from_str(&text, config::FileFormat::Yaml));
         }
@@ -287,7 +287,8 @@ fn place(file: Option<&Path>) -> String {
 /// Where the settings are looked for when nobody says: nowhere, if none of these is there.
 pub fn usual_file() -> Option<PathBuf> {
     let path = PathBuf::from("/etc/poolwatch/poolwatch.yml");
-    path.is_file().then_some(path)
+    // One that cannot even be looked at is there: reading it tells what is wrong.
+    files::is_file_blocking(&path).unwrap_or(true).then_some(path)
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::files;
+
 use super::name::{identifier, qualified, unquoted};
 
 /// The longest name that `PostgreSQL` keeps whole, in bytes.
@@ -98,7 +100,7 @@ fn btree() -> String {
 impl Catalogue {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self, CatalogueError> {
-        let text = std::fs::read_to_string(path)
+        let text = files::read_to_string_blocking(path)
             .map_err(|reason| CatalogueError::Unreadable { path: path.to_owned(), reason })?;
         Self::parse(&text, path)
     }

@@ -32,6 +32,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tracing::{info, warn};
 
+use crate::files;
 use crate::pool::{self, AcquireError, Checkout, SharedPool};
 use crate::reading::MaxOverflow;
 
@@ -244,8 +245,7 @@ impl PasswordSettings {
         target: &Target,
     ) -> Result<Credentials, (String, std::io::Error)> {
         if let Some(path) = &self.file {
-            let readable = std::fs::metadata(path).and_then(|_| std::fs::File::open(path));
-            readable.map_err(|reason| (path.display().to_string(), reason))?;
+            files::read_blocking(path).map_err(|reason| (path.display().to_string(), reason))?;
         }
         Ok(self.later(target))
     }

@@ -205,6 +205,59 @@ fn it_stops_on_sigterm_with_0() {
     assert!(output.contains("stopped"), "{output}");
 }
 
+/// A command, its arguments, and its environment.
+type Case<'a> = (&'a str, &'a [&'a str], &'a [(&'a str, &'a str)]);
+
+/// A pipe that nobody writes to stands for a mount whose server is gone.
+#[test]
+fn a_file_that_hangs_ends_the_start_with_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("hangs");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let fifo = fifo.to_str().unwrap();
+    let web_config = folder.path().join("web-config.yml");
+    let tls = format!("tls_server_config: {{cert_file: '{fifo}', key_file: '{fifo}'}}\n");
+    std::fs::write(&web_config, tls).unwrap();
+    let web_config = web_config.to_str().unwrap();
+    let read = ["run", "check", "--config.check"];
+    let address = ("DATABASE_URL", "postgresql://u@127.0.0.1:1/d");
+    let with_password = [address, ("POOLWATCH__DATABASES__PRIMARY__PASSWORD_FILE", fifo)];
+    let with_service = [("DATABASE_URL", "service=a"), ("PGSERVICEFILE", fifo)];
+    let with_parts = [("DATA_SOURCE_URI", "127.0.0.1:1/d"), ("DATA_SOURCE_PASS_FILE", fifo)];
+    let with_catalogue = [address, ("POOLWATCH__INDEXES__CATALOGUE", fifo)];
+    let mut cases: Vec<Case<'_>> = Vec::new();
+    for command in read {
+        cases.push((command, &[], &with_password));
+        cases.push((command, &[], &with_service));
+        cases.push((command, &[], &with_parts));
+        cases.push((command, &[], &with_catalogue));
+    }
+    let (file, web) = (["--config.file", fifo], ["--web.config.file", fifo]);
+    let certificate = ["--web.config.file", web_config];
+    cases.extend(read.map(|command| (command, &file[..], &[][..])));
+    cases.extend(["healthcheck", "indexes"].map(|command| (command, &file[..], &[][..])));
+    cases.push(("indexes", &[], &with_catalogue));
+    for command in ["run", "--config.check"] {
+        cases.push((command, &web, &[]));
+        cases.push((command, &certificate, &[]));
+    }
+    std::thread::scope(|scope| {
+        for (command, arguments, variables) in cases {
+            scope.spawn(move || {
+                let mut limited = Command::new("timeout");
+                limited.arg("90").arg(poolwatch().get_program()).arg(command).args(arguments);
+                limited.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+                limited.env("POOLWATCH__WORKERS__ENABLED", "false");
+                let output = limited.envs(variables.iter().copied()).output().unwrap();
+                let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+                let case = format!("{command} {arguments:?} {variables:?}: {text}");
+                assert!(matches!(output.status.code(), Some(1 | 2)), "{case}");
+                assert!(text.contains(fifo) && text.contains("could not be read within"), "{case}");
+            });
+        }
+    });
+}
+
 #[test]
 fn settings_that_hang_keep_the_daemon_from_nothing() {
     let mut daemon = Daemon::with_settings("workers: {enabled: false}\n").start();

@@ -18,21 +18,23 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hyper::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, StatusCode};
 use tokio_rustls::rustls::ServerConfig;
 
 use super::response::{self, Answer};
+use crate::files::{self, WORK_LIMIT};
 use file::File;
 use fresh::Fresh;
 use gate::{Admission, Gate};
 use rate::RateLimit;
 use users::Users;
 
-/// How long the file and what it names may take to be read at the start.
-const LIMIT: Duration = Duration::from_secs(5);
+/// Reads a file: at the start with a limit of time, so that the one that hangs is named; later as
+/// long as it takes, for then what was read before holds.
+type Read = fn(&Path) -> io::Result<Vec<u8>>;
 
 /// Why the file cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -52,7 +54,7 @@ enum Reason {
     #[error(
         "it, or a file that it names, could not be read within {} s: is it a pipe, or on a mount \
          whose server does not answer?",
-        LIMIT.as_secs()
+        WORK_LIMIT.as_secs()
     )]
     Hangs,
     #[error("it is not as it should be")]
@@ -82,20 +84,20 @@ struct Contents {
 }
 
 impl Contents {
-    fn read(path: &Path) -> Result<Arc<Self>, Error> {
-        let text = std::fs::read_to_string(path).map_err(Reason::Read)?;
+    fn read(path: &Path, read: Read) -> Result<Arc<Self>, Error> {
+        let text = read(path).and_then(files::text).map_err(Reason::Read)?;
         let file = File::parse(&text).map_err(Reason::Yaml)?;
         let headers = file.headers().map_err(Reason::Value)?;
         let users = Users::of(&file.basic_auth_users).map_err(Reason::Value)?;
         Ok(Arc::new(Self { file, headers, users }))
     }
 
-    fn tls(&self, folder: &Path) -> Result<Arc<ServerConfig>, Error> {
+    fn tls(&self, folder: &Path, read: Read) -> Result<Arc<ServerConfig>, Error> {
         let settings = &self.file.tls_server_config;
         if !settings.is_enabled() {
             return Err(Reason::NoTls.into());
         }
-        let built = tls::build(settings, folder).map_err(Reason::Tls)?;
+        let built = tls::build(settings, folder, read).map_err(Reason::Tls)?;
         if self.file.asks_for_http2() {
             tls::check_http2(settings).map_err(Reason::Tls)?;
         }
@@ -112,14 +114,15 @@ impl WebConfig {
             // Nobody waits for what came too late.
             let _ = send.send(Self::read(owned));
         });
-        made.recv_timeout(LIMIT).map_err(|_| Reason::Hangs)?
+        made.recv_timeout(WORK_LIMIT).map_err(|_| Reason::Hangs)?
     }
 
     fn read(path: PathBuf) -> Result<Self, Error> {
-        let contents = Contents::read(&path)?;
+        let contents = Contents::read(&path, files::read_blocking)?;
         let rate = contents.file.rate().map_err(Reason::Value)?;
         let speaks_tls = contents.file.tls_server_config.is_enabled();
-        let tls = speaks_tls.then(|| contents.tls(folder(&path))).transpose()?;
+        let tls =
+            speaks_tls.then(|| contents.tls(folder(&path), files::read_blocking)).transpose()?;
         Ok(Self {
             path,
             contents: Fresh::new(Ok(contents)),
@@ -141,12 +144,13 @@ impl WebConfig {
         let mut files = tls::files(&contents.file.tls_server_config, folder(&self.path));
         files.push(self.path.clone());
         let path = self.path.clone();
-        made.get(files, move || contents.tls(folder(&path))).await
+        made.get(files, move || contents.tls(folder(&path), |path| std::fs::read(path))).await
     }
 
     async fn contents(&self) -> Result<Arc<Contents>, Error> {
         let path = self.path.clone();
-        self.contents.get(vec![self.path.clone()], move || Contents::read(&path)).await
+        let read = move || Contents::read(&path, |path| std::fs::read(path));
+        self.contents.get(vec![self.path.clone()], read).await
     }
 
     /// Answers a request if it may be answered, in the toolkit's order: the file, the rate limit,

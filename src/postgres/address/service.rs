@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{AddressError, Variables, set};
+use crate::files;
 
 /// Where a distribution keeps the file of the whole machine when PGSYSCONFDIR does not say.
 const SYSTEM: &str = "/etc/postgresql-common";
@@ -16,7 +17,7 @@ pub(super) fn read(
     let failed = |reason: String| AddressError::Service { name: name.to_owned(), reason };
     let files = files(file, variables);
     for file in &files {
-        let text = match std::fs::read_to_string(file) {
+        let text = match files::read_to_string_blocking(file) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => return Err(failed(format!("cannot read {}: {error}", file.display()))),

@@ -260,6 +260,5 @@ async fn certificates(
 
 /// The machine's own authorities. Those that cannot be read are missing, as anywhere.
 async fn system() -> Vec<CertificateDer<'static>> {
-    let load = tokio::task::spawn_blocking(|| rustls_native_certs::load_native_certs().certs);
-    load.await.unwrap_or_default()
+    files::apart(|| rustls_native_certs::load_native_certs().certs).await.unwrap_or_default()
 }

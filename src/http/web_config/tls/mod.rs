@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
 use rustls::{ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, version};
 
+use super::Read;
 use super::file::{Scalar, TlsSettings};
 
 /// Why TLS cannot be had as the file asks for it.
@@ -65,8 +66,12 @@ pub(super) fn files(settings: &TlsSettings, folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Makes the server's side of TLS. Paths are relative to the folder of the file.
-pub(super) fn build(settings: &TlsSettings, folder: &Path) -> Result<Arc<ServerConfig>, Error> {
-    let text = |inline: &Scalar, file: &Scalar| text(inline, file, folder);
+pub(super) fn build(
+    settings: &TlsSettings,
+    folder: &Path,
+    read: Read,
+) -> Result<Arc<ServerConfig>, Error> {
+    let text = |inline: &Scalar, file: &Scalar| text(inline, file, folder, read);
     let certificates = text(&settings.cert, &settings.cert_file)?.ok_or(Error::NoCertificate)?;
     let key = text(&settings.key, &settings.key_file)?.ok_or(Error::NoKey)?;
     let authorities = text(&settings.client_ca, &settings.client_ca_file)?;
@@ -87,12 +92,17 @@ pub(super) fn build(settings: &TlsSettings, folder: &Path) -> Result<Arc<ServerC
 }
 
 /// What a file holds, or the text that stands for it; `None` when neither is given.
-fn text(inline: &Scalar, file: &Scalar, folder: &Path) -> Result<Option<Vec<u8>>, Error> {
+fn text(
+    inline: &Scalar,
+    file: &Scalar,
+    folder: &Path,
+    read: Read,
+) -> Result<Option<Vec<u8>>, Error> {
     if file.0.is_empty() {
         return Ok((!inline.0.is_empty()).then(|| inline.0.clone().into_bytes()));
     }
     let file = folder.join(&file.0);
-    std::fs::read(&file).map(Some).map_err(|error| Error::Read(file, error))
+    read(&file).map(Some).map_err(|error| Error::Read(file, error))
 }
 
 /// Every certificate of a PEM text, at least one.
