@@ -1,6 +1,6 @@
 """PgBouncer: its clients, and whether it answers."""
 
-from .case import alert, case, silent
+from .case import alert, case, shows, silent
 
 CASES = [
     alert("PgbouncerClientsNearLimit", "warning", "", {
@@ -29,6 +29,13 @@ CASES = [
     }, pending="10m", over="27m", fires={
         "11m 26m": "A client of PgBouncer at app1:8001 has waited 7s for a connection to database shop as user app.",
     }),
+
+    case("an endpoint of an application which never answered is no PgBouncer, and the PgBouncer beside it is one", {
+        "poolwatch_source_info{source=pool/api, kind=app_health}": "1x45",
+        "poolwatch_source_up{source=pool/api}": "0x45",
+        "poolwatch_source_info{source=pool/bouncer, kind=pgbouncer}": "1x45",
+        "poolwatch_source_up{source=pool/bouncer}": "0x45",
+    }, shows("30m", 'count by (pool) (ALERTS{alertname="PgbouncerDown", alertstate="firing"})', '{pool="bouncer"}')),
 
     case("an endpoint of an application which does not answer is no PgBouncer", {
         "db_pool_info{pool=api, source=app_health}": "1x5 stale",

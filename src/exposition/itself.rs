@@ -43,6 +43,10 @@ pub fn databases(databases: &[DatabaseState], probes: &[Histogram]) -> Vec<Famil
 
 /// How each source does, and how many series were left out.
 pub fn sources(sources: &[SourceState], left_out: LeftOut) -> Vec<Family> {
+    let mut info = Family::gauge(
+        "poolwatch_source_info",
+        "1 with the kind of thing that the source reads, whether it can be read or not.",
+    );
     let mut up = Family::gauge("poolwatch_source_up", "Whether the last reading came: 1 or 0.");
     let mut interval =
         Family::gauge("poolwatch_source_interval_seconds", "How often it is read, in seconds.");
@@ -58,6 +62,7 @@ pub fn sources(sources: &[SourceState], left_out: LeftOut) -> Vec<Family> {
     );
     for source in sources {
         let labels = [("source", source.name.as_str())];
+        info.sample(&[labels[0], ("kind", source.kind)], 1.0);
         up.sample(&labels, source.up.map(|up| f64::from(u8::from(up))));
         interval.sample(&labels, source.interval.as_secs_f64());
         duration.sample(&labels, source.duration.map(|took| took.as_secs_f64()));
@@ -70,7 +75,7 @@ pub fn sources(sources: &[SourceState], left_out: LeftOut) -> Vec<Family> {
     );
     dropped.sample(&[("reason", "omitted")], left_out.omitted as f64);
     dropped.sample(&[("reason", "summed")], left_out.summed as f64);
-    let own = [up, interval, duration, failures, success, dropped];
+    let own = [info, up, interval, duration, failures, success, dropped];
     own.into_iter().chain(scrapes(sources)).chain(last_scrape(sources)).collect()
 }
 

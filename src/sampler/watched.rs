@@ -55,6 +55,7 @@ impl Watched {
             id,
             state: SourceState {
                 name: watch.name.clone(),
+                kind: watch.source.kind(),
                 interval: watch.interval,
                 up: None,
                 duration: None,

@@ -79,6 +79,26 @@ impl Source {
         read.await.unwrap_or_else(|_| Err(Panicked.into()))
     }
 
+    /// The kind of thing that is read, the label `kind` of `poolwatch_source_info`.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Probe(_) => "probe",
+            Self::Activity(_) => "activity",
+            Self::Collector(_)
+            | Self::DatabaseSizes(_)
+            | Self::Elsewhere(_)
+            | Self::Statements(_)
+            | Self::WaitEvents(_)
+            | Self::ServerCpu(_) => "collector",
+            Self::ServerLog(_) => "server_log",
+            Self::Indexes(_) => "indexes",
+            Self::AppHealth(_) => "app_health",
+            Self::Pgbouncer(_) => "pgbouncer",
+            Self::Workers(_) => "workers",
+            Self::OwnConnections(_) => "own_connections",
+        }
+    }
+
     /// Reads once. What is read is all there is: nothing is kept for the next time but counters.
     pub async fn read(&mut self) -> Result<Reading, Failure> {
         Ok(match self {

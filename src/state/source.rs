@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 pub struct SourceState {
     /// The source's name, the label `source`.
     pub name: String,
+    /// The kind of thing that is read, such as `collector` or `pgbouncer`.
+    pub kind: &'static str,
     /// The time between two readings.
     pub interval: Duration,
     /// `true` if the last reading succeeded; `None` before the first.

@@ -12,6 +12,8 @@ use poolwatch::reading::{Figures, Origin};
 use poolwatch::sources::app_health::{AppHealth, Error, Fault, Settings};
 use serde_json::json;
 
+use crate::support::{Daemon, eventually};
+
 const SEED: &str =
     r#"{"pool_size":5,"max_overflow":15,"checked_in":1,"checked_out":4,"overflow":0}"#;
 
@@ -268,6 +270,20 @@ async fn a_server_that_never_ends_its_answer_costs_no_more_than_the_timeout() {
         let error = failure_of(json!({ "url": url, "timeout": "300ms" })).await;
         assert!(error.contains("no whole answer within 300ms; raise `timeout`"), "{error}");
         assert!(began.elapsed() < Duration::from_secs(2));
+    }
+}
+
+#[test]
+fn a_source_that_never_answered_says_of_what_kind_it_is() {
+    let settings = "pools:
+  api: {app_health: {url: 'http://127.0.0.1:1/'}}
+  bouncer: {pgbouncer: {url: 'postgresql://stats@127.0.0.1:1/pgbouncer'}}
+";
+    let daemon = Daemon::with_settings(settings).start();
+    for (source, kind) in [("pool/api", "app_health"), ("pool/bouncer", "pgbouncer")] {
+        eventually(|| daemon.value("poolwatch_source_up", &[("source", source)]) == Some(0.0));
+        let info = daemon.value("poolwatch_source_info", &[("source", source), ("kind", kind)]);
+        assert_eq!(info, Some(1.0), "{source}");
     }
 }
 

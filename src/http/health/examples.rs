@@ -90,6 +90,7 @@ pub(in crate::http) fn full() -> Snapshot {
     primary.logged = vec![LoggedTimes { database: "app".into(), recent, counted_from: Some(0.1) }];
     snapshot.databases = vec![primary, database("replica", Some(false))];
     snapshot.sources = vec![SourceState {
+        kind: "collector",
         name: "pgbouncer:<script>".into(),
         interval: std::time::Duration::from_secs(1),
         up: Some(false),
