@@ -1,6 +1,20 @@
 """Replicas, replication slots, subscriptions and the archiving of WAL."""
 
-from .case import alert, case, no_alert
+from .case import alert, case, firing, no_alert, silent
+
+
+def primaries(*servers):
+    """Servers that accept writes, each by its labels and system identifier."""
+    series = {}
+    for number, (labels, identifier) in enumerate(servers, 1):
+        at = f"instance=db{number}:8001" + (f", {labels}" if labels else "")
+        series |= {
+            f"pg_replication_cluster_info{{{at}, system_identifier={identifier}}}": "1x60",
+            f"pg_postmaster_start_time_seconds{{{at}}}": f"{number}000x60",
+            f"pg_replication_is_replica{{{at}}}": "0x60",
+        }
+    return series
+
 
 CASES = [
     alert("ReplicationLag", "warning", "", {
@@ -35,7 +49,7 @@ CASES = [
         "pg_replication_is_replica": "0x60",
         "pg_replication_is_replica{instance=db2:8001}": "1x9 0x14 1x20",
     }, pending="10m", over="27m", fires={
-        "11m 26m": "In job poolwatch 2 primaries have the system identifier 7 and grow apart with each write.",
+        "11m 26m": "In job poolwatch, 2 primaries have the system identifier 7. Each accepts writes that the other does not have.",
     }),
 
     alert("ReplicationSlotInactive", "warning", "database=redditbot, slot_name=analytics", {
@@ -91,4 +105,17 @@ CASES = [
         "pg_replication_slots_active{slot_name=copied, database=redditbot}": "0x90",
         "pg_replication_slots_synced{slot_name=copied}": "1x90",
     }, no_alert("80m")),
+
+    case("the primaries of two clusters under one job are no two primaries of one", primaries(("", 7), ("", 8)),
+         silent("TwoPrimaries", "5m 30m")),
+
+    case("a copy of a cluster that is labelled as another is no second primary", primaries(
+        ("cluster=production", 7), ("cluster=staging", 7),
+    ), silent("TwoPrimaries", "5m 30m")),
+
+    case("two primaries of one labelled cluster page with its label", primaries(
+        ("cluster=production", 7), ("cluster=production", 7), ("cluster=staging", 7),
+    ), firing("TwoPrimaries", "critical", "instance=, cluster=production, system_identifier=7", "5m",
+              "In job poolwatch, cluster production, 2 primaries have the system identifier 7. "
+              "Each accepts writes that the other does not have.")),
 ]
