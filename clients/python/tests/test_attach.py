@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from receiver import count
@@ -84,6 +85,21 @@ def test_watching_twice_counts_once(engine, receiver, caplog):
     query(engine)
     pool = receiver.settled()
     assert count(pool["query"]) == count(pool["acquire"]) == pool["opened"] == 1
+
+
+def test_many_threads_that_watch_one_engine_count_once(url, receiver):
+    engine = create_engine(url("psycopg2"))
+    start = threading.Barrier(8)
+
+    def watch_it(_):
+        start.wait()
+        poolwatch.watch(engine, pool="web", socket=receiver.path)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(watch_it, range(8)))
+    query(engine)
+    receiver.pool(query=lambda f: count(f) == 1, acquire=lambda f: count(f) == 1)
+    engine.dispose()
 
 
 def test_engines_of_one_name_are_reported_as_one_pool(plain, receiver):

@@ -164,6 +164,20 @@ def test_a_child_that_ends_with_os_exit_says_bye(engine, receiver):
     assert count(bye["pools"][0]["hold"]) == 3
 
 
+def test_a_child_that_raises_its_own_sigterm_says_bye(engine, receiver):
+    """As uvicorn's workers do once they have shut down."""
+
+    def child():
+        engine.dispose(close=False)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        query(engine, 3)
+        signal.raise_signal(signal.SIGTERM)
+
+    assert not succeeded(in_child(child))
+    (bye,) = receiver.wait_for(final_reports)
+    assert count(bye["pools"][0]["hold"]) == 3
+
+
 def test_a_multiprocessing_child_says_bye(engine, receiver):
     child = multiprocessing.get_context("fork").Process(target=work, args=(engine,))
     child.start()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union
 
-from poolwatch import settings
+from poolwatch import forks, settings
 from poolwatch.reporter import reporter
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ LIBRARIES = {
     "psycopg2": "poolwatch.psycopg2_pools",
     "asyncpg": "poolwatch.asyncpg_pools",
 }
+# Two threads that watch one pool at once would wrap it twice.
+_lock = threading.RLock()
 
 
 class PsycopgPool(Protocol):
@@ -53,7 +56,8 @@ def watch(
     A mistake is logged, never raised: watching must not be what stops an application.
     """
     try:
-        _watch(target, pool, socket, app)
+        with _lock:
+            _watch(target, pool, socket, app)
     except Exception:
         logger.warning("%r is not watched", target, exc_info=True)
     return target
@@ -63,8 +67,9 @@ def unwatch(target: Watchable) -> Watchable:
     """Takes `target` out of the reports and leaves it as it was before. What was counted stays."""
     try:
         library = _library_of(target)
-        if library.watching(target) is not None:
-            library.unwatch(target)
+        with _lock:
+            if library.watching(target) is not None:
+                library.unwatch(target)
     except Exception:
         logger.warning("%r is still watched", target, exc_info=True)
     return target
@@ -85,9 +90,18 @@ def _watch(target: Any, pool: str | None, socket: str | None, app: str | None) -
         library.watch_again(target, ledger)
 
 
+def _forked() -> None:
+    """In a child: another thread may have held the lock."""
+    global _lock
+    _lock = threading.RLock()
+
+
 def _library_of(target: Any) -> Any:
     for each in type(target).__mro__:
         package = each.__module__.partition(".")[0]
         if package in LIBRARIES:
             return import_module(LIBRARIES[package])
     raise TypeError("it is no engine and no pool of a library that is known")
+
+
+forks.around(lambda: None, lambda: None, _forked)

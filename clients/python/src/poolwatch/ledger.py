@@ -64,6 +64,10 @@ class Ledger:
                 self._watches.pop(id(instead_of), None)
             self._watches[id(watch)] = watch
 
+    def learn(self, figures: frozenset[str]) -> None:
+        """Another than the pool tells these."""
+        self._unknown = (self._unknown or frozenset()) - figures
+
     def remove(self, watch: Watch) -> None:
         """A pool that is watched no longer; what happened to it stays counted."""
         with self.lock:

@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import secrets
+import signal
 import socket
 import sys
 import threading
@@ -33,6 +34,10 @@ OVERDUE_PERIODS = 2
 MOST_POOLS = 16
 MOST_FINDINGS_SENT = 10
 OTHER_POOLS = "other"
+# What ends a process that has no handler for it, where the platform has it.
+_DEADLY = frozenset(
+    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)
+)
 
 logger = logging.getLogger("poolwatch")
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -306,6 +311,8 @@ def _at_exit(close: Callable[[], None]) -> None:
             module.Finalize(None, close, exitpriority=0)
     if os._exit is not _exit:
         os._exit = _exit
+    if signal.raise_signal is not _raise_signal:
+        signal.raise_signal = _raise_signal
 
 
 def _exit(status: int) -> NoReturn:
@@ -317,5 +324,14 @@ def _exit(status: int) -> NoReturn:
         _exit_at_once(status)
 
 
+def _raise_signal(number: int) -> None:
+    """Uvicorn, once it has shut down, ends itself by the signal that it was told to end by."""
+    if signal.getsignal(number) is signal.SIG_DFL and number in _DEADLY:
+        for each in list(_reporters.values()):
+            each.close()
+    _raise_signal_at_once(number)
+
+
 _exit_at_once = os._exit
+_raise_signal_at_once = signal.raise_signal
 forks.around(_before_a_fork, _after_a_fork, _forked)

@@ -12,7 +12,25 @@ from poolwatch.statement_runs import StatementRuns
 
 logger = logging.getLogger("poolwatch")
 
-_current: ContextVar[StatementRuns | None] = ContextVar("poolwatch_request", default=None)
+
+class Request(StatementRuns):
+    """What one request or task ran, and what is to be done when it ends."""
+
+    __slots__ = ("_ends",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ends: list[Callable[[], None]] = []
+
+    def at_end(self, call: Callable[[], None]) -> None:
+        self._ends.append(call)
+
+    def end(self) -> None:
+        for call in self._ends:
+            call()
+
+
+_current: ContextVar[Request | None] = ContextVar("poolwatch_request", default=None)
 current_request = _current.get
 
 
@@ -22,7 +40,7 @@ def request() -> Iterator[None]:
     if _current.get() is not None:
         yield
         return
-    done = StatementRuns()
+    done = Request()
     token = _current.set(done)
     try:
         yield
@@ -31,10 +49,11 @@ def request() -> Iterator[None]:
         _judge(done)
 
 
-def _judge(done: StatementRuns) -> None:
+def _judge(done: Request) -> None:
     from poolwatch.ledger import judge  # noqa: PLC0415
 
     try:
+        done.end()
         if done.repeated:
             judge(done)
     except Exception:

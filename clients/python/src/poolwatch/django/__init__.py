@@ -1,1 +1,5 @@
-"""`INSTALLED_APPS += ["poolwatch.django"]` watches the pools of Django 5.1 and later."""
+"""`INSTALLED_APPS += ["poolwatch.django"]`: one line of settings.
+
+It watches the connections of every alias, by thread or in a pool, times their statements, and marks
+each request.
+"""

@@ -1,14 +1,17 @@
-"""Each alias with `OPTIONS["pool"]` has a `psycopg_pool` in each process, made at its first use."""
+"""What Django runs once it is set up."""
 
 from __future__ import annotations
 
-from typing import Any
+import logging
 
 from django.apps import AppConfig
-from django.db.backends.signals import connection_created
+from django.conf import settings
+from django.db import connections
 
-from poolwatch import settings
-from poolwatch.attach import watch
+from poolwatch.django.connections import watch_all
+
+MIDDLEWARE = "poolwatch.django.middleware.mark_requests"
+logger = logging.getLogger("poolwatch")
 
 
 class PoolwatchConfig(AppConfig):  # type: ignore[misc]
@@ -17,11 +20,9 @@ class PoolwatchConfig(AppConfig):  # type: ignore[misc]
     verbose_name = "poolwatch"
 
     def ready(self) -> None:
-        connection_created.connect(_watch, dispatch_uid="poolwatch")
-
-
-def _watch(connection: Any, **_: Any) -> None:
-    pool = getattr(connection, "pool", None)
-    if pool is not None:
-        name = None if connection.alias == "default" else connection.alias
-        watch(pool, settings.pool_name(name))
+        try:
+            watch_all(connections)
+            if MIDDLEWARE not in settings.MIDDLEWARE:
+                settings.MIDDLEWARE = [MIDDLEWARE, *settings.MIDDLEWARE]
+        except Exception:
+            logger.warning("Django is not watched", exc_info=True)
