@@ -84,8 +84,16 @@ fn is_servers(error: &(dyn std::error::Error + 'static)) -> bool {
 /// database without an encoding may hold any bytes, and the view of all statements then fails as a
 /// whole where another database reads it.
 pub(crate) fn is_undecodable(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    matches!(code.as_deref(), Some("22021" | "22P05"))
+    let Some(said) = error.as_database_error() else { return false };
+    match said.code().as_deref() {
+        Some("22021" | "22P05") => true,
+        // Between some encodings there is no conversion at all, which counts as a missing function.
+        Some("42883") => {
+            let server = said.try_downcast_ref::<PgDatabaseError>();
+            server.and_then(PgDatabaseError::routine) == Some("pg_do_encoding_conversion")
+        }
+        _ => false,
+    }
 }
 
 /// As [`is_undecodable`], of an error or any of its causes.

@@ -1,12 +1,10 @@
 //! Connections for the driver: reached and logged in here, then handed to it through the relay.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::BytesMut;
-use postgres_protocol::message::frontend;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use tokio::io::AsyncWriteExt;
@@ -18,11 +16,15 @@ use super::dial::{self, Ready};
 use super::fault::Fault;
 use super::host::Host;
 use super::relay::{self, Local};
+use super::startup;
 use super::target::{Target, Wanted};
 use super::wire::{self, ServerError};
 use super::{APPLICATION_NAME, Secret};
 
 static KNOWN: Registry<Failure> = Registry(LazyLock::new(|| Mutex::new(HashMap::new())));
+
+/// The SQLSTATE by which a server says that it cannot send texts as UTF-8.
+const NOT_SUPPORTED: &str = "0A000";
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +83,8 @@ pub(crate) struct Connector {
     credentials: Credentials,
     timeout: Duration,
     backoff: Arc<Backoff<Failure>>,
+    /// Databases whose texts the server cannot convert to UTF-8.
+    unconverted: Mutex<HashSet<String>>,
 }
 
 impl std::fmt::Debug for Connector {
@@ -93,7 +97,7 @@ impl Connector {
     /// All attempts of one connect together may take `timeout`.
     pub(crate) fn new(target: Target, credentials: Credentials, timeout: Duration) -> Self {
         let backoff = KNOWN.entry(&format!("{} {}", target.place(), target.user));
-        Self { target, credentials, timeout, backoff }
+        Self { target, credentials, timeout, backoff, unconverted: Mutex::default() }
     }
 
     pub(crate) fn target(&self) -> &Target {
@@ -133,10 +137,10 @@ impl Connector {
         let failed = |error| Arc::new(DialError(vec![("itself".into(), Fault::Local(error))]));
         let (mut driver, startup) = local.accept().await.map_err(failed)?;
         let startup = match &self.target.options {
-            Some(options) => with_options(&startup, options).map_err(failed)?,
+            Some(options) => startup::with_options(&startup, options).map_err(failed)?,
             None => startup,
         };
-        match self.session(&startup, database).await {
+        match self.converted_session(&startup, database).await {
             Ok(ready) => {
                 // Content without more: the login is done.
                 let mut greeting = wire::message(b'R', &[0, 0, 0, 0]).to_vec();
@@ -148,6 +152,23 @@ impl Connector {
             Err(Failure::Refused(error)) => driver.write_all(&error.bytes).await.map_err(failed),
             Err(Failure::Dial(error)) => Err(error),
         }
+    }
+
+    /// A session whose texts come as UTF-8; as they are stored where the server knows no way to
+    /// convert those of this database.
+    async fn converted_session(&self, startup: &[u8], database: &str) -> Result<Ready, Failure> {
+        let unconverted = || self.unconverted.lock().unwrap_or_else(PoisonError::into_inner);
+        if !unconverted().contains(database) {
+            match self.session(startup, database).await {
+                Err(Failure::Refused(error)) if error.sqlstate == NOT_SUPPORTED => {}
+                other => return other,
+            }
+        }
+        let failed = |error| Arc::new(DialError(vec![("itself".into(), Fault::Local(error))]));
+        let startup = startup::as_stored(startup).map_err(failed).map_err(Failure::Dial)?;
+        let ready = self.session(&startup, database).await?;
+        unconverted().insert(database.to_owned());
+        Ok(ready)
     }
 
     /// A session of the server, or why there is none, perhaps as it was told a moment ago.
@@ -283,30 +304,6 @@ async fn try_host(
         }
     }
     None
-}
-
-/// The start-up message with these `options` before those that poolwatch itself asks for, which
-/// stand above them. The driver has put PGOPTIONS there, whatever the address says.
-fn with_options(startup: &[u8], options: &str) -> std::io::Result<Vec<u8>> {
-    let driver = std::env::var("PGOPTIONS").unwrap_or_default();
-    let mut body = startup.get(8..).unwrap_or_default();
-    let mut said = String::new();
-    let mut parameters = Vec::new();
-    while let Some(name) = wire::text(&mut body).filter(|name| !name.is_empty()) {
-        let value = wire::text(&mut body).unwrap_or_default();
-        let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
-        if name == "options" {
-            value.strip_prefix(&driver).unwrap_or(&value).clone_into(&mut said);
-        } else {
-            parameters.push((name, value));
-        }
-    }
-    parameters
-        .push(("options".into(), format!("{options} {}", said.trim()).trim().to_owned().into()));
-    let pairs = parameters.iter().map(|(name, value)| (&**name, &**value));
-    let mut message = BytesMut::new();
-    frontend::startup_message(pairs, &mut message)?;
-    Ok(message.to_vec())
 }
 
 fn is_starting(fault: &Fault) -> bool {

@@ -16,6 +16,7 @@ mod pooler;
 mod relay;
 mod session;
 mod sessions;
+mod startup;
 mod target;
 mod tls;
 mod wire;
@@ -220,6 +221,7 @@ impl Settings {
             connector,
             options,
             purpose,
+            texts: Texts::default(),
             timeout: self.connect_timeout,
         })
     }
@@ -263,7 +265,18 @@ pub struct Access {
     options: PgConnectOptions,
     direct: Arc<Direct>,
     purpose: Purpose,
+    texts: Texts,
     timeout: Duration,
+}
+
+/// How the server sends texts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Texts {
+    /// As UTF-8, where it can convert them.
+    #[default]
+    Converted,
+    /// As they are stored, for one of them cannot be converted.
+    AsStored,
 }
 
 impl std::fmt::Debug for Access {
@@ -274,10 +287,10 @@ impl std::fmt::Debug for Access {
 
 impl Access {
     /// The same for another database of the server.
-    fn elsewhere(&self, database: &str) -> Self {
+    fn elsewhere(&self, database: &str, texts: Texts) -> Self {
         let options = self.options.clone().database(database);
         let direct = Arc::new(Direct::new(&self.connector, &options));
-        Self { options, direct, ..self.clone() }
+        Self { options, direct, texts, ..self.clone() }
     }
 
     /// Opens a session and sets there what is relied on.
@@ -286,8 +299,11 @@ impl Access {
             NotDirect::Pooler(pooler) => AcquireError::Unsuitable(pooler.into()),
             NotDirect::Failed(error) => error.into(),
         })?;
-        let set = self.purpose.set(&mut connection).await;
-        set.map(|()| connection).map_err(AcquireError::Connect)
+        self.purpose.set(&mut connection).await.map_err(AcquireError::Connect)?;
+        if self.texts == Texts::AsStored {
+            connection.execute(FOREIGN_NAMES).await.map_err(AcquireError::Connect)?;
+        }
+        Ok(connection)
     }
 
     fn pool(&self, size: u32) -> SharedPool {
@@ -385,8 +401,8 @@ impl Database {
     }
 
     /// One connection to another database of the same server, for whoever closes it again.
-    pub fn elsewhere(&self, database: &str) -> SharedPool {
-        self.access.elsewhere(database).pool(1)
+    pub fn elsewhere(&self, database: &str, texts: Texts) -> SharedPool {
+        self.access.elsewhere(database, texts).pool(1)
     }
 
     /// Whether the server behind a pooler answers: leaves nothing behind there.

@@ -19,7 +19,7 @@ use super::text;
 use crate::collectors::Collector;
 use crate::metric::Family;
 use crate::pool::SharedPool;
-use crate::postgres::{Database, in_words};
+use crate::postgres::{Database, Texts, has_undecodable_text, in_words};
 use crate::reading::Reading;
 
 /// How many databases are visited each time: one costs the server 15 ms or so, for a new session
@@ -34,7 +34,7 @@ const VISIT: Duration = Duration::from_secs(20);
 
 /// Each database with what was done in it, and why it is not visited. What was done: rows changed
 /// and sessions begun, and how long they were active. What vacuum does alone in a database that
-/// nobody uses is in neither. Encoding 0 is `SQL_ASCII`, and 6 is UTF8.
+/// nobody uses is in neither.
 fn list_sql(version_num: u32) -> String {
     let sessions = if version_num < 140_000 {
         "pg_stat_get_db_xact_commit(pg_database.oid), 0::float8"
@@ -50,11 +50,6 @@ fn list_sql(version_num: u32) -> String {
                      THEN 'its DROP DATABASE was interrupted; drop it again'
                      WHEN NOT datallowconn THEN 'it allows no connections'
                      WHEN datconnlimit = 0 AND NOT rolsuper THEN 'its CONNECTION LIMIT is 0'
-                     WHEN encoding NOT IN (0, 6) AND NOT EXISTS (
-                              SELECT FROM pg_conversion
-                               WHERE conforencoding = encoding AND contoencoding = 6 AND condefault)
-                     THEN format('its encoding %s cannot be converted to UTF8',
-                                 pg_encoding_to_char(encoding))
                      WHEN NOT has_database_privilege(pg_database.oid, 'CONNECT')
                      THEN format('GRANT CONNECT ON DATABASE %I TO %I is missing', datname, rolname)
                  END
@@ -103,6 +98,8 @@ struct Visited {
     done: Done,
     /// Whether anything was done in it since the last visit.
     moved: bool,
+    /// How its texts come.
+    texts: Texts,
     kept: Vec<Kept>,
 }
 
@@ -134,10 +131,14 @@ impl Elsewhere {
         for name in self.next() {
             let Some(visited) = self.known.get_mut(&name) else { continue };
             visited.arrive();
-            let pool = self.database.elsewhere(&name);
-            let outcome = timeout(VISIT, visited.visit(&pool)).await;
-            pool.close().await;
-            let outcome = outcome.unwrap_or_else(|_| Err(Error::Slow(VISIT.as_secs()).into()));
+            let mut outcome = visited.visit(&self.database, &name).await;
+            if outcome.as_ref().is_err_and(|error| has_undecodable_text(&**error))
+                && visited.texts == Texts::Converted
+            {
+                visited.texts = Texts::AsStored;
+                visited.kept.iter_mut().for_each(|kept| kept.due = Instant::now());
+                outcome = visited.visit(&self.database, &name).await;
+            }
             if let Err(error) = outcome {
                 trouble = trouble.or(Some(format!("database {name}: {}", said(&*error)).into()));
             }
@@ -269,8 +270,16 @@ impl Visited {
         self.moved || self.at.is_none_or(|at| at.elapsed() >= QUIET)
     }
 
+    /// Reads what is due over a session that is gone afterwards.
+    async fn visit(&mut self, server: &Database, name: &str) -> Result<(), Failure> {
+        let pool = server.elsewhere(name, self.texts);
+        let outcome = timeout(VISIT, self.read(&pool)).await;
+        pool.close().await;
+        outcome.unwrap_or_else(|_| Err(Error::Slow(VISIT.as_secs()).into()))
+    }
+
     /// Reads what is due. A table that fails hides no other.
-    async fn visit(&mut self, pool: &SharedPool) -> Result<(), Failure> {
+    async fn read(&mut self, pool: &SharedPool) -> Result<(), Failure> {
         let mut failure = None;
         for kept in self.kept.iter_mut().filter(|kept| kept.due <= Instant::now()) {
             kept.due = Instant::now() + kept.interval.mul_f64(0.9);

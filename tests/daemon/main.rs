@@ -9,6 +9,7 @@ mod cluster;
 mod collectors;
 mod connecting;
 mod deploy;
+mod encodings;
 mod end_to_end;
 mod estimator;
 mod healthcheck;
