@@ -31,6 +31,7 @@ pub mod sources;
 // Known.
 pub mod advice;
 pub mod latency;
+pub mod pool_figures;
 pub mod reading;
 pub mod state;
 pub mod statement;

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
 use poolwatch::exposition::pools::families;
-use poolwatch::reading::{Figures, Timings};
+use poolwatch::reading::{Cumulative, Figures, Timings};
 use poolwatch::report::{FINDINGS, NAME, POOLS, Pool, Reason, Report, STATEMENT};
-use poolwatch::state::{PoolState, Thresholds};
 use poolwatch::sources::workers::{Fold, Settings};
+use poolwatch::state::{PoolState, RecentPool, Thresholds};
 use tokio::time::Instant;
 
 const MOST: usize = 3;
@@ -36,8 +36,8 @@ fuzz_target!(|datagrams: &[u8]| {
         // One that was silent may go on.
         assert!(reading.pools.iter().all(|pool| pool.workers.len() <= 2 * MOST));
         let judged = reading.pools.into_iter().map(|pool| {
-            let recent = Timings::clone(&pool.timings);
-            PoolState::judge(pool, None, recent, &Thresholds::default())
+            let timings = Timings::clone(&pool.timings);
+            PoolState::judge(pool, RecentPool { timings, ..RecentPool::default() }, &Thresholds::default())
         });
         let after = shown::counted(&families(&judged.collect::<Vec<_>>()));
         shown::only_grew(&before, &after);
@@ -67,8 +67,8 @@ fn is_written_and_read(report: &Report) {
 
 fn is_huge(pool: &Pool) -> bool {
     let Figures { size, checked_in, checked_out, pending, peak, .. } = pool.figures;
-    let Timings { acquire, hold, query, commit } = &pool.timings;
-    let sums = [acquire, hold, query, commit].into_iter().flatten().map(|times| times.sum());
+    let timings = Timings::ROWS.iter().filter_map(|row| (row.get)(&pool.timings).as_ref());
+    let mut sums = timings.map(|times| times.sum());
     [size, checked_in, checked_out, pending, peak].into_iter().flatten().any(|f| f > 1 << 31)
-        || sums.into_iter().any(|sum| sum > 1e14)
+        || sums.any(|sum| sum > 1e14)
 }

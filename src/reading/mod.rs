@@ -11,9 +11,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use self::indexes::{ForeignKey, Index, Indexes, Reference, TableScans};
-pub use self::pool::{Figures, Held, MaxOverflow, Origin, Pool, Timings, Totals, Worker, both};
+pub use self::pool::{Held, Origin, Pool, Worker};
 pub use self::server::{LoggedTimes, Ran, Sessions, Statement, StatementTimes, Top};
 use crate::metric::Family;
+pub use crate::pool_figures::{Cumulative, Figures, MaxOverflow, Timings, Totals, both};
 
 /// All that one source saw at one time. A source fills what it can know.
 #[derive(Debug, Default)]

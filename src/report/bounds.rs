@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::Reason;
 use crate::latency::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS};
 
 /// How many bounds at the beginning of [`ACQUIRE_BOUNDS`] a client sends that knows no longer ones:
@@ -29,22 +30,50 @@ impl Bounds {
     /// All bounds of acquires.
     pub(super) const ACQUIRE: Self = Self::Acquire(ACQUIRE_BOUNDS.len());
 
-    /// Whether holds may be counted by them.
-    pub(super) fn fit_holds(self) -> bool {
-        self == Self::QUERY || self == Self::HOLD
-    }
-
-    /// Whether acquires may be counted by them.
-    pub(super) fn fit_acquires(self) -> bool {
-        self == Self::ACQUIRE || self == Self::Acquire(SHORT_ACQUIRE)
-    }
-
     /// The bounds themselves.
     pub(super) fn values(self) -> &'static [f64] {
         match self {
             Self::Hold(length) => &HOLD_BOUNDS[..length],
             Self::Acquire(length) => &ACQUIRE_BOUNDS[..length],
             Self::Other => &[],
+        }
+    }
+}
+
+/// The bounds that one report counts by; absent where it names none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CountedBy {
+    query: Option<Bounds>,
+    hold: Option<Bounds>,
+    acquire: Option<Bounds>,
+}
+
+impl CountedBy {
+    /// The bounds, unless some are others than ours: counts over those cannot be added to ours. A
+    /// client that knows no longer ones counts holds by the bounds of statements.
+    pub(super) fn checked(
+        query: Option<Bounds>,
+        hold: Option<Bounds>,
+        acquire: Option<Bounds>,
+    ) -> Result<Self, Reason> {
+        let fit = |bounds: Option<Bounds>, allowed: &[Bounds]| {
+            bounds.is_none_or(|bounds| allowed.contains(&bounds))
+        };
+        let hold = hold.or(query);
+        let all_fit = fit(query, &[Bounds::QUERY])
+            && fit(hold, &[Bounds::QUERY, Bounds::HOLD])
+            && fit(acquire, &[Bounds::ACQUIRE, Bounds::Acquire(SHORT_ACQUIRE)]);
+        if all_fit { Ok(Self { query, hold, acquire }) } else { Err(Reason::Bounds) }
+    }
+
+    /// The bounds by which the report counts what is counted here by others.
+    pub(super) fn for_bounds(self, bounds: &[f64]) -> Option<Bounds> {
+        if bounds == HOLD_BOUNDS {
+            self.hold
+        } else if bounds == ACQUIRE_BOUNDS {
+            self.acquire
+        } else {
+            self.query
         }
     }
 }
@@ -70,9 +99,9 @@ impl<'de> Visitor<'de> for Compared {
         formatter.write_str("a list of seconds")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut said: A) -> Result<Bounds, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seconds: A) -> Result<Bounds, A::Error> {
         let (mut length, mut hold, mut acquire) = (0, true, true);
-        while let Some(bound) = said.next_element::<f64>()? {
+        while let Some(bound) = seconds.next_element::<f64>()? {
             hold &= HOLD_BOUNDS.get(length) == Some(&bound);
             acquire &= ACQUIRE_BOUNDS.get(length) == Some(&bound);
             length += 1;

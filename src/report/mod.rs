@@ -9,7 +9,7 @@ mod wire;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::reading::{Figures, Finding, Timings, Totals, both};
+use crate::reading::{Cumulative, Figures, Finding, Timings, Totals};
 
 /// Where workers report unless told otherwise, if poolwatch may write there.
 pub const SOCKET: &str = "/run/poolwatch/poolwatch.sock";
@@ -157,19 +157,16 @@ impl Report {
     /// Writes a datagram.
     #[expect(clippy::missing_panics_doc, reason = "it cannot")]
     pub fn serialize(&self) -> Vec<u8> {
-        serde_json::to_vec(&wire::Report::of(self)).expect("figures and names have a form in JSON")
+        serde_json::to_vec(&wire::Report::from(self))
+            .expect("figures and names have a form in JSON")
     }
 }
 
 impl Pool {
     /// Two pools that one process calls by one name, as if they were one.
     fn join(&mut self, other: &Self) {
-        let sum = |a: Option<u64>, b: Option<u64>| both(a, b, |a, b| a + b);
-        self.figures = Figures {
-            peak: sum(self.figures.peak, other.figures.peak),
-            ..Figures::sum([&self.figures, &other.figures])
-        };
-        self.totals = self.totals.plus(&other.totals);
+        self.figures = Figures::sum([&self.figures, &other.figures]);
+        self.totals.merge(&other.totals);
         self.timings.merge(&other.timings);
     }
 }
@@ -193,7 +190,7 @@ mod tests {
                 "pending": 0, "pending_peak": 3, "connecting": 1, "peak": 4, "oldest": 0.8, "timeouts": 0, "acquire_errors": 0,
                 "opened": 7, "invalidated": 0, "inherited": 0, "query_errors": 0, "n_plus_one": 0,
                 "unpaginated": 0, "query": {"sum": 1.7, "counts": counts(18)},
-                "commit": {"sum": 1, "counts": counts(18)},
+                "commit": {"sum": 1.0, "counts": counts(18)},
                 "acquire": {"sum": 0.1, "counts": counts(24)},
                 "hold": {"sum": 9.5, "counts": counts(23)}
             }],
@@ -234,6 +231,15 @@ mod tests {
         let report = parse(&least).unwrap();
         assert_eq!(report.pools[0], Pool { name: "web".into(), ..Pool::default() });
         assert_eq!((report.pid, report.app, report.period), (None, None, Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_report_is_written_with_the_keys_that_it_is_read_by() {
+        let written = parse(&whole()).unwrap().serialize();
+        let written: Value = serde_json::from_slice(&written).unwrap();
+        let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&written["pools"][0]), keys(&whole()["pools"][0]));
+        assert_eq!(written["pools"][0], whole()["pools"][0]);
     }
 
     #[test]

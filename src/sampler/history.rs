@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::latency::{self, Histogram};
-use crate::reading::{Figures, Pool, Timings};
+use crate::latency;
+use crate::reading::{Cumulative, Figures, Pool, Timings};
 use crate::state::RecentPool;
 
 /// How long a peak is remembered.
@@ -21,8 +21,8 @@ pub(super) struct History {
 
 #[derive(Debug, Default)]
 struct Past {
-    utilizations: Peaks,
-    pending: Peaks,
+    utilizations: Peaks<f64>,
+    pending: Peaks<u64>,
     timings: latency::Past<Timings>,
 }
 
@@ -31,7 +31,7 @@ impl History {
     pub(super) fn remember(&mut self, pool: &Pool, now: Instant) -> RecentPool {
         let past = self.pools.entry(pool.name.clone()).or_default();
         past.timings.remember(now, || pool.timings.clone());
-        let timings = past.timings.then(now).map(|then| since(&pool.timings, then));
+        let timings = past.timings.then(now).map(|then| pool.timings.since(then));
         RecentPool {
             peak: past.utilizations.highest(highest_utilization(pool), now),
             pending_peak: past.pending.highest(most_pending(pool), now),
@@ -46,12 +46,18 @@ impl History {
 }
 
 /// Falling figures with their times: the first is the highest of the window.
-#[derive(Debug, Default)]
-struct Peaks(VecDeque<(Instant, f64)>);
+#[derive(Debug)]
+struct Peaks<T>(VecDeque<(Instant, T)>);
 
-impl Peaks {
+impl<T> Default for Peaks<T> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+impl<T: Copy + PartialOrd> Peaks<T> {
     /// The highest figure of the window, with the newest in it.
-    fn highest(&mut self, newest: Option<f64>, now: Instant) -> Option<f64> {
+    fn highest(&mut self, newest: Option<T>, now: Instant) -> Option<T> {
         while self.0.front().is_some_and(|(at, _)| *at + PEAK_WINDOW < now) {
             self.0.pop_front();
         }
@@ -74,28 +80,14 @@ fn highest_utilization(pool: &Pool) -> Option<f64> {
 }
 
 /// Over all workers.
-fn most_pending(pool: &Pool) -> Option<f64> {
-    let sum = Figures::sum(pool.workers.iter().map(|worker| &worker.figures));
-    sum.pending_peak().map(|pending| pending as f64)
-}
-
-fn since(now: &Timings, then: &Timings) -> Timings {
-    let grown = |now: &Option<Histogram>, then: &Option<Histogram>| match (now, then) {
-        (Some(now), Some(then)) => Some(now.since(then)),
-        (now, _) => now.clone(),
-    };
-    Timings {
-        acquire: grown(&now.acquire, &then.acquire),
-        hold: grown(&now.hold, &then.hold),
-        query: grown(&now.query, &then.query),
-        commit: grown(&now.commit, &then.commit),
-    }
+fn most_pending(pool: &Pool) -> Option<u64> {
+    Figures::sum(pool.workers.iter().map(|worker| &worker.figures)).pending_peak()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::latency::BOUNDS;
+    use crate::latency::{BOUNDS, Histogram};
     use crate::reading::{Figures, MaxOverflow, Origin, Totals, Worker};
 
     fn pool(checked_out: u64, timings: Timings) -> Pool {

@@ -8,7 +8,7 @@ use crate::reading::{Figures, Pool, Timings, both};
 pub struct PoolState {
     /// The pool as it was read.
     pub pool: Pool,
-    /// The sum over its workers.
+    /// The sum over its workers; the most that waited are those of the last minute.
     pub sum: Figures,
     /// checked out / capacity over all workers.
     pub utilization: Option<f64>,
@@ -18,8 +18,6 @@ pub struct PoolState {
     pub peak: Option<f64>,
     /// Judged on the busiest worker; absent without a capacity.
     pub status: Option<Status>,
-    /// The most callers that waited for a connection in the last minute, over all workers.
-    pub pending_peak: Option<f64>,
     /// The timings of the last five minutes.
     pub recent: Timings,
 }
@@ -30,7 +28,7 @@ pub struct RecentPool {
     /// The highest utilization of any worker in the last minute.
     pub peak: Option<f64>,
     /// The most callers that waited for a connection in the last minute, over all workers.
-    pub pending_peak: Option<f64>,
+    pub pending_peak: Option<u64>,
     /// The timings of the last five minutes.
     pub timings: Timings,
 }
@@ -38,17 +36,13 @@ pub struct RecentPool {
 impl PoolState {
     /// Judges a pool as it was read; a peak is at least what is seen now.
     pub fn judge(pool: Pool, recent: RecentPool, thresholds: &Thresholds) -> Self {
-        let sum = Figures::sum(pool.workers.iter().map(|worker| &worker.figures));
+        let mut sum = Figures::sum(pool.workers.iter().map(|worker| &worker.figures));
+        sum.pending_peak = both(recent.pending_peak, sum.pending, u64::max);
         let highest = |a: f64, b: f64| a.max(b);
         let busiest = pool.workers.iter().filter_map(|w| w.figures.utilization()).reduce(highest);
         Self {
             utilization: sum.utilization(),
             peak: recent.peak.into_iter().chain(busiest).reduce(highest),
-            pending_peak: both(
-                recent.pending_peak,
-                sum.pending.map(|pending| pending as f64),
-                f64::max,
-            ),
             status: busiest.map(|utilization| thresholds.status(utilization)),
             busiest,
             sum,

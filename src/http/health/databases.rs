@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Figures, PoolBody, Service, percent, seconds, worst};
+use super::{FiguresBody, PoolBody, Service, percent, seconds, worst};
 use crate::snapshot::Snapshot;
 use crate::state::{DatabaseState, Moment, Status};
 
@@ -87,7 +87,7 @@ enum Worst<'a> {
         status: &'static str,
         pool: &'a str,
         #[serde(flatten)]
-        figures: Figures,
+        figures: FiguresBody,
         #[serde(skip_serializing_if = "Option::is_none")]
         busiest_worker_utilization_percent: Option<f64>,
     },

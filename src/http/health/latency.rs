@@ -1,48 +1,40 @@
 //! How long things took lately.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::latency::{BOUNDS, Estimate, Histogram};
-use crate::reading::Timings;
+use crate::reading::{Cumulative, Timings};
 use crate::snapshot::Snapshot;
 use crate::state::{DatabaseState, Thresholds};
 
-/// What was timed lately.
-#[derive(Debug, Default, Serialize)]
-pub(in crate::http) struct Latency {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::http) acquire: Option<Quantiles>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::http) hold: Option<Quantiles>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::http) query: Option<Quantiles>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::http) commit: Option<Quantiles>,
+/// The quantiles of each kind of timing, under its key in the table.
+#[derive(Debug, Default)]
+pub(in crate::http) struct Latency(Vec<(&'static str, Quantiles)>);
+
+impl From<&Timings> for Latency {
+    fn from(timings: &Timings) -> Self {
+        let timed = Timings::ROWS.iter().filter_map(|row| {
+            let histogram = (row.get)(timings).as_ref()?;
+            Some((row.json, Quantiles::of(histogram)?))
+        });
+        Self(timed.collect())
+    }
 }
 
 impl Latency {
-    pub(super) fn of(timings: &Timings) -> Self {
-        let quantiles = |histogram: &Option<Histogram>| histogram.as_ref().and_then(Quantiles::of);
-        Self {
-            acquire: quantiles(&timings.acquire),
-            hold: quantiles(&timings.hold),
-            query: quantiles(&timings.query),
-            commit: quantiles(&timings.commit),
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.named().iter().all(|(_, quantiles)| quantiles.is_none())
+    pub(in crate::http) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Each kind of timing by its name.
-    pub(in crate::http) fn named(&self) -> [(&'static str, Option<&Quantiles>); 4] {
-        [
-            ("acquire", self.acquire.as_ref()),
-            ("hold", self.hold.as_ref()),
-            ("query", self.query.as_ref()),
-            ("commit", self.commit.as_ref()),
-        ]
+    pub(in crate::http) fn named(&self) -> &[(&'static str, Quantiles)] {
+        &self.0
+    }
+}
+
+impl Serialize for Latency {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, quantiles)| (name, quantiles)))
     }
 }
 

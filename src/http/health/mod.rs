@@ -14,7 +14,7 @@ use serde::Serialize;
 pub(super) use databases::{DatabaseBody, Readiness};
 pub(super) use detailed::{Detailed, Marks, Resources, SourceBody};
 pub(super) use latency::Latency;
-pub(super) use pools::{Figures, PoolBody, PoolHealth, WorkerBody, worst};
+pub(super) use pools::{FiguresBody, PoolBody, PoolHealth, WorkerBody, worst};
 pub(super) use top::TopStatement;
 
 use crate::process;
@@ -74,7 +74,7 @@ fn seconds(duration: Duration) -> f64 {
 }
 
 /// A share as a percentage with two digits; what is no number is left out.
-fn percent(share: Option<f64>) -> Option<f64> {
+pub(in crate::http) fn percent(share: Option<f64>) -> Option<f64> {
     share.filter(|share| share.is_finite()).map(|share| rounded(100.0 * share, 100.0))
 }
 

@@ -1,10 +1,12 @@
 //! Pools and their workers, under the names an application's own pool endpoint uses.
 
 use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 
 use super::latency::Latency;
 use super::{percent, seconds};
-use crate::reading::{self, MaxOverflow, Origin, Totals, Worker};
+use crate::pool_figures::{Cumulative, Figures, MaxOverflow, Totals, Value};
+use crate::reading::{Origin, Worker};
 use crate::snapshot::Snapshot;
 use crate::state::{Moment, PoolState, Status, Thresholds};
 
@@ -53,7 +55,7 @@ pub(in crate::http) struct PoolBody<'a> {
     pub(in crate::http) source: &'static str,
     pub(in crate::http) status: &'static str,
     #[serde(flatten)]
-    pub(in crate::http) figures: Figures,
+    pub(in crate::http) figures: FiguresBody,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::http) busiest_worker_utilization_percent: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,8 +80,8 @@ impl<'a> PoolBody<'a> {
     /// Everything of a pool.
     pub(in crate::http) fn of(snapshot: &Snapshot, state: &'a PoolState) -> Self {
         Self {
-            latency: Latency::of(&state.recent),
-            counts: Counts::of(&state.pool.totals),
+            latency: Latency::from(&state.recent),
+            counts: Counts(state.pool.totals),
             workers: state
                 .pool
                 .workers
@@ -96,7 +98,7 @@ impl<'a> PoolBody<'a> {
             pool: &state.pool.name,
             source: state.pool.origin.as_str(),
             status: state.status.map_or("unknown", Status::as_str),
-            figures: Figures::of(&state.sum),
+            figures: FiguresBody(state.sum),
             busiest_worker_utilization_percent: percent(state.busiest),
             peak_utilization_percent: percent(state.peak),
             worker_count: state.pool.worker_count,
@@ -151,7 +153,7 @@ pub(in crate::http) struct WorkerBody<'a> {
     pub(in crate::http) age_seconds: Option<f64>,
     pub(in crate::http) status: &'static str,
     #[serde(flatten)]
-    pub(in crate::http) figures: Figures,
+    pub(in crate::http) figures: FiguresBody,
 }
 
 impl<'a> WorkerBody<'a> {
@@ -162,94 +164,55 @@ impl<'a> WorkerBody<'a> {
             pid: worker.pid,
             app: worker.app.as_deref(),
             age_seconds: worker.age.map(seconds),
-            figures: Figures::of(&worker.figures),
+            figures: FiguresBody(worker.figures),
         }
     }
 }
 
-/// A pool's figures in connections.
-#[derive(Debug, Serialize)]
-pub(in crate::http) struct Figures {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::http) pool_size: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::http) max_overflow: Option<u64>,
-    /// There is no limit, so neither `max_overflow` nor `capacity`.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(in crate::http) unlimited: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::http) capacity: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::http) checked_in: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::http) checked_out: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::http) overflow: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::http) pending: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::http) connecting: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::http) oldest_checkout_seconds: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::http) utilization_percent: Option<f64>,
-}
+/// The gauges that the table has a key for.
+#[derive(Debug)]
+pub(in crate::http) struct FiguresBody(pub(in crate::http) Figures);
 
-impl Figures {
-    fn of(figures: &reading::Figures) -> Self {
-        Self {
-            pool_size: figures.size,
-            max_overflow: figures.max_overflow.and_then(MaxOverflow::limit),
-            unlimited: figures.max_overflow == Some(MaxOverflow::Unlimited),
-            capacity: figures.capacity(),
-            checked_in: figures.checked_in,
-            checked_out: figures.checked_out,
-            overflow: figures.overflow,
-            pending: figures.pending,
-            connecting: figures.connecting,
-            oldest_checkout_seconds: figures.oldest_checkout.filter(|age| age.is_finite()),
-            utilization_percent: percent(figures.utilization()),
+impl Serialize for FiguresBody {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for row in Figures::ROWS {
+            let Some((key, value)) = row.json.zip((row.get)(&self.0)) else { continue };
+            match value {
+                Value::Count(count) | Value::Limit(MaxOverflow::Limited(count)) => {
+                    map.serialize_entry(key, &count)?;
+                }
+                Value::Limit(MaxOverflow::Unlimited) => map.serialize_entry("unlimited", &true)?,
+                Value::Seconds(seconds) if seconds.is_finite() => {
+                    map.serialize_entry(key, &seconds)?;
+                }
+                Value::Seconds(_) => {}
+                Value::Share(share) => {
+                    if let Some(percent) = percent(Some(share)) {
+                        map.serialize_entry(key, &percent)?;
+                    }
+                }
+            }
         }
+        map.end()
     }
 }
 
-/// What was counted since the beginning.
-#[derive(Debug, Default, PartialEq, Serialize)]
-struct Counts {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    acquire_timeouts: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    acquire_errors: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    connections_opened: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    connections_invalidated: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    inherited_connections: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    query_errors: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    n_plus_one_checkouts: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unpaginated_queries: Option<u64>,
-}
+/// The counters since the beginning.
+#[derive(Debug, Default)]
+struct Counts(Totals);
 
 impl Counts {
-    fn of(totals: &Totals) -> Self {
-        Self {
-            acquire_timeouts: totals.timeouts,
-            acquire_errors: totals.acquire_errors,
-            connections_opened: totals.opened,
-            connections_invalidated: totals.invalidated,
-            inherited_connections: totals.inherited,
-            query_errors: totals.query_errors,
-            n_plus_one_checkouts: totals.n_plus_one,
-            unpaginated_queries: totals.unpaginated,
-        }
-    }
-
     fn is_empty(&self) -> bool {
-        *self == Self::default()
+        self.0 == Totals::default()
+    }
+}
+
+impl Serialize for Counts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let counts =
+            Totals::ROWS.iter().filter_map(|row| Some((row.json, (row.get)(&self.0).as_ref()?)));
+        serializer.collect_map(counts)
     }
 }
 
@@ -336,5 +299,35 @@ mod tests {
         let query = &body["pools"][0]["latency"]["query"];
         assert_eq!(query["count"], 10);
         assert!((0.075..=0.1).contains(&query["p95_seconds"].as_f64().unwrap()), "{query}");
+    }
+
+    #[test]
+    fn figures_and_counts_have_the_keys_that_clients_rely_on() {
+        let mut figures = Figures::default();
+        for set in Figures::ROWS.iter().filter_map(|row| row.set) {
+            for value in
+                [Value::Count(5), Value::Limit(MaxOverflow::Limited(15)), Value::Seconds(0.5)]
+            {
+                set(&mut figures, value);
+            }
+        }
+        let shown = serde_json::to_string(&FiguresBody(figures)).unwrap();
+        assert_eq!(
+            shown,
+            r#"{"pool_size":5,"max_overflow":15,"capacity":20,"checked_in":5,"checked_out":5,"overflow":5,"pending":5,"connecting":5,"oldest_checkout_seconds":0.5,"utilization_percent":25.0}"#
+        );
+        figures.max_overflow = Some(MaxOverflow::Unlimited);
+        let body = json(&FiguresBody(figures));
+        assert_eq!((body.get("max_overflow"), &body["unlimited"]), (None, &true.into()));
+        assert_eq!((body.get("capacity"), body.get("utilization_percent")), (None, None));
+
+        let mut totals = Totals::default();
+        for row in Totals::ROWS {
+            *(row.get_mut)(&mut totals) = Some(3);
+        }
+        assert_eq!(
+            serde_json::to_string(&Counts(totals)).unwrap(),
+            r#"{"acquire_timeouts":3,"acquire_errors":3,"connections_opened":3,"connections_invalidated":3,"inherited_connections":3,"query_errors":3,"n_plus_one_checkouts":3,"unpaginated_queries":3}"#
+        );
     }
 }

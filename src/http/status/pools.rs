@@ -4,7 +4,8 @@ use std::fmt::{self, Display, Formatter};
 
 use super::figures::{Bar, Maybe, Name, Percent, Seconds, Word, colour};
 use super::table::{self, Column};
-use crate::http::health::{Latency, Marks, PoolBody, WorkerBody};
+use crate::http::health::{Latency, Marks, PoolBody, WorkerBody, percent};
+use crate::pool_figures::MaxOverflow;
 
 /// One pool as a card.
 pub(super) struct Card<'a> {
@@ -44,14 +45,14 @@ impl Card<'_> {
     fn usage(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let pool = self.pool;
         let Some(busiest) = pool.busiest_worker_utilization_percent else {
-            return writeln!(out, "<p>{} checked out</p>", Maybe(pool.figures.checked_out));
+            return writeln!(out, "<p>{} checked out</p>", Maybe(pool.figures.0.checked_out));
         };
         let peak = pool.peak_utilization_percent;
         writeln!(out, "{}<p>", self.bar(busiest, peak, pool.status))?;
-        let figures = &pool.figures;
-        let (taken, capacity) = (Maybe(figures.checked_out), Maybe(figures.capacity));
+        let figures = &pool.figures.0;
+        let (taken, capacity) = (Maybe(figures.checked_out), Maybe(figures.capacity()));
         if pool.workers.len() > 1 {
-            let all = Maybe(figures.utilization_percent.map(Percent));
+            let all = Maybe(percent(figures.utilization()).map(Percent));
             write!(out, "<strong>{}</strong> in the busiest worker · ", Percent(busiest))?;
             write!(out, "{all} over all, {taken} of {capacity} checked out")?;
         } else {
@@ -65,10 +66,10 @@ impl Card<'_> {
     }
 
     fn facts(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        let figures = &self.pool.figures;
+        let figures = &self.pool.figures.0;
         let counts = [
-            ("size", figures.pool_size),
-            ("max overflow", figures.max_overflow),
+            ("size", figures.size),
+            ("max overflow", figures.max_overflow.and_then(MaxOverflow::limit)),
             ("checked in", figures.checked_in),
             ("overflow", figures.overflow),
             ("waiting", figures.pending),
@@ -78,10 +79,10 @@ impl Card<'_> {
         for (name, count) in counts.into_iter().filter_map(|(name, count)| Some((name, count?))) {
             write!(out, "<div><dt>{name}</dt><dd>{count}</dd></div>")?;
         }
-        if let Some(oldest) = figures.oldest_checkout_seconds.map(Seconds) {
+        if let Some(oldest) = figures.oldest_checkout.map(Seconds) {
             write!(out, "<div><dt>longest hold</dt><dd>{oldest}</dd></div>")?;
         }
-        if figures.unlimited {
+        if figures.max_overflow == Some(MaxOverflow::Unlimited) {
             write!(out, "<div><dt>capacity</dt><dd>unlimited</dd></div>")?;
         }
         out.write_str("</dl>\n")
@@ -109,23 +110,22 @@ impl Card<'_> {
     }
 
     fn worker(&self, out: &mut Formatter<'_>, worker: &WorkerBody<'_>) -> fmt::Result {
-        let figures = &worker.figures;
-        let bar = figures.utilization_percent.map(|percent| self.bar(percent, None, worker.status));
+        let figures = &worker.figures.0;
+        let bar =
+            percent(figures.utilization()).map(|percent| self.bar(percent, None, worker.status));
         out.write_str("<tr>")?;
         table::number(out, Maybe(worker.pid))?;
         table::words(out, Maybe(bar))?;
-        let (taken, capacity) = (Maybe(figures.checked_out), Maybe(figures.capacity));
+        let (taken, capacity) = (Maybe(figures.checked_out), Maybe(figures.capacity()));
         table::number(out, format_args!("{taken} of {capacity}"))?;
         table::number(out, Maybe(figures.pending))?;
-        table::number(out, Maybe(figures.oldest_checkout_seconds.map(Seconds)))?;
+        table::number(out, Maybe(figures.oldest_checkout.map(Seconds)))?;
         out.write_str("</tr>\n")
     }
 }
 
 fn latency(out: &mut Formatter<'_>, latency: &Latency) -> fmt::Result {
-    let known = latency.named().into_iter().filter_map(|(name, timed)| Some((name, timed?)));
-    let known: Vec<_> = known.collect();
-    if known.is_empty() {
+    if latency.is_empty() {
         return Ok(());
     }
     let columns = [
@@ -136,7 +136,7 @@ fn latency(out: &mut Formatter<'_>, latency: &Latency) -> fmt::Result {
         Column::Numbers("lately"),
     ];
     table::begin(out, &columns)?;
-    for (name, timed) in known {
+    for (name, timed) in latency.named() {
         out.write_str("<tr>")?;
         table::words(out, name)?;
         for quantile in [timed.p50_seconds, timed.p95_seconds, timed.p99_seconds] {

@@ -7,7 +7,9 @@ use serde_json::Value;
 use super::figure::{Figure, Found, Problem, found, keys, kind};
 use super::presets::{BASES, Preset};
 use crate::metric::Family;
-use crate::reading::{Figures, MaxOverflow, Origin, Pool, Reading, Timings, Totals, Worker};
+use crate::reading::{
+    Cumulative, Figures, MaxOverflow, Origin, Pool, Reading, Timings, Totals, Worker,
+};
 
 /// Where each figure is.
 pub(super) struct Shape {
@@ -46,7 +48,7 @@ impl Shape {
         let views: Vec<View<'_>> = all.iter().map(|whole| View::new(self, whole)).collect();
         let mut totals = Totals::default();
         for view in &views {
-            totals = totals.plus(&view.totals()?);
+            totals.merge(&view.totals()?);
         }
         let pool = Pool {
             name: pool.to_owned(),
@@ -196,10 +198,9 @@ impl<'a> View<'a> {
             checked_out: Some(checked_out),
             overflow: self.overflow()?.or(above),
             pending: self.connections(Figure::Pending)?,
-            pending_peak: None,
-            connecting: None,
             peak: self.connections(Figure::Peak)?,
             oldest_checkout: self.seconds(Figure::OldestCheckout)?,
+            ..Figures::default()
         })
     }
 

@@ -44,10 +44,7 @@ fn figures(row: Row<'_>, limit: Limit) -> Result<Figures, Problem> {
         checked_out: Some(checked_out),
         overflow: limit.size.filter(|size| *size > 0).map(above),
         pending: Some(row.needed("POOLS", "cl_waiting")?),
-        pending_peak: None,
-        connecting: None,
-        peak: None,
-        oldest_checkout: None,
+        ..Figures::default()
     })
 }
 
