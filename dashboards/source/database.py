@@ -62,6 +62,18 @@ BLOCKING = [
     lines("Longest transaction", "The age of the oldest transaction at work, dumps and index builds left out.",
           (longest('state="active", backend_type=~"client backend|", application_name!~"(pg_dump|pg_restore|poolwatch).*"'),
            "{{datname}}"), "s", ["LongTransaction"]),
+    lines("Sessions that wait for a lock", "How many sessions of each database wait, directly or behind others that wait.",
+          ("max by (datname) (pg_lock_waits_blocked_sessions{@database})", "{{datname}}"), "short", decimals=0),
+    table("Sessions that hold others up", "The sessions at the root of each queue, which wait for nobody, and how many sessions wait for them "
+          "now. An idle one has left a transaction open. The runbook of LockWait shows how to find its pid.",
+          or_none("max by (application_name, usename, state, datname) (pg_lock_root_blocker_blocked_sessions{@database})",
+                  "application_name", "✓ nobody"),
+          "short", {"application_name": "application", "usename": "user", "state": "state", "datname": "database"},
+          value="sessions held up", width=8),
+    lines("Transaction that holds others up", "The age of the oldest transaction at the root of a queue: how long the lock may have "
+          "been held.",
+          (or_none("max by (application_name, usename, state) (pg_lock_root_blocker_transaction_seconds{@database})",
+                   "application_name", "nobody"), "{{application_name}} {{usename}} {{state}}"), "s"),
     lines("Locks held", "Locks by mode.", ("sum by (mode) (pg_locks_count{@database}) > 0", "{{mode}}"), "short", width=12, decimals=0),
     lines("Deadlocks in 15 minutes", "Deadlocks the server broke.",
           ("increase(pg_stat_database_deadlocks{@database}[15m])", "{{datname}}"), "short", ["Deadlocks"], width=12),
