@@ -48,3 +48,13 @@ def fail() -> None:
             connection.execute(text("select 1 / 0"))
     except Exception:
         truth.add(checkouts=1, queries=1, errors=1)
+
+
+def look_up_one_by_one() -> None:
+    """An N+1 over as many checkouts: only what marks the whole can tell."""
+    query = text("select relname from pg_class where relname = :name")
+    with engine.connect() as connection:
+        names = connection.execute(text("select relname from pg_class limit 20")).scalars().all()
+    for name in names:
+        with engine.connect() as connection:
+            connection.execute(query, {"name": name})

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from poolwatch.attach import unwatch, watch
 from poolwatch.requests import ASGIMiddleware, WSGIMiddleware, request
+from poolwatch.tasks import mark_celery_tasks
 
 __all__ = [
     "ASGIMiddleware",
     "WSGIMiddleware",
     "__version__",
+    "mark_celery_tasks",
     "request",
     "unwatch",
     "watch",

@@ -27,6 +27,8 @@ JITTER = 0.1
 SEND_TIMEOUT = 0.1
 FINAL_ATTEMPTS = 10
 JOIN_TIMEOUT = 0.2
+# The shortest pause between reports at the end of tasks.
+SOON = 0.1
 # Periods without a report after which the application's own thread sends: uWSGI without
 # --enable-threads runs no other.
 OVERDUE_PERIODS = 2
@@ -58,6 +60,7 @@ class Reporter:
         self.instance = secrets.token_hex(8)
         self.sequence = 0
         self.overdue_at = float("inf")
+        self._sent_at = 0.0
         # What never changes is encoded once: it is half of a report and most of its cost.
         self._head = _encode(self._constants())[:-1] + ","
         # Held while sending; the application's threads never wait for it.
@@ -176,6 +179,10 @@ class Reporter:
             self.begin()
         self.report_without_waiting()
 
+    def report_soon(self) -> None:
+        if self._begun and perf_counter() > self._sent_at + SOON:
+            self.report_without_waiting()
+
     def close(self) -> None:
         """Sends the final report: its counters stay, its gauges go."""
         if not self._begun or self._ended.is_set() or not forks.same_process[0]:
@@ -206,7 +213,8 @@ class Reporter:
         if not forks.same_process[0]:
             # What is known is the parent's, and its own to tell.
             return False
-        self.overdue_at = perf_counter() + OVERDUE_PERIODS * self.period
+        self._sent_at = perf_counter()
+        self.overdue_at = self._sent_at + OVERDUE_PERIODS * self.period
         self.sequence += 1
         try:
             taken = self._take_findings()
@@ -283,6 +291,18 @@ def reporter(path: str, app: str) -> Reporter:
         return _reporters[path, app]
 
 
+def close_all() -> None:
+    """The final report of this process, wherever it reports to."""
+    for each in list(_reporters.values()):
+        each.close()
+
+
+def report_soon() -> None:
+    """Reports what is new, unless a report went out just before."""
+    for each in list(_reporters.values()):
+        each.report_soon()
+
+
 def _before_a_fork() -> None:
     for each in list(_reporters.values()):
         each.rest()
@@ -318,8 +338,7 @@ def _at_exit(close: Callable[[], None]) -> None:
 def _exit(status: int) -> NoReturn:
     """`os._exit` of a process that has used a pool: its final report comes before."""
     try:
-        for each in list(_reporters.values()):
-            each.close()
+        close_all()
     finally:
         _exit_at_once(status)
 
@@ -327,8 +346,7 @@ def _exit(status: int) -> NoReturn:
 def _raise_signal(number: int) -> None:
     """Uvicorn, once it has shut down, ends itself by the signal that it was told to end by."""
     if signal.getsignal(number) is signal.SIG_DFL and number in _DEADLY:
-        for each in list(_reporters.values()):
-            each.close()
+        close_all()
     _raise_signal_at_once(number)
 
 
