@@ -3,6 +3,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import linecache
+import os
+import subprocess
+import sys
 import tracemalloc
 
 import pytest
@@ -11,6 +14,7 @@ from sqlalchemy import Column, ForeignKey, Integer, MetaData, String, Table, cre
 from sqlalchemy.orm import Session, declarative_base, relationship, selectinload
 
 import poolwatch
+from poolwatch import ignored as ignoring
 
 Base = declarative_base()
 
@@ -206,3 +210,40 @@ def test_a_table_without_orm_is_treated_alike(engine, receiver):
     with engine.connect() as connection:
         connection.execute(rows.select()).all()
     receiver.pool(unpaginated=1)
+
+
+@pytest.fixture
+def ignored(monkeypatch):
+    monkeypatch.setattr(ignoring, "_patterns", [])
+    return poolwatch.ignore
+
+
+@pytest.mark.parametrize(
+    "pattern", ["*FROM authors*", "*test_findings.py:*", "select * FROM AUTHORS*"]
+)
+def test_what_is_to_be_ignored_is_neither_told_nor_counted(engine, receiver, ignored, pattern):
+    ignored("*elsewhere.py:*", pattern)
+    with Session(engine) as session:
+        lazy(session)
+        session.execute(text("select * from many_rows")).all()
+    pool = receiver.pool(hold=lambda f: count(f) == 1)
+    is_by_line = pattern.startswith("*test_findings")
+    assert (pool["n_plus_one"], pool["unpaginated"]) == (0, 0 if is_by_line else 1)
+    assert not findings(receiver.reports, "n_plus_one")
+
+
+def test_the_environment_names_what_is_to_be_ignored(url, receiver):
+    program = f"""
+import poolwatch
+from sqlalchemy import create_engine, text
+engine = poolwatch.watch(create_engine({url("psycopg2")!r}), "web", {receiver.path!r})
+with engine.connect() as connection:
+    connection.execute(text("select * from many_rows")).all()
+    connection.execute(text("select id, 1 from many_rows")).all()
+"""
+    environment = {**os.environ, "POOLWATCH_IGNORE": "app/*; SELECT id, * FROM many_rows"}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    receiver.pool(unpaginated=1)
+    assert [one["sql"] for one in findings(receiver.reports, "unpaginated")] == [
+        "select * from many_rows"
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from poolwatch.attach import unwatch, watch
+from poolwatch.ignored import ignore
 from poolwatch.requests import ASGIMiddleware, WSGIMiddleware, request
 from poolwatch.tasks import mark_celery_tasks
 
@@ -10,6 +11,7 @@ __all__ = [
     "ASGIMiddleware",
     "WSGIMiddleware",
     "__version__",
+    "ignore",
     "mark_celery_tasks",
     "request",
     "unwatch",

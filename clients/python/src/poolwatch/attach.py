@@ -23,6 +23,8 @@ LIBRARIES = {
     "psycopg2": "poolwatch.psycopg2_pools",
     "asyncpg": "poolwatch.asyncpg_pools",
 }
+# Where an engine keeps that nobody asked for it to be watched.
+AUTOMATIC = "_poolwatch_automatic"
 # Two threads that watch one pool at once would wrap it twice.
 _lock = threading.RLock()
 
@@ -63,11 +65,18 @@ def watch(
     return target
 
 
+def watch_automatically(engine: Any) -> None:
+    """By what the environment says, until the application says otherwise."""
+    watch(engine)
+    setattr(engine, AUTOMATIC, True)
+
+
 def unwatch(target: Watchable) -> Watchable:
     """Takes `target` out of the reports and leaves it as it was before. What was counted stays."""
     try:
         library = _library_of(target)
         with _lock:
+            _was_automatic(target)
             if library.watching(target) is not None:
                 library.unwatch(target)
     except Exception:
@@ -78,6 +87,9 @@ def unwatch(target: Watchable) -> Watchable:
 def _watch(target: Any, pool: str | None, socket: str | None, app: str | None) -> None:
     name = settings.pool_name(pool)
     library = _library_of(target)
+    if _was_automatic(target):
+        # The application itself says how: that goes before.
+        library.unwatch(target)
     ledger = library.watching(target)
     if ledger is None:
         ledger = reporter(settings.socket_path(socket), settings.app_name(app)).ledger(name)
@@ -94,6 +106,12 @@ def _forked() -> None:
     """In a child: another thread may have held the lock."""
     global _lock
     _lock = threading.RLock()
+
+
+def _was_automatic(target: Any) -> bool:
+    """Asked once: from then on the application has said what it wants."""
+    engine = getattr(target, "sync_engine", target)
+    return bool(getattr(engine, "__dict__", {}).pop(AUTOMATIC, False))
 
 
 def _library_of(target: Any) -> Any:

@@ -7,35 +7,77 @@ import os
 import secrets
 import socket
 import stat
+import sys
 from collections.abc import Iterator
+from importlib import import_module
 
 from poolwatch import settings
+from poolwatch.reporter import Reporter, all_reporters
 
 Line = tuple[str, str]
 
 
-def check() -> int:
+def check(module: str | None) -> int:
     """Prints a line for each question; 1 if something is wrong, else 0."""
-    lines = list(_lines(settings.socket_path(None)))
+    lines = list(_lines(settings.socket_path(None), module))
     for sign, text in lines:
         print(sign, text)
     return int(any(sign == "✗" for sign, _ in lines))
 
 
-def _lines(path: str) -> Iterator[Line]:
+def _lines(path: str, module: str | None) -> Iterator[Line]:
     yield "✓", f"reports go to {path} ({_named_by()})"
     wrong = _wrong_with(path)
     if wrong is None:
         wrong = _wrong_with_sending(path)
     yield ("✗", wrong) if wrong else ("✓", "poolwatch hears this process")
+    if module is not None:
+        yield from _pools_of(module)
+        return
     pool, app = settings.pool_name(None), settings.app_name(None)
     yield "✓", f"a pool without a name would be reported as {pool!r}, by the application {app!r}"
     url = os.environ.get("DATABASE_URL", "")
-    if url and "plugin=poolwatch" not in url:
+    if url and "plugin=poolwatch" not in url and not _is_started_by_run():
         yield (
             "!",
             "DATABASE_URL has no ?plugin=poolwatch: an engine made of it is reported only where "
-            "the application calls poolwatch.watch(engine)",
+            "the application calls poolwatch.watch(engine) or is started by poolwatch-run",
+        )
+
+
+def _is_started_by_run() -> bool:
+    return "poolwatch.automatic" in sys.modules
+
+
+def _pools_of(module: str) -> Iterator[Line]:
+    """Those that the application watches once it is loaded."""
+    sys.path.insert(0, os.getcwd())
+    try:
+        import_module(module)
+    except Exception as error:
+        yield "✗", f"{module} cannot be imported: {type(error).__name__}: {error}"
+        return
+    lines = [line for each in all_reporters() for line in _pools_reported_by(each)]
+    yield from lines
+    if not lines:
+        yield (
+            "✗",
+            f"{module} watches no pool: call poolwatch.watch(engine) where it is made, put "
+            "?plugin=poolwatch into its URL, or start it by poolwatch-run",
+        )
+
+
+def _pools_reported_by(each: Reporter) -> Iterator[Line]:
+    for ledger in each.ledgers.values():
+        if ledger.is_vain():
+            continue
+        now = ledger.snapshot()
+        size, more = now.get("size", "unknown"), now.get("max_overflow", "unknown")
+        limit = "no limit" if more is None else f"max overflow {more}"
+        yield (
+            "✓",
+            f"pool {ledger.name!r}, size {size}, {limit}, is reported to {each.path} "
+            f"by the application {each.app!r}",
         )
 
 

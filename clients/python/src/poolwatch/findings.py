@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from poolwatch.ignored import is_ignored
 from poolwatch.statement_runs import REPEATED, Runs
 
 # This many rows without a LIMIT is a list that will grow until it hurts.
@@ -60,7 +61,8 @@ def n_plus_one(all_runs: Iterable[Runs]) -> Iterator[tuple[Runs, Finding]]:
     """Statements run for each row of something. `all_runs` in the order of their first run."""
     parents: list[int] = []
     for one in all_runs:
-        if one.runs >= REPEATED and _is_a_loop(one) and _has_cause(one, parents):
+        is_one = one.runs >= REPEATED and _is_a_loop(one) and _has_cause(one, parents)
+        if is_one and not is_ignored(one.statement.shown, one.line):
             rows = max(0, one.rows)
             yield one, Finding("n_plus_one", one.statement.shown, one.line, one.runs, rows)
         parents.append(one.rows)
@@ -86,5 +88,7 @@ def _has_cause(one: Runs, parents: list[int]) -> bool:
     return single or any(rows >= one.runs for rows in parents)
 
 
-def unpaginated(runs: Runs, rows: int, line: str | None) -> Finding:
+def unpaginated(runs: Runs, rows: int, line: str | None) -> Finding | None:
+    if is_ignored(runs.statement.shown, line):
+        return None
     return Finding("unpaginated", runs.statement.shown, line, 1, rows)

@@ -53,6 +53,7 @@ class Ledger:
         self.query, self.commit = Histogram(BOUNDS), Histogram(BOUNDS)
         self.acquire, self.hold = Histogram(ACQUIRE_BOUNDS), Histogram(HOLD_BOUNDS)
         self.findings = findings.Findings()
+        self._was_used = False
 
     # The pool's life.
 
@@ -76,6 +77,10 @@ class Ledger:
             for key in [key for key, hold in list(self.holds.items()) if hold.watch is watch]:
                 self.holds.pop(key, None)
 
+    def is_vain(self) -> bool:
+        """Whether all its pools went elsewhere before they were used."""
+        return not self._watches and not self._was_used
+
     def watches(self) -> list[Watch]:
         return list(self._watches.values())
 
@@ -97,6 +102,7 @@ class Ledger:
         notice_fork()
         with self.lock:
             watch.is_new = False
+            self._was_used = True
             self.inherited, watch.inherited = self.inherited + watch.inherited, 0
         self.reporter.begin()
 
@@ -210,6 +216,8 @@ class Ledger:
         if longest_list(text, parameters) >= findings.BATCH:
             return
         finding = findings.unpaginated(runs, rows, source_line())
+        if finding is None:
+            return
         with self.lock:
             self.unpaginated += 1
             self.findings.add(finding)

@@ -218,7 +218,8 @@ class Reporter:
         self.sequence += 1
         try:
             taken = self._take_findings()
-            pools = [ledger.snapshot() for ledger in list(self.ledgers.values())]
+            told = [ledger for ledger in list(self.ledgers.values()) if not ledger.is_vain()]
+            pools = [ledger.snapshot() for ledger in told]
             going_on = (stop is None or not stop.is_set() for _ in range(attempts))
             sent = send(self.path, self._datagram(pools, taken, bye), timeout, going_on)
             if not sent:
@@ -291,25 +292,29 @@ def reporter(path: str, app: str) -> Reporter:
         return _reporters[path, app]
 
 
+def all_reporters() -> list[Reporter]:
+    return list(_reporters.values())
+
+
 def close_all() -> None:
     """The final report of this process, wherever it reports to."""
-    for each in list(_reporters.values()):
+    for each in all_reporters():
         each.close()
 
 
 def report_soon() -> None:
     """Reports what is new, unless a report went out just before."""
-    for each in list(_reporters.values()):
+    for each in all_reporters():
         each.report_soon()
 
 
 def _before_a_fork() -> None:
-    for each in list(_reporters.values()):
+    for each in all_reporters():
         each.rest()
 
 
 def _after_a_fork() -> None:
-    for each in list(_reporters.values()):
+    for each in all_reporters():
         each.forked_a_child()
 
 
