@@ -80,7 +80,7 @@ fn parts(chunks: &[Arc<Chunk>], gzip: bool) -> Vec<Bytes> {
     if gzip {
         return Chunk::gzip(chunks.iter().map(Arc::as_ref));
     }
-    chunks.iter().map(|chunk| chunk.text()).collect()
+    chunks.iter().map(|chunk| chunk.plain()).collect()
 }
 
 /// A scrape gathers what was encoded when it was read.

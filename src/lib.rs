@@ -14,40 +14,65 @@
 //!   its log    ──┘   └─────────────────────────────────────────────────┘          └► status page
 //! ```
 //!
-//! The modules, in the order data moves:
+//! The modules. They stand in layers, and each imports only from the layers below its own, which
+//! `tests/daemon/layers.rs` checks:
+//!
+//! The program:
+//! - [`commands`]: one file for each subcommand; `run` is the daemon.
+//! - [`config`]: the settings: their defaults, file, environment and flags.
+//! - [`demo`]: a throwaway server and an application on it, for `poolwatch demo`.
+//! - [`sampler`]: the one loop: reads each source when it is due, and publishes snapshots.
+//!
+//! What reads:
+//! - [`indexes`]: the expected indexes: their file, the comparison with a database, the building.
+//! - [`pool`]: `SharedPool`, a connection pool for Rust applications that reports its figures.
+//! - [`postgres`]: connecting to a server that is watched.
+//! - [`report`]: the workers' protocol.
+//! - [`sources`]: one file or folder for each kind of source.
+//!
+//! What gives out:
+//! - [`advice`]: one file for each rule.
+//! - [`exposition`]: metric families and their formats.
+//! - [`http`]: the routes, the health answers and the status page.
+//! - [`snapshot`]: state, advice and encoded families of one moment.
+//! - [`state`]: judged facts: the state of each pool, server and source.
+//!
+//! What both use:
+//! - [`collectors`]: the server's statistics as tables of SQL, one file for each view.
+//! - [`files`]: reading files without waiting for ever.
+//! - `joint`: work that is done once for all who ask for it.
+//! - [`latency`]: histograms, and the estimate of a distribution from its moments.
+//! - [`metric`]: a metric family and its samples.
+//! - [`own_log`]: poolwatch's own log.
+//! - [`pool_figures`]: one table of a pool's gauges, counters and histograms.
+//! - [`process`]: the daemon's own process and the machine.
+//! - [`reading`]: readings: what a source gives.
+//! - [`statement`]: the text of a statement: without literals, its tables, its conditions.
 
-// Asked for.
 pub mod commands;
 pub mod config;
+pub mod demo;
+pub mod sampler;
 
-// Read.
-pub mod collectors;
 pub mod indexes;
 pub mod pool;
 pub mod postgres;
 pub mod report;
 pub mod sources;
 
-// Known.
 pub mod advice;
-pub mod latency;
-pub mod pool_figures;
-pub mod reading;
-pub mod state;
-pub mod statement;
-
-// Put together.
-pub mod sampler;
-pub mod snapshot;
-
-// Given out.
 pub mod exposition;
-pub mod files;
 pub mod http;
+pub mod snapshot;
+pub mod state;
+
+pub mod collectors;
+pub mod files;
 mod joint;
+pub mod latency;
 pub mod metric;
 pub mod own_log;
+pub mod pool_figures;
 pub mod process;
-
-// Something to watch.
-pub mod demo;
+pub mod reading;
+pub mod statement;

@@ -38,8 +38,8 @@ impl Deflated {
         Self { blocks: blocks.into(), crc }
     }
 
-    /// The text again, of a length that is known.
-    pub(super) fn text(&self, length: usize) -> Bytes {
+    /// The text again, whose length is given.
+    pub(super) fn plain(&self, length: usize) -> Bytes {
         let mut text = Vec::with_capacity(length);
         DeflateDecoder::new(self.blocks.chain(&LAST_BLOCK[..]))
             .read_to_end(&mut text)
@@ -80,7 +80,7 @@ mod tests {
         fn any_texts_are_one_member(texts: Vec<Vec<u8>>) {
             let deflated: Vec<_> = texts.iter().map(|text| Deflated::new(text)).collect();
             for (deflated, text) in deflated.iter().zip(&texts) {
-                prop_assert_eq!(&deflated.text(text.len())[..], &text[..]);
+                prop_assert_eq!(&deflated.plain(text.len())[..], &text[..]);
             }
             prop_assert_eq!(read(&member(&deflated).concat()), (texts.concat(), 0));
         }
@@ -90,7 +90,7 @@ mod tests {
     fn a_text_is_read_without_what_stood_before_it() {
         let texts = ["# HELP a b\na 1\n".repeat(5000), "# HELP a b\na 1\n".repeat(7000)];
         let deflated = texts.each_ref().map(|text| Deflated::new(text.as_bytes()));
-        assert_eq!(deflated[1].text(texts[1].len()), texts[1]);
+        assert_eq!(deflated[1].plain(texts[1].len()), texts[1]);
         assert_eq!(read(&member(&deflated).concat()), (texts.concat().into_bytes(), 0));
     }
 }

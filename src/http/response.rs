@@ -42,14 +42,14 @@ impl Part {
     fn len(&self) -> usize {
         match self {
             Self::Bytes(bytes) => bytes.len(),
-            Self::Text(chunk) => chunk.text_length(),
+            Self::Text(chunk) => chunk.plain_length(),
         }
     }
 
     fn bytes(self) -> Bytes {
         match self {
             Self::Bytes(bytes) => bytes,
-            Self::Text(chunk) => chunk.text(),
+            Self::Text(chunk) => chunk.plain(),
         }
     }
 }

@@ -18,7 +18,7 @@ use super::response::{self, Answer, Part};
 use super::status;
 use super::web_config::WebConfig;
 use super::{Reload, Settings};
-use crate::exposition::{CONTENT_TYPE, Chunk};
+use crate::exposition::Chunk;
 use crate::snapshot::Snapshot;
 use crate::state::Moment;
 
@@ -227,7 +227,7 @@ fn metrics(snapshot: &Snapshot, gzip: bool) -> Answer {
     } else {
         snapshot.chunks.iter().map(|chunk| Part::Text(Arc::clone(chunk))).collect()
     };
-    let mut answer = response::answer(StatusCode::OK, CONTENT_TYPE, parts);
+    let mut answer = response::answer(StatusCode::OK, Chunk::CONTENT_TYPE, parts);
     response::set(&mut answer, VARY, "Accept-Encoding");
     if gzip {
         response::set(&mut answer, CONTENT_ENCODING, "gzip");
@@ -349,7 +349,7 @@ mod tests {
         snapshot.chunks =
             vec![Chunk::encode([&family]).into(), Chunk::encode([&slow]).packed().into()];
         let plain = get(snapshot.clone(), "/metrics").await;
-        assert_eq!(plain.headers()["content-type"], CONTENT_TYPE);
+        assert_eq!(plain.headers()["content-type"], Chunk::CONTENT_TYPE);
         assert_eq!(plain.headers()["vary"], "Accept-Encoding");
         let plain = body_of(plain);
         assert!(plain.contains("db_pool_size{pool=\"web\"} 5\n"), "{plain}");
@@ -428,7 +428,7 @@ mod tests {
         let root = Settings { telemetry_path: "/".into(), ..Settings::default() };
         let (app, ..) = app(&root, now());
         let metrics = app.answer(request("GET", "/")).await;
-        assert_eq!(metrics.headers()["content-type"], CONTENT_TYPE);
+        assert_eq!(metrics.headers()["content-type"], Chunk::CONTENT_TYPE);
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub struct Reading {
     /// Samples left out to keep within a limit, since the start.
     pub dropped: u64,
     /// Samples shown only in the sum called `other`, to keep within a limit, since the start.
-    pub summed: u64,
+    pub aggregated: u64,
     /// What would let more be seen, for whoever asks what to do.
     pub hints: Vec<String>,
     /// Why there can be nothing to read on this version of the server.

@@ -25,7 +25,7 @@ use self::servers::Servers;
 use self::watched::Watched;
 use crate::advice::{self, Advisor};
 use crate::exposition::Chunk;
-use crate::exposition::itself::LeftOut;
+use crate::exposition::self_metrics::DroppedSeries;
 use crate::latency::{BOUNDS, Histogram};
 use crate::postgres::{Database, causes, in_words};
 use crate::process;
@@ -56,7 +56,7 @@ pub struct Sampler {
     probes: Vec<Histogram>,
     chunks: HashMap<String, Arc<Chunk>>,
     reloaded: (bool, SystemTime),
-    left_out: LeftOut,
+    dropped_series: DroppedSeries,
     next: u64,
 }
 
@@ -99,7 +99,7 @@ impl Sampler {
             probes: Vec::new(),
             chunks: HashMap::new(),
             reloaded: (true, SystemTime::now()),
-            left_out: LeftOut::default(),
+            dropped_series: DroppedSeries::default(),
             next: 0,
         };
         sampler.watch(watches, databases);
@@ -178,7 +178,7 @@ impl Sampler {
     /// What sources that are no more said is said no longer; what they left out stays counted.
     fn forget(&mut self, gone: Vec<Watched>) {
         for watched in gone {
-            self.left_out += watched.left_out;
+            self.dropped_series += watched.dropped_series;
             self.chunks.remove(&watched.group);
             self.watched
                 .iter_mut()

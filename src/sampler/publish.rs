@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::Sampler;
 use crate::advice::{Advice, Known, Server};
-use crate::exposition::itself::LeftOut;
-use crate::exposition::{Chunk, Encoded, itself, pools};
+use crate::exposition::self_metrics::DroppedSeries;
+use crate::exposition::{Chunk, Encoded, pools, self_metrics};
 use crate::reading::{Pool, Reading};
 use crate::snapshot::Snapshot;
 use crate::state::{DatabaseState, Moment, PoolState};
@@ -25,14 +25,14 @@ impl Sampler {
         let databases = self.databases();
         let advice = self.advise(&pools, &databases);
         let sources: Vec<_> = self.watched.iter().map(|watched| watched.state.clone()).collect();
-        let own = Encoded::of(
+        let own = Encoded::new(
             pools::families(&pools)
                 .into_iter()
-                .chain(itself::databases(&databases, &self.probes))
-                .chain(itself::sources(&sources, self.left_out()))
-                .chain(itself::advice(&advice))
-                .chain(itself::reload(self.reloaded))
-                .chain(itself::log(own_log::dropped_lines()))
+                .chain(self_metrics::databases(&databases, &self.probes))
+                .chain(self_metrics::sources(&sources, self.dropped_series()))
+                .chain(self_metrics::advice(&advice))
+                .chain(self_metrics::reload(self.reloaded))
+                .chain(self_metrics::log(own_log::dropped_lines()))
                 .chain(process::families()),
         );
         let findings = self.readings().flat_map(|reading| reading.findings.clone()).collect();
@@ -81,9 +81,9 @@ impl Sampler {
         self.watched.iter().filter_map(|watched| watched.last.as_ref())
     }
 
-    fn left_out(&self) -> LeftOut {
-        let mut all = self.left_out;
-        self.watched.iter().for_each(|watched| all += watched.left_out);
+    fn dropped_series(&self) -> DroppedSeries {
+        let mut all = self.dropped_series;
+        self.watched.iter().for_each(|watched| all += watched.dropped_series);
         all
     }
 
@@ -104,7 +104,7 @@ impl Sampler {
                 let only = self.watched.iter_mut().find(|watched| watched.group == group);
                 only.expect("it was counted").encoded = None;
             }
-            self.left_out.omitted += chunk.dropped() as u64;
+            self.dropped_series.dropped += chunk.dropped() as u64;
             if chunk.series() > 0 {
                 self.chunks.insert(group, Arc::new(chunk));
             } else {

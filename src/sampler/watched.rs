@@ -8,7 +8,7 @@ use tracing::{debug, info, warn};
 use super::chain;
 use crate::advice::Server;
 use crate::exposition::Encoded;
-use crate::exposition::itself::LeftOut;
+use crate::exposition::self_metrics::DroppedSeries;
 use crate::reading::Reading;
 use crate::sources::{Failure, Source, Watch};
 use crate::state::SourceState;
@@ -39,7 +39,7 @@ pub(super) struct Watched {
     pub(super) encoded: Option<Encoded>,
     /// Whether its series carry the label, for there are others to be told from.
     pub(super) labelled: bool,
-    pub(super) left_out: LeftOut,
+    pub(super) dropped_series: DroppedSeries,
     pub(super) state: SourceState,
     /// How many of the last readings failed, one after the other.
     failed: i32,
@@ -74,7 +74,7 @@ impl Watched {
             last: None,
             encoded: None,
             labelled: false,
-            left_out: LeftOut::default(),
+            dropped_series: DroppedSeries::default(),
             failed: 0,
             quiet: false,
             fresh: false,
@@ -126,7 +126,8 @@ impl Watched {
             Ok(mut reading) => {
                 self.state.duration = Some(reading.took.unwrap_or(took));
                 self.tell(reading.trouble.take(), quiet);
-                self.left_out = LeftOut { omitted: reading.dropped, summed: reading.summed };
+                self.dropped_series =
+                    DroppedSeries { dropped: reading.dropped, aggregated: reading.aggregated };
                 self.state.unseen = reading.hints.iter().chain(&reading.absent).cloned().collect();
                 let probe = reading.probe;
                 self.encode(&mut reading);
@@ -150,7 +151,7 @@ impl Watched {
         let families = std::mem::take(&mut reading.families);
         let advised = families.iter().filter(|family| Server::FAMILIES.contains(&family.name()));
         reading.families = advised.cloned().collect();
-        self.encoded = Some(Encoded::of(families));
+        self.encoded = Some(Encoded::new(families));
     }
 
     /// Counts, and speaks when the state changed rather than at every tick.

@@ -146,7 +146,7 @@ impl Elsewhere {
         let kept = self.known.values().flat_map(|visited| &visited.kept);
         Ok(Reading {
             families: self.families(),
-            summed: kept.map(|kept| kept.look.summed).sum(),
+            aggregated: kept.map(|kept| kept.look.summed).sum(),
             note: self.note(),
             hints: self.hints(),
             trouble,

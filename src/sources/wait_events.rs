@@ -53,7 +53,7 @@ impl WaitEvents {
         let since = self.last.replace(now).map_or(Duration::ZERO, |last| now - last);
         self.sums.add(&seen, since.min(LONGEST));
         let families = vec![self.sums.family(&WAIT_EVENTS.tables[0])];
-        Ok(Reading { families, summed: self.sums.summed, ..Reading::default() })
+        Ok(Reading { families, aggregated: self.sums.summed, ..Reading::default() })
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use poolwatch::collectors::{self, Collector, Pace, Scope, Table};
-use poolwatch::exposition::{itself, pools};
+use poolwatch::exposition::{pools, self_metrics};
 use poolwatch::metric::{Family, Kind};
 use poolwatch::sources::own_connections;
 use poolwatch::sources::pgbouncer::Pgbouncer;
@@ -59,12 +59,12 @@ fn document() -> String {
     text.push_str(LOG);
     families(&mut text, "PgBouncer", &Pgbouncer::families());
     text.push_str(PGBOUNCER);
-    let own = itself::databases(&[], &[])
+    let own = self_metrics::databases(&[], &[])
         .into_iter()
-        .chain(itself::sources(&[], itself::LeftOut::default()))
-        .chain(itself::advice(&[]))
-        .chain(itself::reload((true, SystemTime::UNIX_EPOCH)))
-        .chain(itself::log(0))
+        .chain(self_metrics::sources(&[], self_metrics::DroppedSeries::default()))
+        .chain(self_metrics::advice(&[]))
+        .chain(self_metrics::reload((true, SystemTime::UNIX_EPOCH)))
+        .chain(self_metrics::log(0))
         .chain(own_connections::families());
     families(
         &mut text,

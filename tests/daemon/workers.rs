@@ -58,7 +58,7 @@ fn live(reading: &Reading, name: &str) -> Option<u64> {
 
 /// The value of `poolwatch_reports_rejected_total` by reason, or of `poolwatch_reports_total`.
 fn counted(reading: &Reading, sample: &str) -> u64 {
-    let text = poolwatch::exposition::Chunk::encode(&reading.families).text().clone();
+    let text = poolwatch::exposition::Chunk::encode(&reading.families).plain().clone();
     let text = std::str::from_utf8(&text).unwrap().to_owned();
     let line = text.lines().find(|line| !line.starts_with('#') && line.contains(sample)).unwrap();
     line.rsplit_once(' ').unwrap().1.parse().unwrap()

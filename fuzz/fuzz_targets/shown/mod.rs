@@ -8,7 +8,7 @@ use poolwatch::metric::{Family, Kind};
 /// Each line of the counters and histograms with its figure; every figure is one, and none of a
 /// counter is below 0.
 pub fn counted(families: &[Family]) -> BTreeMap<String, f64> {
-    let text = Chunk::encode(families).text();
+    let text = Chunk::encode(families).plain();
     let text = std::str::from_utf8(&text).expect("what is shown is text");
     let grows = |name: &str| {
         let family = families.iter().filter(|family| name.starts_with(family.name()));

@@ -298,7 +298,7 @@ mod tests {
         }
         let families = parse(Preset::GoSql, &own).unwrap().families;
         assert_eq!(families.len(), 2);
-        let text = crate::exposition::Chunk::encode(&families).text();
+        let text = crate::exposition::Chunk::encode(&families).plain();
         let text = std::str::from_utf8(&text).unwrap();
         assert!(text.contains("db_pool_acquire_wait_seconds_total{pool=\"web\"} 1.5"), "{text}");
     }

@@ -126,7 +126,7 @@ impl Reader {
                 absent,
                 trouble,
                 took: Some(began.elapsed()),
-                summed: self.look.summed,
+                aggregated: self.look.summed,
                 ..Reading::default()
             }),
         }

@@ -188,7 +188,7 @@ mod tests {
 
     fn text(minor: u32) -> String {
         let chunk = Chunk::encode(&all(&views(minor)).0);
-        String::from_utf8(chunk.text().to_vec()).unwrap()
+        String::from_utf8(chunk.plain().to_vec()).unwrap()
     }
 
     #[test]

@@ -169,7 +169,7 @@ impl ServerLog {
             note: seen.note(),
             trouble,
             took: Some(began.elapsed()),
-            summed: log.tally.summed(),
+            aggregated: log.tally.summed(),
             ..Reading::default()
         })
     }

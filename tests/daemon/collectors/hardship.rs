@@ -14,7 +14,7 @@ use super::laden::{Session, wait};
 use super::{database, psql, read};
 
 fn text(families: &[Family]) -> String {
-    String::from_utf8(Chunk::encode(families).text().to_vec()).unwrap()
+    String::from_utf8(Chunk::encode(families).plain().to_vec()).unwrap()
 }
 
 fn named(name: &str) -> &'static Collector {
@@ -65,7 +65,7 @@ async fn ten_thousand_tables_are_few_series_and_whole_sums() {
         let settings = Settings { limit: Some(20), ..Settings::default() };
         let mut reader = Reader::open(Arc::clone(&database), named(name), settings);
         let reading = reader.read().await.unwrap();
-        assert!(reading.trouble.is_none() && reading.summed > 0, "{name}");
+        assert!(reading.trouble.is_none() && reading.aggregated > 0, "{name}");
         assert!(reading.families.iter().all(|family| family.len() <= 21), "{name}");
         assert!(began.elapsed() < Duration::from_secs(5), "{name}: {:?}", began.elapsed());
         if name == "stat_user_tables" {

@@ -16,7 +16,7 @@ use super::laden::{Session, wait};
 use super::{database, psql, servers};
 
 fn text(families: &[poolwatch::metric::Family]) -> String {
-    String::from_utf8(Chunk::encode(families).text().to_vec()).unwrap()
+    String::from_utf8(Chunk::encode(families).plain().to_vec()).unwrap()
 }
 
 fn wanted() -> Vec<Wanted> {

@@ -262,7 +262,7 @@ async fn difference(cluster: &Cluster, expected: &Expected) -> Option<String> {
     }
     let family = families.iter().find(|one| one.name().ends_with(family));
     let Some(family) = family else { return Some("there is no such family".to_owned()) };
-    let text = Chunk::encode([family]).text().to_vec();
+    let text = Chunk::encode([family]).plain().to_vec();
     let metrics = Metrics::parse(&String::from_utf8(text).unwrap());
     let wrong = before.iter().filter(|(values, value)| {
         let pairs = labels.iter().copied().zip(values.iter().map(String::as_str));

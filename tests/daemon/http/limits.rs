@@ -47,7 +47,7 @@ async fn a_client_that_takes_no_answer_is_cut_off() {
     short.idle_timeout = Duration::from_millis(200);
     short.max_requests = 1;
     let snapshot = large();
-    let whole = snapshot.chunks[0].text().len();
+    let whole = snapshot.chunks[0].plain().len();
     let served = Served::showing(&short, snapshot);
     let mut greedy = served.connect().await;
     greedy.send("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await;

@@ -49,7 +49,7 @@ fn sum(pool: &Pool) -> Figures {
 }
 
 fn text(reading: &Reading) -> String {
-    String::from_utf8(Chunk::encode(&reading.families).text().to_vec()).unwrap()
+    String::from_utf8(Chunk::encode(&reading.families).plain().to_vec()).unwrap()
 }
 
 fn chain(error: &Error) -> String {

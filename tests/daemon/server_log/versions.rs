@@ -24,7 +24,7 @@ async fn counted(log: &mut ServerLog) -> [f64; 3] {
 
 fn statements(family: &Family) -> f64 {
     let chunk = Chunk::encode([family]);
-    let text = String::from_utf8(chunk.text().to_vec()).unwrap();
+    let text = String::from_utf8(chunk.plain().to_vec()).unwrap();
     let labels = [("datname", "app")];
     let name = "db_statement_duration_seconds_count";
     Metrics::parse(&text).value(name, &labels).unwrap_or(0.0)
@@ -101,7 +101,7 @@ async fn waits_are_understood(major: u32, binaries: &Path) {
 async fn waited(log: &mut ServerLog) -> [f64; 3] {
     let families = log.read().await.unwrap().families;
     let chunk = Chunk::encode(families.iter());
-    let metrics = Metrics::parse(std::str::from_utf8(&chunk.text()).unwrap());
+    let metrics = Metrics::parse(std::str::from_utf8(&chunk.plain()).unwrap());
     let app = ("datname", "app");
     let value = |name: &str, labels: &[_]| metrics.value(name, labels).unwrap_or(0.0);
     [

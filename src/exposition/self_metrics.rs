@@ -1,4 +1,4 @@
-//! The metric families of poolwatch itself, and of whether its databases answer.
+//! The metric families of poolwatch itself: its servers, sources, advice, settings and log.
 
 use std::ops::AddAssign;
 use std::time::SystemTime;
@@ -9,23 +9,23 @@ use crate::latency::Histogram;
 use crate::metric::Family;
 use crate::state::{DatabaseState, SourceState};
 
-/// Samples left out since the start.
+/// The number of samples that were not shown, since the start.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct LeftOut {
-    /// They were beyond a limit, or repeated another, which would fail a whole scrape.
-    pub omitted: u64,
-    /// They are in the sum called `other` of a collector that shows only the most active.
-    pub summed: u64,
+pub struct DroppedSeries {
+    /// Those beyond a limit, and those that repeat another, which would fail a whole scrape.
+    pub dropped: u64,
+    /// Those added up under `other` by a collector that shows only the most active.
+    pub aggregated: u64,
 }
 
-impl AddAssign for LeftOut {
+impl AddAssign for DroppedSeries {
     fn add_assign(&mut self, other: Self) {
-        self.omitted += other.omitted;
-        self.summed += other.summed;
+        self.dropped += other.dropped;
+        self.aggregated += other.aggregated;
     }
 }
 
-/// Whether each database answers, and how fast. With several each series says which.
+/// The answers of each server to the probe. With several servers each series names its own.
 pub fn databases(databases: &[DatabaseState], probes: &[Histogram]) -> Vec<Family> {
     let mut up = Family::gauge("pg_up", "Whether the server answers: 1 or 0.");
     let mut probe = Family::histogram(
@@ -41,8 +41,8 @@ pub fn databases(databases: &[DatabaseState], probes: &[Histogram]) -> Vec<Famil
     vec![up, probe]
 }
 
-/// How each source does, and how many series were left out.
-pub fn sources(sources: &[SourceState], left_out: LeftOut) -> Vec<Family> {
+/// The outcome of the last reading of each source, and the number of series that were dropped.
+pub fn sources(sources: &[SourceState], dropped_series: DroppedSeries) -> Vec<Family> {
     let mut info = Family::gauge(
         "poolwatch_source_info",
         "1 with the kind of thing that the source reads, whether it can be read or not.",
@@ -65,7 +65,7 @@ pub fn sources(sources: &[SourceState], left_out: LeftOut) -> Vec<Family> {
         info.sample(&[labels[0], ("kind", source.kind)], 1.0);
         up.sample(&labels, source.up.map(|up| f64::from(u8::from(up))));
         interval.sample(&labels, source.interval.as_secs_f64());
-        duration.sample(&labels, source.duration.map(|took| took.as_secs_f64()));
+        duration.sample(&labels, source.duration.map(|elapsed| elapsed.as_secs_f64()));
         failures.sample(&labels, source.failures as f64);
         success.sample(&labels, source.last_success.and_then(unix_seconds));
     }
@@ -73,13 +73,13 @@ pub fn sources(sources: &[SourceState], left_out: LeftOut) -> Vec<Family> {
         "poolwatch_series_dropped_total",
         "Samples left out: omitted (beyond a limit, or repeated), or summed under other.",
     );
-    dropped.sample(&[("reason", "omitted")], left_out.omitted as f64);
-    dropped.sample(&[("reason", "summed")], left_out.summed as f64);
+    dropped.sample(&[("reason", "omitted")], dropped_series.dropped as f64);
+    dropped.sample(&[("reason", "summed")], dropped_series.aggregated as f64);
     let own = [info, up, interval, duration, failures, success, dropped];
     own.into_iter().chain(scrapes(sources)).chain(last_scrape(sources)).collect()
 }
 
-/// The same of each collector under `postgres_exporter`'s names; of several servers the worst.
+/// The same for each collector under `postgres_exporter`'s names; where there are several servers, the worst.
 fn scrapes(sources: &[SourceState]) -> [Family; 2] {
     let mut duration = Family::gauge(
         "pg_scrape_collector_duration_seconds",
@@ -92,8 +92,8 @@ fn scrapes(sources: &[SourceState]) -> [Family; 2] {
     for collector in collectors::ALL {
         let of_collector = || sources.iter().filter(|source| is_of(source, collector.name));
         let labels = [("collector", collector.name)];
-        let took = of_collector().filter_map(|source| source.duration).max();
-        duration.sample(&labels, took.map(|took| took.as_secs_f64()));
+        let longest = of_collector().filter_map(|source| source.duration).max();
+        duration.sample(&labels, longest.map(|elapsed| elapsed.as_secs_f64()));
         let up = of_collector().filter_map(|source| source.up).min();
         success.sample(&labels, up.map(|up| f64::from(u8::from(up))));
     }
@@ -110,12 +110,12 @@ fn last_scrape(sources: &[SourceState]) -> [Family; 2] {
         "pg_exporter_last_scrape_error",
         "Whether the last reading of some collector did not come: 1 or 0.",
     );
-    let known = || sources.iter().filter(|source| source.up.is_some());
+    let read = || sources.iter().filter(|source| source.up.is_some());
     let of_collectors =
-        || known().filter(|source| collectors::ALL.iter().any(|known| is_of(source, known.name)));
+        || read().filter(|source| collectors::ALL.iter().any(|one| is_of(source, one.name)));
     if of_collectors().next().is_some() {
-        let took = of_collectors().filter_map(|source| source.duration);
-        duration.sample(&[], took.map(|took| took.as_secs_f64()).sum::<f64>());
+        let durations = of_collectors().filter_map(|source| source.duration);
+        duration.sample(&[], durations.map(|elapsed| elapsed.as_secs_f64()).sum::<f64>());
         let failed = of_collectors().any(|source| source.up == Some(false));
         error.sample(&[], f64::from(u8::from(failed)));
     }
@@ -126,7 +126,7 @@ fn is_of(source: &SourceState, collector: &str) -> bool {
     source.name.split_once('/').is_some_and(|(_, name)| name == collector)
 }
 
-/// What is wrong, by rule.
+/// The advice that stands, by rule.
 pub fn advice(advice: &[Advice]) -> Vec<Family> {
     let mut family = Family::gauge(
         "poolwatch_advice",
@@ -141,7 +141,7 @@ pub fn advice(advice: &[Advice]) -> Vec<Family> {
     vec![family]
 }
 
-/// How the last reading of the settings went, and when it last succeeded.
+/// The outcome of the last reading of the settings, and the time of the last that succeeded.
 pub fn reload((success, at): (bool, SystemTime)) -> Vec<Family> {
     let mut successful = Family::gauge(
         "poolwatch_config_last_reload_successful",
@@ -156,7 +156,7 @@ pub fn reload((success, at): (bool, SystemTime)) -> Vec<Family> {
     vec![successful, timestamp]
 }
 
-/// What became of poolwatch's own log.
+/// The lines of poolwatch's own log that were dropped.
 pub fn log(dropped_lines: u64) -> Vec<Family> {
     let mut dropped = Family::counter(
         "poolwatch_own_log_lines_dropped_total",
