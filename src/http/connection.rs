@@ -106,6 +106,8 @@ async fn shake(
     let mut first = [0];
     stream.peek(&mut first).await?;
     if first[0].is_ascii_uppercase() {
+        // What is not read would have the system cut the connection before the answer is.
+        stream.try_read(&mut vec![0; HEAD_LIMIT]).ok();
         stream.try_write(PLAIN).ok();
         return Err("the client speaks HTTP without TLS".into());
     }

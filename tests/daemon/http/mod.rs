@@ -5,6 +5,7 @@ mod crowd;
 mod limits;
 mod served;
 mod tls;
+mod toolkit;
 mod web_config;
 
 use std::io::Read;
