@@ -78,7 +78,7 @@ pub fn compare(catalogue: &Catalogue, inventory: &Inventory) -> Comparison {
 }
 
 fn is_idle(index: &Present) -> bool {
-    index.scans == 0 && index.valid && !index.unique && !index.needed
+    index.scans == Some(0) && index.valid && !index.unique && !index.needed
 }
 
 fn state(expected: &Expected, inventory: &Inventory) -> State {
@@ -178,7 +178,7 @@ mod tests {
             method: "btree".into(),
             columns: columns.iter().map(|column| (*column).to_owned()).collect(),
             kinds: columns.iter().map(|_| String::new()).collect(),
-            scans: 1,
+            scans: Some(1),
             ..Present::default()
         }
     }
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn only_what_was_counted_for_long_is_called_unused() {
-        let idle = Present { scans: 0, ..index("i", &["a"]) };
+        let idle = Present { scans: Some(0), ..index("i", &["a"]) };
         let key = Present { unique: true, ..idle.clone() };
         let reset = Present { reset_ago: Some(86_400.0), ..idle.clone() };
         let mut known = inventory(vec![idle.clone(), key, reset]);

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Executor, Row as _};
 use super::Expected;
 use super::foreign_code::ForeignCode;
 use crate::pool::Checkout;
-use crate::postgres::{Extension, ExtensionError};
+use crate::postgres::{Extension, ExtensionError, Reductions};
 use crate::statement::{Kind, Text, plannable};
 
 /// `EXPLAIN (GENERIC_PLAN)` is there from this version on.
@@ -96,7 +96,8 @@ impl<'a> Planner<'a> {
     /// A planner on this connection.
     pub async fn open(connection: &'a mut Checkout) -> Result<Self, ExtensionError> {
         let functions = ["hypopg_create_index", "hypopg_reset"];
-        let hypopg = Extension::find(connection, "hypopg", &functions).await?;
+        let mut reductions = Reductions::default();
+        let hypopg = Extension::find(connection, "hypopg", &functions, &mut reductions).await?;
         let hypopg = hypopg.map(|extension| extension.schema);
         let generic = connection.server_version_num().is_some_and(|of| of >= GENERIC_PLAN);
         Ok(Self { connection, generic, prepared: false, hypopg })

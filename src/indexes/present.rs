@@ -1,10 +1,10 @@
 //! What is there: a database's indexes as its catalogue and its statistics tell of them.
 
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, ColumnIndex, Executor, Row};
+use sqlx::{ColumnIndex, Row};
 
 use crate::pool::Checkout;
-use crate::postgres::{text, texts};
+use crate::postgres::{Optional, Reductions, Statement, text, texts};
 
 /// No more indexes than these are looked at.
 const LIMIT: i64 = 5000;
@@ -38,8 +38,8 @@ pub struct Present {
     pub kinds: Vec<String>,
     /// The condition of a partial index, as the server writes it.
     pub condition: Option<String>,
-    /// How often queries used it since the statistics began.
-    pub scans: u64,
+    /// How often queries used it since the statistics began, if the server tells.
+    pub scans: Option<u64>,
     /// Seconds since its own statistics were reset; `None` when never, and before 19.
     pub reset_ago: Option<f64>,
     /// Its size by the last vacuum or analyze.
@@ -58,17 +58,39 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// Reads what there is.
+    /// Reads all that there is.
     pub async fn read(connection: &mut Checkout) -> Result<Self, sqlx::Error> {
+        let mut reductions = Reductions::default();
+        let inventory = Self::read_reduced(connection, &mut reductions).await?;
+        let complete = inventory.filter(|_| reductions.hints().is_empty());
+        complete.ok_or_else(|| sqlx::Error::Protocol(reductions.hints().join("; ")))
+    }
+
+    /// Reads what there is. Of a server newer than any that was tested, what it lacks is left out;
+    /// `None` where it tells of no indexes.
+    pub async fn read_reduced(
+        connection: &mut Checkout,
+        reductions: &mut Reductions,
+    ) -> Result<Option<Self>, sqlx::Error> {
         let reset_ago = reset_ago(connection.server_version_num().unwrap_or(0));
-        let sql = AssertSqlSafe(INDEXES.replace("@reset_ago", reset_ago));
-        let rows = connection.fetch_all(sqlx::query(sql).bind(LIMIT)).await?;
+        let progress = statement(PROGRESS, "the indexes that are being built");
+        let progress = reductions.rows(connection, progress, |query| query).await?;
+        let building = if progress.is_some() { IS_BUILT } else { "false" };
+        let sql = INDEXES.replace("@reset_ago", reset_ago).replace("@building", building);
+        let limited = |query: Query| query.bind(LIMIT);
+        let rows = reductions.rows(connection, statement(&sql, "the indexes"), limited).await?;
+        let Some(rows) = rows else { return Ok(None) };
         let indexes = rows.iter().map(Present::from_row).collect::<Result<_, _>>()?;
-        let rows = connection.fetch_all(sqlx::query(TABLES).bind(LIMIT)).await?;
+        let rows = reductions.rows(connection, statement(TABLES, "the tables"), limited).await?;
+        let Some(rows) = rows else { return Ok(None) };
         let table = |row: &PgRow| Ok::<_, sqlx::Error>((name(row, 0)?, name(row, 1)?));
         let tables = rows.iter().map(table).collect::<Result<_, _>>()?;
-        let counted_for = connection.fetch_one(COUNTED_FOR).await?.try_get(0)?;
-        Ok(Self { indexes, tables, counted_for })
+        let counted_for = statement(COUNTED_FOR, "since when the use of indexes is counted");
+        let rows = reductions.rows(connection, counted_for, |query| query).await?;
+        let row = rows.as_ref().and_then(|rows| rows.first());
+        // What was counted for nobody knows how long was not counted for long.
+        let counted_for = row.map_or(Ok(0.0), |row| row.try_get(0))?;
+        Ok(Some(Self { indexes, tables, counted_for }))
     }
 
     /// The index of this name in this schema.
@@ -93,7 +115,7 @@ impl Present {
             columns: texts(row, "columns")?,
             kinds: texts(row, "kinds")?,
             condition: text(row, "condition")?,
-            scans: count("scans")?,
+            scans: row.try_get::<Option<i64>, _>("scans")?.map(i64::unsigned_abs),
             reset_ago: row.try_get("reset_ago")?,
             bytes: count("bytes")?,
         })
@@ -108,6 +130,14 @@ impl Present {
     pub fn table_title(&self) -> String {
         titled(&self.schema, &self.table)
     }
+}
+
+/// A statement with what is bound to it.
+type Query = sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
+fn statement<'s>(sql: &'s str, gives: &'s str) -> Statement<'s> {
+    let optional = Optional::These(&["pg_stat_get_numscans", "pg_stat_get_stat_reset_time"]);
+    Statement { sql, optional, gives }
 }
 
 fn reset_ago(version_num: u32) -> &'static str {
@@ -126,6 +156,11 @@ fn titled(schema: &str, name: &str) -> String {
     if schema == "public" { name.to_owned() } else { format!("{schema}.{name}") }
 }
 
+const PROGRESS: &str = "SELECT index_relid FROM pg_stat_progress_create_index";
+
+const IS_BUILT: &str = "EXISTS (SELECT FROM pg_stat_progress_create_index AS progress
+                WHERE progress.index_relid = index.indexrelid)";
+
 /// Neither the server's own nor those of temporary tables. A foreign key stands on the index of
 /// what it refers to (`conindid`).
 const INDEXES: &str = r#"
@@ -133,8 +168,7 @@ SELECT namespace.nspname::text AS "schema",
        relation.relname::text AS "table",
        class.relname::text AS name,
        index.indisvalid AND index.indisready AND index.indislive AS valid,
-       EXISTS (SELECT FROM pg_stat_progress_create_index AS progress
-                WHERE progress.index_relid = index.indexrelid) AS building,
+       @building AS building,
        index.indisunique AS "unique",
        index.indisprimary OR index.indisreplident OR class.relkind = 'I' OR EXISTS (
            SELECT FROM pg_constraint WHERE conindid = index.indexrelid
@@ -154,7 +188,7 @@ SELECT namespace.nspname::text AS "schema",
                JOIN pg_opclass AS operators ON operators.oid = index.indclass[key]
               ORDER BY key) AS kinds,
        pg_get_expr(index.indpred, index.indrelid, true) AS condition,
-       coalesce(pg_stat_get_numscans(index.indexrelid), 0) AS scans,
+       pg_stat_get_numscans(index.indexrelid) AS scans,
        @reset_ago AS reset_ago,
        class.relpages * current_setting('block_size')::bigint AS bytes
   FROM pg_index AS index

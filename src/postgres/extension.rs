@@ -1,7 +1,8 @@
 //! Where an extension is, and whether its functions are its own.
 
-use sqlx::{Executor as _, Row as _};
+use sqlx::Row as _;
 
+use super::{Optional, Reductions, Statement};
 use crate::pool::Checkout;
 
 /// An extension that the database has.
@@ -39,11 +40,13 @@ impl Extension {
         connection: &mut Checkout,
         name: &str,
         functions: &[&str],
+        reductions: &mut Reductions,
     ) -> Result<Option<Self>, ExtensionError> {
-        // Prepared, so that it is planned once.
-        let query = sqlx::query(SQL).bind(name).bind(functions);
-        let Some(row) = connection.fetch_optional(query).await? else { return Ok(None) };
-        if let Some(stand_in) = super::text(&row, 2)? {
+        let statement = Statement { sql: SQL, optional: Optional::These(&[]), gives: name };
+        let rows = reductions.rows(connection, statement, |query| query.bind(name).bind(functions));
+        let rows = rows.await?.unwrap_or_default();
+        let Some(row) = rows.first() else { return Ok(None) };
+        if let Some(stand_in) = super::text(row, 2)? {
             return Err(ExtensionError::StandIn(stand_in));
         }
         Ok(Some(Self { version: version(row.try_get(0)?), schema: row.try_get(1)? }))

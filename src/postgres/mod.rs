@@ -13,6 +13,7 @@ mod fault;
 mod host;
 mod methods;
 mod pooler;
+mod reduced;
 mod relay;
 mod session;
 mod sessions;
@@ -49,8 +50,9 @@ pub(crate) use credentials::Credentials;
 pub use extension::{Extension, ExtensionError};
 pub use pooler::Pooler;
 use pooler::{Direct, NotDirect};
+pub use reduced::{Optional, Reduced, Reductions, Statement};
 use session::Purpose;
-pub use sessions::{Sessions, Unseen};
+pub use sessions::{Sessions, SessionsSample, Unseen};
 pub(crate) use target::Target;
 
 /// What poolwatch calls itself on the server: `application_name`, by which its own sessions are
@@ -342,7 +344,7 @@ pub struct Database {
     version: AtomicU32,
     patience: Duration,
     lane: Semaphore,
-    sessions: Mutex<sessions::Last>,
+    sessions: Mutex<sessions::Cache>,
     /// Whether the server is to send texts as they are stored.
     as_stored: AtomicBool,
 }

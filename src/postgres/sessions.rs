@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::{Executor, Row};
 use tokio::time::Instant;
 
-use super::{APPLICATION_NAME, Database};
+use super::{APPLICATION_NAME, Database, Optional, Reductions, Statement};
 use crate::pool::AcquireError;
 
 /// For how long a look speaks for the next who asks: less than any source waits between two.
@@ -40,7 +40,7 @@ pub struct Sessions {
     /// The role that looked.
     pub role: String,
     /// Connections that an ordinary role can have on the server.
-    pub max_connections: i64,
+    pub max_connections: Option<i64>,
 }
 
 /// Why the sessions were not seen.
@@ -54,23 +54,47 @@ pub enum Unseen {
     Failed(#[from] sqlx::Error),
 }
 
-/// The last look, and when it was had.
-pub(super) type Last = Option<(Instant, Arc<[Sessions]>)>;
+/// All sessions at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct SessionsSample {
+    /// Sessions alike; `None` where the server lacks what tells of them.
+    pub groups: Option<Arc<[Sessions]>>,
+    /// Whether it tells what they wait for.
+    pub has_waits: bool,
+    /// What the server lacks.
+    pub hints: Vec<String>,
+}
+
+/// The last sample, when it was had, and as what it is asked for.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    last: Option<(Instant, SessionsSample)>,
+    reductions: Reductions,
+}
 
 impl Database {
     /// The sessions of clients and their parallel workers on the server, poolwatch's included.
     /// Who asks while another looks waits for that look.
-    pub async fn sessions(&self) -> Result<Arc<[Sessions]>, Unseen> {
-        let mut last = self.sessions.lock().await;
-        if let Some((_, seen)) = last.as_ref().filter(|(at, _)| at.elapsed() < SHARED) {
-            return Ok(Arc::clone(seen));
+    pub async fn sessions(&self) -> Result<SessionsSample, Unseen> {
+        let mut cache = self.sessions.lock().await;
+        let Cache { last, reductions } = &mut *cache;
+        if let Some((_, sample)) = last.as_ref().filter(|(at, _)| at.elapsed() < SHARED) {
+            return Ok(sample.clone());
         }
         *last = None;
         let mut connection = self.acquire().await?;
-        let rows = connection.fetch_all(sqlx::query(SQL).bind(APPLICATION_NAME)).await?;
-        let seen: Arc<[_]> = rows.iter().map(Sessions::from_row).collect::<Result<_, _>>()?;
-        *last = Some((Instant::now(), Arc::clone(&seen)));
-        Ok(seen)
+        let rows =
+            reductions.rows(&mut connection, STATEMENT, |query| query.bind(APPLICATION_NAME));
+        let groups = match rows.await? {
+            Some(rows) => Some(rows.iter().map(Sessions::from_row).collect::<Result<_, _>>()?),
+            None => None,
+        };
+        let lacks = |column| reductions.lacks(SQL, column);
+        let has_waits = !lacks("wait_event_type") && !lacks("wait_event");
+        let hints = reductions.tell(self.name(), "sessions");
+        let sample = SessionsSample { groups, has_waits, hints };
+        *last = Some((Instant::now(), sample.clone()));
+        Ok(sample)
     }
 }
 
@@ -100,6 +124,19 @@ impl Sessions {
     }
 }
 
+/// Without a database, a state or a kind nobody knows what a session is.
+const STATEMENT: Statement<'static> = Statement {
+    sql: SQL,
+    optional: Optional::These(&[
+        "wait_event_type",
+        "wait_event",
+        "query_start",
+        "xact_start",
+        "state_change",
+    ]),
+    gives: "sessions, their pools and waits",
+};
+
 /// A role without `pg_monitor` sees others' sessions with a NULL `backend_type`; the server's own
 /// workers have no database then.
 ///
@@ -114,8 +151,8 @@ SELECT coalesce(datid = (SELECT oid FROM pg_database WHERE datname = current_dat
        extract(epoch FROM clock_timestamp() - transaction_start)::float8 AS oldest_transaction,
        extract(epoch FROM clock_timestamp() - idle_start)::float8 AS oldest_idle_in_transaction,
        current_user::text AS role,
-       (current_setting('max_connections')::bigint
-           - current_setting('superuser_reserved_connections')::bigint
+       (current_setting('max_connections', true)::bigint
+           - coalesce(current_setting('superuser_reserved_connections', true)::bigint, 0)
            - coalesce(current_setting('reserved_connections', true)::bigint, 0)) AS max_connections
   FROM (SELECT datid, usesysid, application_name, state, backend_type,
                CASE WHEN state = 'active' THEN wait_event_type END AS wait_event_type,

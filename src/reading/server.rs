@@ -19,7 +19,8 @@ pub struct Sessions {
     /// Waiting for the application inside a transaction, the aborted included.
     pub idle_in_transaction: u64,
     /// Of the active, waiting for a lock.
-    pub waiting_for_lock: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_for_lock: Option<u64>,
     /// Age in seconds of the longest running statement.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest_statement_seconds: Option<f64>,

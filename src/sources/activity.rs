@@ -102,10 +102,18 @@ impl Activity {
 
     /// Reads once.
     pub async fn read(&mut self) -> Result<Reading, Failure> {
-        let looked = timeout(PATIENCE, self.database.sessions()).await;
-        let seen = looked.map_err(|_| Error::Slow)?.map_err(Error::Unseen)?;
-        let groups: Vec<_> = seen.iter().filter(|group| !is_parallel_worker(group)).collect();
-        Ok(parse(self.database.name(), &groups, &self.pools)?)
+        let sample = timeout(PATIENCE, self.database.sessions()).await;
+        let sample = sample.map_err(|_| Error::Slow)?.map_err(Error::Unseen)?;
+        let Some(groups) = &sample.groups else {
+            return Ok(Reading { hints: sample.hints, ..Reading::default() });
+        };
+        let groups: Vec<_> = groups.iter().filter(|group| !is_parallel_worker(group)).collect();
+        let mut reading = parse(self.database.name(), &groups, &self.pools)?;
+        if let Some(sessions) = reading.sessions.as_mut().filter(|_| !sample.has_waits) {
+            sessions.waiting_for_lock = None;
+        }
+        reading.hints.extend(sample.hints);
+        Ok(reading)
     }
 }
 
@@ -183,12 +191,12 @@ fn sessions(server: &str, groups: &[&Group]) -> Sessions {
         idle: in_state("idle"),
         idle_in_transaction: in_state("idle in transaction")
             + in_state("idle in transaction (aborted)"),
-        waiting_for_lock: count(clients().filter(|group| is_waiting_for_lock(group))),
+        waiting_for_lock: Some(count(clients().filter(|group| is_waiting_for_lock(group)))),
         oldest_statement_seconds: oldest(|group| group.oldest_statement),
         oldest_transaction_seconds: oldest(|group| group.oldest_transaction),
         oldest_idle_in_transaction_seconds: oldest(|group| group.oldest_idle_in_transaction),
         connections: count(groups.iter()),
-        max_connections: groups.first().and_then(|g| u64::try_from(g.max_connections).ok()),
+        max_connections: groups.first().and_then(|g| u64::try_from(g.max_connections?).ok()),
     }
 }
 
@@ -243,7 +251,7 @@ mod tests {
             application_name: application_name.into(),
             state: Some(state.into()),
             sessions,
-            max_connections: 97,
+            max_connections: Some(97),
             ..Group::default()
         }
     }

@@ -7,15 +7,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::{Executor, Row};
 use tokio::time::{Instant, timeout};
 
 use super::collector::Error;
 use super::{Failure, text};
 use crate::collectors::DATABASE_SIZE;
 use crate::metric::Family;
-use crate::postgres::Database;
+use crate::postgres::{Database, Optional, Reductions, Statement};
 use crate::reading::Reading;
 
 /// No size is believed for longer, whatever the counters say.
@@ -31,14 +31,15 @@ const LONGEST: Duration = Duration::from_mins(1);
 pub struct DatabaseSizes {
     database: Arc<Database>,
     known: BTreeMap<i64, Known>,
+    reductions: Reductions,
 }
 
 /// What is known of one database.
 #[derive(Debug, Default, PartialEq)]
 struct Known {
     name: String,
-    /// Rows written in it, as the server counts.
-    written: i64,
+    /// Rows written in it, as the server counts, if it does.
+    written: Option<i64>,
     /// Readings in which nothing had been written.
     calm: u32,
     /// When it was last measured, or should have been.
@@ -47,12 +48,12 @@ struct Known {
 }
 
 /// A database as it is listed: its number, its name, and the rows written in it.
-type Listed = (i64, String, i64);
+type Listed = (i64, String, Option<i64>);
 
 impl DatabaseSizes {
     /// Measures the databases of this one's server.
     pub fn open(database: Arc<Database>) -> Self {
-        Self { database, known: BTreeMap::new() }
+        Self { database, known: BTreeMap::new(), reductions: Reductions::default() }
     }
 
     /// Measures those that need it. One that cannot be measured hides no other.
@@ -63,7 +64,8 @@ impl DatabaseSizes {
         let mut took = time;
         let trouble = self.measure(&mut took).await.err();
         let families = vec![self.family()];
-        Ok(Reading { families, trouble, took: Some(took), ..Reading::default() })
+        let hints = self.reductions.tell(self.database.name(), DATABASE_SIZE.name);
+        Ok(Reading { families, hints, trouble, took: Some(took), ..Reading::default() })
     }
 
     /// Measures what is due, and fails with the first that failed, having tried the others: unless
@@ -94,16 +96,18 @@ impl DatabaseSizes {
 
     /// Asks in the turn of slow readings, and says how long it took without the wait.
     async fn ask(
-        &self,
-        sql: &'static str,
+        &mut self,
+        statement: Statement<'static>,
         number: Option<i64>,
     ) -> (Result<Vec<PgRow>, Failure>, Duration) {
-        let _turn = self.database.slow_lane().await;
-        let (began, patience) = (Instant::now(), self.database.patience());
+        let database = Arc::clone(&self.database);
+        let _turn = database.slow_lane().await;
+        let (began, patience) = (Instant::now(), database.patience());
         let asked = timeout(patience, async {
-            let mut connection = self.database.acquire().await?;
-            let query = number.into_iter().fold(sqlx::query(sql), sqlx::query::Query::bind);
-            Ok::<_, Failure>(connection.fetch_all(query).await.map_err(Error::from)?)
+            let mut connection = database.acquire().await?;
+            let bind = |query| number.into_iter().fold(query, sqlx::query::Query::bind);
+            let rows = self.reductions.rows(&mut connection, statement, bind).await;
+            Ok::<_, Failure>(rows.map_err(Error::from)?.unwrap_or_default())
         });
         let rows = asked.await.unwrap_or_else(|_| Err(Error::Slow(patience.as_secs()).into()));
         (rows, began.elapsed())
@@ -116,7 +120,10 @@ impl DatabaseSizes {
             let known = match before.remove(&number) {
                 // When it was written to before it was first seen, nobody knows.
                 None => Known { calm: AFTERWARDS + 1, ..Known::default() },
-                Some(known) if known.written == written => Known { calm: known.calm + 1, ..known },
+                // What nobody counts may have been written to.
+                Some(known) if written.is_some() && known.written == written => {
+                    Known { calm: known.calm + 1, ..known }
+                }
                 Some(known) => Known { calm: 0, ..known },
             };
             self.known.insert(number, Known { name, written, ..known });
@@ -167,7 +174,17 @@ fn has_answered(error: &Failure) -> bool {
     }
 }
 
-const LIST: &str = "
+const LIST: Statement<'static> = Statement {
+    sql: LIST_SQL,
+    optional: Optional::These(&[
+        "pg_stat_get_db_tuples_inserted",
+        "pg_stat_get_db_tuples_updated",
+        "pg_stat_get_db_tuples_deleted",
+    ]),
+    gives: "pg_database_size_bytes",
+};
+
+const LIST_SQL: &str = "
 SELECT oid::int8, datname::text,
        pg_stat_get_db_tuples_inserted(oid) + pg_stat_get_db_tuples_updated(oid)
            + pg_stat_get_db_tuples_deleted(oid)
@@ -176,7 +193,11 @@ SELECT oid::int8, datname::text,
     OR pg_has_role(current_user, 'pg_read_all_stats', 'MEMBER')";
 
 /// Of a database that is no more NULL.
-const MEASURE: &str = "SELECT pg_database_size($1::int8::oid)";
+const MEASURE: Statement<'static> = Statement {
+    sql: "SELECT pg_database_size($1::int8::oid)",
+    optional: Optional::These(&[]),
+    gives: "pg_database_size_bytes",
+};
 
 #[cfg(test)]
 mod tests {
@@ -200,7 +221,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_what_was_written_to_is_measured_again() {
         let mut sizes = sizes();
-        let list = |written| vec![(1, "busy".to_owned(), written), (2, "quiet".to_owned(), 0)];
+        let list =
+            |written| vec![(1, "busy".to_owned(), Some(written)), (2, "quiet".to_owned(), Some(0))];
         sizes.know(list(10));
         assert_eq!(measured(&mut sizes), [1, 2]);
         for written in 11..20 {
@@ -217,7 +239,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_not_measured_comes_first() {
         let mut sizes = sizes();
-        sizes.know(vec![(1, "a".to_owned(), 0), (2, "b".to_owned(), 0)]);
+        sizes.know(vec![(1, "a".to_owned(), Some(0)), (2, "b".to_owned(), Some(0))]);
         sizes.known.get_mut(&1).unwrap().tried = Some(Instant::now());
         assert_eq!(sizes.due(), [2, 1]);
     }
@@ -225,8 +247,8 @@ mod tests {
     #[tokio::test]
     async fn a_database_that_is_gone_is_forgotten() {
         let mut sizes = sizes();
-        sizes.know(vec![(1, "a".to_owned(), 0)]);
-        sizes.know(vec![(2, "a".to_owned(), 0)]);
+        sizes.know(vec![(1, "a".to_owned(), Some(0))]);
+        sizes.know(vec![(2, "a".to_owned(), Some(0))]);
         assert_eq!(sizes.known.keys().collect::<Vec<_>>(), [&2]);
     }
 }

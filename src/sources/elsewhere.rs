@@ -9,17 +9,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Executor, Row};
+use sqlx::Row;
 use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::Failure;
 use super::collector::{Error, Look, Rows, Seen, Settings, joined};
 use super::text;
-use crate::collectors::Collector;
+use crate::collectors::{Collector, OTHER_DATABASES};
 use crate::metric::Family;
 use crate::pool::SharedPool;
-use crate::postgres::{Database, Texts, has_undecodable_text, in_words};
+use crate::postgres::{
+    Database, Optional, Reductions, Statement, Texts, has_undecodable_text, in_words,
+};
 use crate::reading::Reading;
 
 /// How many databases are visited each time: one costs the server 15 ms or so, for a new session
@@ -31,6 +33,15 @@ const QUIET: Duration = Duration::from_hours(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long one visit may take, however little of it was read.
 const VISIT: Duration = Duration::from_secs(20);
+
+/// What was done in a database, without which it is visited all the same.
+const COUNTS: Optional<'static> = Optional::These(&[
+    "pg_stat_get_db_tuples_inserted",
+    "pg_stat_get_db_tuples_updated",
+    "pg_stat_get_db_tuples_deleted",
+    "pg_stat_get_db_sessions",
+    "pg_stat_get_db_active_time",
+]);
 
 /// Each database with what was done in it, and why it is not visited. What was done: rows changed
 /// and sessions begun, and how long they were active. What vacuum does alone in a database that
@@ -61,8 +72,8 @@ fn list_sql(version_num: u32) -> String {
 /// What was done in a database so far, as the server counts.
 #[derive(Clone, Copy, Debug, Default)]
 struct Done {
-    /// Rows changed and sessions begun.
-    counted: i64,
+    /// Rows changed and sessions begun, if the server counts them.
+    counted: Option<i64>,
     /// How long sessions were active; unknown after a visit, which is counted too.
     active: Option<f64>,
 }
@@ -89,6 +100,7 @@ pub struct Elsewhere {
     known: BTreeMap<String, Visited>,
     /// Those that are not visited, with the reason.
     skipped: BTreeMap<String, String>,
+    reductions: Reductions,
 }
 
 /// What is known of one database.
@@ -118,7 +130,8 @@ struct Kept {
 impl Elsewhere {
     /// Visits the other databases of this one's server.
     pub fn open(database: Arc<Database>, wanted: Vec<Wanted>) -> Self {
-        Self { database, wanted, known: BTreeMap::new(), skipped: BTreeMap::new() }
+        let (known, skipped) = (BTreeMap::new(), BTreeMap::new());
+        Self { database, wanted, known, skipped, reductions: Reductions::default() }
     }
 
     /// Visits those whose last visit is longest ago, and says what is known of all.
@@ -143,12 +156,14 @@ impl Elsewhere {
                 trouble = trouble.or(Some(format!("database {name}: {}", said(&*error)).into()));
             }
         }
+        let mut hints = self.hints();
+        hints.extend(self.reductions.tell(self.database.name(), OTHER_DATABASES.name));
         let kept = self.known.values().flat_map(|visited| &visited.kept);
         Ok(Reading {
             families: self.families(),
             aggregated: kept.map(|kept| kept.look.summed).sum(),
             note: self.note(),
-            hints: self.hints(),
+            hints,
             trouble,
             ..Reading::default()
         })
@@ -191,11 +206,13 @@ impl Elsewhere {
         (!all.is_empty()).then(|| format!("not visited: {}", all.join("; ")))
     }
 
-    async fn list(&self) -> Result<Listed, Failure> {
+    async fn list(&mut self) -> Result<Listed, Failure> {
         let mut connection = self.database.acquire().await?;
         let sql = list_sql(connection.server_version_num().unwrap_or(0));
-        let query = sqlx::query(AssertSqlSafe(sql));
-        let rows = connection.fetch_all(query).await.map_err(Error::from)?;
+        let statement =
+            Statement { sql: &sql, optional: COUNTS, gives: "what is in the other databases" };
+        let rows = self.reductions.rows(&mut connection, statement, |query| query).await;
+        let rows = rows.map_err(Error::from)?.unwrap_or_default();
         // A name that is no text cannot be asked for.
         let named = rows.iter().filter(|row| row.try_get::<&str, _>(0).is_ok());
         let (mut listed, mut skipped) = Listed::default();
@@ -206,7 +223,7 @@ impl Elsewhere {
                 continue;
             }
             let counted = row.try_get(1).map_err(Error::from)?;
-            let active = Some(row.try_get(2).map_err(Error::from)?);
+            let active = row.try_get(2).map_err(Error::from)?;
             listed.push((name, Done { counted, active }));
         }
         Ok((listed, skipped))
@@ -256,13 +273,15 @@ impl Visited {
         let active = |done: Done| done.active.unwrap_or(0.0);
         let known = before.active.is_some() || self.at.is_none();
         let stayed = !known || active(before).total_cmp(&active(done)).is_eq();
-        self.moved |= before.counted != done.counted || !stayed;
+        // Where the server does not count, something may have been done.
+        let is_same = done.counted.is_some_and(|count| count == before.counted.unwrap_or(0));
+        self.moved |= !is_same || !stayed;
     }
 
     fn arrive(&mut self) {
         self.at = Some(Instant::now());
         // The visit is a session too.
-        self.done = Done { counted: self.done.counted + 1, active: None };
+        self.done = Done { counted: self.done.counted.map(|counted| counted + 1), active: None };
         self.moved = false;
     }
 
@@ -304,7 +323,8 @@ impl Kept {
         }
         if failure.is_none() {
             let mut connection = pool.acquire().await?;
-            self.unseen = self.look.unseen(&mut connection).await?;
+            // That it cannot be asked is no failure: the figures came.
+            self.unseen = self.look.unseen(&mut connection).await.unwrap_or_default();
         }
         failure.map_or(Ok(()), Err)
     }
@@ -337,7 +357,7 @@ mod tests {
         tokio::time::advance(Duration::from_mins(1)).await;
         let listed = changed.iter().map(|(name, changed)| {
             let visits = visits.iter().filter(|visited| visited == name).map(|_| 1).sum::<i64>();
-            let done = Done { counted: changed + visits, active: Some(visits as f64) };
+            let done = Done { counted: Some(changed + visits), active: Some(visits as f64) };
             ((*name).to_owned(), done)
         });
         let listed = listed.collect();
@@ -378,7 +398,7 @@ mod tests {
         let mut visits = Vec::new();
         assert_eq!(visited(&mut elsewhere, &mut visits, &[("read", 0)]).await, ["read"]);
         assert!(visited(&mut elsewhere, &mut visits, &[("read", 0)]).await.is_empty());
-        let done = Done { counted: 1, active: Some(2.0) };
+        let done = Done { counted: Some(1), active: Some(2.0) };
         elsewhere.know(vec![("read".to_owned(), done)]);
         assert_eq!(elsewhere.next(), ["read"]);
     }

@@ -5,14 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::{Executor, Row};
 use tokio::time::{Instant, timeout};
 
 use super::{Failure, explain, text};
 use crate::indexes::{Catalogue, Comparison, Inventory, Present, State, compare, identifier};
 use crate::pool::Checkout;
-use crate::postgres::{Database, texts};
+use crate::postgres::{Database, Optional, Reductions, Statement, texts};
 use crate::reading::{ForeignKey, Index, Indexes, Reading, Reference, TableScans};
 
 /// No more foreign keys and tables than these are told of.
@@ -33,14 +33,15 @@ pub struct IndexReader {
     catalogue: Catalogue,
     known: Option<Known>,
     readings: u64,
+    reductions: Reductions,
 }
 
 /// What was seen of the indexes.
 #[derive(Clone, Debug)]
 struct Known {
     indexes: Indexes,
-    /// How often the catalogue had changed.
-    changes: i64,
+    /// How often the catalogue had changed, if the server counts that.
+    changes: Option<i64>,
     /// Whether one was being built, whose end changes nothing.
     building: bool,
     since: Instant,
@@ -63,7 +64,7 @@ pub enum Error {
 impl IndexReader {
     /// A reader of one database, in which these indexes are expected.
     pub fn open(database: Arc<Database>, catalogue: Catalogue) -> Self {
-        Self { database, catalogue, known: None, readings: 0 }
+        Self { database, catalogue, known: None, readings: 0, reductions: Reductions::default() }
     }
 
     /// Reads once, in the turn of slow readings.
@@ -75,48 +76,80 @@ impl IndexReader {
         let read = timeout(patience, self.look()).await;
         let mut indexes = read.map_err(|_| Error::Slow(patience.as_secs()))??;
         self.readings += 1;
-        indexes.number = self.readings;
-        Ok(Reading { indexes: Some(indexes), took: Some(began.elapsed()), ..Reading::default() })
+        if let Some(indexes) = &mut indexes {
+            indexes.number = self.readings;
+        }
+        let hints = self.reductions.tell(self.database.name(), "indexes");
+        Ok(Reading { indexes, hints, took: Some(began.elapsed()), ..Reading::default() })
     }
 
-    async fn look(&mut self) -> Result<Indexes, Error> {
-        let mut connection = self.database.acquire().await?;
-        let changes = connection.fetch_one(sqlx::query(CHANGES)).await?.try_get(0)?;
+    /// `None` where the server tells of no indexes.
+    async fn look(&mut self) -> Result<Option<Indexes>, Error> {
+        let database = Arc::clone(&self.database);
+        let mut connection = database.acquire().await?;
+        let changes = statement(CHANGES, "changes of the catalogue");
+        let changes = self.reductions.rows(&mut connection, changes, |query| query).await?;
+        let changes = changes.as_ref().and_then(|rows| rows.first());
+        let changes = changes.map_or(Ok(None), |row| row.try_get(0))?;
         let known = self.known.take().filter(|known| known.still_holds(changes));
         let known = match known {
-            Some(known) => known,
+            Some(known) => Some(known),
             None => self.read_all(&mut connection, changes).await?,
         };
-        let tables = rows(&mut connection, TABLES).await?;
+        let Some(known) = known else { return Ok(None) };
+        let tables = self.rows(&mut connection, TABLES, "scans of tables").await?;
         let tables = tables.iter().map(table).collect::<Result<_, _>>()?;
         let indexes = known.indexes.clone();
         self.known = Some(known);
-        Ok(Indexes { tables, ..indexes })
+        Ok(Some(Indexes { tables, ..indexes }))
     }
 
-    async fn read_all(&self, connection: &mut Checkout, changes: i64) -> Result<Known, Error> {
-        let inventory = Inventory::read(connection).await?;
-        let foreign_keys = rows(connection, FOREIGN_KEYS).await?;
+    async fn read_all(
+        &mut self,
+        connection: &mut Checkout,
+        changes: Option<i64>,
+    ) -> Result<Option<Known>, Error> {
+        let inventory = Inventory::read_reduced(connection, &mut self.reductions).await?;
+        let Some(inventory) = inventory else { return Ok(None) };
+        let foreign_keys = self.rows(connection, FOREIGN_KEYS, "foreign keys").await?;
+        let references = statement(REFERENCES, "ties between tables");
         let references =
-            connection.fetch_all(sqlx::query(REFERENCES).bind(REFERENCES_LIMIT)).await?;
+            self.reductions.rows(connection, references, |query| query.bind(REFERENCES_LIMIT));
+        let references = references.await?.unwrap_or_default();
         let indexes = Indexes {
             foreign_keys: foreign_keys.iter().map(foreign_key).collect::<Result<_, _>>()?,
             references: references.iter().map(reference).collect::<Result<_, _>>()?,
             ..told(self.database.name(), &compare(&self.catalogue, &inventory))
         };
         let building = inventory.indexes.iter().any(|index| index.building);
-        Ok(Known { indexes, changes, building, since: Instant::now() })
+        Ok(Some(Known { indexes, changes, building, since: Instant::now() }))
+    }
+
+    async fn rows(
+        &mut self,
+        connection: &mut Checkout,
+        sql: &'static str,
+        gives: &'static str,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        let rows = self
+            .reductions
+            .rows(connection, statement(sql, gives), |query| query.bind(LIMIT).bind(LARGE));
+        Ok(rows.await?.unwrap_or_default())
     }
 }
 
 impl Known {
-    fn still_holds(&self, changes: i64) -> bool {
-        self.changes == changes && !self.building && self.since.elapsed() < KEPT
+    fn still_holds(&self, changes: Option<i64>) -> bool {
+        changes.is_some()
+            && self.changes == changes
+            && !self.building
+            && self.since.elapsed() < KEPT
     }
 }
 
-async fn rows(connection: &mut Checkout, sql: &'static str) -> Result<Vec<PgRow>, sqlx::Error> {
-    connection.fetch_all(sqlx::query(sql).bind(LIMIT).bind(LARGE)).await
+/// What the server may not lack anything for: advice from half of it would be wrong.
+fn statement(sql: &'static str, gives: &'static str) -> Statement<'static> {
+    Statement { sql, optional: Optional::These(&[]), gives }
 }
 
 fn foreign_key(row: &PgRow) -> Result<ForeignKey, sqlx::Error> {

@@ -8,14 +8,14 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{Executor, Row};
+use sqlx::Row;
 use tokio::time::timeout;
 
 use super::Failure;
 use super::collector::Error;
 use crate::collectors::SERVER_CPU;
 use crate::metric::Family;
-use crate::postgres::Database;
+use crate::postgres::{Database, Optional, Reductions, Statement};
 use crate::reading::Reading;
 
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -31,18 +31,23 @@ pub struct ServerCpu {
     /// The first process, and the highest time it and its children were seen with: a child that
     /// ends between two looks is for a moment in neither place.
     known: Option<(u32, f64)>,
+    reductions: Reductions,
 }
 
 impl ServerCpu {
     /// Reads the CPU time of this database's server.
     pub fn open(database: Arc<Database>) -> Self {
-        Self { database, known: None }
+        Self { database, known: None, reductions: Reductions::default() }
     }
 
     /// Reads once; nothing, when the server's processes cannot be seen.
     pub async fn read(&mut self) -> Result<Reading, Failure> {
-        let asked = timeout(PATIENCE, self.session()).await;
-        let (session, since) = asked.map_err(|_| Error::Slow(PATIENCE.as_secs()))??;
+        let session = timeout(PATIENCE, self.session()).await;
+        let session = session.map_err(|_| Error::Slow(PATIENCE.as_secs()))??;
+        let Some((session, since)) = session else {
+            let hints = self.reductions.tell(self.database.name(), SERVER_CPU.name);
+            return Ok(Reading { hints, ..Reading::default() });
+        };
         let Some(first) = first_process(session, since) else {
             let hint = "the server's processes cannot be seen, so its CPU time is not known: run \
                         poolwatch beside it, in its process namespace";
@@ -52,15 +57,17 @@ impl ServerCpu {
         Ok(Reading { families, ..Reading::default() })
     }
 
-    /// The process that serves this connection, and when it began.
-    async fn session(&self) -> Result<(u32, f64), Failure> {
+    /// The process that serves this connection, and when it began; `None` where the server lacks
+    /// what tells of it.
+    async fn session(&mut self) -> Result<Option<(u32, f64)>, Failure> {
         let mut connection = self.database.acquire().await?;
-        let sql = "SELECT pid, extract(epoch FROM backend_start)::float8
-                     FROM pg_stat_activity WHERE pid = pg_backend_pid()";
-        let row = connection.fetch_one(sqlx::query(sql)).await.map_err(Error::from)?;
-        let session = row.try_get::<i32, _>(0).map_err(Error::from)?;
-        let since = row.try_get(1).map_err(Error::from)?;
-        Ok((u32::try_from(session).unwrap_or(0), since))
+        let rows = self.reductions.rows(&mut connection, SESSION, |query| query).await;
+        let rows = rows.map_err(Error::from)?;
+        let Some(row) = rows.as_ref().and_then(|rows| rows.first()) else { return Ok(None) };
+        let session = row.try_get::<Option<i32>, _>(0).map_err(Error::from)?;
+        let since = row.try_get::<Option<f64>, _>(1).map_err(Error::from)?;
+        let session = session.and_then(|session| u32::try_from(session).ok());
+        Ok(session.zip(since))
     }
 
     fn families(&mut self, first: u32) -> Vec<Family> {
@@ -76,6 +83,13 @@ impl ServerCpu {
         built.collect()
     }
 }
+
+const SESSION: Statement<'static> = Statement {
+    sql: "SELECT pid, extract(epoch FROM backend_start)::float8
+            FROM pg_stat_activity WHERE pid = pg_backend_pid()",
+    optional: Optional::These(&[]),
+    gives: "pg_server_cpu_*",
+};
 
 /// What `/proc/PID/stat` says of a process.
 #[derive(Debug, PartialEq)]

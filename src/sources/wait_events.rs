@@ -47,13 +47,18 @@ impl WaitEvents {
 
     /// Looks once.
     pub async fn read(&mut self) -> Result<Reading, Failure> {
-        let looked = timeout(PATIENCE, self.database.sessions()).await;
-        let seen = looked.map_err(|_| Error::Slow(PATIENCE.as_secs()))??;
+        let sample = timeout(PATIENCE, self.database.sessions()).await;
+        let sample = sample.map_err(|_| Error::Slow(PATIENCE.as_secs()))??;
+        let hints = sample.hints;
+        let Some(groups) = sample.groups.filter(|_| sample.has_waits) else {
+            return Ok(Reading { hints, ..Reading::default() });
+        };
         let now = Instant::now();
         let since = self.last.replace(now).map_or(Duration::ZERO, |last| now - last);
-        self.sums.add(&seen, since.min(LONGEST));
+        self.sums.add(&groups, since.min(LONGEST));
         let families = vec![self.sums.family(&WAIT_EVENTS.tables[0])];
-        Ok(Reading { families, aggregated: self.sums.summed, ..Reading::default() })
+        let aggregated = self.sums.summed;
+        Ok(Reading { families, hints, aggregated, ..Reading::default() })
     }
 }
 

@@ -214,7 +214,7 @@ fn database_row(
     table::number(out, count(|s| s.active))?;
     table::number(out, count(|s| s.idle))?;
     table::number(out, count(|s| s.idle_in_transaction))?;
-    table::number(out, count(|s| s.waiting_for_lock))?;
+    table::number(out, Maybe(sessions.and_then(|sessions| sessions.waiting_for_lock)))?;
     let longest = sessions.and_then(|sessions| sessions.oldest_statement_seconds);
     table::number(out, Maybe(longest.map(Seconds)))?;
     out.write_str("</tr>\n")

@@ -2,11 +2,9 @@
 
 mod bounded;
 mod families;
-mod missing;
 mod ranked;
 mod texts;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,19 +12,17 @@ use futures_util::TryStreamExt as _;
 use serde::Deserialize;
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::time::{Instant, timeout};
-use tracing::warn;
 
 use self::bounded::Shown;
 use self::families::Row;
 pub(super) use self::families::{Rows, joined};
-use self::missing::Reduced;
 use self::ranked::ranked;
 use self::texts::Texts;
 use super::{Failure, explain, text};
 use crate::collectors::{Bound, Collector, Column, Rank, Table, Unseen};
 use crate::metric::Family;
 use crate::pool::Checkout;
-use crate::postgres::{Database, Extension, ExtensionError};
+use crate::postgres::{Database, Extension, ExtensionError, Optional, Reductions, Statement};
 use crate::reading::Reading;
 
 /// What the operator may change of one collector.
@@ -65,8 +61,6 @@ impl Settings {
 pub struct Reader {
     database: Arc<Database>,
     look: Look,
-    /// What the log was told that the server lacks.
-    told: BTreeSet<String>,
     /// What cannot be seen and why, and when that was asked.
     unseen: Option<(Instant, Vec<String>)>,
 }
@@ -99,7 +93,7 @@ impl Reader {
         settings: Settings,
     ) -> Self {
         let look = Look::new(collector, settings);
-        Self { database, look, told: BTreeSet::new(), unseen: None }
+        Self { database, look, unseen: None }
     }
 
     /// Reads every table of the collector. A table that fails hides no other: what could be read
@@ -117,7 +111,7 @@ impl Reader {
         }
         let absent = gathered.absent();
         let Gathered { families, mut hints, failure, .. } = gathered;
-        hints.extend(self.missing());
+        hints.extend(self.look.reductions.tell(database.name(), self.look.collector.name));
         match failure {
             Some(failure) if families.is_empty() => Err(failure),
             trouble => Ok(Reading {
@@ -130,18 +124,6 @@ impl Reader {
                 ..Reading::default()
             }),
         }
-    }
-
-    /// What the server lacks; the log is told of each once.
-    fn missing(&mut self) -> Vec<String> {
-        let missing = self.look.missing();
-        for hint in &missing {
-            if self.told.insert(hint.clone()) {
-                let (database, collector) = (self.database.name(), self.look.collector.name);
-                warn!(database, collector, "{hint}");
-            }
-        }
-        missing
     }
 
     async fn read_table(&mut self, at: usize) -> Result<Seen, Failure> {
@@ -232,8 +214,7 @@ pub(super) struct Look {
     /// Among how many databases the limit is shared.
     share: u32,
     shown: Vec<Shown>,
-    /// By table, where the server lacks something.
-    reduced: Vec<Option<Reduced>>,
+    reductions: Reductions,
     texts: Texts,
     /// Samples left out since the start.
     pub(super) summed: u64,
@@ -255,8 +236,8 @@ impl Look {
     /// One of so many databases among which the limit is shared; a few rows are left to each.
     pub(super) fn sharing(collector: &'static Collector, settings: Settings, share: u32) -> Self {
         let shown = collector.tables.iter().map(|_| Shown::default()).collect();
-        let reduced = collector.tables.iter().map(|_| None).collect();
-        Self { collector, settings, share, shown, reduced, texts: Texts::default(), summed: 0 }
+        let (reductions, texts) = (Reductions::default(), Texts::default());
+        Self { collector, settings, share, shown, reductions, texts, summed: 0 }
     }
 
     /// Why something cannot be seen over this connection, each with the remedy.
@@ -276,7 +257,7 @@ impl Look {
         connection: &mut Checkout,
     ) -> Result<Seen, Error> {
         let table = &self.collector.tables[at];
-        let Some(version) = version(connection, table).await? else {
+        let Some(version) = version(connection, table, &mut self.reductions).await? else {
             return Ok(Seen::NoExtension(table.extension.unwrap_or_default()));
         };
         let Some(sql) = table.statement(version.number) else {
@@ -291,11 +272,38 @@ impl Look {
         let rows = self.choose(at, rows, &columns);
         let texts = if self.settings.include_query == Some(true) && table.bound.is_some() {
             let length = self.settings.query_length.unwrap_or(120);
-            Some(self.texts.family(connection, &version.schema, &rows, length).await?)
+            let (texts, reductions) = (&mut self.texts, &mut self.reductions);
+            Some(texts.family(connection, &version.schema, &rows, length, reductions).await?)
         } else {
             None
         };
         Ok(Seen::Rows(Rows { table, version: version.number, all: rows, texts }))
+    }
+
+    /// The rows of a statement. Of a server newer than any that was tested, what it lacks costs no
+    /// more than itself.
+    async fn ask_what_is_there(
+        &mut self,
+        at: usize,
+        connection: &mut Checkout,
+        sql: String,
+        columns: usize,
+    ) -> Result<Vec<Row>, Error> {
+        let reduced = match self.reductions.find(connection, &sql) {
+            Some(reduced) => reduced,
+            None => match self.ask(at, connection, sql.clone(), columns).await {
+                Err(Error::Failed(error)) => {
+                    let gives = format!("{}_*", self.collector.tables[at].prefix);
+                    let statement = Statement { sql: &sql, optional: Optional::All, gives: &gives };
+                    self.reductions.reduce(connection, statement, error).await?
+                }
+                outcome => return outcome,
+            },
+        };
+        match reduced.sql {
+            Some(sql) => self.ask(at, connection, sql, columns).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Rows are read one at a time: together they may be many.
@@ -351,12 +359,16 @@ impl Look {
 }
 
 /// `None` when the table is an extension's and the database has not got it.
-async fn version(connection: &mut Checkout, table: &Table) -> Result<Option<Version>, Error> {
+async fn version(
+    connection: &mut Checkout,
+    table: &Table,
+    reductions: &mut Reductions,
+) -> Result<Option<Version>, Error> {
     let Some(extension) = table.extension else {
         let number = connection.server_version_num().unwrap_or(0) / 10_000;
         return Ok(Some(Version { number, schema: String::new() }));
     };
-    let found = Extension::find(connection, extension, &table.called()).await?;
+    let found = Extension::find(connection, extension, &table.called(), reductions).await?;
     Ok(found.map(|Extension { version: (major, minor), schema }| Version {
         number: major * 100 + minor.min(99),
         schema,

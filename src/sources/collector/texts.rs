@@ -3,12 +3,11 @@
 
 use std::collections::HashMap;
 
-use sqlx::{AssertSqlSafe, Executor};
-
 use super::Error;
 use super::families::Row;
 use crate::metric::Family;
 use crate::pool::Checkout;
+use crate::postgres::{Optional, Reductions, Statement};
 use crate::sources::{is_undecodable, text};
 use crate::statement::Text;
 
@@ -26,13 +25,14 @@ impl Texts {
         schema: &str,
         rows: &[Row],
         length: u32,
+        reductions: &mut Reductions,
     ) -> Result<Family, Error> {
         let numbers = || rows.iter().filter(|row| row.key.is_some()).map(|row| &row.labels[2]);
         self.known.retain(|number, _| numbers().any(|shown| shown == number));
         let new = numbers().filter(|number| !self.known.contains_key(*number));
         let new: Vec<i64> = new.filter_map(|number| number.parse().ok()).collect();
         if !new.is_empty() {
-            self.ask(connection, schema, &new, length).await?;
+            self.ask(connection, schema, &new, length, reductions).await?;
         }
         let mut family = Family::counter(
             "pg_stat_statements_query_id",
@@ -50,16 +50,18 @@ impl Texts {
         schema: &str,
         new: &[i64],
         length: u32,
+        reductions: &mut Reductions,
     ) -> Result<(), Error> {
         let sql = format!(
             "SELECT queryid::text, min(query) FROM {schema}.pg_stat_statements(true)
               WHERE queryid = ANY ($1) GROUP BY 1"
         );
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(new);
-        let rows = match connection.fetch_all(query).await {
+        let (optional, gives) = (Optional::These(&[]), "pg_stat_statements_query_id");
+        let statement = Statement { sql: &sql, optional, gives };
+        let rows = match reductions.rows(connection, statement, |query| query.bind(new)).await {
             // Without their texts the figures of all statements still say something.
             Err(error) if is_undecodable(&error) => Vec::new(),
-            rows => rows?,
+            rows => rows?.unwrap_or_default(),
         };
         for row in rows {
             let number = text(&row, 0)?.unwrap_or_default();

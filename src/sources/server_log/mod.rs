@@ -155,13 +155,14 @@ impl ServerLog {
             Some(trouble) if never_read => return Err(trouble),
             trouble => trouble,
         };
-        let hints = hints::of(&self.settings, said, &log.tally, &seen);
+        let mut hints = hints::of(&self.settings, said, &log.tally, &seen);
         // Until something was counted `poolwatch check` says the same.
         if log.tally.messages().1 > 0 {
             for hint in hints.iter().filter(|hint| self.told.insert((*hint).clone())) {
                 warn!(source = "server_log", "{hint}");
             }
         }
+        hints.extend(self.asked.missing());
         Ok(Reading {
             families: families_of(&log.tally, seen.behind, self.server.as_deref()),
             logged: log.tally.recent(Instant::now()),

@@ -4,12 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{Executor, Row as _};
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 use tokio::time::{Instant, timeout};
 
 use super::rates::Rates;
 use super::whose::Backend;
-use crate::postgres::{self, APPLICATION_NAME, Database};
+use crate::pool::Checkout;
+use crate::postgres::{self, APPLICATION_NAME, Database, Optional, Reductions, Statement};
 use crate::sources::Failure;
 
 /// How often it is asked.
@@ -50,6 +52,9 @@ SELECT pid, datname, coalesce(usename = current_user, false), coalesce(applicati
   FROM pg_stat_activity
  WHERE datid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'";
 
+/// A statement with what is bound to it.
+type Query = sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
 /// Asks the server now and then.
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -60,6 +65,7 @@ pub(super) struct Asked {
     pub(super) said: Option<Said>,
     /// When it was last asked.
     last: Option<Instant>,
+    reductions: Reductions,
 }
 
 /// What the server said.
@@ -76,7 +82,8 @@ pub(super) struct Said {
 
 impl Asked {
     pub(super) fn new(database: Option<Arc<Database>>) -> Self {
-        Self { database, began: Instant::now(), due: None, said: None, last: None }
+        let (began, reductions) = (Instant::now(), Reductions::default());
+        Self { database, began, due: None, said: None, last: None, reductions }
     }
 
     /// Asks, when it is time, or soon; says whether there is an answer that was not there before. A
@@ -87,16 +94,24 @@ impl Asked {
         let due = soon || self.due.is_none_or(|due| due <= now);
         let Some(database) = self.database.clone().filter(|_| due) else { return false };
         self.last = Some(now);
-        let Ok(Ok(said)) = timeout(PATIENCE, look(&database)).await else { return false };
+        let Ok(Ok(said)) = timeout(PATIENCE, look(&database, &mut self.reductions)).await else {
+            return false;
+        };
         self.due = Some(now + INTERVAL);
         self.said = Some(said);
         true
     }
 
     /// The sessions that there are at this moment; `None` when the server does not answer.
-    pub(super) async fn backends(&self) -> Option<Vec<Backend>> {
+    pub(super) async fn backends(&mut self) -> Option<Vec<Backend>> {
         let database = self.database.clone()?;
-        timeout(PATIENCE, backends(&database)).await.ok()?.ok()
+        timeout(PATIENCE, backends(&database, &mut self.reductions)).await.ok()?.ok()
+    }
+
+    /// What the server lacks.
+    pub(super) fn missing(&mut self) -> Vec<String> {
+        let database = self.database.as_ref().map_or("", |database| database.name());
+        self.reductions.tell(database, "server_log")
     }
 
     /// Whether the first answer is still to be waited for. The log waits too; without a server that
@@ -106,24 +121,41 @@ impl Asked {
     }
 }
 
-async fn look(database: &Database) -> Result<Said, Failure> {
+async fn look(database: &Database, reductions: &mut Reductions) -> Result<Said, Failure> {
     let mut connection = database.acquire().await?;
-    let query = sqlx::query(SQL).bind(&SETTINGS[..]).bind(APPLICATION_NAME);
+    let bind = |query: Query| query.bind(&SETTINGS[..]).bind(APPLICATION_NAME);
     let mut said = Said::default();
-    for row in connection.fetch_all(query).await? {
+    for row in rows(&mut connection, reductions, SQL, bind).await? {
         said.settings.insert(row.try_get(0)?, row.try_get(1)?);
         said.role = row.try_get(2)?;
         said.shared = row.try_get(3)?;
     }
-    let names = connection.fetch_all(sqlx::query(DATABASES)).await?;
+    let names = rows(&mut connection, reductions, DATABASES, |query| query).await?;
     let names = names.iter().filter_map(|row| postgres::text(row, 0).transpose());
     said.databases = names.collect::<Result<_, _>>()?;
     Ok(said)
 }
 
-async fn backends(database: &Database) -> Result<Vec<Backend>, Failure> {
+/// Who cannot tell is as a server that does not answer.
+async fn rows(
+    connection: &mut Checkout,
+    reductions: &mut Reductions,
+    sql: &str,
+    bind: impl Fn(Query) -> Query,
+) -> Result<Vec<PgRow>, Failure> {
+    let optional = Optional::These(&["backend_type"]);
+    let gives = "what the server tells of its log";
+    let rows = reductions.rows(connection, Statement { sql, optional, gives }, bind).await?;
+    rows.ok_or_else(|| gives.into())
+}
+
+async fn backends(
+    database: &Database,
+    reductions: &mut Reductions,
+) -> Result<Vec<Backend>, Failure> {
     let mut connection = database.acquire().await?;
-    let rows = connection.fetch_all(sqlx::query(BACKENDS).bind(APPLICATION_NAME)).await?;
+    let bind = |query: Query| query.bind(APPLICATION_NAME);
+    let rows = rows(&mut connection, reductions, BACKENDS, bind).await?;
     let backends = rows.iter().map(|row| {
         Ok(Backend {
             process: u32::try_from(row.try_get::<i32, _>(0)?)?,

@@ -5,6 +5,7 @@ use sqlx::{AssertSqlSafe, Executor, Row as _};
 use super::Failure;
 use super::look::Extension;
 use crate::pool::Checkout;
+use crate::postgres::Reductions;
 use crate::sources::text;
 
 /// No more statements than these are told of.
@@ -24,7 +25,10 @@ pub struct Here {
 /// Those of the database that the connection is to, the most time first; `None` without the
 /// extension.
 pub async fn here(connection: &mut Checkout) -> Result<Option<Vec<Here>>, Failure> {
-    let Some(extension) = Extension::find(connection).await? else { return Ok(None) };
+    let mut reductions = Reductions::default();
+    let Some(extension) = Extension::find(connection, &mut reductions).await? else {
+        return Ok(None);
+    };
     let query = sqlx::query(AssertSqlSafe(extension.here())).bind(LIMIT);
     let rows = connection.fetch_all(query).await?;
     let statements = rows.iter().map(|row| {

@@ -11,7 +11,7 @@ use super::super::is_undecodable;
 use super::{Error, Excluded};
 use crate::latency::{Moments, is_timed};
 use crate::pool::Checkout;
-use crate::postgres::{self, APPLICATION_NAME};
+use crate::postgres::{self, APPLICATION_NAME, Optional, Reductions, Statement as Asked};
 use crate::statement::Text;
 
 /// More statements than these are not looked at: some 10 MB.
@@ -19,6 +19,18 @@ pub(super) const MOST: usize = 50_000;
 
 /// Characters of a text that are shown.
 const SHOWN: usize = 500;
+
+/// What is read of statements.
+const GIVES: &str = "db_statement_duration_*, the statements that matter most";
+/// What they are counted without.
+const OPTIONAL: Optional<'static> = Optional::These(&[
+    "rows",
+    "shared_blks_hit",
+    "shared_blks_read",
+    "stats_since",
+    "minmax_stats_since",
+    "stats_reset",
+]);
 
 /// By what a statement is known again: its role, its database, its number.
 pub(super) type Key = (i64, i64, i64);
@@ -63,9 +75,13 @@ pub(super) struct Extension {
 
 impl Extension {
     /// `None` when the database has not got it.
-    pub(super) async fn find(connection: &mut Checkout) -> Result<Option<Self>, Error> {
+    pub(super) async fn find(
+        connection: &mut Checkout,
+        reductions: &mut Reductions,
+    ) -> Result<Option<Self>, Error> {
         let functions = ["pg_stat_statements", "pg_stat_statements_info"];
-        let found = postgres::Extension::find(connection, functions[0], &functions).await?;
+        let name = functions[0];
+        let found = postgres::Extension::find(connection, name, &functions, reductions).await?;
         Ok(found.map(|postgres::Extension { version, schema }| Self { version, schema }))
     }
 
@@ -128,14 +144,17 @@ impl Extension {
         )
     }
 
-    /// Looks once.
+    /// Looks once; `None` where the server lacks what it cannot be done without.
     pub(super) async fn look(
         &self,
         connection: &mut Checkout,
         excluded: &Excluded,
-    ) -> Result<Look, Error> {
-        let sql = AssertSqlSafe(self.surroundings());
-        let row = connection.fetch_one(sqlx::query(sql).bind(APPLICATION_NAME)).await?;
+        reductions: &mut Reductions,
+    ) -> Result<Option<Look>, Error> {
+        let sql = self.surroundings();
+        let asked = Asked { sql: &sql, optional: OPTIONAL, gives: GIVES };
+        let rows = reductions.rows(connection, asked, |query| query.bind(APPLICATION_NAME)).await?;
+        let Some(row) = rows.as_ref().and_then(|rows| rows.first()) else { return Ok(None) };
         let mut look = Look {
             at: row.try_get(0)?,
             began: row.try_get(1)?,
@@ -145,14 +164,16 @@ impl Extension {
             here: row.try_get(5)?,
             ..Look::default()
         };
-        let query = sqlx::query(AssertSqlSafe(self.statements()));
-        let query = query.bind(&excluded.databases).bind(&excluded.users);
-        let rows = connection.fetch_all(query).await?;
+        let sql = self.statements();
+        let asked = Asked { sql: &sql, optional: OPTIONAL, gives: GIVES };
+        let rows = reductions
+            .rows(connection, asked, |query| query.bind(&excluded.databases).bind(&excluded.users));
+        let Some(rows) = rows.await? else { return Ok(None) };
         if rows.len() > MOST {
             return Err(Error::TooMany);
         }
         rows.iter().try_for_each(|row| look.take(row))?;
-        Ok(look)
+        Ok(Some(look))
     }
 
     /// Which of these numbers are of queries.
@@ -160,13 +181,14 @@ impl Extension {
         &self,
         connection: &mut Checkout,
         numbers: &[i64],
+        reductions: &mut Reductions,
     ) -> Result<HashMap<i64, bool>, Error> {
         // What has no text is not asked for again and again.
         let mut kinds: HashMap<_, _> = numbers.iter().map(|number| (*number, true)).collect();
         let keep = |number, text: &str| {
             kinds.insert(number, is_timed(text));
         };
-        self.each_text(connection, numbers, keep).await?;
+        self.each_text(connection, numbers, reductions, keep).await?;
         Ok(kinds)
     }
 
@@ -175,13 +197,14 @@ impl Extension {
         &self,
         connection: &mut Checkout,
         numbers: &[i64],
+        reductions: &mut Reductions,
     ) -> Result<HashMap<i64, Arc<Text>>, Error> {
         let mut texts: HashMap<_, _> =
             numbers.iter().map(|number| (*number, Arc::default())).collect();
         let keep = |number, text: &str| {
             texts.insert(number, Arc::new(Text::read(text, SHOWN)));
         };
-        self.each_text(connection, numbers, keep).await?;
+        self.each_text(connection, numbers, reductions, keep).await?;
         Ok(texts)
     }
 
@@ -190,27 +213,48 @@ impl Extension {
         &self,
         connection: &mut Checkout,
         numbers: &[i64],
-        mut keep: impl FnMut(i64, &str),
+        reductions: &mut Reductions,
+        keep: impl FnMut(i64, &str),
     ) -> Result<(), Error> {
         let sql = format!(
             "SELECT queryid, query FROM {}.pg_stat_statements(true) WHERE queryid = ANY ($1)",
             self.schema
         );
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(numbers);
-        // One at a time: together they may be long.
-        let mut rows = connection.fetch(query);
-        loop {
-            let row = match rows.try_next().await {
-                Ok(Some(row)) => row,
-                Ok(None) => return Ok(()),
-                // What cannot be read has no text.
-                Err(error) if is_undecodable(&error) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            };
-            // Of whatever encoding; what decides is ASCII.
-            if let Some(text) = row.try_get_unchecked::<Option<&[u8]>, _>(1)? {
-                keep(row.try_get(0)?, &String::from_utf8_lossy(text));
+        if reductions.find(connection, &sql).is_some() {
+            return Ok(());
+        }
+        match stream_texts(connection, &sql, numbers, keep).await {
+            Err(Error::Failed(error)) => {
+                let optional = Optional::These(&[]);
+                let asked = Asked { sql: &sql, optional, gives: "texts of statements" };
+                reductions.reduce(connection, asked, error).await?;
+                Ok(())
             }
+            outcome => outcome,
+        }
+    }
+}
+
+/// One at a time: together they may be long.
+async fn stream_texts(
+    connection: &mut Checkout,
+    sql: &str,
+    numbers: &[i64],
+    mut keep: impl FnMut(i64, &str),
+) -> Result<(), Error> {
+    let query = sqlx::query(AssertSqlSafe(sql.to_owned())).bind(numbers);
+    let mut rows = connection.fetch(query);
+    loop {
+        let row = match rows.try_next().await {
+            Ok(Some(row)) => row,
+            Ok(None) => return Ok(()),
+            // What cannot be read has no text.
+            Err(error) if is_undecodable(&error) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        // Of whatever encoding; what decides is ASCII.
+        if let Some(text) = row.try_get_unchecked::<Option<&[u8]>, _>(1)? {
+            keep(row.try_get(0)?, &String::from_utf8_lossy(text));
         }
     }
 }
@@ -240,7 +284,7 @@ impl Look {
 }
 
 fn count(row: &PgRow, at: usize) -> Result<u64, sqlx::Error> {
-    Ok(u64::try_from(row.try_get::<i64, _>(at)?).unwrap_or(0))
+    Ok(u64::try_from(row.try_get::<Option<i64>, _>(at)?.unwrap_or(0)).unwrap_or(0))
 }
 
 fn moments(row: &PgRow) -> Result<Moments, sqlx::Error> {

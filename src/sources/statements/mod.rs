@@ -19,8 +19,9 @@ use self::look::{Extension, Key, Look, MOST, Statement};
 use self::top::Lately;
 use self::totals::Totals;
 use super::{Failure, explain};
+use crate::collectors::STATEMENT_DURATIONS;
 use crate::latency::{Interval, Moments};
-use crate::postgres::{Database, ExtensionError};
+use crate::postgres::{Database, ExtensionError, Reductions};
 use crate::reading::{Ran, Reading};
 
 /// Statements that take part are looked through so many at a time.
@@ -64,6 +65,7 @@ pub struct Statements {
     shared: bool,
     totals: Totals,
     lately: Lately,
+    reductions: Reductions,
 }
 
 impl Statements {
@@ -77,6 +79,7 @@ impl Statements {
             shared: false,
             totals: Totals::default(),
             lately: Lately::default(),
+            reductions: Reductions::default(),
         }
     }
 
@@ -89,13 +92,15 @@ impl Statements {
         let looked = timeout(patience, self.look()).await;
         let Some(look) = looked.map_err(|_| Error::Slow(patience.as_secs()))?? else {
             self.last = None;
-            return Ok(Reading::default());
+            let hints = self.missing();
+            return Ok(Reading { hints, ..Reading::default() });
         };
-        let hints = self.hints(&look);
+        let mut hints = self.hints(&look);
         self.absorb(look, began).await;
         // Without their texts statements are still counted.
         let trouble = timeout(patience, self.name_top()).await;
         let trouble = trouble.map_err(|_| Error::Slow(patience.as_secs()).into());
+        hints.extend(self.missing());
         Ok(Reading {
             families: self.totals.families().into(),
             statements: self.totals.recent(began),
@@ -110,14 +115,18 @@ impl Statements {
 
     async fn look(&mut self) -> Result<Option<Look>, Failure> {
         let mut connection = self.database.acquire().await?;
-        let Some(extension) = Extension::find(&mut connection).await? else { return Ok(None) };
-        let look = extension.look(&mut connection, &self.excluded).await?;
+        let reductions = &mut self.reductions;
+        let Some(extension) = Extension::find(&mut connection, reductions).await? else {
+            return Ok(None);
+        };
+        let look = extension.look(&mut connection, &self.excluded, reductions).await?;
+        let Some(look) = look else { return Ok(None) };
         let numbers = look.numbers();
         self.kinds.retain(|number, _| numbers.contains(number));
         let new = numbers.into_iter().filter(|number| !self.kinds.contains_key(number));
         let new: Vec<i64> = new.collect();
         if !new.is_empty() {
-            self.kinds.extend(extension.kinds(&mut connection, &new).await?);
+            self.kinds.extend(extension.kinds(&mut connection, &new, reductions).await?);
         }
         self.shared |= look.shared;
         Ok(Some(look))
@@ -130,10 +139,16 @@ impl Statements {
             return Ok(());
         }
         let mut connection = self.database.acquire().await?;
-        if let Some(extension) = Extension::find(&mut connection).await? {
-            self.lately.name(extension.texts(&mut connection, &new).await?);
+        let reductions = &mut self.reductions;
+        if let Some(extension) = Extension::find(&mut connection, reductions).await? {
+            self.lately.name(extension.texts(&mut connection, &new, reductions).await?);
         }
         Ok(())
+    }
+
+    /// What the server lacks.
+    fn missing(&mut self) -> Vec<String> {
+        self.reductions.tell(self.database.name(), STATEMENT_DURATIONS.name)
     }
 
     fn hints(&self, look: &Look) -> Vec<String> {

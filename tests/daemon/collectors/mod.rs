@@ -9,6 +9,7 @@ mod newer;
 mod prepared;
 pub(crate) mod servers;
 mod sources;
+mod statements;
 mod truth;
 mod unlike;
 

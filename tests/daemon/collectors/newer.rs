@@ -39,20 +39,30 @@ const LOST: [&str; 10] = [
 ];
 
 /// A server of the newest version, with a socket beside its own on which it calls itself 99.
-struct Newer {
-    cluster: Cluster,
+pub(super) struct Newer {
+    pub(super) cluster: Cluster,
     folder: TempDir,
 }
 
 impl Newer {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let (_, binaries) = servers::all().last().unwrap();
-        let cluster = Cluster::builder().binaries(binaries).start().unwrap();
+        let builder = Cluster::builder().binaries(binaries);
+        let builder = builder.setting("shared_preload_libraries", "pg_stat_statements");
+        let cluster = builder.start().unwrap();
         cluster.sql("CREATE ROLE watcher LOGIN; GRANT pg_monitor TO watcher").unwrap();
         cluster
             .sql("CREATE EXTENSION pg_stat_statements; CREATE EXTENSION pg_buffercache")
             .unwrap();
-        cluster.sql("CREATE TABLE post (id int); VACUUM post").unwrap();
+        cluster
+            .sql(
+                "CREATE DATABASE other; CREATE TABLE post (id int);
+                 INSERT INTO post SELECT generate_series(1, 10000);
+                 CREATE INDEX failed ON post (id); VACUUM ANALYZE post;
+                 UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'failed'::regclass",
+            )
+            .unwrap();
+        cluster.sql_in("other", "CREATE TABLE other (id int)").unwrap();
         let folder = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(socket(folder.path())).unwrap();
         let server = socket(cluster.folder());
@@ -67,16 +77,25 @@ impl Newer {
         Self { cluster, folder }
     }
 
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("postgresql:///postgres?host={}&user=watcher", self.folder.path().display())
     }
 
-    fn settings(&self) -> String {
+    pub(super) fn settings(&self) -> String {
         format!(
             "databases: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n\
              sampling: {{server: 1s, tables: 1s, statements: 1s}}\n",
             self.url()
         )
+    }
+
+    /// What `poolwatch check` says of it.
+    pub(super) fn check(&self) -> String {
+        let file = self.folder.path().join("check.yml");
+        std::fs::write(&file, self.settings()).unwrap();
+        let mut command = poolwatch();
+        command.args(["check", "--web.listen-address=127.0.0.1:1", "--config.file"]).arg(file);
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
     }
 }
 
@@ -136,7 +155,7 @@ fn what_a_newer_server_lacks_is_told_once_and_is_no_alert() {
     let before = reads();
     server.cluster.sql("INSERT INTO post VALUES (1)").unwrap();
     eventually(|| reads() > before);
-    let (log, text) = (daemon.output(), check(&server));
+    let (log, text) = (daemon.output(), server.check());
     for name in ["wal_fpi", "deadlocks", "pg_stat_archiver\\", "pg_ls_waldir", "mxid_age"] {
         let told =
             log.lines().filter(|line| line.contains("does not exist") && line.contains(name));
@@ -144,12 +163,4 @@ fn what_a_newer_server_lacks_is_told_once_and_is_no_alert() {
         assert!(text.contains(name.trim_end_matches('\\')), "{name}: {text}");
     }
     assert!(!text.contains('✗') && text.contains("! primary/stat_wal"), "{text}");
-}
-
-fn check(server: &Newer) -> String {
-    let file = server.folder.path().join("check.yml");
-    std::fs::write(&file, server.settings()).unwrap();
-    let mut command = poolwatch();
-    command.args(["check", "--web.listen-address=127.0.0.1:1", "--config.file"]).arg(file);
-    String::from_utf8(command.output().unwrap().stdout).unwrap()
 }

@@ -16,7 +16,11 @@ fn refused(cluster: &Cluster, major: u32) -> Vec<String> {
         let sql = table.statement(version(table, major))?;
         Some((name, sql.replace("@extension", "public")))
     });
-    let statements: Vec<_> = statements.collect();
+    let unseen = collectors::UNSEEN.iter().filter_map(|unseen| {
+        let sql = collectors::Unseen::statement(unseen.collector, major)?;
+        Some((unseen.collector, sql.to_owned()))
+    });
+    let statements: Vec<_> = statements.chain(unseen).collect();
     assert!(statements.len() > 40, "PostgreSQL {major} has {} statements", statements.len());
     let refuse = |(name, sql): &(&str, String)| {
         let mut prepare = "SET search_path = pg_catalog; SET ROLE watcher;\n".to_owned();

@@ -19,7 +19,7 @@ fn text(families: &[poolwatch::metric::Family]) -> String {
     String::from_utf8(Chunk::encode(families).plain().to_vec()).unwrap()
 }
 
-fn wanted() -> Vec<Wanted> {
+pub(super) fn wanted() -> Vec<Wanted> {
     let of_each = collectors::ALL.iter().filter(|collector| collector.scope == Scope::Database);
     let wanted = of_each.map(|collector| Wanted {
         collector,
