@@ -61,9 +61,9 @@ CASES = [
         "db_statement_duration_estimated_seconds_count{datname=redditbot}": "0+60x9 600+60x29 2400+60x12",
     }, pending="24m", over="42m", fires={
         "25m": "At least 10% of the statements in database redditbot at app1:8001 took longer than 200 ms in the last "
-               "10 minutes. This is the least that the figures of pg_stat_statements allow.",
+               "3 minutes. This is the lower bound that follows from pg_stat_statements.",
         "41m": "At least 5% of the statements in database redditbot at app1:8001 took longer than 200 ms in the last "
-               "10 minutes. This is the least that the figures of pg_stat_statements allow.",
+               "3 minutes. This is the lower bound that follows from pg_stat_statements.",
     }),
 
     alert("CommitLatencyHigh", "warning", "pool=web", histogram("db_commit_duration_seconds{pool=web}", {

@@ -72,15 +72,15 @@ CASES = [
     alert("PoolConnectionsBreaking", "warning", "pool=web", {
         "db_pool_connections_invalidated_total{pool=web}": "0x9 4+4x24 100x14",
     }, pending="26m", over="37m", fires={
-        "27m": "Pool web at app1:8001 throws away 4.0 broken connections a minute.",
-        "36m": "Pool web at app1:8001 throws away 3.6 broken connections a minute.",
+        "27m": "Pool web at app1:8001 discards 4.0 broken connections a minute.",
+        "36m": "Pool web at app1:8001 discards 3.6 broken connections a minute.",
     }),
 
     alert("PoolConnectionsInherited", "warning", "pool=web", {
         "db_pool_inherited_connections_total{pool=web}": "0x9 1+1x1 2x77",
     }, pending="10m", over="14m", fires={
-        "11m": "Pool web at app1:8001 met 2 connections of another process in the last 4 minutes.",
-        "13m": "Pool web at app1:8001 met 1 connections of another process in the last 4 minutes.",
+        "11m": "Pool web at app1:8001 found 2 connections of another process in the last 4 minutes.",
+        "13m": "Pool web at app1:8001 found 1 connections of another process in the last 4 minutes.",
     }),
 
     alert("PoolsExceedServer", "warning", "instance=", {
@@ -169,7 +169,7 @@ CASES = [
         "db_pool_acquire_timeouts_total{pool=web}": "0x19 1x3 2x3 3x3 4x3 5x3 6x3 7x3 8x3 8x40",
     }, fires_once("PoolAcquireTimeouts", "24m"), shows("31m", 'ALERTS{alertname="PoolAcquireTimeouts"}'), interval="30s"),
 
-    case("a pool which is full at one look and half empty at the next is reported", {
+    case("a pool which is full at one scrape and half empty at the next is reported", {
         "db_pool_busiest_worker_utilization_ratio{pool=web}": " ".join(15 * ["1 0.4"]),
         "db_pool_peak_utilization_ratio{pool=web}": "1x30",
         "db_pool_capacity{pool=web}": "40x30",

@@ -41,7 +41,7 @@ CASES = [
     alert("PoolwatchReloadFailed", "warning", "", {
         "poolwatch_config_last_reload_successful": "1x9 0x9 1x9",
     }, pending="14m", over="22m", fires={
-        "15m 21m": "The last reload of poolwatch at app1:8001 was refused (successful is 0).",
+        "15m 21m": "poolwatch at app1:8001 refused the settings at its last reload and goes on with those before.",
     }),
 
     alert("PoolwatchNoReports", "warning", "", {

@@ -29,7 +29,7 @@ CASES = [
         "pg_stat_wal_receiver_last_msg_receipt_time{slot_name=r1, status=streaming, upstream_host=db1}": "0+60x9 _x15 1500+60x30",
     }, pending="12m", over="27m", fires={
         "13m 26m": "Replica at app1:8001 is not connected to its primary, "
-                   "or has heard nothing of it for 2 minutes, and what it shows grows old.",
+                   "or has received nothing from it for 2 minutes. Its data grows old.",
     }),
 
     alert("ServerRoleChanged", "info", "", {

@@ -41,8 +41,8 @@ CASES = [
     alert("ConnectionsRefused", "warning", "reason=too_many_connections", {
         "pg_connections_refused_total{reason=too_many_connections}": "0x9 2+2x14 30x20",
     }, pending="11m", over="26m", fires={
-        "12m": "PostgreSQL at app1:8001 refused 6 connections in the last 5 minutes, by its log (too_many_connections).",
-        "25m": "PostgreSQL at app1:8001 refused 8 connections in the last 5 minutes, by its log (too_many_connections).",
+        "12m": "PostgreSQL at app1:8001 refused 6 connections in the last 5 minutes, according to its log (too_many_connections).",
+        "25m": "PostgreSQL at app1:8001 refused 8 connections in the last 5 minutes, according to its log (too_many_connections).",
     }),
 
     alert("DatabaseCpuAboveScale", "info", "", {

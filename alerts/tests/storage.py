@@ -78,14 +78,14 @@ CASES = [
     alert("IndexInvalid", "warning", "subject=public.posts_by_author", {
         "poolwatch_advice{rule=invalid_index, severity=warning, subject=public.posts_by_author}": "_x10 1x19 stale",
     }, pending="24m", over="32m", fires={
-        "25m 31m": "Index public.posts_by_author, seen by poolwatch at app1:8001, is invalid, "
-                   "for its CREATE INDEX CONCURRENTLY failed.",
+        "25m 31m": "Index public.posts_by_author, seen by poolwatch at app1:8001, is invalid "
+                   "because its CREATE INDEX CONCURRENTLY failed.",
     }),
 
     alert("TableScans", "info", "subject=public.analytics_events", {
         "poolwatch_advice{rule=table_scans, severity=warning, subject=public.analytics_events}": "_x10 1x19 stale",
     }, pending="24m", over="32m", fires={
-        "25m 31m": "Table public.analytics_events is read from its beginning again and again, as poolwatch at app1:8001 sees it.",
+        "25m 31m": "poolwatch at app1:8001 sees that table public.analytics_events is read whole again and again.",
     }),
 
     case("a small table of dead rows and a cold cache on a quiet server raise nothing", {

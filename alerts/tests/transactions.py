@@ -13,7 +13,7 @@ CASES = [
     alert("StatementTimeouts", "warning", "datname=redditbot, reason=statement_timeout", {
         "db_statement_cancellations_total{datname=redditbot, reason=statement_timeout}": "0x9 3+3x19 60x20",
     }, pending="17m", over="32m", fires={
-        "18m 31m": "In database redditbot at app1:8001 2.7 statements a minute end by statement_timeout, by the server's log.",
+        "18m 31m": "In database redditbot at app1:8001 2.7 statements a minute are ended by statement_timeout, according to the server's log.",
     }),
 
     alert("IdleInTransaction", "warning", "application_name=reddit-bot, datname=redditbot, usename=bot",

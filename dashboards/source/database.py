@@ -47,7 +47,7 @@ CONNECTIONS = [
     lines("Sessions by application", "Who holds the connections, by application_name.",
           ('topk(10, sum by (application_name) (pg_stat_activity_count{@database, application_name!=""}))',
            "{{application_name}}"), "short", stack=True, decimals=0),
-    lines("What sessions wait for", "Active sessions by what they wait for; nothing means they are on a CPU.",
+    lines("Wait events of active sessions", "Active sessions by wait event; nothing means that they do not wait.",
           (or_none('''label_replace(sum by (wait_event_type, wait_event) (pg_stat_activity_count{@database, state="active"} > 0),
                       "wait_event", "nothing", "wait_event_type", "")''', "wait_event", "no session is active"),
            "{{wait_event_type}} {{wait_event}}"), "short", stack=True, decimals=0),

@@ -68,7 +68,7 @@ def panel(kind, title, description, targets, unit, alerts=(), width=8, height=8,
 
 def stat(title, description, expr, unit, alerts=(), legend="", words=None, width=4, height=4, **defaults):
     """One figure now, with its recent course. `words` says figures in words, so that colour is not the only sign."""
-    defaults.setdefault("noValue", "not seen")
+    defaults.setdefault("noValue", "no data")
     if words:
         defaults["mappings"] = [
             {

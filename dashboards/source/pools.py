@@ -15,9 +15,9 @@ NOW = [
          ["PoolUtilizationWarning", "PoolUtilizationCritical"], "{{pool}}", width=6, decimals=0, min=0, max=1),
     stat("Callers waiting", "Callers waiting for a connection now, in all pools.",
          "sum(db_pool_pending{@pool})", "short", ["PoolExhausted"], width=3, decimals=0),
-    stat("Timed out", "Callers who got no connection in the last 5 minutes.",
+    stat("Timed out", "Callers who waited for a connection in vain, in the last 5 minutes.",
          "sum(increase(db_pool_acquire_timeouts_total{@pool}[5m]))", "short", ["PoolAcquireTimeouts"], width=3, decimals=0),
-    stat("Wait p95", "The p95 of getting a connection, in the slowest pool.",
+    stat("Acquire p95", "The p95 of the time to acquire a connection, in the slowest pool.",
          "max(histogram_quantile(0.95, sum by (le, pool) (rate(db_pool_acquire_duration_seconds_bucket{@pool}[$__rate_interval]))))",
          "s", ["AcquireLatencyHigh"], width=3),
     answers(),
@@ -29,9 +29,9 @@ RUN_OUT = [
           ("max by (pool) (db_pool_busiest_worker_utilization_ratio{@pool})", "{{pool}}"), "percentunit",
           ["PoolUtilizationWarning", "PoolUtilizationCritical"], width=16, height=9, max=1),
     firing(".+"),
-    lines("Callers waiting", "Callers who want a connection while the pool has none to give.",
+    lines("Callers waiting", "Callers who wait for a connection, because all of them are checked out.",
           ("sum by (pool) (db_pool_pending{@pool})", "{{pool}}"), "short", ["PoolExhausted"], decimals=0),
-    lines("Callers who got none", "Callers who waited until the pool's timeout, and those whose connection failed to open.",
+    lines("Callers without a connection", "Callers who waited until the pool's timeout, and those whose connection failed to open.",
           [(per_second("db_pool_acquire_timeouts_total", "pool"), "{{pool}} timed out"),
            (per_second("db_pool_acquire_errors_total", "pool"), "{{pool}} failed")], "ops"),
     lines("Highest within a minute", "The highest any worker reached within the last minute: bursts that fall between two scrapes.",
@@ -39,39 +39,39 @@ RUN_OUT = [
 ]
 
 ADVICE = [
-    table("What poolwatch advises", "What is wrong, the worst first. /health/detailed says what to do about each.",
+    table("Advice", "What is wrong, the worst first. /health/detailed says what to do about each.",
           worst_first("poolwatch_advice", "@", "rule", "✓ nothing"), "short",
           {"severity": "severity", "rule": "rule", "subject": "subject", "instance": "instance"}, width=24, height=7,
           words={"severity": SEVERITIES}),
 ]
 
 HOLD = [
-    lines("Connections taken", "Connections which the application has checked out, of all workers together. The dashed "
+    lines("Connections checked out", "Connections which the application has checked out, of all workers together. The dashed "
           "line is the most the pool may open.",
           [("sum by (pool) (db_pool_checked_out{@pool})", "{{pool}}"),
            ("sum by (pool) (db_pool_capacity{@pool})", "{{pool}} capacity")], "short", dashed="/ capacity$/", decimals=0),
-    lines("Held for", "How long callers keep a connection, from getting it to returning it.",
+    lines("Hold time", "The time that callers hold a connection, from acquiring to returning it.",
           quantiles("db_pool_hold_duration_seconds", "pool"), "s", ["HoldTimeHigh"]),
-    lines("Held longest now", "The age of the oldest checkout. A line that climbs without end is a connection nobody returns.",
+    lines("Longest hold now", "The age of the oldest checkout. A line that climbs without end is a connection nobody returns.",
           ("max by (pool) (db_pool_oldest_checkout_seconds{@pool})", "{{pool}}"), "s", ["PoolConnectionHeldTooLong"]),
 ]
 
 WAIT = [
-    lines("Wait for a connection", "How long getting a connection takes, waiting included.",
+    lines("Time to acquire a connection", "The time that callers need to acquire a connection, waiting included.",
           quantiles("db_pool_acquire_duration_seconds", "pool"), "s", ["AcquireLatencyHigh"], width=12),
-    heatmap("Wait for a connection, all of them", "How many callers waited how long. A second band far above the first "
-            "is callers who met an empty pool.", "db_pool_acquire_duration_seconds"),
+    heatmap("Time to acquire a connection, every caller", "Callers by the time that they needed. A second band far above the first "
+            "is callers who had to wait, because all connections were checked out.", "db_pool_acquire_duration_seconds"),
 ]
 
 SIZE = [
     lines("Overflow", "Connections open above the pool's size. They are closed when returned, so a pool that lives on "
           "them opens connections all the time.",
           ("sum by (pool) (db_pool_overflow{@pool})", "{{pool}}"), "short", ["PoolAlwaysInOverflow"], decimals=0),
-    lines("Connections opened", "New connections a second, and those thrown away as broken.",
+    lines("Connections opened", "New connections a second, and those discarded because they were broken.",
           [(per_second("db_pool_connections_opened_total", "pool"), "{{pool}} opened"),
            (per_second("db_pool_connections_invalidated_total", "pool"), "{{pool}} broken")], "ops"),
     lines("Busiest worker above the others", "How far the busiest worker stands above the whole pool. A wide gap means "
-          "work is spread unevenly, and a larger pool will not help.",
+          "that work is spread unevenly, and a larger pool will not help.",
           ("max by (pool) (db_pool_busiest_worker_utilization_ratio{@pool} - db_pool_utilization_ratio{@pool})", "{{pool}}"),
           "percentunit", max=1),
     lines("Workers", "Worker processes whose pools are summed. A step down is a worker that died or was stopped.",
@@ -82,7 +82,7 @@ SIZE = [
               / max without (server) (pg_settings_max_connections{@} - pg_settings_superuser_reserved_connections{@}
                 - (pg_settings_reserved_connections{@} or 0 * pg_settings_max_connections{@}))''', "{{instance}}"),
           "percentunit", ["PoolsExceedServer"]),
-    table("Where the figures come from", "Each pool's source. What activity infers from the server's sessions is a lower bound.",
+    table("Sources of the figures", "Each pool's source. What activity infers from the server's sessions is a lower bound.",
           "sum by (pool, source, instance) (db_pool_info{@pool})", "short",
           {"pool": "pool", "source": "source", "instance": "instance"}),
 ]

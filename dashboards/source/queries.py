@@ -35,11 +35,11 @@ NOW = [
 ]
 
 SLOW = [
-    lines("Query time of each pool", "How long queries take for the application: the server's time and the way there and back.",
+    lines("Query time of each pool", "The duration of queries as the application sees it: the server's time and the network.",
           quantiles("db_query_duration_seconds", "pool"), "s",
           ["QueryLatencyAboveTarget", "QueryLatencyHigh", "SlowQueries"], width=16, height=9),
     firing("Query.*|Slow.*|Statement.*|Commit.*|Probe.*|NPlusOne.*|Unpaginated.*|Acquire.*|HoldTime.*|Index.*|Table.*"),
-    heatmap("Query time, all of them", "How many queries took how long. Two bands are two kinds of query; a band that "
+    heatmap("Query time, every query", "Queries by their duration. Two bands are two kinds of query; a band that "
             "rises is the server slowing down.", "db_query_duration_seconds"),
     lines("Queries of each pool", "Queries a second.",
           (per_second("db_query_duration_seconds_count", "pool"), "{{pool}}"), "ops", width=12),
@@ -55,9 +55,9 @@ WHERE = [
     lines("On the server, from its log", "Statement time inside the server, parsing and planning included, exact for what is "
           "logged (logs in the settings). With log_min_duration_statement alone it is of the slower ones only.",
           quantiles("db_statement_duration_seconds", "datname", "@database"), "s", width=12),
-    lines("Commit", "How long COMMIT takes: the disk, and replicas when they are waited for.",
+    lines("Commit", "The duration of COMMIT: the disk, and replicas where it waits for them.",
           quantiles("db_commit_duration_seconds", "pool"), "s", ["CommitLatencyHigh"], width=12),
-    lines("SELECT 1", "poolwatch's own probe: the way to the server and nothing else.",
+    lines("SELECT 1", "poolwatch's own probe: the network and the server's shortest answer.",
           quantiles("db_probe_duration_seconds", "instance", "@"), "s", ["ProbeLatencyHigh"], width=12),
 ]
 
@@ -69,7 +69,7 @@ LOGGED = [
     lines("Errors", "Errors a minute by class, the first two characters of the SQLSTATE: 23 a constraint, 40 a deadlock or "
           "serialization failure, 53 a lack of resources, 57 a cancellation.",
           (f'60 * {per_second("db_statement_errors_total", "datname, class", "@database")}', "{{datname}} {{class}}"), "short"),
-    lines("Cancelled, turned away", "Statements and sessions a minute that did not end by themselves, and connections that "
+    lines("Cancelled and refused", "Statements and sessions a minute that were cancelled or terminated, and connections that "
           "the server refused.",
           [(f'60 * {per_second("db_statement_cancellations_total", "reason", "@database")} > 0', "{{reason}}"),
            (f'60 * {per_second("pg_connections_refused_total", "reason")} > 0', "refused: {{reason}}")], "short"),
@@ -110,7 +110,7 @@ APPLICATION = [
     lines("N+1", "Checkouts a minute that run one statement for each row of another. Load the relation eagerly.",
           (per_minute("db_n_plus_one_checkouts_total", "pool"), "{{pool}}"), "short",
           ["NPlusOneQueries"]),
-    lines("Without a limit", "Queries a minute without LIMIT that return a thousand rows or more. Paginate.",
+    lines("Queries without LIMIT", "Queries a minute without LIMIT that return a thousand rows or more. Paginate.",
           (per_minute("db_unpaginated_queries_total", "pool"), "{{pool}}"), "short",
           ["UnpaginatedQueries"]),
 ]
@@ -120,7 +120,7 @@ DASHBOARD = dashboard(
     [
         ("Are queries slow now?", NOW),
         ("Since when, and all of them?", SLOW),
-        ("Is it the server, the disk or the way there?", WHERE),
+        ("Is it the server, the disk or the network?", WHERE),
         ("Which statements?", WHICH),
         ("What does the application do wrong?", APPLICATION),
     ],
