@@ -11,16 +11,18 @@ WORKDIR /build
 
 # The dependencies, in a layer that lasts until Cargo.lock changes.
 COPY Cargo.toml Cargo.lock build.rs ./
-RUN mkdir -p src benches tests/daemon \
+COPY clients/rust/Cargo.toml clients/rust/
+RUN mkdir -p src benches tests/daemon clients/rust/src \
  && echo 'fn main() {}' | tee src/main.rs >tests/daemon/main.rs \
- && touch src/lib.rs \
+ && touch src/lib.rs clients/rust/src/lib.rs \
  && sed -n '/^\[\[bench\]\]/,/^$/s/^name = "\(.*\)"/benches\/\1.rs/p' Cargo.toml | xargs -r touch \
  && cargo build --release --locked --bin poolwatch
 
+COPY clients/rust clients/rust
 COPY src src
 ARG REVISION=unknown
 # Newer than what was built above from nothing.
-RUN touch src/lib.rs src/main.rs \
+RUN touch src/lib.rs src/main.rs clients/rust/src/lib.rs \
  && POOLWATCH_REVISION=$REVISION cargo build --release --locked --bin poolwatch \
  && install -D target/release/poolwatch /image/poolwatch \
  && install -d -o 65532 -g 65532 /image/run/poolwatch

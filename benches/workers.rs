@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, criterion_group, criterion_main};
 use poolwatch::latency::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS, Histogram};
 use poolwatch::reading::{Figures, MaxOverflow, Timings, Totals};
-use poolwatch::report::{Pool, Report};
 use poolwatch::sources::workers::{Fold, Settings, Workers};
+use poolwatch_client::report::{PoolReport, Report};
 
 const WORKERS: u64 = 2000;
 
@@ -34,7 +34,7 @@ fn report(worker: u64, seq: u64) -> Report {
         period: Duration::from_secs(1),
         app: Some("reddit-bot".into()),
         bye: false,
-        pools: vec![Pool {
+        pools: vec![PoolReport {
             name: "web".into(),
             figures: Figures {
                 size: Some(5),

@@ -25,9 +25,7 @@
 //!
 //! What reads:
 //! - [`indexes`]: the expected indexes: their file, the comparison with a database, the building.
-//! - [`pool`]: `SharedPool`, a connection pool for Rust applications that reports its figures.
 //! - [`postgres`]: connecting to a server that is watched.
-//! - [`report`]: the workers' protocol.
 //! - [`sources`]: one file or folder for each kind of source.
 //!
 //! What gives out:
@@ -44,10 +42,12 @@
 //! - [`latency`]: histograms, and the estimate of a distribution from its moments.
 //! - [`metric`]: a metric family and its samples.
 //! - [`own_log`]: poolwatch's own log.
-//! - [`pool_figures`]: one table of a pool's gauges, counters and histograms.
 //! - [`process`]: the daemon's own process and the machine.
 //! - [`reading`]: readings: what a source gives.
 //! - [`statement`]: the text of a statement: without literals, its tables, its conditions.
+//!
+//! Below all of them is the crate [`poolwatch_client`] in `clients/rust`: `SharedPool`, the workers'
+//! protocol, the table of a pool's figures, and the histograms.
 
 pub mod commands;
 pub mod config;
@@ -55,9 +55,7 @@ pub mod demo;
 pub mod sampler;
 
 pub mod indexes;
-pub mod pool;
 pub mod postgres;
-pub mod report;
 pub mod sources;
 
 pub mod advice;
@@ -72,7 +70,6 @@ mod joint;
 pub mod latency;
 pub mod metric;
 pub mod own_log;
-pub mod pool_figures;
 pub mod process;
 pub mod reading;
 pub mod statement;

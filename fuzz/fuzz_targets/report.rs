@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use libfuzzer_sys::fuzz_target;
 use poolwatch::exposition::pools::families;
 use poolwatch::reading::{Cumulative, Figures, Timings};
-use poolwatch::report::{FINDINGS, NAME, POOLS, Pool, Reason, Report, STATEMENT};
+use poolwatch_client::report::{FINDINGS, NAME, POOLS, PoolReport, Reason, Report, STATEMENT};
 use poolwatch::sources::workers::{Fold, Settings};
 use poolwatch::state::{PoolState, RecentPool, Thresholds};
 use tokio::time::Instant;
@@ -65,7 +65,7 @@ fn is_written_and_read(report: &Report) {
     assert!(again.pools.iter().zip(&report.pools).all(|(a, b)| a.totals == b.totals));
 }
 
-fn is_huge(pool: &Pool) -> bool {
+fn is_huge(pool: &PoolReport) -> bool {
     let Figures { size, checked_in, checked_out, pending, peak, .. } = pool.figures;
     let timings = Timings::ROWS.iter().filter_map(|row| (row.get)(&pool.timings).as_ref());
     let mut sums = timings.map(|times| times.sum());

@@ -77,7 +77,7 @@ fn applications(pools: &[&PoolState]) -> impl Iterator<Item = Demand> {
     let counted = move |pool: &&&PoolState| match pool.pool.origin {
         Origin::Workers => true,
         Origin::Activity | Origin::AppHealth => !told,
-        Origin::Shared | Origin::Pgbouncer => false,
+        Origin::Pgbouncer => false,
     };
     pools.iter().filter(counted).filter_map(|state| {
         let seen = state.pool.workers.len() as u64;

@@ -10,12 +10,12 @@ use crate::collectors::{self, Collector, DATABASE_SIZE, OTHER_DATABASES, SERVER_
 use crate::collectors::{STATEMENT_DURATIONS, Scope, WAIT_EVENTS};
 use crate::config::{Config, Pool};
 use crate::indexes::Catalogue;
-use crate::pool::SharedPool;
 use crate::postgres::{self, Database};
 use crate::sampler::chain;
 use crate::sources::{Failure, Source, Watch, activity, app_health, collector};
 use crate::sources::{database_sizes, elsewhere, indexes, pgbouncer, probe, server_cpu};
 use crate::sources::{own_connections, server_log, statements, wait_events, workers};
+use poolwatch_client::SharedPool;
 
 /// The pool that is inferred when the settings name none.
 const INFERRED: &str = "app";

@@ -11,9 +11,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::pool::SharedPool;
 use crate::reading::{Figures, MaxOverflow};
 use crate::state::Thresholds;
+use poolwatch_client::SharedPool;
 
 /// Where it answers.
 pub(super) const PATH: &str = "/health/database/pool";
@@ -51,8 +51,7 @@ fn answer(request: &Request<Incoming>, pool: &SharedPool) -> Response<Full<Bytes
 }
 
 fn figures(pool: &SharedPool) -> Value {
-    let reading = pool.reading();
-    let figures = reading.workers.first().map(|worker| worker.figures).unwrap_or_default();
+    let figures = pool.reading().figures;
     json!({
         "pool_size": figures.size,
         "max_overflow": figures.max_overflow.and_then(MaxOverflow::limit),

@@ -146,8 +146,7 @@ Ctrl-C ends everything and removes it.
 
 /// A line such as `################....  16 of 20 checked out, warning`.
 fn pulse(workload: &Workload) -> String {
-    let reading = workload.pool().reading();
-    let figures = reading.workers.first().map(|worker| worker.figures).unwrap_or_default();
+    let figures = workload.pool().reading().figures;
     let (taken, capacity) = (figures.checked_out.unwrap_or(0), figures.capacity().unwrap_or(0));
     let mut line: String =
         (0..capacity).map(|place| if place < taken { '#' } else { '.' }).collect();

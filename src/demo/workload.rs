@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::pool::{Checkout, Settings, SharedPool};
+use poolwatch_client::{Checkout, PoolSettings, SharedPool};
 
 /// The fewest callers that are more than nine tenths of the pool's 20 connections.
 const CALLERS: u32 = 19;
@@ -68,7 +68,7 @@ impl Workload {
     /// long a breath.
     pub(super) fn start(options: PgConnectOptions, socket: &Path, breath: Duration) -> Self {
         let options = options.application_name("reddit-bot");
-        let pool = SharedPool::new("web", options, Settings::default());
+        let pool = SharedPool::new("web", options, PoolSettings::default());
         pool.report_to(socket, "web");
         let breathing = Breathing { began: Instant::now(), breath };
         let mut callers = JoinSet::new();

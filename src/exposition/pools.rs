@@ -2,8 +2,8 @@
 
 use crate::latency::Histogram;
 use crate::metric::Family;
-use crate::pool_figures::{Cumulative, Figures, Gauge, Row, Timings, Totals, Value};
 use crate::state::{PoolState, Status};
+use poolwatch_client::pool_figures::{Cumulative, Figures, Gauge, Row, Timings, Totals, Value};
 
 /// The families of all pools.
 pub fn families(pools: &[PoolState]) -> Vec<Family> {

@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::{Catalogue, Expected, Inventory, State, compare};
-use crate::pool::AcquireError;
 use crate::postgres::{Access, Database};
+use poolwatch_client::AcquireError;
 
 /// How often progress is looked at.
 const GLANCE: Duration = Duration::from_millis(250);

@@ -10,9 +10,9 @@ use std::collections::HashSet;
 
 use sqlx::Executor;
 
-use crate::pool::Checkout;
 use crate::postgres::{text, texts};
 use crate::statement::names;
+use poolwatch_client::Checkout;
 
 /// The server cuts longer names off.
 const LONGEST_NAME: usize = 63;

@@ -6,9 +6,9 @@ use sqlx::{AssertSqlSafe, Executor, Row as _};
 
 use super::Expected;
 use super::foreign_code::ForeignCode;
-use crate::pool::Checkout;
 use crate::postgres::{Extension, ExtensionError, Reductions};
 use crate::statement::{Kind, Text, plannable};
+use poolwatch_client::Checkout;
 
 /// `EXPLAIN (GENERIC_PLAN)` is there from this version on.
 const GENERIC_PLAN: u32 = 160_000;

@@ -3,8 +3,8 @@
 use sqlx::postgres::PgRow;
 use sqlx::{ColumnIndex, Row};
 
-use crate::pool::Checkout;
 use crate::postgres::{Optional, Reductions, Statement, text, texts};
+use poolwatch_client::Checkout;
 
 /// No more indexes than these are looked at.
 const LIMIT: i64 = 5000;

@@ -3,7 +3,6 @@
 
 mod beta;
 mod estimate;
-mod histogram;
 mod moments;
 mod past;
 mod shape;
@@ -12,9 +11,9 @@ mod timed;
 mod weighted;
 
 pub use estimate::Estimate;
-pub use histogram::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS, Histogram};
 pub use moments::{Interval, Moments};
 pub use past::Past;
+pub use poolwatch_client::histogram::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS, Histogram};
 pub use share_bounds::ShareBounds;
 pub use timed::is_timed;
 pub use weighted::Weighted;

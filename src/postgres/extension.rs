@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 
 use super::{Optional, Reductions, Statement};
-use crate::pool::Checkout;
+use poolwatch_client::Checkout;
 
 /// An extension that the database has.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -35,8 +35,8 @@ use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tracing::{info, warn};
 
 use crate::files;
-use crate::pool::{self, AcquireError, Checkout, SharedPool};
 use crate::reading::MaxOverflow;
+use poolwatch_client::{AcquireError, Checkout, Connect, PoolSettings, SharedPool};
 
 pub(crate) use address::Address;
 pub use address::AddressError;
@@ -309,7 +309,7 @@ impl Access {
     }
 
     fn pool(&self, size: u32) -> SharedPool {
-        let settings = pool::Settings {
+        let settings = PoolSettings {
             size,
             max_overflow: MaxOverflow::Limited(0),
             // A connection closed to be renewed may not be had again when it is needed most.
@@ -318,11 +318,11 @@ impl Access {
             pre_ping: false,
         };
         let (options, connect) = (self.options.clone(), Box::new(self.clone()));
-        SharedPool::opened_by(APPLICATION_NAME, options, settings, Some(connect))
+        SharedPool::with_connect(APPLICATION_NAME, options, settings, connect)
     }
 }
 
-impl pool::Connect for Access {
+impl Connect for Access {
     fn connect(&self) -> BoxFuture<'_, Result<PgConnection, AcquireError>> {
         Box::pin(self.session())
     }
@@ -415,9 +415,8 @@ impl Database {
     /// Opens every connection that poolwatch may have and does not have yet, so that it can still
     /// read when the server refuses everyone else. Meant for a caller that holds one itself.
     pub async fn keep_place(&self) {
-        let open = self.pool.reading().workers.iter().fold(0, |open, worker| {
-            open + worker.figures.checked_in.unwrap_or(0) + worker.figures.checked_out.unwrap_or(0)
-        });
+        let figures = self.pool.reading().figures;
+        let open = figures.checked_in.unwrap_or(0) + figures.checked_out.unwrap_or(0);
         if open < u64::from(CONNECTIONS) {
             // Without it poolwatch still reads, over the connection that it has.
             let _ = self.acquire().await;

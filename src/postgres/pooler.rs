@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
 use tokio::time::{Instant, timeout};
 
 use super::connector::{ConnectError, Connector};
-use crate::pool::AcquireError;
+use poolwatch_client::AcquireError;
 
 /// The setting's name, which `PostgreSQL` itself gives no meaning.
 const MARKER: &str = "poolwatch.session";

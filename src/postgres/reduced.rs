@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Executor as _, Postgres, SqlSafeStr as _};
 use tracing::warn;
 
 use super::NEWEST;
-use crate::pool::Checkout;
+use poolwatch_client::Checkout;
 
 /// What may stand for a column of any type: the first that the rest of the statement takes.
 const NULLS: [&str; 8] = [

@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use tokio::time::Instant;
 
 use super::{APPLICATION_NAME, Database, Optional, Reductions, Statement};
-use crate::pool::AcquireError;
+use poolwatch_client::AcquireError;
 
 /// For how long a look speaks for the next who asks: less than any source waits between two.
 const SHARED: Duration = Duration::from_millis(200);

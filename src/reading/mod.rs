@@ -8,13 +8,12 @@ mod server;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
-
 pub use self::indexes::{ForeignKey, Index, Indexes, Reference, TableScans};
 pub use self::pool::{Held, Origin, Pool, Worker};
 pub use self::server::{LoggedTimes, Ran, Sessions, Statement, StatementTimes, Top};
 use crate::metric::Family;
-pub use crate::pool_figures::{Cumulative, Figures, MaxOverflow, Timings, Totals, both};
+pub use poolwatch_client::pool_figures::{Cumulative, Figures, MaxOverflow, Timings, Totals, both};
+pub use poolwatch_client::report::Finding;
 
 /// All that one source saw at one time. A source fills what it can know.
 #[derive(Debug, Default)]
@@ -62,22 +61,4 @@ impl Reading {
             || self.probe.is_some()
             || self.indexes.is_some()
     }
-}
-
-/// A statement that a worker found troublesome, literals stripped.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Finding {
-    /// The pool it ran on.
-    pub pool: String,
-    /// `n_plus_one` or `unpaginated`.
-    pub kind: String,
-    /// The statement, shortened.
-    pub sql: String,
-    /// How many times it ran in one checkout.
-    pub count: u64,
-    /// How many rows it returned in that checkout.
-    pub rows: u64,
-    /// The application's own source line.
-    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
-    pub location: Option<String>,
 }

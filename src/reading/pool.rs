@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::pool_figures::{Figures, Timings, Totals};
+use poolwatch_client::pool_figures::{Figures, Timings, Totals};
 
 /// Where a pool's figures come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -12,8 +12,6 @@ use crate::pool_figures::{Figures, Timings, Totals};
 pub enum Origin {
     /// Reported by the workers themselves.
     Workers,
-    /// A Rust application's `SharedPool` in this process.
-    Shared,
     /// `PgBouncer`'s own figures.
     Pgbouncer,
     /// The application's health endpoint: the worker that happened to answer.
@@ -27,7 +25,6 @@ impl Origin {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Workers => "workers",
-            Self::Shared => "shared",
             Self::Pgbouncer => "pgbouncer",
             Self::AppHealth => "app_health",
             Self::Activity => "activity",

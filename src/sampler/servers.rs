@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::pool::AcquireError;
+use poolwatch_client::AcquireError;
 
 /// A server whose probe fails and of which nothing was read for so long does not answer. A moment
 /// in which one probe comes late costs no figures.

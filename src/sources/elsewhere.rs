@@ -18,11 +18,11 @@ use super::collector::{Error, Look, Rows, Seen, Settings, joined};
 use super::text;
 use crate::collectors::{Collector, OTHER_DATABASES};
 use crate::metric::Family;
-use crate::pool::SharedPool;
 use crate::postgres::{
     Database, Optional, Reductions, Statement, Texts, has_undecodable_text, in_words,
 };
 use crate::reading::Reading;
+use poolwatch_client::SharedPool;
 
 /// How many databases are visited each time: one costs the server 15 ms or so, for a new session
 /// knows no catalogue yet.

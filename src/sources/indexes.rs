@@ -11,9 +11,9 @@ use tokio::time::{Instant, timeout};
 
 use super::{Failure, explain, text};
 use crate::indexes::{Catalogue, Comparison, Inventory, Present, State, compare, identifier};
-use crate::pool::Checkout;
 use crate::postgres::{Database, Optional, Reductions, Statement, texts};
 use crate::reading::{ForeignKey, Index, Indexes, Reading, Reference, TableScans};
+use poolwatch_client::Checkout;
 
 /// No more foreign keys and tables than these are told of.
 const LIMIT: i64 = 100;
@@ -58,7 +58,7 @@ pub enum Error {
     Failed(#[from] sqlx::Error),
     /// No connection.
     #[error("no connection")]
-    Acquire(#[from] crate::pool::AcquireError),
+    Acquire(#[from] poolwatch_client::AcquireError),
 }
 
 impl IndexReader {

@@ -2,8 +2,8 @@
 //! an application's, so that nobody judges them as one.
 
 use crate::metric::Family;
-use crate::pool::SharedPool;
-use crate::reading::{Figures, Reading};
+use crate::reading::Reading;
+use poolwatch_client::SharedPool;
 
 /// The connections of this process, by the server's name.
 #[derive(Debug)]
@@ -22,14 +22,15 @@ impl OwnConnections {
         let [mut connections, mut waiting, mut opened] = families();
         for (server, pool) in &self.pools {
             let pool = pool.reading();
-            let sum = Figures::sum(pool.workers.iter().map(|worker| &worker.figures));
-            for (state, count) in [("checked_in", sum.checked_in), ("checked_out", sum.checked_out)]
+            let figures = pool.figures;
+            for (state, count) in
+                [("checked_in", figures.checked_in), ("checked_out", figures.checked_out)]
             {
                 let labels = [("server", server.as_str()), ("state", state)];
                 connections.sample(&labels, count.map(|count| count as f64));
             }
             let labels = [("server", server.as_str())];
-            waiting.sample(&labels, sum.pending.map(|count| count as f64));
+            waiting.sample(&labels, figures.pending.map(|count| count as f64));
             opened.sample(&labels, pool.totals.opened.map(|count| count as f64));
         }
         Reading { families: vec![connections, waiting, opened], ..Reading::default() }

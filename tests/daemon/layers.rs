@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// What each module must never import.
 const NEVER: &[(&str, &[&str])] = &[
-    ("http", &["sources", "sampler", "postgres", "collectors", "config", "commands", "pool"]),
+    ("http", &["sources", "sampler", "postgres", "collectors", "config", "commands"]),
     ("exposition", &["snapshot", "sources", "sampler", "postgres", "config", "commands", "http"]),
     (
         "sources",
@@ -13,26 +13,15 @@ const NEVER: &[(&str, &[&str])] = &[
     ),
     (
         "advice",
-        &[
-            "snapshot",
-            "sources",
-            "postgres",
-            "pool",
-            "sampler",
-            "http",
-            "exposition",
-            "config",
-            "commands",
-        ],
+        &["snapshot", "sources", "postgres", "sampler", "http", "exposition", "config", "commands"],
     ),
     (
         "state",
         &["snapshot", "advice", "exposition", "sources", "sampler", "http", "config", "postgres"],
     ),
     ("indexes", &["sources", "sampler", "http", "snapshot", "advice", "config", "commands"]),
-    ("collectors", &["sources", "postgres", "pool", "sampler", "http", "snapshot", "config"]),
+    ("collectors", &["sources", "postgres", "sampler", "http", "snapshot", "config"]),
     ("postgres", &["sources", "sampler", "http", "snapshot", "advice", "config", "commands"]),
-    ("pool", &["sources", "sampler", "http", "snapshot", "advice", "config", "commands"]),
     ("reading", &["sources", "sampler", "http", "snapshot", "advice", "config", "postgres"]),
     ("latency", &["sources", "sampler", "http", "snapshot", "advice", "config", "postgres"]),
     ("statement", &["sources", "sampler", "http", "snapshot", "advice", "config", "postgres"]),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use poolwatch::demo::Cluster;
-use poolwatch::pool::{AcquireError, Checkout, Settings, SharedPool};
 use poolwatch::reading::{Figures, MaxOverflow};
+use poolwatch_client::{AcquireError, Checkout, PoolSettings, SharedPool};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Executor};
 use tokio::time::{sleep, timeout};
@@ -19,21 +19,21 @@ fn options() -> PgConnectOptions {
     CLUSTER.url("postgres").parse().unwrap()
 }
 
-fn settings(size: u32, more: u64) -> Settings {
-    Settings {
+fn settings(size: u32, more: u64) -> PoolSettings {
+    PoolSettings {
         size,
         max_overflow: MaxOverflow::Limited(more),
         timeout: Duration::from_secs(5),
-        ..Settings::default()
+        ..PoolSettings::default()
     }
 }
 
-fn pool(name: &str, settings: Settings) -> SharedPool {
+fn pool(name: &str, settings: PoolSettings) -> SharedPool {
     SharedPool::new(name, options().application_name(name), settings)
 }
 
 fn figures(pool: &SharedPool) -> Figures {
-    pool.reading().workers[0].figures
+    pool.reading().figures
 }
 
 /// checked in, checked out, overflow, pending.
@@ -111,7 +111,7 @@ async fn connections_are_used_first_in_first_out() {
 
 #[tokio::test]
 async fn callers_wait_in_line_and_the_late_are_told_why() {
-    let pool = pool("line", Settings { timeout: Duration::from_millis(300), ..settings(1, 0) });
+    let pool = pool("line", PoolSettings { timeout: Duration::from_millis(300), ..settings(1, 0) });
     let held = pool.acquire().await.unwrap();
     let refused = pool.acquire().await.unwrap_err();
     assert_eq!(
@@ -315,7 +315,7 @@ async fn a_connection_the_server_ended_is_replaced() {
 #[tokio::test]
 async fn an_old_connection_is_replaced_when_it_is_taken() {
     let recycle = Some(Duration::from_millis(50));
-    let pool = pool("recycled", Settings { recycle, ..settings(1, 0) });
+    let pool = pool("recycled", PoolSettings { recycle, ..settings(1, 0) });
     let mut checkout = pool.acquire().await.unwrap();
     let pid = backend(&mut checkout).await;
     drop(checkout);
@@ -354,7 +354,7 @@ async fn a_server_that_never_answers_is_given_up() {
     let _silent =
         std::os::unix::net::UnixListener::bind(folder.path().join(".s.PGSQL.5432")).unwrap();
     let options = PgConnectOptions::new_without_pgpass().socket(folder.path()).port(5432);
-    let settings = Settings { timeout: Duration::from_millis(100), ..settings(1, 0) };
+    let settings = PoolSettings { timeout: Duration::from_millis(100), ..settings(1, 0) };
     let pool = SharedPool::new("silent", options, settings);
     let refused = pool.acquire().await.unwrap_err();
     assert!(matches!(refused, AcquireError::Unanswered(_)), "{refused}");

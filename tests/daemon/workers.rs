@@ -8,10 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use poolwatch::latency::Histogram;
-use poolwatch::pool::{Settings as PoolSettings, SharedPool};
 use poolwatch::reading::{MaxOverflow, Pool, Reading};
-use poolwatch::report::{LIMIT, Report};
 use poolwatch::sources::workers::{Error, Settings, Workers};
+use poolwatch_client::report::{LIMIT, Report};
+use poolwatch_client::{PoolSettings, SharedPool};
 use tempfile::TempDir;
 
 use super::pool::CLUSTER;

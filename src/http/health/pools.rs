@@ -5,10 +5,10 @@ use serde::ser::{SerializeMap, Serializer};
 
 use super::latency::Latency;
 use super::{percent, seconds};
-use crate::pool_figures::{Cumulative, Figures, MaxOverflow, Totals, Value};
 use crate::reading::{Origin, Worker};
 use crate::snapshot::Snapshot;
 use crate::state::{Moment, PoolState, Status, Thresholds};
+use poolwatch_client::pool_figures::{Cumulative, Figures, MaxOverflow, Totals, Value};
 
 /// The body of `/health/database/pool`: the worst pool at the top, then each.
 #[derive(Debug, Serialize)]
@@ -131,7 +131,7 @@ fn notes(state: &PoolState) -> Vec<&'static str> {
              statement is not seen, so checked_out is a lower bound",
         ),
         Origin::AppHealth => Some("the figures of the one worker that answered"),
-        Origin::Workers | Origin::Pgbouncer | Origin::Shared => None,
+        Origin::Workers | Origin::Pgbouncer => None,
     };
     let blind = "without a known capacity there is no utilization and no status";
     origin.into_iter().chain(state.busiest.is_none().then_some(blind)).collect()

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use super::figures::{Bar, Maybe, Name, Percent, Seconds, Word, colour};
 use super::table::{self, Column};
 use crate::http::health::{Latency, Marks, PoolBody, WorkerBody, percent};
-use crate::pool_figures::MaxOverflow;
+use poolwatch_client::pool_figures::MaxOverflow;
 
 /// One pool as a card.
 pub(super) struct Card<'a> {

@@ -21,9 +21,9 @@ use self::texts::Texts;
 use super::{Failure, explain, text};
 use crate::collectors::{Bound, Collector, Column, Rank, Table, Unseen};
 use crate::metric::Family;
-use crate::pool::Checkout;
 use crate::postgres::{Database, Extension, ExtensionError, Optional, Reductions, Statement};
 use crate::reading::Reading;
+use poolwatch_client::Checkout;
 
 /// What the operator may change of one collector.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

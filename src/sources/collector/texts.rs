@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use super::Error;
 use super::families::Row;
 use crate::metric::Family;
-use crate::pool::Checkout;
 use crate::postgres::{Optional, Reductions, Statement};
 use crate::sources::{is_undecodable, text};
 use crate::statement::Text;
+use poolwatch_client::Checkout;
 
 /// Texts by the statement's number.
 #[derive(Debug, Default)]

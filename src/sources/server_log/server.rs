@@ -10,9 +10,9 @@ use tokio::time::{Instant, timeout};
 
 use super::rates::Rates;
 use super::whose::Backend;
-use crate::pool::Checkout;
 use crate::postgres::{self, APPLICATION_NAME, Database, Optional, Reductions, Statement};
 use crate::sources::Failure;
+use poolwatch_client::Checkout;
 
 /// How often it is asked.
 const INTERVAL: Duration = Duration::from_secs(60);

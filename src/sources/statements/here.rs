@@ -4,9 +4,9 @@ use sqlx::{AssertSqlSafe, Executor, Row as _};
 
 use super::Failure;
 use super::look::Extension;
-use crate::pool::Checkout;
 use crate::postgres::Reductions;
 use crate::sources::text;
+use poolwatch_client::Checkout;
 
 /// No more statements than these are told of.
 const LIMIT: i64 = 200;

@@ -10,9 +10,9 @@ use sqlx::{AssertSqlSafe, Executor, Row as _};
 use super::super::is_undecodable;
 use super::{Error, Excluded};
 use crate::latency::{Moments, is_timed};
-use crate::pool::Checkout;
 use crate::postgres::{self, APPLICATION_NAME, Optional, Reductions, Statement as Asked};
 use crate::statement::Text;
+use poolwatch_client::Checkout;
 
 /// More statements than these are not looked at: some 10 MB.
 pub(super) const MOST: usize = 50_000;

@@ -13,7 +13,7 @@ use super::findings::Findings;
 use super::settings::Settings;
 use super::total::Total;
 use crate::reading::{Origin, Pool, Reading, Worker};
-use crate::report::{self, Reason, Report};
+use poolwatch_client::report::{self, Reason, Report};
 
 /// How long a silent instance is remembered, so that one that was only stopped (a debugger, a
 /// frozen container) is not counted twice when it goes on. One whose process is known to be there
@@ -52,7 +52,7 @@ struct Instance {
 /// What was last said of a pool.
 #[derive(Debug)]
 struct Known {
-    pool: report::Pool,
+    pool: report::PoolReport,
     /// Whether the newest report still has it.
     present: bool,
 }
@@ -128,7 +128,7 @@ impl Fold {
     /// is no longer reported is remembered: it may come again.
     fn add(
         &mut self,
-        reported: Vec<report::Pool>,
+        reported: Vec<report::PoolReport>,
         mut before: Vec<Known>,
         now: Instant,
     ) -> Vec<Known> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::report::{Reason, Report};
+use poolwatch_client::report::{Reason, Report};
 
 /// How many bytes of datagrams may lie unread.
 const BYTES: usize = 16 * 1024 * 1024;
@@ -122,7 +122,7 @@ mod tests {
     fn an_inbox_is_bounded_in_bytes() {
         let inbox = Inbox::new(usize::MAX);
         let mut large = REPORT.to_vec();
-        large.resize(crate::report::LIMIT, b' ');
+        large.resize(poolwatch_client::report::LIMIT, b' ');
         (0..300).for_each(|_| inbox.receive(&large, None));
         assert_eq!(inbox.empty().len(), BYTES / large.len());
         assert_eq!(inbox.refused(Reason::Overflow), 300 - 256);

@@ -22,7 +22,7 @@ pub use self::reopening::{Changed, Reopening};
 pub use self::settings::Settings;
 use crate::metric::Family;
 use crate::reading::Reading;
-use crate::report::{self, Reason};
+use poolwatch_client::report::{self, Reason};
 
 /// Why the socket could not be opened or is not read.
 #[derive(Debug, thiserror::Error)]

@@ -16,7 +16,7 @@ use nix::sys::socket::{
 use super::inbox::Inbox;
 use super::socket::Socket;
 use super::{Error, Settings};
-use crate::report::LIMIT;
+use poolwatch_client::report::LIMIT;
 
 /// The socket and its thread.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use super::inbox::Inbox;
 use super::receiver::Receiver;
 use super::socket::Socket;
 use super::{Error, Settings};
-use crate::report;
+use poolwatch_client::report;
 
 /// Brings other settings to [`Workers`](super::Workers) that is being read elsewhere.
 #[derive(Clone, Debug)]

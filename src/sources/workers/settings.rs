@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::report;
+use poolwatch_client::report;
 
 /// How workers report.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]

@@ -2,7 +2,7 @@
 //! sum never falls, whether a worker ends, begins again or forgets.
 
 use crate::reading::{Cumulative, Timings, Totals};
-use crate::report;
+use poolwatch_client::report;
 
 /// One pool's sums.
 #[derive(Clone, Debug, Default)]
@@ -14,7 +14,11 @@ pub(super) struct Total {
 impl Total {
     /// Adds what a worker counted since its last report. What the new report leaves out is carried
     /// over, to go on from when it is said again.
-    pub(super) fn add(&mut self, now: &mut report::Pool, before: Option<&report::Pool>) {
+    pub(super) fn add(
+        &mut self,
+        now: &mut report::PoolReport,
+        before: Option<&report::PoolReport>,
+    ) {
         let Some(before) = before else {
             self.totals.merge(&now.totals);
             self.timings.merge(&now.timings);

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use poolwatch::pool::{Settings, SharedPool};
 use poolwatch::reading::MaxOverflow;
+use poolwatch_client::{PoolSettings, SharedPool};
 
 use super::agree;
 use crate::pool::CLUSTER;
@@ -39,12 +39,12 @@ async fn a_rust_application_is_shown_under_the_same_names() {
     let url = CLUSTER.url("postgres");
     let settings = format!("databases: {{primary: {{url: '{url}'}}}}\n");
     let daemon = Arc::new(Daemon::with_settings(&settings).start());
-    let settings = Settings {
+    let settings = PoolSettings {
         size: 2,
         max_overflow: MaxOverflow::Limited(1),
         // Long enough for a busy machine to open a connection, for one caller waits in vain.
         timeout: Duration::from_secs(3),
-        ..Settings::default()
+        ..PoolSettings::default()
     };
     let shared = SharedPool::new("mine", url.parse().unwrap(), settings);
     shared.report_to(daemon.socket(), "rust");

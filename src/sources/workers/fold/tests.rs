@@ -18,8 +18,8 @@ fn histogram(count: u64) -> Histogram {
     Histogram::from_counts(BOUNDS, counts, count as f64 / 128.0).unwrap()
 }
 
-fn pool(name: &str, opened: u64) -> report::Pool {
-    report::Pool {
+fn pool(name: &str, opened: u64) -> report::PoolReport {
+    report::PoolReport {
         name: name.into(),
         figures: Figures {
             size: Some(5),
@@ -143,8 +143,11 @@ fn what_a_report_leaves_out_is_not_counted_again_when_it_comes_back() {
     fold.take(report("a", 1, 10), None, now).unwrap();
     fold.take(Report { pools: Vec::new(), ..report("a", 2, 0) }, None, now).unwrap();
     assert_eq!(fold.reading(now).pools[0].worker_count, Some(0));
-    let bare =
-        report::Pool { totals: Totals::default(), timings: Timings::default(), ..pool("web", 0) };
+    let bare = report::PoolReport {
+        totals: Totals::default(),
+        timings: Timings::default(),
+        ..pool("web", 0)
+    };
     fold.take(Report { pools: vec![bare], ..report("a", 3, 0) }, None, now).unwrap();
     fold.take(report("a", 4, 11), None, now).unwrap();
     let reading = fold.reading(now);

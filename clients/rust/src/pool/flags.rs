@@ -5,7 +5,7 @@ use sqlx::postgres::PgSeverity;
 /// The state of a connection, beside sqlx's own.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "four things that are true or not")]
-pub(super) struct Marks {
+pub(super) struct Flags {
     /// A statement has begun and its end was not seen.
     pub(super) in_flight: bool,
     /// The connection is not to be used again.
@@ -16,8 +16,8 @@ pub(super) struct Marks {
     pub(super) unsettled: bool,
 }
 
-impl Marks {
-    /// Keeps how a statement ended. When the server answered, what was queued before it was sent.
+impl Flags {
+    /// Keeps the end of a statement. When the server answered, what was queued before it was sent.
     pub(super) fn ended(&mut self, error: Option<&sqlx::Error>) {
         self.in_flight = false;
         self.broken |= error.is_some_and(is_the_end);
@@ -27,7 +27,7 @@ impl Marks {
     }
 }
 
-/// Whether a connection is of no use after an error: the server ended it, or the two no longer
+/// True when a connection is of no use after an error: the server ended it, or the two no longer
 /// understand one another.
 fn is_the_end(error: &sqlx::Error) -> bool {
     use sqlx::Error;

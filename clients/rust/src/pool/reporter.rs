@@ -9,21 +9,21 @@ use std::thread;
 use std::time::Duration;
 
 use super::Core;
-use crate::report::{Pool, Report};
+use crate::report::Report;
 
 const PERIOD: Duration = Duration::from_secs(1);
-/// How long a report may wait for a place in the socket's queue, which holds ten.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// The time that a report may wait for a place in the socket's queue, which holds ten.
+const SEND_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Where one pool is reported, until this is dropped.
+/// The thread that reports one pool, until this is dropped.
 pub(super) struct Reporter {
-    letters: Arc<Mutex<Letters>>,
+    sender: Arc<Mutex<Sender>>,
     /// Dropped with this, which ends the thread.
     _alive: mpsc::Sender<()>,
 }
 
-/// All that one instance has to write.
-struct Letters {
+/// Sends the reports of one instance.
+struct Sender {
     path: PathBuf,
     socket: Option<UnixDatagram>,
     pool: String,
@@ -33,30 +33,30 @@ struct Letters {
 
 impl Reporter {
     /// Begins to report a pool. Only its thread holds on to the pool, and only while it writes.
-    pub(super) fn begin(core: &Arc<Core>, path: PathBuf, pool: String) -> io::Result<Self> {
+    pub(super) fn start(core: &Arc<Core>, path: PathBuf, pool: String) -> io::Result<Self> {
         let instance = format!("{:016x}{:016x}", random(), random());
-        let letters = Letters { path, socket: None, pool, instance, seq: 0 };
-        let letters = Arc::new(Mutex::new(letters));
+        let sender = Sender { path, socket: None, pool, instance, seq: 0 };
+        let sender = Arc::new(Mutex::new(sender));
         let (alive, ended) = mpsc::channel();
-        let (core, sender) = (Arc::downgrade(core), Arc::clone(&letters));
-        let run = move || report(&core, &sender, &ended);
+        let (core, reports) = (Arc::downgrade(core), Arc::clone(&sender));
+        let run = move || report(&core, &reports, &ended);
         thread::Builder::new().name("poolwatch-report".into()).stack_size(128 * 1024).spawn(run)?;
-        Ok(Self { letters, _alive: alive })
+        Ok(Self { sender, _alive: alive })
     }
 
-    /// Says goodbye, without waiting: the workers' socket forgets the silent too.
-    pub(super) fn goodbye(&self, core: &Core) {
-        if let Ok(mut letters) = self.letters.try_lock() {
-            letters.send(core, true);
+    /// Sends the final report, without waiting: poolwatch forgets a silent instance, too.
+    pub(super) fn send_final_report(&self, core: &Core) {
+        if let Ok(mut sender) = self.sender.try_lock() {
+            sender.send(core, true);
         }
     }
 }
 
-/// Until the pool is gone.
-fn report(core: &Weak<Core>, letters: &Mutex<Letters>, ended: &mpsc::Receiver<()>) {
+/// Reports until the pool is gone.
+fn report(core: &Weak<Core>, sender: &Mutex<Sender>, ended: &mpsc::Receiver<()>) {
     loop {
         let Some(core) = core.upgrade() else { return };
-        letters.lock().unwrap_or_else(PoisonError::into_inner).send(&core, false);
+        sender.lock().unwrap_or_else(PoisonError::into_inner).send(&core, false);
         drop(core);
         if ended.recv_timeout(jittered(PERIOD)) != Err(mpsc::RecvTimeoutError::Timeout) {
             return;
@@ -64,8 +64,9 @@ fn report(core: &Weak<Core>, letters: &Mutex<Letters>, ended: &mpsc::Receiver<()
     }
 }
 
-impl Letters {
-    /// Sends the pool as it is now. What cannot be sent is lost; the next says the same and more.
+impl Sender {
+    /// Sends the pool as it is now. A report that cannot be sent is lost; the next has the same and
+    /// more.
     fn send(&mut self, core: &Core, bye: bool) {
         self.seq += 1;
         let datagram = self.report(core, bye).serialize();
@@ -73,27 +74,20 @@ impl Letters {
             self.socket = socket().ok();
         }
         let Some(socket) = &self.socket else { return };
-        // Before a goodbye the pool is being dropped, perhaps on the application's own thread.
+        // At the final report the pool is being dropped, perhaps on the application's own thread.
         let _ = socket.set_nonblocking(bye);
         let _ = socket.send_to(&datagram, &self.path);
     }
 
     fn report(&self, core: &Core, bye: bool) -> Report {
-        let reading = core.reading();
-        let worker = reading.workers.into_iter().next().unwrap_or_default();
         Report {
             instance: self.instance.clone(),
-            pid: worker.pid,
+            pid: Some(std::process::id()),
             seq: self.seq,
             period: PERIOD,
-            app: worker.app,
+            app: core.options.get_application_name().map(str::to_owned),
             bye,
-            pools: vec![Pool {
-                name: self.pool.clone(),
-                figures: worker.figures,
-                totals: reading.totals,
-                timings: reading.timings,
-            }],
+            pools: vec![core.reading(&self.pool)],
             findings: Vec::new(),
         }
     }
@@ -101,7 +95,7 @@ impl Letters {
 
 fn socket() -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
-    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(SEND_TIMEOUT))?;
     Ok(socket)
 }
 

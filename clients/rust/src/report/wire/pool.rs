@@ -6,9 +6,9 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::super::bounds::{Bounds, CountedBy};
-use super::super::{Pool as Reported, Reason};
+use super::super::{PoolReport, Reason};
 use super::{LONGEST, MOST_COUNTED, name};
-use crate::latency::Histogram;
+use crate::histogram::Histogram;
 use crate::pool_figures::{
     Cumulative, Figures, Gauge, Kind, MaxOverflow, Row, Timings, Totals, Value,
 };
@@ -37,7 +37,7 @@ struct Counts {
 
 impl Pool {
     /// The pool, when it may be believed.
-    pub(super) fn checked(mut self, counted_by: CountedBy) -> Result<Reported, Reason> {
+    pub(super) fn checked(mut self, counted_by: CountedBy) -> Result<PoolReport, Reason> {
         if !self.is_plausible() {
             return Err(Reason::Malformed);
         }
@@ -47,7 +47,12 @@ impl Pool {
             let by = counted_by.for_bounds(row.bounds).ok_or(Reason::Bounds)?;
             *(row.get_mut)(&mut timings) = Some(counts.checked(by, row.bounds)?);
         }
-        Ok(Reported { name: name(self.name)?, figures: self.figures, totals: self.totals, timings })
+        Ok(PoolReport {
+            name: name(self.name)?,
+            figures: self.figures,
+            totals: self.totals,
+            timings,
+        })
     }
 
     /// Whether the figures of many such pools can be summed.
@@ -120,8 +125,8 @@ impl From<&Histogram> for Counts {
     }
 }
 
-impl From<&Reported> for Pool {
-    fn from(pool: &Reported) -> Self {
+impl From<&PoolReport> for Pool {
+    fn from(pool: &PoolReport) -> Self {
         let timed = Timings::ROWS.iter().filter_map(|row| {
             let histogram = (row.get)(&pool.timings).as_ref()?;
             Some((row, histogram.into()))

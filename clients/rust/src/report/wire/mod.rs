@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use self::pool::Pool;
 use super::bounds::{Bounds, CountedBy};
 use super::{FINDINGS, NAME, POOLS, Reason, STATEMENT};
-use crate::reading;
 
 const VERSION: u64 = 1;
 
@@ -119,8 +118,8 @@ impl From<&super::Report> for Report {
     }
 }
 
-fn pools(reported: Vec<Pool>, counted_by: CountedBy) -> Result<Vec<super::Pool>, Reason> {
-    let mut pools: Vec<super::Pool> = Vec::with_capacity(reported.len());
+fn pools(reported: Vec<Pool>, counted_by: CountedBy) -> Result<Vec<super::PoolReport>, Reason> {
+    let mut pools: Vec<super::PoolReport> = Vec::with_capacity(reported.len());
     for pool in reported {
         let pool = pool.checked(counted_by)?;
         match pools.iter_mut().find(|other| other.name == pool.name) {
@@ -154,13 +153,13 @@ fn period(seconds: f64) -> Result<Duration, Reason> {
 impl Finding {
     /// The finding, when its kind is a word and its figures can be; it belongs to the first pool
     /// unless it says another.
-    fn checked(self, first: &str) -> Option<reading::Finding> {
+    fn checked(self, first: &str) -> Option<super::Finding> {
         let is_word = self.kind.len() <= 32
             && !self.kind.is_empty()
             && self.kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
         let pool = self.pool.unwrap_or_else(|| first.to_owned());
         let plausible = self.count.max(self.rows) <= MOST_COUNTED;
-        (is_word && plausible).then(|| reading::Finding {
+        (is_word && plausible).then(|| super::Finding {
             pool: cut(pool, NAME),
             kind: self.kind,
             sql: cut(self.sql, STATEMENT),
@@ -171,8 +170,8 @@ impl Finding {
     }
 }
 
-impl From<&reading::Finding> for Finding {
-    fn from(finding: &reading::Finding) -> Self {
+impl From<&super::Finding> for Finding {
+    fn from(finding: &super::Finding) -> Self {
         Self {
             pool: Some(finding.pool.clone()),
             kind: finding.kind.clone(),

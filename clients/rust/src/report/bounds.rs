@@ -6,7 +6,7 @@ use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::Reason;
-use crate::latency::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS};
+use crate::histogram::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS};
 
 /// How many bounds at the beginning of [`ACQUIRE_BOUNDS`] a client sends that knows no longer ones:
 /// up to 30 s.

@@ -1,7 +1,7 @@
-//! What a worker says of its pools once a second: one datagram of JSON, version 1. [`SharedPool`]
-//! writes it, `clients/python` does too, and the workers' socket reads it.
+//! The report that a worker sends of its pools once a second: one datagram of JSON, version 1.
+//! [`SharedPool`] writes it, `clients/python` does too, and poolwatch's socket for workers reads it.
 //!
-//! [`SharedPool`]: crate::pool::SharedPool
+//! [`SharedPool`]: crate::SharedPool
 
 mod bounds;
 mod wire;
@@ -9,21 +9,23 @@ mod wire;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::reading::{Cumulative, Figures, Finding, Timings, Totals};
+use serde::Serialize;
 
-/// Where workers report unless told otherwise, if poolwatch may write there.
+use crate::pool_figures::{Cumulative, Figures, Timings, Totals};
+
+/// The socket that workers report to unless told otherwise, if poolwatch may write there.
 pub const SOCKET: &str = "/run/poolwatch/poolwatch.sock";
 
-/// Where else, below `XDG_RUNTIME_DIR`: a poolwatch that an ordinary user started has this.
-const SOCKET_OF_A_USER: &str = "poolwatch/poolwatch.sock";
+/// The socket of a poolwatch that an ordinary user started, below `XDG_RUNTIME_DIR`.
+const USER_SOCKET: &str = "poolwatch/poolwatch.sock";
 
 /// The longest datagram that is read, in bytes.
 pub const LIMIT: usize = 64 * 1024;
 
-/// How many pools one worker may report.
+/// The most pools that one worker may report.
 pub const POOLS: usize = 16;
 
-/// How many findings of one report are kept.
+/// The most findings of one report that are kept.
 pub const FINDINGS: usize = 20;
 
 /// The longest name of a pool or an instance in characters: a longer one is refused, for two that
@@ -37,20 +39,20 @@ pub const STATEMENT: usize = 1000;
 /// [`SOCKET`].
 pub fn socket() -> PathBuf {
     let named = std::env::var_os("POOLWATCH_SOCKET").filter(|path| !path.is_empty());
-    let there = || usual_sockets().into_iter().find(|path| path.exists());
-    named.map(PathBuf::from).or_else(there).unwrap_or_else(|| SOCKET.into())
+    let usual = || usual_sockets().into_iter().find(|path| path.exists());
+    named.map(PathBuf::from).or_else(usual).unwrap_or_else(|| SOCKET.into())
 }
 
-/// Where poolwatch makes its socket unless told otherwise, the best place first: [`SOCKET`], and
+/// The places where poolwatch makes its socket unless told otherwise, the best first: [`SOCKET`], and
 /// `poolwatch/poolwatch.sock` below `XDG_RUNTIME_DIR` where that is set.
 pub fn usual_sockets() -> Vec<PathBuf> {
     let of_user = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let of_user = of_user.filter(|folder| folder.is_absolute());
-    let of_user = of_user.map(|folder| folder.join(SOCKET_OF_A_USER));
+    let of_user = of_user.map(|folder| folder.join(USER_SOCKET));
     [SOCKET.into()].into_iter().chain(of_user).collect()
 }
 
-/// What one worker said at one time. Counters are cumulative since its instance began.
+/// The report of one worker at one time. Counters are cumulative since its instance began.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// One life of one process, at random: a pid alone comes again.
@@ -63,28 +65,46 @@ pub struct Report {
     pub period: Duration,
     /// The application's name for itself.
     pub app: Option<String>,
-    /// Whether this is the last report of the instance.
+    /// True in the final report of the instance.
     pub bye: bool,
     /// Its pools, each name once.
-    pub pools: Vec<Pool>,
-    /// What it found in its own statements since the last report.
+    pub pools: Vec<PoolReport>,
+    /// Its findings in its own statements since the last report.
     pub findings: Vec<Finding>,
 }
 
 /// One pool of one worker.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Pool {
+pub struct PoolReport {
     /// The pool's name, shared by all its workers.
     pub name: String,
     /// The pool now.
     pub figures: Figures,
-    /// What was counted since the instance began.
+    /// Its counters since the instance began.
     pub totals: Totals,
-    /// What was timed since the instance began.
+    /// Its histograms since the instance began.
     pub timings: Timings,
 }
 
-/// Why a report was refused.
+/// A pattern that a worker found in the application's statements, literals stripped.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// The pool it ran on.
+    pub pool: String,
+    /// `n_plus_one` or `unpaginated`.
+    pub kind: String,
+    /// The statement, shortened.
+    pub sql: String,
+    /// The number of times it ran in one checkout.
+    pub count: u64,
+    /// The number of rows it returned in that checkout.
+    pub rows: u64,
+    /// The application's own source line.
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+}
+
+/// The reason why a report was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Reason {
     /// It is no JSON, a needed field is missing, or a field is not what it should be.
@@ -162,8 +182,8 @@ impl Report {
     }
 }
 
-impl Pool {
-    /// Two pools that one process calls by one name, as if they were one.
+impl PoolReport {
+    /// Adds another pool that the process calls by the same name, as if they were one.
     fn join(&mut self, other: &Self) {
         self.figures = Figures::sum([&self.figures, &other.figures]);
         self.totals.merge(&other.totals);
@@ -174,8 +194,8 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::latency::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS, Histogram};
-    use crate::reading::MaxOverflow;
+    use crate::histogram::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS, Histogram};
+    use crate::pool_figures::MaxOverflow;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -229,7 +249,7 @@ mod tests {
         let least = json!({"v": 1, "inst": "a", "seq": 0, "pools": [{"name": "web", "new": [{}]}],
                            "later": {"x": 1}});
         let report = parse(&least).unwrap();
-        assert_eq!(report.pools[0], Pool { name: "web".into(), ..Pool::default() });
+        assert_eq!(report.pools[0], PoolReport { name: "web".into(), ..PoolReport::default() });
         assert_eq!((report.pid, report.app, report.period), (None, None, Duration::from_secs(1)));
     }
 
@@ -356,10 +376,10 @@ mod tests {
             figures in prop::array::uniform4(0..99_u64), oldest in prop::option::of(quarters()),
             counted in prop::option::of(0..=10_000_000_000_000_u64), acquire in histogram(ACQUIRE_BOUNDS),
             query in histogram(BOUNDS),
-        ) -> Pool {
+        ) -> PoolReport {
             let [checked_in, checked_out, pending, peak] = figures;
             let (pending_peak, connecting) = (oldest.map(|_| peak), counted.map(|_| pending));
-            Pool {
+            PoolReport {
                 name,
                 figures: Figures {
                     size: Some(size),

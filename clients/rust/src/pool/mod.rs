@@ -1,9 +1,9 @@
 //! `SharedPool`: sqlx's `PostgreSQL` connections with the semantics of `SQLAlchemy`'s `QueuePool`,
-//! counted and timed. `poolwatch`'s own connections come from it, and any Rust application's may.
+//! counted and timed. poolwatch's own connections come from it, and any Rust application's may.
 
 mod checkout;
 mod executor;
-mod marks;
+mod flags;
 mod peak;
 mod reporter;
 mod settings;
@@ -22,13 +22,13 @@ use tokio::time::{Instant, timeout};
 
 pub use self::checkout::{Checkout, Transaction};
 use self::reporter::Reporter;
-pub use self::settings::Settings;
+pub use self::settings::PoolSettings;
 use self::slot::Slot;
 use self::state::{Open, State};
-use crate::reading::{self, Origin, Worker};
+use crate::report::PoolReport;
 
-/// How long a connection that is no longer wanted may take to say goodbye.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// The time that closing a connection may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A pool of connections; clones share it.
 ///
@@ -40,9 +40,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use poolwatch::pool::{Settings, SharedPool};
+/// use poolwatch_client::{PoolSettings, SharedPool};
 ///
-/// let pool = SharedPool::new("web", "postgresql://localhost/redditbot".parse()?, Settings::default());
+/// let pool = SharedPool::new("web", "postgresql://localhost/redditbot".parse()?, PoolSettings::default());
 /// let mut checkout = pool.acquire().await?;
 /// let mut transaction = checkout.begin().await?;
 /// sqlx::query("UPDATE posts SET seen = true WHERE id = $1").bind(7).execute(&mut transaction).await?;
@@ -55,7 +55,7 @@ pub struct SharedPool {
     core: Arc<Core>,
 }
 
-/// Why no connection could be had.
+/// The reason why no connection could be had.
 #[derive(Debug, thiserror::Error)]
 pub enum AcquireError {
     /// All connections stayed taken; in `QueuePool`'s own words, which operators search for.
@@ -66,9 +66,9 @@ pub enum AcquireError {
     Timeout {
         /// Connections the pool keeps.
         size: u32,
-        /// How many more it may open.
+        /// The most connections above the size.
         overflow: u64,
-        /// How long the caller waited.
+        /// The time that the caller waited.
         timeout: Duration,
     },
     /// There was room, but the server did not answer in time.
@@ -85,7 +85,7 @@ pub enum AcquireError {
     OnConnect {
         /// The statement that failed.
         sql: String,
-        /// Why.
+        /// The server's answer.
         source: sqlx::Error,
     },
     /// The connection is none that may be used.
@@ -97,16 +97,16 @@ pub enum AcquireError {
 }
 
 /// Opens connections and makes them ready, in a way of its own.
-pub(crate) trait Connect: Send + Sync {
+pub trait Connect: Send + Sync {
     /// Opens one.
     fn connect(&self) -> BoxFuture<'_, Result<PgConnection, AcquireError>>;
 }
 
-pub(crate) struct Core {
+struct Core {
     name: String,
     options: PgConnectOptions,
     connect: Option<Box<dyn Connect>>,
-    settings: Settings,
+    settings: PoolSettings,
     slots: Arc<Semaphore>,
     state: Mutex<State>,
     reporter: OnceLock<Reporter>,
@@ -114,20 +114,29 @@ pub(crate) struct Core {
 
 impl SharedPool {
     /// A pool that connects when a connection is first asked for.
-    pub fn new(name: impl Into<String>, options: PgConnectOptions, settings: Settings) -> Self {
-        Self::opened_by(name, options, settings, None)
+    pub fn new(name: impl Into<String>, options: PgConnectOptions, settings: PoolSettings) -> Self {
+        Self::from_parts(name.into(), options, settings, None)
     }
 
-    /// A pool whose connections are opened in another way; the options only say where.
-    pub(crate) fn opened_by(
+    /// A pool whose connections are opened in another way; the options are only shown.
+    pub fn with_connect(
         name: impl Into<String>,
         options: PgConnectOptions,
-        settings: Settings,
+        settings: PoolSettings,
+        connect: Box<dyn Connect>,
+    ) -> Self {
+        Self::from_parts(name.into(), options, settings, Some(connect))
+    }
+
+    fn from_parts(
+        name: String,
+        options: PgConnectOptions,
+        settings: PoolSettings,
         connect: Option<Box<dyn Connect>>,
     ) -> Self {
         let slots = Arc::new(Semaphore::new(settings.slots()));
         let state = Mutex::new(State::new());
-        let (name, reporter) = (name.into(), OnceLock::new());
+        let reporter = OnceLock::new();
         Self { core: Arc::new(Core { name, options, connect, settings, slots, state, reporter }) }
     }
 
@@ -143,8 +152,8 @@ impl SharedPool {
         &self.core.name
     }
 
-    /// What the pool may do.
-    pub fn settings(&self) -> &Settings {
+    /// The pool's settings.
+    pub fn settings(&self) -> &PoolSettings {
         &self.core.settings
     }
 
@@ -190,7 +199,7 @@ impl SharedPool {
         }
     }
 
-    /// Whether the pool was closed.
+    /// True once the pool was closed.
     pub fn is_closed(&self) -> bool {
         self.core.slots.is_closed()
     }
@@ -200,12 +209,12 @@ impl SharedPool {
     /// [`report::socket()`](crate::report::socket). A second call changes nothing.
     ///
     /// It is done by a thread of its own and never disturbs the application: when nobody listens,
-    /// reports are lost, and the next says all that the lost ones said.
+    /// reports are lost, and the next has all that the lost ones had.
     pub fn report_to(&self, path: impl Into<PathBuf>, pool: impl Into<String>) {
         if self.core.reporter.get().is_some() {
             return;
         }
-        match Reporter::begin(&self.core, path.into(), pool.into()) {
+        match Reporter::start(&self.core, path.into(), pool.into()) {
             Ok(reporter) => drop(self.core.reporter.set(reporter)),
             Err(error) => {
                 tracing::warn!(%error, "The pool is not reported: no thread could be started");
@@ -214,8 +223,8 @@ impl SharedPool {
     }
 
     /// The pool now.
-    pub fn reading(&self) -> reading::Pool {
-        self.core.reading()
+    pub fn reading(&self) -> PoolReport {
+        self.core.reading(&self.core.name)
     }
 }
 
@@ -233,7 +242,7 @@ impl std::fmt::Debug for SharedPool {
 impl Drop for Core {
     fn drop(&mut self) {
         if let Some(reporter) = self.reporter.get() {
-            reporter.goodbye(self);
+            reporter.send_final_report(self);
         }
     }
 }
@@ -276,7 +285,7 @@ impl Core {
         self.state().broken_before.is_some_and(|moment| open.since < moment)
     }
 
-    /// Whether the connection answers. If not, the server went away, and every connection opened
+    /// True when the connection answers. If not, the server went away, and every connection opened
     /// before is taken for broken with it.
     async fn answers(&self, connection: &mut PgConnection) -> bool {
         if !self.settings.pre_ping {
@@ -310,20 +319,12 @@ impl Core {
         Ok(Open { connection, since: Instant::now() })
     }
 
-    fn reading(&self) -> reading::Pool {
+    /// The pool now, under a name.
+    fn reading(&self, name: &str) -> PoolReport {
         let state = self.state();
-        let worker = Worker {
-            pid: Some(std::process::id()),
-            app: self.options.get_application_name().map(str::to_owned),
-            age: Some(Duration::ZERO),
+        PoolReport {
+            name: name.to_owned(),
             figures: state.figures(&self.settings),
-            held: None,
-        };
-        reading::Pool {
-            name: self.name.clone(),
-            origin: Origin::Shared,
-            workers: vec![worker],
-            worker_count: Some(1),
             totals: state.totals(),
             timings: state.timings(),
         }
@@ -332,6 +333,6 @@ impl Core {
 
 /// Closes a connection so that the server need not find out by itself.
 async fn close(connection: PgConnection) {
-    // A connection that cannot say goodbye is gone anyway.
-    let _ = timeout(FAREWELL, connection.close()).await;
+    // A connection that cannot be closed in order is gone anyway.
+    let _ = timeout(CLOSE_TIMEOUT, connection.close()).await;
 }

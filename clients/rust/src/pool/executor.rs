@@ -14,11 +14,11 @@ use sqlx::postgres::{
 use sqlx::{Describe, Either, Execute, Executor, SqlStr};
 use tokio::time::Instant;
 
-use super::marks::Marks;
+use super::flags::Flags;
 use super::{Checkout, Core, Transaction};
 
-/// Whether SQL may begin a transaction. Said too often costs two round trips at the connection's
-/// return; said too seldom would hand a transaction to the next caller.
+/// True when SQL may begin a transaction. True too often costs two round trips at the connection's
+/// return; too seldom would hand a transaction to the next caller.
 fn may_begin(sql: &str) -> bool {
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || !byte.is_ascii();
     let mut before: &[u8] = b"";
@@ -29,30 +29,30 @@ fn may_begin(sql: &str) -> bool {
     })
 }
 
-/// One statement being timed.
-struct Watch<'c> {
+/// The timer of one statement.
+struct Timer<'c> {
     core: &'c Core,
-    marks: &'c mut Marks,
+    flags: &'c mut Flags,
     began: Option<Instant>,
     timed: bool,
 }
 
-impl<'c> Watch<'c> {
-    fn new(core: &'c Core, marks: &'c mut Marks, timed: bool) -> Self {
-        Self { core, marks, began: None, timed }
+impl<'c> Timer<'c> {
+    fn new(core: &'c Core, flags: &'c mut Flags, timed: bool) -> Self {
+        Self { core, flags, began: None, timed }
     }
 
     /// Nothing is sent before the first poll.
     fn begin(&mut self) {
         if self.began.is_none() {
             self.began = Some(Instant::now());
-            self.marks.in_flight = true;
+            self.flags.in_flight = true;
         }
     }
 
     fn end(&mut self, error: Option<&sqlx::Error>) {
-        let Some(began) = self.began.filter(|_| self.marks.in_flight) else { return };
-        self.marks.ended(error);
+        let Some(began) = self.began.filter(|_| self.flags.in_flight) else { return };
+        self.flags.ended(error);
         if self.timed {
             self.core.state().queried(began.elapsed(), error.is_some());
         }
@@ -62,7 +62,7 @@ impl<'c> Watch<'c> {
 /// Rows or a row, timed to their end.
 struct Timed<'c, T> {
     inner: T,
-    watch: Watch<'c>,
+    timer: Timer<'c>,
 }
 
 impl<T> Stream for Timed<'_, BoxStream<'_, Result<T, sqlx::Error>>> {
@@ -70,12 +70,12 @@ impl<T> Stream for Timed<'_, BoxStream<'_, Result<T, sqlx::Error>>> {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        this.watch.begin();
+        this.timer.begin();
         let item = ready!(this.inner.as_mut().poll_next(context));
         match &item {
             Some(Ok(_)) => {}
-            Some(Err(error)) => this.watch.end(Some(error)),
-            None => this.watch.end(None),
+            Some(Err(error)) => this.timer.end(Some(error)),
+            None => this.timer.end(None),
         }
         Poll::Ready(item)
     }
@@ -86,23 +86,23 @@ impl<T> Future for Timed<'_, BoxFuture<'_, Result<T, sqlx::Error>>> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        this.watch.begin();
+        this.timer.begin();
         let outcome = ready!(this.inner.as_mut().poll(context));
-        this.watch.end(outcome.as_ref().err());
+        this.timer.end(outcome.as_ref().err());
         Poll::Ready(outcome)
     }
 }
 
 /// A statement taken apart, so that its text can be looked at.
-struct Statement {
+struct TimedStatement {
     sql: SqlStr,
     prepared: Option<PgStatement>,
     arguments: Result<Option<PgArguments>, BoxDynError>,
     persistent: bool,
 }
 
-impl Statement {
-    fn of<'q>(mut query: impl Execute<'q, Postgres>) -> Self {
+impl TimedStatement {
+    fn new<'q>(mut query: impl Execute<'q, Postgres>) -> Self {
         Self {
             prepared: query.statement().cloned(),
             arguments: query.take_arguments(),
@@ -112,7 +112,7 @@ impl Statement {
     }
 }
 
-impl Execute<'_, Postgres> for Statement {
+impl Execute<'_, Postgres> for TimedStatement {
     fn sql(self) -> SqlStr {
         self.sql
     }
@@ -130,29 +130,29 @@ impl Execute<'_, Postgres> for Statement {
     }
 }
 
-/// A connection with its marks: what both a checkout and a transaction are to a statement.
-type Parts<'c> = (&'c mut PgConnection, &'c Core, &'c mut Marks);
+/// A connection with its flags: what both a checkout and a transaction are to a statement.
+type Parts<'c> = (&'c mut PgConnection, &'c Core, &'c mut Flags);
 
 type Step = Either<PgQueryResult, PgRow>;
 
 fn fetch_many<'e, 'q: 'e>(
-    (connection, core, marks): Parts<'e>,
+    (connection, core, flags): Parts<'e>,
     query: impl Execute<'q, Postgres> + 'q,
 ) -> BoxStream<'e, Result<Step, sqlx::Error>> {
-    let statement = Statement::of(query);
-    marks.may_be_in_transaction |= may_begin(statement.sql.as_str());
-    let watch = Watch::new(core, marks, true);
-    Box::pin(Timed { inner: connection.fetch_many(statement), watch })
+    let statement = TimedStatement::new(query);
+    flags.may_be_in_transaction |= may_begin(statement.sql.as_str());
+    let timer = Timer::new(core, flags, true);
+    Box::pin(Timed { inner: connection.fetch_many(statement), timer })
 }
 
 fn fetch_optional<'e, 'q: 'e>(
-    (connection, core, marks): Parts<'e>,
+    (connection, core, flags): Parts<'e>,
     query: impl Execute<'q, Postgres> + 'q,
 ) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>> {
-    let statement = Statement::of(query);
-    marks.may_be_in_transaction |= may_begin(statement.sql.as_str());
-    let watch = Watch::new(core, marks, true);
-    Box::pin(Timed { inner: connection.fetch_optional(statement), watch })
+    let statement = TimedStatement::new(query);
+    flags.may_be_in_transaction |= may_begin(statement.sql.as_str());
+    let timer = Timer::new(core, flags, true);
+    Box::pin(Timed { inner: connection.fetch_optional(statement), timer })
 }
 
 macro_rules! executor {
@@ -188,9 +188,9 @@ macro_rules! executor {
             where
                 'c: 'e,
             {
-                let (connection, core, marks) = self.parts();
+                let (connection, core, flags) = self.parts();
                 let inner = connection.prepare_with(sql, parameters);
-                Box::pin(Timed { inner, watch: Watch::new(core, marks, false) })
+                Box::pin(Timed { inner, timer: Timer::new(core, flags, false) })
             }
 
             fn describe<'e>(
@@ -200,9 +200,9 @@ macro_rules! executor {
             where
                 'c: 'e,
             {
-                let (connection, core, marks) = self.parts();
+                let (connection, core, flags) = self.parts();
                 let inner = connection.describe(sql);
-                Box::pin(Timed { inner, watch: Watch::new(core, marks, false) })
+                Box::pin(Timed { inner, timer: Timer::new(core, flags, false) })
             }
         }
     };

@@ -1,7 +1,7 @@
 //! What only grows, counters and histograms: the sum over workers, the difference between two
 //! moments, and what is carried on where a later report leaves something out.
 
-use crate::latency::Histogram;
+use crate::histogram::Histogram;
 
 /// One counter or histogram of a pool.
 #[derive(Debug)]

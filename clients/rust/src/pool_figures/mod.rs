@@ -11,7 +11,7 @@ use self::cumulative::cumulative;
 pub use self::cumulative::{Cumulative, Grows, Row};
 use self::gauge::gauges;
 pub use self::gauge::{Gauge, Kind, MaxOverflow, Value, both};
-use crate::latency::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS, Histogram};
+use crate::histogram::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS, Histogram};
 
 gauges! {
     /// A pool's gauges at one moment, in connections.

@@ -1,33 +1,33 @@
-//! What a pool may do: the settings of `SQLAlchemy`'s `QueuePool`, with their usual values.
+//! The settings of a pool: those of `SQLAlchemy`'s `QueuePool`, with their usual values.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
-use crate::reading::MaxOverflow;
+use crate::pool_figures::MaxOverflow;
 
-/// What a pool may do.
+/// The settings of a pool.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Settings {
+pub struct PoolSettings {
     /// Connections the pool keeps; 0 is unlimited.
     pub size: u32,
-    /// How many more it may open while all are taken: a number, or `unlimited`. These are closed
+    /// The number of connections that it may open while all are taken: a number, or `unlimited`. These are closed
     /// when they come back.
     #[serde(with = "max_overflow")]
     pub max_overflow: MaxOverflow,
     /// A connection older than this is replaced when it is next taken; null is never.
     #[serde(with = "humantime_serde")]
     pub recycle: Option<Duration>,
-    /// How long a caller waits for a connection: for a free one, and for the server's answer.
+    /// The time that a caller waits for a connection: for a free one, and for the server's answer.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
-    /// Whether a connection must answer the server's shortest question before it is given out.
+    /// Has a connection answer the server's shortest question before it is given out.
     pub pre_ping: bool,
 }
 
-impl Default for Settings {
+impl Default for PoolSettings {
     fn default() -> Self {
         Self {
             size: 5,
@@ -39,8 +39,8 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    /// How many connections may be open at once.
+impl PoolSettings {
+    /// The most connections that may be open at once.
     pub(super) fn slots(&self) -> usize {
         let slots = match self.limit() {
             MaxOverflow::Limited(more) => u64::from(self.size).saturating_add(more),
@@ -49,17 +49,17 @@ impl Settings {
         usize::try_from(slots).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
     }
 
-    /// How many more than its size it may open: any number when it has no size.
+    /// The most connections above its size: any number when it has no size.
     pub(super) fn limit(&self) -> MaxOverflow {
         if self.size == 0 { MaxOverflow::Unlimited } else { self.max_overflow }
     }
 
-    /// How many connections may rest at once.
+    /// The most connections that may rest at once.
     pub(super) fn resting(&self) -> usize {
         if self.size == 0 { usize::MAX } else { self.size as usize }
     }
 
-    /// How many of so many open connections are above the size.
+    /// The number of open connections above the size.
     pub(super) fn overflow(&self, open: u64) -> u64 {
         if self.size == 0 { 0 } else { open.saturating_sub(u64::from(self.size)) }
     }
@@ -111,14 +111,14 @@ mod max_overflow {
 mod tests {
     use super::*;
 
-    fn read(json: &str) -> Result<Settings, serde_json::Error> {
+    fn read(json: &str) -> Result<PoolSettings, serde_json::Error> {
         serde_json::from_str(json)
     }
 
     #[test]
-    fn nothing_said_is_what_the_application_usually_has() {
+    fn the_defaults_are_what_an_application_usually_has() {
         let settings = read("{}").unwrap();
-        assert_eq!(settings, Settings::default());
+        assert_eq!(settings, PoolSettings::default());
         assert_eq!((settings.slots(), settings.resting()), (20, 5));
     }
 

@@ -1,4 +1,4 @@
-//! What a pool knows of itself: who has how much, since when, and all that was counted.
+//! The state of a pool: who has how much, since when, and all that was counted.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use super::AcquireError;
 use super::peak::Peak;
-use super::settings::Settings;
-use crate::latency::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS, Histogram};
-use crate::reading::{Figures, Timings, Totals};
+use super::settings::PoolSettings;
+use crate::histogram::Histogram;
+use crate::pool_figures::{Cumulative, Figures, Timings, Totals};
 
 /// An open connection and since when it is.
 #[derive(Debug)]
@@ -33,20 +33,8 @@ pub(super) struct State {
     peak: Peak,
     holds: BTreeMap<u64, Instant>,
     checkouts: u64,
-    counted: Counted,
-    acquire: Histogram,
-    hold: Histogram,
-    query: Histogram,
-    commit: Histogram,
-}
-
-#[derive(Default)]
-struct Counted {
-    timeouts: u64,
-    acquire_errors: u64,
-    opened: u64,
-    invalidated: u64,
-    query_errors: u64,
+    totals: Totals,
+    timings: Timings,
 }
 
 impl State {
@@ -61,11 +49,8 @@ impl State {
             peak: Peak::new(),
             holds: BTreeMap::new(),
             checkouts: 0,
-            counted: Counted::default(),
-            acquire: Histogram::new(ACQUIRE_BOUNDS),
-            hold: Histogram::new(HOLD_BOUNDS),
-            query: Histogram::new(BOUNDS),
-            commit: Histogram::new(BOUNDS),
+            totals: nothing_counted(),
+            timings: nothing_timed(),
         }
     }
 
@@ -74,7 +59,7 @@ impl State {
     }
 
     pub(super) fn waited(&mut self) {
-        self.pending_peak.mark(self.pending);
+        self.pending_peak.record(self.pending);
         self.pending -= 1;
     }
 
@@ -83,11 +68,11 @@ impl State {
     }
 
     pub(super) fn leave(&mut self) {
-        self.peak.mark(self.checked_out);
+        self.peak.record(self.checked_out);
         self.checked_out -= 1;
     }
 
-    /// Begins a hold and says its number.
+    /// Begins a hold and returns its number.
     pub(super) fn hold(&mut self) -> u64 {
         self.checkouts += 1;
         self.holds.insert(self.checkouts, Instant::now());
@@ -96,40 +81,46 @@ impl State {
 
     pub(super) fn held(&mut self, number: u64) {
         if let Some(since) = self.holds.remove(&number) {
-            self.hold.observe(since.elapsed().as_secs_f64());
+            time(&mut self.timings.hold, since.elapsed());
         }
     }
 
     pub(super) fn opened(&mut self) {
-        self.counted.opened += 1;
+        count(&mut self.totals.opened);
     }
 
     pub(super) fn invalidated(&mut self) {
-        self.counted.invalidated += 1;
+        count(&mut self.totals.invalidated);
     }
 
     /// Counts an acquire, had or not: a caller that waited in vain has waited too.
-    pub(super) fn acquired(&mut self, took: Duration, error: Option<&AcquireError>) {
+    pub(super) fn acquired(&mut self, elapsed: Duration, error: Option<&AcquireError>) {
         match error {
-            Some(AcquireError::Timeout { .. }) => self.counted.timeouts += 1,
-            Some(_) => self.counted.acquire_errors += 1,
+            Some(AcquireError::Timeout { .. }) => count(&mut self.totals.timeouts),
+            Some(_) => count(&mut self.totals.acquire_errors),
             None => {}
         }
-        self.acquire.observe(took.as_secs_f64());
+        time(&mut self.timings.acquire, elapsed);
     }
 
     /// Counts a statement; the duration of one that failed is kept too.
-    pub(super) fn queried(&mut self, took: Duration, failed: bool) {
-        self.query.observe(took.as_secs_f64());
-        self.counted.query_errors += u64::from(failed);
+    pub(super) fn queried(&mut self, elapsed: Duration, failed: bool) {
+        time(&mut self.timings.query, elapsed);
+        self.failed(failed);
     }
 
-    pub(super) fn committed(&mut self, took: Duration, failed: bool) {
-        self.commit.observe(took.as_secs_f64());
-        self.counted.query_errors += u64::from(failed);
+    pub(super) fn committed(&mut self, elapsed: Duration, failed: bool) {
+        time(&mut self.timings.commit, elapsed);
+        self.failed(failed);
     }
 
-    pub(super) fn figures(&self, settings: &Settings) -> Figures {
+    fn failed(&mut self, failed: bool) {
+        if failed {
+            count(&mut self.totals.query_errors);
+        }
+    }
+
+    pub(super) fn figures(&self, settings: &PoolSettings) -> Figures {
         let checked_in = self.resting.len() as u64;
         let oldest = self.holds.first_key_value().map(|(_, since)| since.elapsed().as_secs_f64());
         Figures {
@@ -147,22 +138,43 @@ impl State {
     }
 
     pub(super) fn totals(&self) -> Totals {
-        Totals {
-            timeouts: Some(self.counted.timeouts),
-            acquire_errors: Some(self.counted.acquire_errors),
-            opened: Some(self.counted.opened),
-            invalidated: Some(self.counted.invalidated),
-            query_errors: Some(self.counted.query_errors),
-            ..Totals::default()
-        }
+        self.totals
     }
 
     pub(super) fn timings(&self) -> Timings {
-        Timings {
-            acquire: Some(self.acquire.clone()),
-            hold: Some(self.hold.clone()),
-            query: Some(self.query.clone()),
-            commit: Some(self.commit.clone()),
-        }
+        self.timings.clone()
+    }
+}
+
+/// The counters that this pool counts, at 0; the others need to see inside the application's
+/// statements.
+fn nothing_counted() -> Totals {
+    let zero = Some(0);
+    Totals {
+        timeouts: zero,
+        acquire_errors: zero,
+        opened: zero,
+        invalidated: zero,
+        query_errors: zero,
+        ..Totals::default()
+    }
+}
+
+/// Every histogram, empty.
+fn nothing_timed() -> Timings {
+    let mut timings = Timings::default();
+    for row in Timings::ROWS {
+        *(row.get_mut)(&mut timings) = Some(Histogram::new(row.bounds));
+    }
+    timings
+}
+
+fn count(counter: &mut Option<u64>) {
+    *counter.get_or_insert_default() += 1;
+}
+
+fn time(histogram: &mut Option<Histogram>, elapsed: Duration) {
+    if let Some(histogram) = histogram {
+        histogram.observe(elapsed.as_secs_f64());
     }
 }

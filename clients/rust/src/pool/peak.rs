@@ -1,13 +1,13 @@
-//! The highest level of the last minute, whoever reads it and how often.
+//! The highest level of the last minute, whoever reads it and however often.
 
 use tokio::time::Instant;
 
-/// How far back the high-water mark looks, in seconds.
+/// The length of the window in seconds.
 const WINDOW: u64 = 60;
 /// The present second and those of the window.
 const CELLS: usize = 61;
 
-/// A high-water mark over the last minute, to the second.
+/// The highest level over the last minute, to the second.
 #[derive(Debug)]
 pub(super) struct Peak {
     began: Instant,
@@ -21,11 +21,11 @@ impl Peak {
     }
 
     /// Keeps a level that ends now.
-    pub(super) fn mark(&mut self, level: u64) {
+    pub(super) fn record(&mut self, level: u64) {
         let second = self.second();
         let cell = &mut self.cells[usize::try_from(second).map_or(0, |second| second % CELLS)];
-        let known = if cell.0 == second { cell.1 } else { 0 };
-        *cell = (second, known.max(level));
+        let before = if cell.0 == second { cell.1 } else { 0 };
+        *cell = (second, before.max(level));
     }
 
     /// The highest level of the last minute, the present one included.
@@ -50,8 +50,8 @@ mod tests {
     async fn a_burst_is_seen_for_a_minute_and_then_forgotten() {
         let mut peak = Peak::new();
         tokio::time::advance(Duration::from_secs(500)).await;
-        peak.mark(7);
-        peak.mark(3);
+        peak.record(7);
+        peak.record(3);
         tokio::time::advance(Duration::from_mins(1)).await;
         assert_eq!((peak.highest(1), peak.highest(9)), (7, 9));
         tokio::time::advance(Duration::from_secs(1)).await;
@@ -62,7 +62,7 @@ mod tests {
     async fn a_level_held_for_long_counts_from_its_end() {
         let mut peak = Peak::new();
         tokio::time::advance(Duration::from_hours(1)).await;
-        peak.mark(5);
+        peak.record(5);
         tokio::time::advance(Duration::from_secs(59)).await;
         assert_eq!(peak.highest(0), 5);
     }

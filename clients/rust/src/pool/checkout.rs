@@ -7,12 +7,12 @@ use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::{Connection, Executor};
 use tokio::time::{Instant, timeout};
 
-use super::marks::Marks;
+use super::flags::Flags;
 use super::slot::{Slot, later};
 use super::state::Open;
 
-/// How long an open transaction may take to be rolled back before its connection is closed.
-const ROLLBACK: Duration = Duration::from_secs(5);
+/// The time that a rollback may take before the connection is closed.
+const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection taken from the pool. It comes back when dropped.
 ///
@@ -21,11 +21,11 @@ const ROLLBACK: Duration = Duration::from_secs(5);
 /// cancelled future, a stream dropped early) is closed rather than used again, and one that was
 /// left inside a transaction is rolled back first.
 pub struct Checkout {
-    held: Option<Held>,
-    pub(super) marks: Marks,
+    lent: Option<Lent>,
+    pub(super) flags: Flags,
 }
 
-struct Held {
+struct Lent {
     slot: Slot,
     open: Open,
     number: u64,
@@ -34,57 +34,57 @@ struct Held {
 impl Checkout {
     pub(super) fn new(slot: Slot, open: Open) -> Self {
         let number = slot.core.state().hold();
-        Self { held: Some(Held { slot, open, number }), marks: Marks::default() }
+        Self { lent: Some(Lent { slot, open, number }), flags: Flags::default() }
     }
 
     /// The connection and what is kept beside it, for one statement.
-    pub(super) fn parts(&mut self) -> (&mut PgConnection, &super::Core, &mut Marks) {
-        let held = self.held.as_mut().expect("a checkout holds a connection until it is dropped");
-        (&mut held.open.connection, &held.slot.core, &mut self.marks)
+    pub(super) fn parts(&mut self) -> (&mut PgConnection, &super::Core, &mut Flags) {
+        let lent = self.lent.as_mut().expect("a checkout has a connection until it is dropped");
+        (&mut lent.open.connection, &lent.slot.core, &mut self.flags)
     }
 
     /// Begins a transaction. It is rolled back when dropped without a commit.
     pub async fn begin(&mut self) -> Result<Transaction<'_>, sqlx::Error> {
-        let (connection, core, marks) = self.parts();
-        Transaction::begin(connection, core, marks, false).await
+        let (connection, core, flags) = self.parts();
+        Transaction::begin(connection, core, flags, false).await
     }
 
     /// The connection itself, untimed and uncounted: for COPY, LISTEN and whatever else an
     /// [`Executor`] cannot do. What was done with it is not known, so a transaction left open is
     /// looked for when the connection comes back, which costs two round trips.
     pub fn raw(&mut self) -> &mut PgConnection {
-        let (connection, _, marks) = self.parts();
-        marks.may_be_in_transaction = true;
+        let (connection, _, flags) = self.parts();
+        flags.may_be_in_transaction = true;
         connection
     }
 
     /// Closes the connection when it comes back, instead of using it again.
     pub fn invalidate(&mut self) {
-        self.marks.broken = true;
+        self.flags.broken = true;
     }
 
-    /// The server's version as a number, such as 150020 for 15.20; unknown when the server says
+    /// The server's version as a number, such as 150020 for 15.20; absent when the server reports
     /// none, as poolers do.
     pub fn server_version_num(&self) -> Option<u32> {
-        self.held.as_ref()?.open.connection.server_version_num()
+        self.lent.as_ref()?.open.connection.server_version_num()
     }
 }
 
 impl Drop for Checkout {
     fn drop(&mut self) {
-        let Some(Held { slot, open, number }) = self.held.take() else { return };
+        let Some(Lent { slot, open, number }) = self.lent.take() else { return };
         slot.core.state().held(number);
         // Where the driver panicked beneath poolwatch, nobody knows what it left. An application's
         // panic is its own.
         let panicked = slot.core.connect.is_some() && std::thread::panicking();
-        let is_broken = self.marks.broken || self.marks.in_flight || panicked;
+        let is_broken = self.flags.broken || self.flags.in_flight || panicked;
         if is_broken || open.connection.is_in_transaction() {
             slot.invalidate(open);
             return;
         }
         tracing::debug!(pool = slot.core.name, "Connection returned to pool");
-        if self.marks.may_be_in_transaction || self.marks.unsettled {
-            later(settle(slot, open, self.marks.may_be_in_transaction));
+        if self.flags.may_be_in_transaction || self.flags.unsettled {
+            later(settle(slot, open, self.flags.may_be_in_transaction));
         } else {
             slot.rest(open);
         }
@@ -93,7 +93,7 @@ impl Drop for Checkout {
 
 impl fmt::Debug for Checkout {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Checkout").field("marks", &self.marks).finish_non_exhaustive()
+        formatter.debug_struct("Checkout").field("flags", &self.flags).finish_non_exhaustive()
     }
 }
 
@@ -104,7 +104,7 @@ async fn settle(slot: Slot, mut open: Open, may_be_in_transaction: bool) {
         open.connection.ping().await?;
         if may_be_in_transaction { roll_back(&mut open.connection).await } else { Ok(()) }
     };
-    match timeout(ROLLBACK, settling).await {
+    match timeout(ROLLBACK_TIMEOUT, settling).await {
         Ok(Ok(())) => slot.rest(open),
         _ => slot.invalidate(open),
     }
@@ -125,7 +125,7 @@ async fn roll_back(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
 pub struct Transaction<'c> {
     inner: Option<sqlx::Transaction<'c, Postgres>>,
     core: &'c super::Core,
-    pub(super) marks: &'c mut Marks,
+    pub(super) flags: &'c mut Flags,
     nested: bool,
 }
 
@@ -133,41 +133,41 @@ impl<'c> Transaction<'c> {
     async fn begin(
         connection: &'c mut PgConnection,
         core: &'c super::Core,
-        marks: &'c mut Marks,
+        flags: &'c mut Flags,
         nested: bool,
     ) -> Result<Self, sqlx::Error> {
         // Until the answer is here, a cancelled BEGIN may have reached the server.
-        marks.in_flight = true;
-        let before = std::mem::replace(&mut marks.may_be_in_transaction, true);
+        flags.in_flight = true;
+        let before = std::mem::replace(&mut flags.may_be_in_transaction, true);
         let inner = connection.begin().await;
-        marks.ended(inner.as_ref().err());
-        marks.may_be_in_transaction = before;
-        Ok(Self { inner: Some(inner?), core, marks, nested })
+        flags.ended(inner.as_ref().err());
+        flags.may_be_in_transaction = before;
+        Ok(Self { inner: Some(inner?), core, flags, nested })
     }
 
-    pub(super) fn parts(&mut self) -> (&mut PgConnection, &super::Core, &mut Marks) {
+    pub(super) fn parts(&mut self) -> (&mut PgConnection, &super::Core, &mut Flags) {
         let inner = self.inner.as_mut().expect("a transaction is open until it is committed");
-        (inner, self.core, self.marks)
+        (inner, self.core, self.flags)
     }
 
     /// Begins a transaction within this one: a savepoint.
     pub async fn begin_nested(&mut self) -> Result<Transaction<'_>, sqlx::Error> {
-        let (connection, core, marks) = self.parts();
-        Transaction::begin(connection, core, marks, true).await
+        let (connection, core, flags) = self.parts();
+        Transaction::begin(connection, core, flags, true).await
     }
 
     /// Commits. The time that it takes goes into the commit histogram; that of a savepoint is a
     /// statement like any other.
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
         let Some(inner) = self.inner.take() else { return Ok(()) };
-        self.marks.in_flight = true;
+        self.flags.in_flight = true;
         let began = Instant::now();
-        let ended = Unsettled::watch(self.marks, inner.commit()).await;
-        let (took, failed) = (began.elapsed(), ended.is_err());
+        let ended = end(self.flags, inner.commit()).await;
+        let (elapsed, failed) = (began.elapsed(), ended.is_err());
         if self.nested {
-            self.core.state().queried(took, failed);
+            self.core.state().queried(elapsed, failed);
         } else {
-            self.core.state().committed(took, failed);
+            self.core.state().committed(elapsed, failed);
         }
         ended
     }
@@ -175,8 +175,8 @@ impl<'c> Transaction<'c> {
     /// Rolls back, untimed.
     pub async fn rollback(mut self) -> Result<(), sqlx::Error> {
         let Some(inner) = self.inner.take() else { return Ok(()) };
-        self.marks.in_flight = true;
-        Unsettled::watch(self.marks, inner.rollback()).await
+        self.flags.in_flight = true;
+        end(self.flags, inner.rollback()).await
     }
 
     /// The connection itself, untimed: see [`Checkout::raw`].
@@ -185,25 +185,21 @@ impl<'c> Transaction<'c> {
     }
 }
 
-/// Ends of transactions leave a rollback behind when they fail.
-struct Unsettled;
-
-impl Unsettled {
-    async fn watch(
-        marks: &mut Marks,
-        end: impl Future<Output = Result<(), sqlx::Error>>,
-    ) -> Result<(), sqlx::Error> {
-        let ended = end.await;
-        marks.ended(ended.as_ref().err());
-        marks.unsettled |= ended.is_err();
-        ended
-    }
+/// Ends a transaction; one whose end failed leaves a rollback behind.
+async fn end(
+    flags: &mut Flags,
+    end: impl Future<Output = Result<(), sqlx::Error>>,
+) -> Result<(), sqlx::Error> {
+    let ended = end.await;
+    flags.ended(ended.as_ref().err());
+    flags.unsettled |= ended.is_err();
+    ended
 }
 
 impl Drop for Transaction<'_> {
     fn drop(&mut self) {
         // sqlx's own transaction, dropped after this, queues the rollback.
-        self.marks.unsettled |= self.inner.is_some();
+        self.flags.unsettled |= self.inner.is_some();
     }
 }
 
