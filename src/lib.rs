@@ -45,6 +45,7 @@
 //! - [`process`]: the daemon's own process and the machine.
 //! - [`reading`]: readings: what a source gives.
 //! - [`statement`]: the text of a statement: without literals, its tables, its conditions.
+//! - [`window`]: a sliding window, for the values of the last minutes.
 //!
 //! Below all of them is the crate [`poolwatch_client`] in `clients/rust`: `SharedPool`, the workers'
 //! protocol, the table of a pool's figures, and the histograms.
@@ -73,3 +74,4 @@ pub mod own_log;
 pub mod process;
 pub mod reading;
 pub mod statement;
+pub mod window;

@@ -36,7 +36,7 @@ impl Rule for BrokenConnections {
 
 impl BrokenConnections {
     fn judge_pool(&self, state: &PoolState, past: &History) -> Option<Advice> {
-        let steps = past.pool(&state.pool.name)?.steps(usize::MAX);
+        let steps = past.pool(&state.pool.name)?.finished(usize::MAX);
         let counts: Vec<u64> = steps.filter_map(|step| step.totals.invalidated).collect();
         let times = counts.windows(2).filter(|pair| pair[1] > pair[0]).count();
         if times < self.times {

@@ -73,7 +73,7 @@ impl ConnectionLeak {
             Some(_) => STEPS,
             None => BLIND_STEPS,
         };
-        let steps = past.pool(&state.pool.name)?.steps(steps + 1).map(|step| step.floor);
+        let steps = past.pool(&state.pool.name)?.finished(steps + 1).map(|step| step.floor);
         let floors: Vec<u64> = steps.collect::<Option<_>>()?;
         let enough = floors.len() > STEPS
             && (state.sum.oldest_checkout.is_some() || floors.len() > BLIND_STEPS);

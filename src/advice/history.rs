@@ -1,12 +1,13 @@
 //! What pools, tables and servers did lately, in steps of a few seconds, as far back as rules ask.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::known::{Known, Server};
 use crate::latency::Histogram;
 use crate::reading::{Indexes, Totals};
 use crate::state::{DatabaseState, PoolState, Thresholds};
+use crate::window::Window;
 
 /// How far back the past goes.
 pub(super) const REACH: Duration = Duration::from_mins(10);
@@ -16,16 +17,12 @@ const STEP: Duration = Duration::from_secs(5);
 /// What was seen lately.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    pools: HashMap<String, Past<PoolStep>>,
-    servers: HashMap<String, Past<ServerStep>>,
-    tables: HashMap<(String, String), Past<TableStep>>,
+    pools: HashMap<String, Window<PoolStep>>,
+    servers: HashMap<String, Window<ServerStep>>,
+    tables: HashMap<(String, String), Window<TableStep>>,
     /// The last reading of a server's tables, by its number.
     readings: HashMap<String, u64>,
 }
-
-/// Steps in the order of time, each with when it began.
-#[derive(Debug)]
-pub(super) struct Past<T>(VecDeque<(Instant, T)>);
 
 /// A pool within one step. What is counted or timed is as it stood when the step began.
 #[derive(Clone, Debug)]
@@ -62,12 +59,16 @@ impl History {
     /// Remembers what is known now, and forgets what is too long ago or no more.
     pub(super) fn remember(&mut self, known: &Known<'_>, now: Instant) {
         for pool in &known.pools {
-            remember_pool(self.pools.entry(pool.pool.name.clone()).or_default(), pool, now);
+            remember_pool(
+                self.pools.entry(pool.pool.name.clone()).or_insert_with(steps),
+                pool,
+                now,
+            );
         }
         let names: HashSet<_> = known.pools.iter().map(|pool| pool.pool.name.as_str()).collect();
         self.pools.retain(|name, _| names.contains(name.as_str()));
         for database in known.databases {
-            let past = self.servers.entry(database.name.clone()).or_default();
+            let past = self.servers.entry(database.name.clone()).or_insert_with(steps);
             let server = known.servers.iter().find(|server| server.name == database.name);
             remember_server(past, database, server, known.thresholds, now);
         }
@@ -89,23 +90,23 @@ impl History {
         }
         for table in &indexes.tables {
             let key = (indexes.server.clone(), table.table.clone());
-            let past = self.tables.entry(key).or_default();
-            past.push(now, TableStep { scans: table.scans, rows_scanned: table.rows_scanned });
+            let past = self.tables.entry(key).or_insert(Window::new(REACH, Duration::ZERO));
+            past.keep(now, || TableStep { scans: table.scans, rows_scanned: table.rows_scanned });
         }
     }
 
     /// What a pool did.
-    pub(super) fn pool(&self, name: &str) -> Option<&Past<PoolStep>> {
+    pub(super) fn pool(&self, name: &str) -> Option<&Window<PoolStep>> {
         self.pools.get(name)
     }
 
     /// What a server did.
-    pub(super) fn server(&self, name: &str) -> Option<&Past<ServerStep>> {
+    pub(super) fn server(&self, name: &str) -> Option<&Window<ServerStep>> {
         self.servers.get(name)
     }
 
     /// How a table was read.
-    pub(super) fn table(&self, server: &str, table: &str) -> Option<&Past<TableStep>> {
+    pub(super) fn table(&self, server: &str, table: &str) -> Option<&Window<TableStep>> {
         self.tables.get(&(server.to_owned(), table.to_owned()))
     }
 
@@ -129,78 +130,30 @@ impl History {
     }
 }
 
-impl<T> Default for Past<T> {
-    fn default() -> Self {
-        Self(VecDeque::new())
-    }
+/// Steps of a few seconds.
+fn steps<T>() -> Window<T> {
+    Window::new(REACH, STEP)
 }
 
-impl<T> Past<T> {
-    fn push(&mut self, now: Instant, step: T) {
-        while self.0.len() > 1 && self.0[1].0 + REACH <= now {
-            self.0.pop_front();
-        }
-        self.0.push_back((now, step));
-    }
-
-    /// The step under way, if it still is.
-    fn current(&mut self, now: Instant) -> Option<&mut T> {
-        self.0.back_mut().filter(|(began, _)| *began + STEP > now).map(|(_, step)| step)
-    }
-
-    pub(super) fn last(&self) -> Option<&T> {
-        self.0.back().map(|(_, step)| step)
-    }
-
-    /// The step that was under way this long ago; the first, when the past is shorter.
-    pub(super) fn before(&self, within: Duration) -> Option<&T> {
-        self.before_at(within).map(|(_, step)| step)
-    }
-
-    /// As [`Past::before`], with how long before the last step it began.
-    pub(super) fn before_at(&self, within: Duration) -> Option<(Duration, &T)> {
-        let (last, _) = self.0.back()?;
-        let later = self.0.partition_point(|(began, _)| *began + within <= *last);
-        let (began, step) = self.0.get(later.saturating_sub(1))?;
-        Some((*last - *began, step))
-    }
-
-    /// The last steps that are over, the oldest first.
-    pub(super) fn steps(&self, count: usize) -> impl Iterator<Item = &T> {
-        let over = self.0.len().saturating_sub(1);
-        self.0.iter().take(over).skip(over.saturating_sub(count)).map(|(_, step)| step)
-    }
-
-    /// How long it goes back.
-    pub(super) fn length(&self) -> Duration {
-        self.before_at(REACH).map_or(Duration::ZERO, |(length, _)| length)
-    }
-}
-
-fn remember_pool(past: &mut Past<PoolStep>, state: &PoolState, now: Instant) {
+fn remember_pool(past: &mut Window<PoolStep>, state: &PoolState, now: Instant) {
     let lower = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::min);
     let overflow = state.sum.overflow.unwrap_or(0);
-    match past.current(now) {
-        Some(step) => {
-            step.floor = step.floor.into_iter().chain(state.sum.checked_out).min();
-            step.overflow = step.overflow.max(overflow);
-            step.utilization = lower(step.utilization, state.busiest);
-        }
-        None => past.push(
-            now,
-            PoolStep {
-                totals: state.pool.totals,
-                query: state.pool.timings.query.clone(),
-                floor: state.sum.checked_out,
-                overflow,
-                utilization: state.busiest,
-            },
-        ),
-    }
+    let begin = || PoolStep {
+        totals: state.pool.totals,
+        query: state.pool.timings.query.clone(),
+        floor: state.sum.checked_out,
+        overflow,
+        utilization: state.busiest,
+    };
+    past.update(now, begin, |step| {
+        step.floor = step.floor.into_iter().chain(state.sum.checked_out).min();
+        step.overflow = step.overflow.max(overflow);
+        step.utilization = lower(step.utilization, state.busiest);
+    });
 }
 
 fn remember_server(
-    past: &mut Past<ServerStep>,
+    past: &mut Window<ServerStep>,
     state: &DatabaseState,
     server: Option<&Server>,
     thresholds: &Thresholds,
@@ -209,41 +162,7 @@ fn remember_server(
     let oldest = state.sessions.as_ref().and_then(|s| s.oldest_statement_seconds);
     let slow = oldest.is_some_and(|oldest| oldest >= thresholds.slow_query.as_secs_f64());
     let slow_looks = past.last().map_or(0, |step| step.slow_looks) + u64::from(slow);
-    match past.current(now) {
-        Some(step) => step.slow_looks = slow_looks,
-        None => past.push(
-            now,
-            ServerStep { cpu_seconds: server.and_then(|server| server.cpu_seconds), slow_looks },
-        ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn past(seconds: &[u64]) -> Past<u64> {
-        let (mut past, start) = (Past::default(), Instant::now());
-        for second in seconds {
-            past.push(start + Duration::from_secs(*second), *second);
-        }
-        past
-    }
-
-    #[test]
-    fn the_past_is_looked_up_by_how_long_ago() {
-        let past = past(&[0, 5, 10, 60, 65]);
-        let before = |seconds| past.before(Duration::from_secs(seconds)).copied();
-        assert_eq!(
-            [before(60), before(58), before(3), before(900)],
-            [Some(5), Some(5), Some(60), Some(0)]
-        );
-        assert_eq!(past.length(), Duration::from_secs(65));
-        assert_eq!(past.steps(2).copied().collect::<Vec<_>>(), [10, 60]);
-    }
-
-    #[test]
-    fn what_is_too_long_ago_is_forgotten() {
-        assert_eq!(past(&[0, 5, 700]).0.len(), 2, "the step that was under way then stays");
-    }
+    let begin =
+        || ServerStep { cpu_seconds: server.and_then(|server| server.cpu_seconds), slow_looks };
+    past.update(now, begin, |step| step.slow_looks = slow_looks);
 }

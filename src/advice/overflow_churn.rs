@@ -42,7 +42,7 @@ impl OverflowChurn {
     /// A pool that never went above its size opens connections for another reason.
     fn judge_pool(&self, state: &PoolState, past: &History) -> Option<Advice> {
         let opened = past.grown(state, WITHIN, |totals| totals.opened);
-        let mut steps = past.pool(&state.pool.name)?.steps(12);
+        let mut steps = past.pool(&state.pool.name)?.finished(12);
         if opened < self.opened_per_minute || !steps.any(|step| step.overflow > 0) {
             return None;
         }

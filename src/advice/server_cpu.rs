@@ -58,7 +58,7 @@ impl Rule for ServerCpu {
 /// The share of all processors that the server used within the last steps; nothing before half of
 /// that was seen.
 pub(super) fn busy(server: &Server, past: &History, within: Duration) -> Option<f64> {
-    let (ago, before) = past.server(&server.name)?.before_at(within)?;
+    let (ago, before) = past.server(&server.name)?.before_with_age(within)?;
     let used = server.cpu_seconds? - before.cpu_seconds?;
     let share = used / ago.as_secs_f64() / server.cores.filter(|cores| *cores > 0.0)?;
     // A server that restarted counts from nothing.

@@ -99,7 +99,7 @@ fn remedy(likely: &[&Statement], table: &Table) -> String {
 impl TableScans {
     /// A scan that a LIMIT ends early is none of the whole table.
     fn judge_table(&self, server: &str, table: &Table, past: &History) -> Option<String> {
-        let (ago, before) = past.table(server, &table.table)?.before_at(WITHIN)?;
+        let (ago, before) = past.table(server, &table.table)?.before_with_age(WITHIN)?;
         let scans = table.scans.checked_sub(before.scans)?;
         let rows = table.rows_scanned.checked_sub(before.rows_scanned)?;
         let per_minute = 60.0 * scans as f64 / ago.as_secs_f64();

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::history::{History, Past, PoolStep, REACH};
+use super::history::{History, PoolStep, REACH};
 use super::known::Server;
 use super::server_cpu::busy;
 use super::{Advice, Known, Rule, Severity, say};
 use crate::state::{PoolState, Thresholds};
+use crate::window::Window;
 
 const POOL_REMEDY: &str = "give the pool more connections or workers, once the rules about leaks, \
                            slow queries and missing indexes are silent";
@@ -62,8 +63,8 @@ fn advice(subject: &str, signs: &[String], remedy: &str) -> Option<Advice> {
 }
 
 /// The lowest utilization of the busiest worker, and whether the mean rises.
-fn utilization(past: &Past<PoolStep>) -> Option<(f64, &'static str)> {
-    let steps: Vec<f64> = past.steps(usize::MAX).filter_map(|step| step.utilization).collect();
+fn utilization(past: &Window<PoolStep>) -> Option<(f64, &'static str)> {
+    let steps: Vec<f64> = past.finished(usize::MAX).filter_map(|step| step.utilization).collect();
     let lowest = steps.iter().copied().reduce(f64::min)?;
     let (early, late) = steps.split_at(steps.len() / 2);
     let mean = |steps: &[f64]| steps.iter().sum::<f64>() / steps.len().max(1) as f64;
@@ -71,7 +72,7 @@ fn utilization(past: &Past<PoolStep>) -> Option<(f64, &'static str)> {
 }
 
 /// The p95 of all that was timed, and whether its later half is slower.
-fn latency(state: &PoolState, past: &Past<PoolStep>) -> Option<(f64, &'static str)> {
+fn latency(state: &PoolState, past: &Window<PoolStep>) -> Option<(f64, &'static str)> {
     let now = state.pool.timings.query.as_ref()?;
     let first = past.before(REACH)?.query.as_ref()?;
     let middle = past.before(past.length() / 2)?.query.as_ref()?;

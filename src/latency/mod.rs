@@ -4,7 +4,6 @@
 mod beta;
 mod estimate;
 mod moments;
-mod past;
 mod shape;
 mod share_bounds;
 mod timed;
@@ -12,7 +11,6 @@ mod weighted;
 
 pub use estimate::Estimate;
 pub use moments::{Interval, Moments};
-pub use past::Past;
 pub use poolwatch_client::histogram::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS, Histogram};
 pub use share_bounds::ShareBounds;
 pub use timed::is_timed;

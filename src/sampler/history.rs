@@ -1,40 +1,49 @@
-//! What pools did lately: the highest utilization and the most waiting callers of the last minute,
-//! and what was timed in the last five.
+//! Pools in the last minutes: the highest utilization and the most waiting callers of the last
+//! minute, and the timings of the last five.
 
-use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
-use tokio::time::Instant;
-
-use crate::latency;
 use crate::reading::{Cumulative, Figures, Pool, Timings};
 use crate::state::RecentPool;
+use crate::window::Window;
 
-/// How long a peak is remembered.
+/// The length of time of which the peaks are shown, and the steps in which they are kept.
 const PEAK_WINDOW: Duration = Duration::from_secs(60);
+const PEAK_STEP: Duration = Duration::from_secs(1);
 
-/// What every pool did lately.
+/// Every pool in the last minutes.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    pools: HashMap<String, Past>,
+    pools: HashMap<String, PoolWindows>,
 }
 
-#[derive(Debug, Default)]
-struct Past {
-    utilizations: Peaks<f64>,
-    pending: Peaks<u64>,
-    timings: latency::Past<Timings>,
+#[derive(Debug)]
+struct PoolWindows {
+    utilizations: Window<f64>,
+    pending: Window<u64>,
+    timings: Window<Timings>,
+}
+
+impl PoolWindows {
+    fn new() -> Self {
+        Self {
+            utilizations: Window::new(PEAK_WINDOW, PEAK_STEP),
+            pending: Window::new(PEAK_WINDOW, PEAK_STEP),
+            timings: Window::default(),
+        }
+    }
 }
 
 impl History {
-    /// Remembers a pool as it is now; says its peaks and what it timed lately.
-    pub(super) fn remember(&mut self, pool: &Pool, now: Instant) -> RecentPool {
-        let past = self.pools.entry(pool.name.clone()).or_default();
-        past.timings.remember(now, || pool.timings.clone());
-        let timings = past.timings.then(now).map(|then| pool.timings.since(then));
+    /// Adds a pool as it is now; returns its peaks and timings of the last minutes.
+    pub(super) fn add(&mut self, pool: &Pool, now: Instant) -> RecentPool {
+        let windows = self.pools.entry(pool.name.clone()).or_insert_with(PoolWindows::new);
+        windows.timings.keep(now, || pool.timings.clone());
+        let timings = windows.timings.first(now).map(|first| pool.timings.since(first));
         RecentPool {
-            peak: past.utilizations.highest(highest_utilization(pool), now),
-            pending_peak: past.pending.highest(most_pending(pool), now),
+            peak: highest(&mut windows.utilizations, highest_utilization(pool), now),
+            pending_peak: highest(&mut windows.pending, most_pending(pool), now),
             timings: timings.unwrap_or_default(),
         }
     }
@@ -45,33 +54,20 @@ impl History {
     }
 }
 
-/// Falling figures with their times: the first is the highest of the window.
-#[derive(Debug)]
-struct Peaks<T>(VecDeque<(Instant, T)>);
-
-impl<T> Default for Peaks<T> {
-    fn default() -> Self {
-        Self(VecDeque::new())
+/// The highest figure of the window, the newest included.
+fn highest<T: Copy + PartialOrd>(
+    window: &mut Window<T>,
+    newest: Option<T>,
+    now: Instant,
+) -> Option<T> {
+    let higher = |a: T, b: T| if b > a { b } else { a };
+    if let Some(newest) = newest {
+        window.update(now, || newest, |highest| *highest = higher(*highest, newest));
     }
+    window.recent(now).copied().reduce(higher)
 }
 
-impl<T: Copy + PartialOrd> Peaks<T> {
-    /// The highest figure of the window, with the newest in it.
-    fn highest(&mut self, newest: Option<T>, now: Instant) -> Option<T> {
-        while self.0.front().is_some_and(|(at, _)| *at + PEAK_WINDOW < now) {
-            self.0.pop_front();
-        }
-        if let Some(newest) = newest {
-            while self.0.back().is_some_and(|(_, lower)| *lower <= newest) {
-                self.0.pop_back();
-            }
-            self.0.push_back((now, newest));
-        }
-        self.0.front().map(|(_, highest)| *highest)
-    }
-}
-
-/// Of any worker.
+/// The highest utilization of any worker.
 fn highest_utilization(pool: &Pool) -> Option<f64> {
     let figures = pool.workers.iter().map(|worker| &worker.figures);
     figures
@@ -79,7 +75,7 @@ fn highest_utilization(pool: &Pool) -> Option<f64> {
         .reduce(f64::max)
 }
 
-/// Over all workers.
+/// The most callers that waited, over all workers.
 fn most_pending(pool: &Pool) -> Option<u64> {
     Figures::sum(pool.workers.iter().map(|worker| &worker.figures)).pending_peak()
 }
@@ -108,7 +104,7 @@ mod tests {
     }
 
     fn peak_after(history: &mut History, checked_out: u64, at: Instant) -> f64 {
-        history.remember(&pool(checked_out, Timings::default()), at).peak.unwrap()
+        history.add(&pool(checked_out, Timings::default()), at).peak.unwrap()
     }
 
     #[test]
@@ -129,7 +125,7 @@ mod tests {
             query.observe(0.01);
             let now = Timings { query: Some(query.clone()), ..Timings::default() };
             let RecentPool { timings: recent, .. } =
-                history.remember(&pool(1, now), start + Duration::from_secs(second));
+                history.add(&pool(1, now), start + Duration::from_secs(second));
             recent.query.unwrap().count()
         };
         assert_eq!(timings(&mut history, 0), 0, "what was before the first look is not recent");

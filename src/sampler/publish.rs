@@ -125,11 +125,11 @@ impl Sampler {
         let mut pools: Vec<Pool> = best.into_values().cloned().collect();
         pools.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         self.history.keep_only(&pools.iter().map(|pool| pool.name.as_str()).collect::<Vec<_>>());
-        let now = Instant::now();
+        let now = Instant::now().into_std();
         pools
             .into_iter()
             .map(|pool| {
-                let recent = self.history.remember(&pool, now);
+                let recent = self.history.add(&pool, now);
                 PoolState::judge(pool, recent, &self.thresholds)
             })
             .collect()

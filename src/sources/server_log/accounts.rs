@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use super::fate::Fate;
 use super::lock_waits::Waits;
 use crate::collectors::OTHER;
-use crate::latency::{BOUNDS, Histogram, Past, Weighted};
+use crate::latency::{BOUNDS, Histogram, Weighted};
+use crate::window::Window;
 
 /// More databases than these are one.
 pub(super) const DATABASES: usize = 100;
@@ -34,7 +35,7 @@ pub(super) struct Account {
     pub(super) errors: BTreeMap<String, u64>,
     pub(super) ended: [u64; Fate::ALL.len()],
     pub(super) waits: Waits,
-    past: Past<Histogram>,
+    past: Window<Histogram>,
     messages: u64,
 }
 
@@ -110,7 +111,7 @@ impl Accounts {
 
     /// How long statements took in the last five minutes, by database.
     pub(super) fn recent(&mut self, now: Instant) -> impl Iterator<Item = (&String, Histogram)> {
-        self.confirmed.iter_mut().map(move |(name, account)| (name, account.recent(now)))
+        self.confirmed.iter_mut().map(move |(name, account)| (name, account.recent(now.into_std())))
     }
 }
 
@@ -137,14 +138,14 @@ impl Account {
         self.messages += other.messages;
     }
 
-    fn recent(&mut self, now: Instant) -> Histogram {
+    fn recent(&mut self, now: std::time::Instant) -> Histogram {
         let all = self.durations.histogram();
-        let (recent, reached) = match self.past.then(now) {
+        let (recent, reached) = match self.past.first(now) {
             Some(then) => (all.since(then), all),
             // A database is known from its first message on: before that there was nothing.
             None => (all, Histogram::new(BOUNDS)),
         };
-        self.past.remember(now, || reached);
+        self.past.keep(now, || reached);
         recent
     }
 }

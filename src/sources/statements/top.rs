@@ -1,6 +1,6 @@
 //! Which statements matter most lately, and what they say.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::look::Look;
 use crate::reading::{Ran, Statement, Top};
 use crate::statement::Text;
+use crate::window::Window;
 
 /// How far back lately goes.
 const REACH: Duration = Duration::from_secs(300);
@@ -28,46 +29,45 @@ type Name = (i64, i64);
 type All = HashMap<Name, Ran>;
 
 /// What ran in the last five minutes, in steps.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Lately {
-    steps: VecDeque<Step>,
+    steps: Window<All>,
     /// What ran before the first look, and in how many seconds: shown until there is more.
     ever: Option<(All, Option<f64>)>,
     texts: HashMap<i64, Arc<Text>>,
     /// When the first look was.
-    began: Option<Instant>,
+    began: Option<std::time::Instant>,
 }
 
-#[derive(Debug)]
-struct Step {
-    began: Instant,
-    ended: Instant,
-    ran: All,
+impl Default for Lately {
+    fn default() -> Self {
+        let steps = Window::new(REACH, STEP);
+        Self { steps, ever: None, texts: HashMap::new(), began: None }
+    }
 }
 
 impl Lately {
     /// The first look, or the first at another server.
     pub(super) fn begin(&mut self, ever: All, seconds: Option<f64>, now: Instant) {
         self.steps.clear();
-        self.began = Some(now);
+        self.began = Some(now.into_std());
         self.ever = Some((kept(ever), seconds));
     }
 
     /// Adds what ran since the last look.
     pub(super) fn add(&mut self, ran: All, now: Instant) {
         self.ever = None;
-        let ran = kept(ran);
-        let last = self.steps.back().map(|step| step.ended);
-        match self.steps.back_mut() {
-            Some(step) if step.ended < step.began + STEP => step.take(ran, now),
-            _ => {
-                let began = last.or(self.began).unwrap_or(now);
-                self.steps.push_back(Step { began, ended: now, ran });
+        let now = now.into_std();
+        let began = self.steps.ended().or(self.began).unwrap_or(now);
+        self.steps.add(began..now, kept(ran), |step, ran| {
+            for (name, ran) in ran {
+                *step.entry(name).or_default() += ran;
             }
-        }
-        while self.steps.front().is_some_and(|step| step.ended + REACH < now) {
-            self.steps.pop_front();
-        }
+        });
+    }
+
+    fn recent(&self) -> impl Iterator<Item = &All> {
+        self.steps.ended().into_iter().flat_map(|now| self.steps.recent(now))
     }
 
     /// The numbers of those that matter and whose texts are not known.
@@ -86,7 +86,7 @@ impl Lately {
 
     fn sums(&self) -> All {
         let mut sums = self.ever.as_ref().map(|(ever, _)| ever.clone()).unwrap_or_default();
-        for (name, ran) in self.steps.iter().flat_map(|step| &step.ran) {
+        for (name, ran) in self.recent().flatten() {
             *sums.entry(*name).or_default() += *ran;
         }
         sums
@@ -115,27 +115,15 @@ impl Lately {
     }
 
     fn last_steps(&self, name: Name) -> Vec<Ran> {
-        let over = self.steps.iter().filter(|step| step.ended >= step.began + STEP);
-        let mut last: Vec<_> = over.rev().take(STEPS).collect();
-        last.reverse();
-        last.iter().map(|step| step.ran.get(&name).copied().unwrap_or_default()).collect()
+        let steps = self.steps.finished(STEPS);
+        steps.map(|step| step.get(&name).copied().unwrap_or_default()).collect()
     }
 
     fn seconds(&self) -> Option<f64> {
         if let Some((_, seconds)) = &self.ever {
             return *seconds;
         }
-        let (first, last) = (self.steps.front()?, self.steps.back()?);
-        Some((last.ended - first.began).as_secs_f64())
-    }
-}
-
-impl Step {
-    fn take(&mut self, ran: All, now: Instant) {
-        self.ended = now;
-        for (name, ran) in ran {
-            *self.ran.entry(name).or_default() += ran;
-        }
+        Some(self.steps.recent_span(self.steps.ended()?)?.as_secs_f64())
     }
 }
 
@@ -222,7 +210,7 @@ mod tests {
         assert_eq!(top.statements[0].number, 9001);
         assert!(top.statements.iter().any(|statement| statement.number == 9002));
         assert!(top.statements.len() <= 4 * SHOWN, "{}", top.statements.len());
-        assert!(lately.steps[0].ran.len() <= 4 * KEPT);
+        assert!(lately.steps.last().unwrap().len() <= 4 * KEPT);
         assert_eq!(lately.unnamed(), [0; 0], "each text is asked for once");
     }
 }

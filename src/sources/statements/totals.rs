@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
 
 use crate::collectors::{OTHER, STATEMENT_DURATIONS, Table};
-use crate::latency::{Estimate, Interval, Past};
+use crate::latency::{Estimate, Interval};
 use crate::metric::Family;
 use crate::reading::StatementTimes;
+use crate::window::Window;
 
 /// More databases than these are one.
 const DATABASES: usize = 100;
@@ -25,7 +26,7 @@ pub(super) struct Totals {
 #[derive(Debug, Default)]
 struct Total {
     all: Estimate,
-    past: Past<Estimate>,
+    past: Window<Estimate>,
 }
 
 impl Totals {
@@ -77,7 +78,7 @@ impl Totals {
         let databases = self.databases.iter_mut();
         let recent = databases.map(|(database, total)| StatementTimes {
             database: database.clone(),
-            recent: total.recent(now),
+            recent: total.recent(now.into_std()),
         });
         recent.filter(|times| times.recent.calls() > 0).collect()
     }
@@ -94,12 +95,12 @@ fn empty(table: &Table) -> Family {
 }
 
 impl Total {
-    fn recent(&mut self, now: Instant) -> Estimate {
-        let recent = match self.past.then(now) {
+    fn recent(&mut self, now: std::time::Instant) -> Estimate {
+        let recent = match self.past.first(now) {
             Some(then) => self.all.since(then),
             None => self.all.clone(),
         };
-        self.past.remember(now, || self.all.clone());
+        self.past.keep(now, || self.all.clone());
         recent
     }
 }
