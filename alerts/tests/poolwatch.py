@@ -1,6 +1,6 @@
 """poolwatch's own scrapes, sources, settings and reports."""
 
-from .case import alert, case, fires_once, no_alert
+from .case import alert, case, fires_once, firing, no_alert, silent
 
 CASES = [
     alert("PoolwatchDown", "critical", "", {
@@ -28,6 +28,44 @@ CASES = [
     }, pending="14m", over="22m", fires={
         "15m 21m": "poolwatch at app1:8001 has not been able to read web for 5 minutes.",
     }),
+
+    case("a server that does not answer is told of once, and what else fails beside it", {
+        "pg_up{server=one}": "1x9 0x20 1x9",
+        "pg_up{server=two}": "1x40",
+        "poolwatch_source_up{source=one/probe}": "1x9 0x20 1x9",
+        "poolwatch_source_up{source=one/stat_database}": "1x9 0x20 1x9",
+        "poolwatch_source_up{source=one/activity}": "1x9 0x20 1x9",
+        "poolwatch_source_up{source=two/probe}": "1x40",
+        "poolwatch_source_up{source=two/stat_database}": "1x9 0x20 1x9",
+        "poolwatch_source_up{source=pool/web}": "1x40",
+    },
+        fires_once("DatabaseDown", "20m 28m"),
+        fires_once("PoolwatchSourceFailing", "20m 28m"),
+        firing("PoolwatchSourceFailing", "warning", "source=two/stat_database", "20m 28m",
+               "poolwatch at app1:8001 has not been able to read two/stat_database for 5 minutes."),
+        silent("DatabaseDown", "39m"),
+        silent("PoolwatchSourceFailing", "39m"),
+    ),
+
+    case("the sources of an only server are silent while it is down, those of others are not", {
+        "pg_up": "1x9 0x30",
+        "poolwatch_source_up{source=primary/probe}": "1x9 0x30",
+        "poolwatch_source_up{source=primary/locks}": "1x9 0x30",
+        "poolwatch_source_up{source=pool/bouncer}": "1x9 0x30",
+    },
+        fires_once("PoolwatchSourceFailing", "20m 35m"),
+        firing("PoolwatchSourceFailing", "warning", "source=pool/bouncer", "20m 35m",
+               "poolwatch at app1:8001 has not been able to read pool/bouncer for 5 minutes."),
+    ),
+
+    case("a source that still fails when its server answers again is told of", {
+        "pg_up": "1x9 0x10 1x30",
+        "poolwatch_source_up{source=primary/probe}": "1x9 0x10 1x30",
+        "poolwatch_source_up{source=primary/locks}": "1x9 0x40",
+    },
+        silent("PoolwatchSourceFailing", "19m 24m"),
+        fires_once("PoolwatchSourceFailing", "26m 40m"),
+    ),
 
     alert("PoolwatchSourceStale", "warning", "source=server", {
         "poolwatch_source_last_success_timestamp_seconds{source=server}": "0+60x9 540x35 2760+60x9",
