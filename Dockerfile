@@ -20,6 +20,7 @@ RUN mkdir -p src benches tests/daemon clients/rust/src \
 
 COPY clients/rust clients/rust
 COPY src src
+COPY config/poolwatch.example.yml config/
 ARG REVISION=unknown
 # Newer than what was built above from nothing.
 RUN touch src/lib.rs src/main.rs clients/rust/src/lib.rs \

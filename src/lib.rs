@@ -46,6 +46,7 @@
 //! - [`reading`]: readings: what a source gives.
 //! - [`statement`]: the text of a statement: without literals, its tables, its conditions.
 //! - [`window`]: a sliding window, for the values of the last minutes.
+//! - [`yaml`]: YAML files that people write: the line of each value, and what is wrong with it.
 //!
 //! Below all of them is the crate [`poolwatch_client`] in `clients/rust`: `SharedPool`, the workers'
 //! protocol, the table of a pool's figures, and the histograms.
@@ -75,3 +76,4 @@ pub mod process;
 pub mod reading;
 pub mod statement;
 pub mod window;
+pub mod yaml;

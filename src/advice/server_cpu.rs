@@ -15,6 +15,7 @@ const WITHIN: Duration = Duration::from_mins(1);
 pub(super) struct ServerCpu {
     enabled: bool,
     /// The share of all processors from which it is said.
+    #[serde(deserialize_with = "crate::yaml::share")]
     above: f64,
 }
 

@@ -24,6 +24,7 @@ pub(super) struct TimeToScale {
     #[serde(with = "humantime_serde")]
     seen: Duration,
     /// The share of all processors.
+    #[serde(deserialize_with = "crate::yaml::share")]
     cpu: f64,
     /// The size of the databases, in gigabytes (10⁹ bytes).
     gigabytes: f64,

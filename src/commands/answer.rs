@@ -29,6 +29,11 @@ pub(super) fn complain(error: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Prints what a command does not fail of, if anybody can read it.
+pub(super) fn warn(warning: &str) {
+    let _ = writeln!(std::io::stderr(), "poolwatch: warning: {warning}");
+}
+
 /// Prints what is said in place of a command: what is wrong with the command line, or the help or
 /// the version that were asked for.
 pub(super) fn instead(said: &Error) -> ExitCode {

@@ -22,6 +22,7 @@ use crate::config::{self, Config, Environment};
 use crate::indexes::Catalogue;
 use crate::process;
 use crate::sampler::chain;
+use crate::yaml::Path;
 use answer::complain;
 
 /// The settings or the command line are wrong.
@@ -169,14 +170,27 @@ fn dispatch(line: CommandLine, environment: Environment) -> Result<(), Failure> 
 }
 
 fn check_only(config: &Config) -> Result<(), Failure> {
-    let usage = |error: crate::sources::Failure| Failure::Usage(chain(&*error));
-    if let Some(file) = &config.indexes.catalogue {
-        Catalogue::read(file).map_err(|error| Failure::usage(&error))?;
+    for warning in config.warnings() {
+        answer::warn(warning);
     }
-    let plan = watches::Plan::of(config).map_err(usage)?;
-    plan.entries.into_iter().try_for_each(watches::Entry::check).map_err(usage)?;
-    config.web.check_web_config().map_err(|error| Failure::usage(&error))?;
+    if let Some(file) = &config.indexes.catalogue {
+        let setting = ["indexes", "catalogue"].into_iter().collect();
+        Catalogue::read(file).map_err(|error| wrong(config, &setting, chain(&error)))?;
+    }
+    let plan = watches::Plan::of(config).map_err(|error| Failure::Usage(chain(&*error)))?;
+    for entry in plan.entries {
+        let section = entry.section();
+        entry.check().map_err(|error| wrong(config, &section, chain(&*error)))?;
+    }
+    config.web.check().map_err(|error| {
+        let setting: Path = ["web", error.setting()].into_iter().collect();
+        wrong(config, &setting, format!("{setting}: {}", chain(&error)))
+    })?;
     answer::say("the settings are right\n")
+}
+
+fn wrong(config: &Config, setting: &Path, reason: String) -> Failure {
+    Failure::usage(&config.wrong(setting, reason))
 }
 
 /// A runtime on this thread alone: what poolwatch does is wait.

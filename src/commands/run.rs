@@ -39,6 +39,7 @@ pub(super) fn main(config: Config, reload: Reload) -> Result<(), Failure> {
 
 async fn run(config: Config, reload: Reload) -> Result<(), Failure> {
     info!(version = super::version(), "starting");
+    warn_of_settings(&config);
     let plan = Plan::of(&config).map_err(|error| Failure::Usage(chain(&*error)))?;
     // Before anything else starts: a port that is taken ends the process.
     let server = config.web.open().map_err(|error| Failure::other(&error))?;
@@ -215,6 +216,7 @@ impl Daemon {
         let mut keep: HashMap<_, _> = named.collect();
         let opened = self.open(plan)?;
         self.known = known;
+        warn_of_settings(config);
         for watch in &opened {
             keep.remove(&watch.name);
         }
@@ -226,6 +228,12 @@ impl Daemon {
             advice: config.advice.clone(),
             at: SystemTime::now(),
         })
+    }
+}
+
+fn warn_of_settings(config: &Config) {
+    for warning in config.warnings() {
+        warn!("{warning}");
     }
 }
 

@@ -15,6 +15,7 @@ use crate::sampler::chain;
 use crate::sources::{Failure, Source, Watch, activity, app_health, collector};
 use crate::sources::{database_sizes, elsewhere, indexes, pgbouncer, probe, server_cpu};
 use crate::sources::{own_connections, server_log, statements, wait_events, workers};
+use crate::yaml::Path;
 use poolwatch_client::SharedPool;
 
 /// The pool that is inferred when the settings name none.
@@ -201,7 +202,7 @@ fn excluded(config: &Config) -> statements::Excluded {
 /// What the operator says of a collector, and how often it is read.
 fn chosen(config: &Config, collector: &Collector) -> (collector::Settings, Duration) {
     let settings = config.collectors.get(collector.name).cloned().unwrap_or_default();
-    let interval = settings.interval.unwrap_or(config.sampling.of(collector.pace));
+    let interval = settings.interval.unwrap_or(config.sampling.interval(collector.pace));
     (settings, interval)
 }
 
@@ -268,7 +269,10 @@ fn inferred_pools(config: &Config, database: &str) -> Vec<(String, activity::Set
     config
         .pools
         .iter()
-        .filter_map(|(name, pool)| Some((name.clone(), pool.activity.clone()?)))
+        .filter_map(|(name, pool)| match pool {
+            Pool::Activity(settings) => Some((name.clone(), settings.clone())),
+            _ => None,
+        })
         .filter(|(_, settings)| settings.database == database)
         .collect()
 }
@@ -276,18 +280,22 @@ fn inferred_pools(config: &Config, database: &str) -> Vec<(String, activity::Set
 fn of_pool(config: &Config, name: &str, pool: &Pool) -> Option<Entry> {
     let interval = config.sampling.pools;
     let source = format!("pool/{name}");
-    if let Some(settings) = &pool.app_health {
-        let kind = Kind::AppHealth(name.to_owned(), settings.clone());
-        let entry = entry(&source, None, interval, settings, kind);
-        return Some(Entry { group: "app_health".to_owned(), ..entry });
+    match pool {
+        Pool::AppHealth(settings) => {
+            let kind = Kind::AppHealth(name.to_owned(), settings.clone());
+            let entry = entry(&source, None, interval, settings, kind);
+            Some(Entry { group: "app_health".to_owned(), ..entry })
+        }
+        Pool::Pgbouncer(settings) => {
+            let kind = Kind::Pgbouncer(name.to_owned(), settings.clone());
+            Some(Entry {
+                group: "pgbouncer".to_owned(),
+                label: Some(("pgbouncer", name.to_owned())),
+                ..entry(&source, None, interval, settings, kind)
+            })
+        }
+        Pool::Workers(_) | Pool::Activity(_) => None,
     }
-    let settings = pool.pgbouncer.as_ref()?;
-    let kind = Kind::Pgbouncer(name.to_owned(), settings.clone());
-    Some(Entry {
-        group: "pgbouncer".to_owned(),
-        label: Some(("pgbouncer", name.to_owned())),
-        ..entry(&source, None, interval, settings, kind)
-    })
 }
 
 impl Entry {
@@ -297,6 +305,19 @@ impl Entry {
             Kind::Workers(settings) => Some(settings),
             _ => None,
         }
+    }
+
+    /// The section of the settings that it comes from.
+    pub(super) fn section(&self) -> Path {
+        let keys = match (&self.kind, &self.database) {
+            (Kind::AppHealth(name, _) | Kind::Pgbouncer(name, _), _) => vec!["pools", name],
+            (Kind::Workers(_), _) => vec![WORKERS],
+            (Kind::ServerLog(..), _) => vec!["logs"],
+            (Kind::Indexes(..), _) => vec!["indexes", "catalogue"],
+            (_, Some(database)) => vec!["databases", database],
+            (_, None) => vec!["databases"],
+        };
+        keys.into_iter().collect()
     }
 
     /// Finds what [`Entry::open`] would complain of, without a socket.

@@ -1,8 +1,8 @@
-//! Finds an address that means another than it seems to: one with a `@` or a `/` in its password
+//! Finds an address that means another one than it seems to: one with a `@` or a `/` in its password
 //! that is not written as `%40` or `%2F`.
 
-/// What is wrong with an address, without any of it.
-pub(super) fn complaint(address: &str) -> Option<&'static str> {
+/// The fault of an address, without any part of it.
+pub(super) fn fault(address: &str) -> Option<&'static str> {
     let (scheme, rest) = address.trim().split_once("://")?;
     if !scheme.starts_with("postgres") {
         return None;
@@ -35,7 +35,7 @@ mod tests {
             ("postgresql://u:12/34@h/d?sslmode=disable", Some("%2F")),
             ("postgresql://u:12#34@h/d", Some("%23")),
         ] {
-            let found = complaint(address);
+            let found = fault(address);
             assert_eq!(found.is_some(), wrong.is_some(), "{address}: {found:?}");
             assert!(wrong.is_none_or(|wrong| found.unwrap().contains(wrong)), "{found:?}");
         }

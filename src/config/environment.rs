@@ -3,15 +3,20 @@
 
 use std::path::Path;
 
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+
+use super::layer::meant;
 use super::{Config, Environment, LogLevel};
 use crate::collectors::DEFAULT_METRICS;
 use crate::files;
 use crate::postgres::Secret;
+use crate::yaml::Refusal;
 
 /// The database that the environment names.
 const PRIMARY: &str = "primary";
 
-/// What the variables say.
+/// The settings that the variables make.
 pub(super) struct Settings {
     urls: Vec<String>,
     /// libpq's own variables say where a server is.
@@ -27,29 +32,6 @@ const SWITCHES: [(&str, &[&str]); 2] = [
     ("PG_EXPORTER_DISABLE_DEFAULT_METRICS", &DEFAULT_METRICS),
     ("PG_EXPORTER_DISABLE_SETTINGS_METRICS", &["settings"]),
 ];
-
-/// Settings that are lists: as variables, parted by commas.
-const LISTS: [&str; 3] = [
-    "web.listen_addresses",
-    "collectors.stat_statements.exclude_databases",
-    "collectors.stat_statements.exclude_users",
-];
-
-/// The variables that are poolwatch's own settings: those with one value, and those with several.
-pub(super) fn sources(environment: &Environment) -> [config::Environment; 2] {
-    let is_list = |name: &str| {
-        let key = name.to_lowercase().replace("__", ".");
-        key.strip_prefix("poolwatch.").is_some_and(|key| LISTS.contains(&key))
-    };
-    let (lists, texts): (Environment, Environment) =
-        environment.clone().into_iter().partition(|(name, _)| is_list(name));
-    let source = |variables| {
-        let source = config::Environment::with_prefix("POOLWATCH").prefix_separator("__");
-        source.separator("__").source(Some(variables))
-    };
-    let lists = source(lists).try_parsing(true).list_separator(",");
-    [source(texts), LISTS.iter().fold(lists, |lists, key| lists.with_list_parse_key(key))]
-}
 
 pub(super) fn settings(environment: &Environment) -> Result<Settings, String> {
     let urls = match variable(environment, "DATABASE_URL") {
@@ -96,18 +78,28 @@ fn variable<'a>(environment: &'a Environment, name: &str) -> Option<&'a str> {
 
 fn level(environment: &Environment) -> Result<Option<LogLevel>, String> {
     let Some(level) = variable(environment, "LOG_LEVEL") else { return Ok(None) };
-    Ok(Some(match level.to_lowercase().as_str() {
+    match level.to_lowercase().as_str() {
         // Python's words too, for the application may share the variable.
-        "error" | "critical" => LogLevel::Error,
-        "warn" | "warning" => LogLevel::Warn,
-        "info" => LogLevel::Info,
-        "debug" => LogLevel::Debug,
-        "trace" => LogLevel::Trace,
-        _ => {
-            let must = "it must be error, warn, info, debug or trace";
-            return Err(format!("LOG_LEVEL is `{level}`; {must}"));
-        }
-    }))
+        "critical" => Ok(Some(LogLevel::Error)),
+        "warning" => Ok(Some(LogLevel::Warn)),
+        word => LogLevel::deserialize(word.into_deserializer())
+            .map(Some)
+            .map_err(|refusal: Refusal| format!("LOG_LEVEL: {refusal}")),
+    }
+}
+
+/// The settings that variables seem to mean that are none, for they lack an underscore.
+pub(super) fn warnings(environment: &Environment) -> Vec<String> {
+    let mut warnings: Vec<_> = environment
+        .keys()
+        .filter_map(|name| {
+            let rest = name.strip_prefix("POOLWATCH_").filter(|rest| !rest.starts_with('_'))?;
+            let meant = meant(rest)?;
+            Some(format!("the variable {name} is not read; {meant} is, with two underscores each"))
+        })
+        .collect();
+    warnings.sort();
+    warnings
 }
 
 /// `DATA_SOURCE_NAME`, several by commas; else the three parts, each by itself or from a file.

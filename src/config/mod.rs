@@ -2,23 +2,30 @@
 //! `Settings`; what a setting means is said where it is used.
 
 mod address;
-mod complaint;
+mod checks;
 mod environment;
+mod error;
+mod example;
+mod layer;
 mod log;
+mod pools;
+mod sampling;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use config::ValueKind;
 use serde::Deserialize;
 
-use crate::collectors::{Collector, Pace};
-use crate::sources::{activity, app_health, collector, pgbouncer, server_log, workers};
+use crate::sources::{collector, server_log, workers};
 use crate::state::Thresholds;
-use crate::{advice, files, http, indexes, postgres};
+use crate::{advice, files, http, indexes, postgres, yaml};
+use layer::{Layer, Origins};
 
-pub use complaint::Error;
+pub use error::{Error, Place};
 pub use log::{Log, LogFormat, LogLevel};
+pub use pools::{Nothing, Pool};
+pub use sampling::Sampling;
 
 /// Every setting.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -34,7 +41,7 @@ pub struct Config {
     pub sampling: Sampling,
     /// The server's statistics, by collector.
     pub collectors: BTreeMap<String, collector::Settings>,
-    /// The marks everything is judged by.
+    /// The thresholds that everything is judged by.
     pub thresholds: Thresholds,
     /// The rules of advice.
     pub advice: advice::Settings,
@@ -46,75 +53,12 @@ pub struct Config {
     pub web: http::Settings,
     /// Logging.
     pub log: Log,
-}
-
-/// Where one pool's figures come from: exactly one of these.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Pool {
-    /// Reported by the workers themselves.
-    pub workers: Option<Nothing>,
-    /// The application's health endpoint.
-    pub app_health: Option<app_health::Settings>,
-    /// `PgBouncer`'s console.
-    pub pgbouncer: Option<pgbouncer::Settings>,
-    /// Inferred from the server's sessions.
-    pub activity: Option<activity::Settings>,
-}
-
-/// A section without settings.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Nothing {}
-
-/// How often things are read.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Sampling {
-    /// Pools.
-    #[serde(with = "humantime_serde")]
-    pub pools: Duration,
-    /// Sessions, and whether the server answers.
-    #[serde(with = "humantime_serde")]
-    pub activity: Duration,
-    /// Statements.
-    #[serde(with = "humantime_serde")]
-    pub statements: Duration,
-    /// The server's statistics.
-    #[serde(with = "humantime_serde")]
-    pub server: Duration,
-    /// Statistics of each table and index.
-    #[serde(with = "humantime_serde")]
-    pub tables: Duration,
-    /// Sizes, which walk the disk: never more than once in five minutes.
-    #[serde(with = "humantime_serde")]
-    pub sizes: Duration,
-}
-
-impl Default for Sampling {
-    fn default() -> Self {
-        Self {
-            pools: Duration::from_secs(1),
-            activity: Duration::from_secs(1),
-            statements: Duration::from_secs(10),
-            server: Duration::from_secs(15),
-            tables: Duration::from_secs(60),
-            sizes: Duration::from_secs(300),
-        }
-    }
-}
-
-impl Sampling {
-    /// The timer of a collector's pace.
-    pub fn of(&self, pace: Pace) -> Duration {
-        match pace {
-            Pace::Activity => self.activity,
-            Pace::Server => self.server,
-            Pace::Statements => self.statements,
-            Pace::Tables => self.tables,
-            Pace::Slow | Pace::Sizes => self.sizes,
-        }
-    }
+    /// Where each of them is set.
+    #[serde(skip)]
+    origins: Origins,
+    /// What works and should be written in another way.
+    #[serde(skip)]
+    warnings: Vec<String>,
 }
 
 /// Variables of the environment.
@@ -123,165 +67,35 @@ pub type Environment = std::collections::HashMap<String, String>;
 impl Config {
     /// Reads the file, if one is named, and the environment on top of it.
     pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Self, Error> {
-        let mut builder = config::Config::builder();
+        let mut layers = Vec::new();
         if let Some(path) = file {
             let text = files::read_to_string_blocking(path)
                 .map_err(|reason| Error::Unreadable { path: path.to_owned(), reason })?;
-            builder = builder.add_source(config::File::from_str(&text, config::FileFormat::Yaml));
+            layers.push(Layer::from_text(&text, path)?);
         }
         let settings = environment::settings(environment).map_err(Error::Environment)?;
-        let [texts, lists] = environment::sources(environment);
-        let read = builder
-            .add_source(texts)
-            .add_source(lists)
-            .build()
-            .and_then(config::Config::try_deserialize::<Self>);
-        let mut config = read.map_err(|error| complaint::explain(&error, file, environment))?;
+        layers.push(Layer::from_environment(environment)?);
+        let origins = Origins::new(file, &layers);
+        let values = layer::merge(layers)?;
+        let value = config::Value::new(None, ValueKind::Table(values));
+        let mut config: Self = yaml::from_value(value)
+            .map_err(|refused| Error::refused(&refused, origins.place(&refused.place())))?;
+        config.origins = origins;
+        config.warnings = environment::warnings(environment);
         environment::apply(&settings, &mut config);
-        config.check().map_err(|reason| Error::Wrong { place: place(file), reason })?;
+        config.check().map_err(|unsound| config.wrong(&unsound.path, unsound.reason))?;
         Ok(config)
     }
 
-    fn check(&self) -> Result<(), String> {
-        self.check_thresholds()?;
-        self.check_intervals()?;
-        self.pools.iter().try_for_each(|(name, pool)| self.check_pool(name, pool))?;
-        self.databases.keys().try_for_each(|name| check_name("databases", name))?;
-        self.check_addresses()?;
-        self.check_database("indexes.database", self.indexes.database.as_deref())?;
-        self.check_database("logs.database", self.logs.database.as_deref())?;
-        self.logs.check().map_err(|error| error.to_string())?;
-        self.collectors.iter().try_for_each(|(name, settings)| check_collector(name, settings))
+    /// What works and should be written in another way.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
-    fn check_addresses(&self) -> Result<(), String> {
-        let databases = self
-            .databases
-            .iter()
-            .map(|(name, settings)| (format!("databases.{name}.url"), settings.url.reveal()));
-        let consoles = self.pools.iter().filter_map(|(name, pool)| {
-            Some((format!("pools.{name}.pgbouncer.url"), pool.pgbouncer.as_ref()?.url.as_ref()))
-        });
-        let wrong = databases.chain(consoles).find_map(|(key, address)| {
-            address::complaint(address).map(|reason| format!("{key} {reason}"))
-        });
-        wrong.map_or(Ok(()), Err)
+    /// That a setting, or a section of them, cannot be used.
+    pub fn wrong(&self, path: &yaml::Path, reason: String) -> Error {
+        Error::Wrong { place: self.origins.place(path), reason }
     }
-
-    fn check_database(&self, key: &str, database: Option<&str>) -> Result<(), String> {
-        match database {
-            Some(database) if !self.databases.contains_key(database) => {
-                let known = self.databases.keys().map(String::as_str);
-                Err(complaint::unknown(key, database, known))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn check_thresholds(&self) -> Result<(), String> {
-        let Thresholds { warning, critical, .. } = self.thresholds;
-        if !(warning > 0.0 && warning <= critical && critical <= 1.0) {
-            return Err(format!(
-                "thresholds.warning ({warning}) and thresholds.critical ({critical}) must be \
-                 above 0, at most 1, and warning not above critical"
-            ));
-        }
-        Ok(())
-    }
-
-    fn check_intervals(&self) -> Result<(), String> {
-        let Sampling { pools, activity, statements, server, tables, sizes } = self.sampling;
-        let minimum = Duration::from_millis(100);
-        let named = [
-            ("pools", pools, minimum),
-            ("activity", activity, minimum),
-            ("statements", statements, Duration::from_secs(1)),
-            ("server", server, Duration::from_secs(1)),
-            ("tables", tables, Duration::from_secs(1)),
-            ("sizes", sizes, Duration::from_secs(300)),
-        ];
-        match named.iter().find(|(_, interval, minimum)| interval < minimum) {
-            Some((name, interval, minimum)) => Err(format!(
-                "sampling.{name} is {}, which is below the least of {}",
-                humantime::format_duration(*interval),
-                humantime::format_duration(*minimum)
-            )),
-            None => Ok(()),
-        }
-    }
-
-    fn check_pool(&self, name: &str, pool: &Pool) -> Result<(), String> {
-        check_name("pools", name)?;
-        let given = [
-            pool.workers.is_some(),
-            pool.app_health.is_some(),
-            pool.pgbouncer.is_some(),
-            pool.activity.is_some(),
-        ];
-        if given.iter().filter(|given| **given).count() != 1 {
-            return Err(format!(
-                "pools.{name} must have exactly one of workers, app_health, pgbouncer, activity"
-            ));
-        }
-        match &pool.activity {
-            Some(activity) if !self.databases.contains_key(&activity.database) => {
-                Err(complaint::unknown(
-                    &format!("pools.{name}.activity.database"),
-                    &activity.database,
-                    self.databases.keys().map(String::as_str),
-                ))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-fn check_collector(name: &str, settings: &collector::Settings) -> Result<(), String> {
-    let Some(collector) = Collector::named(name) else {
-        let known = crate::collectors::ALL.iter().map(|collector| collector.name);
-        return Err(complaint::unknown(&format!("collectors.{name}"), name, known));
-    };
-    if settings.is_of_statements() && name != Collector::STATEMENTS {
-        return Err(format!(
-            "collectors.{name}: include_query, query_length, exclude_databases and exclude_users \
-             are for collectors.{} alone",
-            Collector::STATEMENTS
-        ));
-    }
-    if settings.limit.is_some() && collector.tables.iter().all(|table| table.bound.is_none()) {
-        return Err(format!("collectors.{name}.limit: this collector has nothing to limit"));
-    }
-    let least = match collector.pace {
-        Pace::Sizes => Duration::from_mins(5),
-        Pace::Activity => Duration::from_millis(100),
-        _ => Duration::from_secs(1),
-    };
-    match settings.interval {
-        Some(interval) if interval < least => Err(format!(
-            "collectors.{name}.interval is {}, which is below the least of {}",
-            humantime::format_duration(interval),
-            humantime::format_duration(least)
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// A name becomes a label on every series and a part of others.
-fn check_name(section: &str, name: &str) -> Result<(), String> {
-    let fits = !name.is_empty() && name.len() <= 63 && !name.contains(char::is_control);
-    if name.contains("://") {
-        return Err(format!(
-            "{section}: a name there is an address; a space must follow its colon"
-        ));
-    }
-    if fits {
-        return Ok(());
-    }
-    Err(format!("{section}: the name {name:?} must have 1 to 63 bytes and no control characters"))
-}
-
-fn place(file: Option<&Path>) -> String {
-    file.map_or_else(|| "the environment".to_owned(), |path| path.display().to_string())
 }
 
 /// Where the settings are looked for when nobody says: nowhere, if none of these is there.
@@ -293,6 +107,8 @@ pub fn usual_file() -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn environment(pairs: &[(&str, &str)]) -> Environment {
@@ -306,7 +122,7 @@ mod tests {
         Config::load(Some(&path), &environment(pairs))
     }
 
-    fn complaint(text: &str) -> String {
+    fn refused(text: &str) -> String {
         load(text, &[]).unwrap_err().to_string()
     }
 
@@ -319,45 +135,45 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_named_with_its_file_and_the_nearest_valid_one() {
-        let text = complaint("databases:\n  primary:\n    urll: postgresql://h/d\n");
+        let text = refused("databases:\n  primary:\n    urll: postgresql://h/d\n");
         for part in ["poolwatch.yml", "databases.primary", "urll", "did you mean `url`"] {
             assert!(text.contains(part), "{text}");
         }
-        let text = complaint("smapling:\n  pools: 1s\n");
+        let text = refused("smapling:\n  pools: 1s\n");
         assert!(text.contains("did you mean `sampling`"), "{text}");
-        let text = complaint("collectors:\n  stat_databse: {enabled: false}\n");
+        let text = refused("collectors:\n  stat_databse: {enabled: false}\n");
         assert!(text.contains("did you mean `stat_database`"), "{text}");
     }
 
     #[test]
     fn a_wrong_value_is_named_with_its_key() {
-        let text = complaint("sampling:\n  pools: soon\n");
+        let text = refused("sampling:\n  pools: soon\n");
         assert!(text.contains("sampling.pools") && text.contains("poolwatch.yml"), "{text}");
-        let text = complaint("sampling:\n  pools: 1ms\n");
+        let text = refused("sampling:\n  pools: 1ms\n");
         assert!(text.contains("sampling.pools is 1ms"), "{text}");
-        let text = complaint("sampling: [1\n");
+        let text = refused("sampling: [1\n");
         assert!(text.contains("poolwatch.yml") && text.contains("line"), "{text}");
     }
 
     #[test]
     fn a_wrong_word_is_named_with_those_that_are_known() {
-        let text = complaint("log: {level: verbose}\n");
+        let text = refused("log: {level: verbose}\n");
         assert!(
             text.contains("log.level: `verbose` is not known; known are: error, warn,"),
             "{text}"
         );
-        let text = complaint("log: {format: jsno}\n");
+        let text = refused("log: {format: jsno}\n");
         assert!(text.contains("did you mean `json`"), "{text}");
-        let text = complaint("logs: {path: /log, format: csv}\n");
+        let text = refused("logs: {path: /log, format: csv}\n");
         assert!(text.contains("known are: auto, stderr, csvlog, jsonlog"), "{text}");
         let health = "app_health: {url: 'http://localhost/', preset: go}";
-        let text = complaint(&format!("pools: {{api: {{{health}}}}}\n"));
+        let text = refused(&format!("pools: {{api: {{{health}}}}}\n"));
         assert!(text.contains("known are: sqlalchemy, go_sql"), "{text}");
     }
 
     #[test]
     fn what_walks_the_disk_is_not_read_more_often_and_the_rest_is() {
-        let text = complaint("collectors: {database_size: {interval: 1m}}\n");
+        let text = refused("collectors: {database_size: {interval: 1m}}\n");
         assert!(text.contains("collectors.database_size.interval is 1m"), "{text}");
         let config = load("collectors: {settings: {interval: 15s}}\n", &[]).unwrap();
         assert_eq!(config.collectors["settings"].interval, Some(Duration::from_secs(15)));
@@ -365,10 +181,10 @@ mod tests {
 
     #[test]
     fn a_pool_has_exactly_one_source() {
-        let text = complaint("pools:\n  web: {}\n");
+        let text = refused("pools:\n  web: {}\n");
         assert!(text.contains("pools.web must have exactly one of"), "{text}");
         let config = load("pools:\n  web: {workers: {}}\n", &[]).unwrap();
-        assert!(config.pools["web"].workers.is_some());
+        assert_eq!(config.pools["web"], Pool::Workers(Nothing {}));
     }
 
     #[test]
@@ -434,7 +250,7 @@ mod tests {
 
     #[test]
     fn thresholds_out_of_order_are_refused() {
-        let text = complaint("thresholds: {warning: 0.95, critical: 0.9}\n");
+        let text = refused("thresholds: {warning: 0.95, critical: 0.9}\n");
         assert!(text.contains("thresholds.warning (0.95)"), "{text}");
     }
 
@@ -458,7 +274,7 @@ mod tests {
             format!("sampling: {{pools: '{address}'}}\n"),
             format!("sampling: {{pools: '\", expected for key `{address}'}}\n"),
         ] {
-            let text = complaint(&text);
+            let text = refused(&text);
             assert!(text.contains("poolwatch.yml") && !text.contains("s3cret"), "{text}");
         }
         let given = [("POOLWATCH__DATABASES__PRIMARY", address)];

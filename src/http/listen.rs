@@ -11,11 +11,16 @@ pub(super) fn bind(address: &str) -> Result<TcpListener, Error> {
         listener.set_nonblocking(true)?;
         Ok(listener)
     });
-    bound.map_err(|source| Error::Listen {
-        address: address.to_owned(),
-        advice: advice(source.kind()),
-        source,
-    })
+    bound.map_err(|source| wrong(address, source))
+}
+
+/// Refuses what is no address.
+pub(super) fn check(address: &str) -> Result<(), Error> {
+    candidates(address).map(drop).map_err(|source| wrong(address, source))
+}
+
+fn wrong(address: &str, source: io::Error) -> Error {
+    Error::Listen { address: address.to_owned(), advice: advice(source.kind()), source }
 }
 
 /// What the address may mean, the first that can be bound being taken.

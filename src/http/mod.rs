@@ -118,24 +118,42 @@ pub enum Error {
     WebConfig(PathBuf, #[source] web_config::Error),
 }
 
+impl Error {
+    /// The setting that it is about.
+    pub fn setting(&self) -> &'static str {
+        match self {
+            Self::NoAddress | Self::Listen { .. } => "listen_addresses",
+            Self::TelemetryPath(_) => "telemetry_path",
+            Self::WebConfig(..) => "web_config_file",
+        }
+    }
+}
+
 impl Settings {
     /// Binds every address.
     pub fn open(&self) -> Result<Server, Error> {
-        if !routes::may_be_telemetry_path(&self.telemetry_path) {
-            return Err(Error::TelemetryPath(self.telemetry_path.clone()));
-        }
-        if self.listen_addresses.is_empty() {
-            return Err(Error::NoAddress);
-        }
+        self.check_values()?;
         let web_config = self.web_config()?.map(Arc::new);
         let listeners = self.listen_addresses.iter().map(|address| listen::bind(address));
         let listeners = listeners.collect::<Result<_, _>>()?;
         Ok(Server { listeners, web_config, settings: self.clone() })
     }
 
-    /// Reads the web configuration and what it names, without listening.
-    pub fn check_web_config(&self) -> Result<(), Error> {
+    /// Finds what [`Settings::open`] would refuse, without listening.
+    pub fn check(&self) -> Result<(), Error> {
+        self.check_values()?;
+        self.listen_addresses.iter().try_for_each(|address| listen::check(address))?;
         self.web_config().map(drop)
+    }
+
+    fn check_values(&self) -> Result<(), Error> {
+        if !routes::may_be_telemetry_path(&self.telemetry_path) {
+            return Err(Error::TelemetryPath(self.telemetry_path.clone()));
+        }
+        if self.listen_addresses.is_empty() {
+            return Err(Error::NoAddress);
+        }
+        Ok(())
     }
 
     fn web_config(&self) -> Result<Option<WebConfig>, Error> {

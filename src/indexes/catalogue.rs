@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::files;
-
 use super::name::{identifier, qualified, unquoted};
+use crate::{files, yaml};
 
 /// The longest name that `PostgreSQL` keeps whole, in bytes.
 const LONGEST_NAME: usize = 63;
@@ -52,12 +51,14 @@ pub enum CatalogueError {
         reason: std::io::Error,
     },
     /// The file is no catalogue.
-    #[error("{path}: {reason}")]
+    #[error("{path}, line {line}: {reason}")]
     Malformed {
         /// The file.
         path: PathBuf,
+        /// Where in it.
+        line: usize,
         /// What is wrong.
-        reason: config::ConfigError,
+        reason: String,
     },
     /// An entry makes no sense.
     #[error("{path}: the index `{name}` {reason}")]
@@ -106,11 +107,11 @@ impl Catalogue {
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, CatalogueError> {
-        let file: File = config::Config::builder()
-            .add_source(config::File::from_str(text, config::FileFormat::Yaml))
-            .build()
-            .and_then(config::Config::try_deserialize)
-            .map_err(|reason| CatalogueError::Malformed { path: path.to_owned(), reason })?;
+        let malformed =
+            |line, reason| CatalogueError::Malformed { path: path.to_owned(), line, reason };
+        let root = yaml::parse(text).map_err(|error| malformed(error.line(), error.to_string()))?;
+        let file: File = yaml::from_value(root.to_value())
+            .map_err(|refused| malformed(root.line_of(&refused.place()), refused.to_string()))?;
         let mut names = HashSet::new();
         let mut indexes = Vec::new();
         for entry in file.indexes {

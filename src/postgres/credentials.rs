@@ -23,7 +23,10 @@ const LONGEST: u64 = 64 * 1024;
 
 /// A command: a program and its arguments, or a line for the shell.
 #[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "must be a line for the shell, or a list of a program and its arguments"
+)]
 pub enum Command {
     /// A line for `sh -c`.
     Line(String),

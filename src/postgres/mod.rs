@@ -108,7 +108,7 @@ impl std::fmt::Debug for Secret {
 }
 
 /// One database as the operator names it.
-#[derive(Clone, Debug, Hash, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Where it is: a URL (`postgresql://user@host/db`) or libpq's `key=value` form.

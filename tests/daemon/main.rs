@@ -19,6 +19,7 @@ mod indexes;
 mod layers;
 mod metrics;
 mod metrics_document;
+mod mistakes;
 mod monitoring;
 mod own_log;
 mod pages;

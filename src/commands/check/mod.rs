@@ -9,7 +9,7 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 
-use super::answer::say;
+use super::answer::{say, warn};
 use super::verdict::{Format, Verdict};
 use super::watches::{Entry, Plan};
 use super::{Failure, runtime};
@@ -37,6 +37,7 @@ struct Line {
 
 pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
     let plan = Plan::of(config).map_err(|error| Failure::Usage(chain(&*error)))?;
+    config.warnings().iter().for_each(|warning| warn(warning));
     let (lines, opinion) = runtime()?.block_on(check(config, plan));
     say(&match arguments.format {
         Format::Json => {

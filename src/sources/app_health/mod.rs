@@ -27,7 +27,7 @@ use crate::files;
 use crate::reading::Reading;
 
 /// How to read one application's pool endpoint.
-#[derive(Clone, Deserialize, Hash)]
+#[derive(Clone, PartialEq, Deserialize, Hash)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// `http://`, `https://` or `unix:/path/to.sock:/path`. A user and password in it are sent as

@@ -32,7 +32,7 @@ use crate::process::Usage;
 use crate::reading::Reading;
 
 /// How to reach one `PgBouncer`.
-#[derive(Clone, Deserialize, Hash)]
+#[derive(Clone, PartialEq, Deserialize, Hash)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// `postgresql://USER@HOST:PORT/pgbouncer`, the user one of its `stats_users`.

@@ -127,7 +127,7 @@ fn what_is_wrong_is_refused_at_the_start_and_named() {
         let error = chain(&folder.settings().open().unwrap_err());
         assert!(error.contains(said), "{config}: {error}");
         assert!(error.contains("web-config.yml"), "{error}");
-        assert!(folder.settings().check_web_config().is_err());
+        assert!(folder.settings().check().is_err());
     }
 }
 

@@ -1,0 +1,154 @@
+//! What no single type can refuse: settings that do not fit each other or poolwatch.
+
+use std::time::Duration;
+
+use super::error::Unsound;
+use super::{Config, Pool, address, example};
+use crate::collectors::{ALL, Collector, Pace};
+use crate::sources::collector;
+use crate::state::Thresholds;
+use crate::yaml::Path;
+
+fn path<const N: usize>(keys: [&str; N]) -> Path {
+    keys.into_iter().collect()
+}
+
+fn unsound(path: Path, reason: String) -> Result<(), Unsound> {
+    Err(Unsound { path, reason })
+}
+
+impl Config {
+    /// Finds the first setting that makes no sense.
+    pub(super) fn check(&self) -> Result<(), Unsound> {
+        self.check_thresholds()?;
+        self.sampling.check()?;
+        self.pools.iter().try_for_each(|(name, pool)| self.check_pool(name, pool))?;
+        self.databases.keys().try_for_each(|name| check_name("databases", name))?;
+        self.check_addresses()?;
+        self.check_database(path(["indexes", "database"]), self.indexes.database.as_deref())?;
+        self.check_database(path(["logs", "database"]), self.logs.database.as_deref())?;
+        self.logs.check().or_else(|error| unsound(path(["logs"]), error.to_string()))?;
+        self.collectors.iter().try_for_each(|(name, settings)| check_collector(name, settings))
+    }
+
+    fn check_addresses(&self) -> Result<(), Unsound> {
+        let databases = self
+            .databases
+            .iter()
+            .map(|(name, settings)| (path(["databases", name, "url"]), settings.url.reveal()));
+        let pools = self.pools.iter().filter_map(|(name, pool)| match pool {
+            Pool::Pgbouncer(settings) => {
+                Some((path(["pools", name, "pgbouncer", "url"]), settings.url.as_str()))
+            }
+            Pool::AppHealth(settings) => {
+                Some((path(["pools", name, "app_health", "url"]), settings.url.as_str()))
+            }
+            _ => None,
+        });
+        databases.chain(pools).try_for_each(|(path, address)| check_address(path, address))
+    }
+
+    fn check_database(&self, path: Path, database: Option<&str>) -> Result<(), Unsound> {
+        match database {
+            Some(database) if !self.databases.contains_key(database) => {
+                let known = self.databases.keys().map(String::as_str);
+                Err(Unsound::unknown(path, database, known))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_thresholds(&self) -> Result<(), Unsound> {
+        let Thresholds { warning, critical, .. } = self.thresholds;
+        if warning > 0.0 && warning <= critical && critical <= 1.0 {
+            return Ok(());
+        }
+        let key = if critical > 1.0 { "critical" } else { "warning" };
+        let reason = format!(
+            "thresholds.warning ({warning}) and thresholds.critical ({critical}) must be above 0, \
+             at most 1, and warning not above critical; for example: `warning: 0.75`, `critical: 0.90`"
+        );
+        unsound(path(["thresholds", key]), reason)
+    }
+
+    fn check_pool(&self, name: &str, pool: &Pool) -> Result<(), Unsound> {
+        check_name("pools", name)?;
+        match pool {
+            Pool::Activity(activity) => {
+                let path = path(["pools", name, "activity", "database"]);
+                self.check_database(path, Some(&activity.database))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn check_address(path: Path, address: &str) -> Result<(), Unsound> {
+    let reason = if address.is_empty() {
+        let example = example::of(&path).unwrap_or_default();
+        format!("{path} is missing; for example: `{example}`")
+    } else if let Some(fault) = address::fault(address) {
+        format!("{path} {fault}")
+    } else {
+        return Ok(());
+    };
+    unsound(path, reason)
+}
+
+/// Refuses an interval that is below a minimum.
+pub(super) fn check_interval(
+    path: Path,
+    interval: Duration,
+    minimum: Duration,
+) -> Result<(), Unsound> {
+    if interval >= minimum {
+        return Ok(());
+    }
+    let reason = format!(
+        "{path} is {}, which is below the least of {minimum}; for example: `{}: {minimum}`",
+        humantime::format_duration(interval),
+        path.last().unwrap_or_default(),
+        minimum = humantime::format_duration(minimum)
+    );
+    unsound(path, reason)
+}
+
+fn check_collector(name: &str, settings: &collector::Settings) -> Result<(), Unsound> {
+    let at = path(["collectors", name]);
+    let Some(collector) = Collector::named(name) else {
+        return Err(Unsound::unknown(at, name, ALL.iter().map(|collector| collector.name)));
+    };
+    if settings.is_of_statements() && name != Collector::STATEMENTS {
+        let reason = format!(
+            "{at}: include_query, query_length, exclude_databases and exclude_users are for \
+             collectors.{} alone",
+            Collector::STATEMENTS
+        );
+        return unsound(at, reason);
+    }
+    if settings.limit.is_some() && collector.tables.iter().all(|table| table.bound.is_none()) {
+        let at = at.join("limit");
+        let reason = format!("{at}: this collector has nothing to limit");
+        return unsound(at, reason);
+    }
+    let minimum = match collector.pace {
+        Pace::Sizes => Duration::from_mins(5),
+        Pace::Activity => Duration::from_millis(100),
+        _ => Duration::from_secs(1),
+    };
+    settings
+        .interval
+        .map_or(Ok(()), |interval| check_interval(at.join("interval"), interval, minimum))
+}
+
+/// A name becomes a label on every series and a part of others.
+fn check_name(section: &str, name: &str) -> Result<(), Unsound> {
+    let reason = if name.contains("://") {
+        format!("{section}: a name there is an address; a space must follow its colon")
+    } else if name.is_empty() || name.len() > 63 || name.contains(char::is_control) {
+        format!("{section}: the name {name:?} must have 1 to 63 bytes and no control characters")
+    } else {
+        return Ok(());
+    };
+    unsound(path([section, name]), reason)
+}
