@@ -30,6 +30,7 @@ mod printing;
 mod process;
 mod recovery;
 mod rules;
+mod rust_client;
 mod scraping;
 mod server_log;
 mod sessions;
