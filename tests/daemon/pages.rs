@@ -159,3 +159,98 @@ fn a_block_is_found_with_its_mark() {
     assert_eq!(marks, [Some(Mark::Test), None, Some(Mark::NotRun("no reason"))]);
     assert_eq!((found[1].line, &*found[1].commands), (9, "b\nc\n"));
 }
+
+/// The pages of the repository that link to its files.
+fn linked_pages() -> Vec<PathBuf> {
+    let more = ["CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "clients/rust/README.md"];
+    pages().into_iter().chain(more.map(|page| Path::new(ROOT).join(page))).collect()
+}
+
+/// The headings of a page as GitHub names them in links.
+fn anchors(page: &str) -> Vec<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    let slug = |heading: &str| {
+        let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+        let text: String = heading.trim_start_matches('#').trim().chars().filter(kept).collect();
+        text.to_lowercase().replace(' ', "-")
+    };
+    headings.map(slug).collect()
+}
+
+/// Why a link on this page leads nowhere.
+fn broken(page: &Path, link: &str) -> Option<String> {
+    let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+    let target = if file.is_empty() { page.to_owned() } else { page.parent()?.join(file) };
+    if !target.exists() {
+        return Some(format!("{}: {link}: there is no such file", page.display()));
+    }
+    if anchor.is_empty() || target.extension()? != "md" {
+        return None;
+    }
+    let text = std::fs::read_to_string(&target).unwrap();
+    (!anchors(&text).iter().any(|known| known == anchor))
+        .then(|| format!("{}: {link}: there is no such heading", page.display()))
+}
+
+#[test]
+fn every_link_between_the_pages_leads_somewhere() {
+    let (mut links, mut wrong) = (0, Vec::new());
+    for page in linked_pages() {
+        let text = std::fs::read_to_string(&page).unwrap();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in targets.filter(|link| !link.contains("://") && !link.contains(' ')) {
+            links += 1;
+            wrong.extend(broken(&page, link));
+        }
+    }
+    assert!(links > 100, "{links} links");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The folders and files at the top of the repository.
+fn top() -> Vec<String> {
+    let entries = std::fs::read_dir(ROOT).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// A name of a file as it stands on a page, up to where it has a placeholder such as NAME.
+fn named_file(code: &str) -> Option<&str> {
+    let path = code.split(' ').next()?;
+    let is_placeholder = |part: &str| {
+        part.contains(['*', '…', '{']) || part.chars().filter(char::is_ascii_uppercase).count() > 3
+    };
+    let end = path.split('/').take_while(|part| !is_placeholder(part)).map(|part| part.len() + 1);
+    let path = &path[..end.sum::<usize>().saturating_sub(1).min(path.len())];
+    let first = path.split('/').next().filter(|first| path.len() > first.len())?;
+    top().iter().any(|name| name == first).then_some(path)
+}
+
+#[test]
+fn every_file_that_the_pages_for_contributors_name_is_there() {
+    let (mut named, mut missing) = (0, Vec::new());
+    for page in ["CONTRIBUTING.md", "docs/architecture.md"] {
+        let text = std::fs::read_to_string(Path::new(ROOT).join(page)).unwrap();
+        for path in text.split('`').skip(1).step_by(2).filter_map(named_file) {
+            named += 1;
+            if !Path::new(ROOT).join(path).exists() {
+                missing.push(format!("{page}: {path}"));
+            }
+        }
+    }
+    assert!(named > 40, "{named} files");
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+#[test]
+fn every_module_has_its_line_in_the_architecture() {
+    let page = std::fs::read_to_string(Path::new(ROOT).join("docs/architecture.md")).unwrap();
+    let modules = std::fs::read_dir(Path::new(ROOT).join("src")).unwrap();
+    let modules = modules.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let without = |module: &String| {
+        module != "lib.rs"
+            && !page.contains(&format!("| `src/{module}` |"))
+            && !page.contains(&format!("| `src/{module}/` |"))
+    };
+    let without: Vec<_> = modules.filter(without).collect();
+    assert!(without.is_empty(), "docs/architecture.md: {without:?}");
+}
