@@ -1,7 +1,9 @@
 //! How large each database of a server is on disk.
 //!
 //! To measure one walks its files: that is done where something was written since, and now and
-//! then for the rest. One is measured at a time, so that a slow disk costs one waiting query.
+//! then for the rest. One is measured at a time, so that a slow disk costs one waiting query. Small
+//! ones are measured in one turn of slow readings: with a turn for each, all of them would wait for
+//! as many rounds of every other collector.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use std::time::Duration;
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
+use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout};
 
 use super::collector::Error;
@@ -25,6 +28,28 @@ const OLDEST: Duration = Duration::from_hours(1);
 const AFTERWARDS: u32 = 2;
 /// What is not measured within this has to wait for the next reading, where its turn comes first.
 const LONGEST: Duration = Duration::from_mins(1);
+
+/// After so long in a turn of slow readings others have theirs.
+const TURN: Duration = Duration::from_secs(1);
+
+/// The turn of slow readings, held for at most [`TURN`] and a statement.
+struct Turn<'d> {
+    database: &'d Database,
+    held: Option<(SemaphorePermit<'d>, Instant)>,
+}
+
+impl<'d> Turn<'d> {
+    fn new(database: &'d Database) -> Self {
+        Self { database, held: None }
+    }
+
+    async fn take(&mut self) {
+        self.held.take_if(|(_, since)| since.elapsed() >= TURN);
+        if self.held.is_none() {
+            self.held = Some((self.database.slow_lane().await, Instant::now()));
+        }
+    }
+}
 
 /// Measures the databases of one server.
 #[derive(Debug)]
@@ -58,11 +83,13 @@ impl DatabaseSizes {
 
     /// Measures those that need it. One that cannot be measured hides no other.
     pub async fn read(&mut self) -> Result<Reading, Failure> {
-        let (rows, time) = self.ask(LIST, None).await;
+        let database = Arc::clone(&self.database);
+        let mut turn = Turn::new(&database);
+        let (rows, time) = self.ask(&mut turn, LIST, None).await;
         let listed = rows?.iter().map(listed).collect::<Result<_, sqlx::Error>>();
         self.know(listed.map_err(Error::from)?);
         let mut took = time;
-        let trouble = self.measure(&mut took).await.err();
+        let trouble = self.measure(&mut turn, &mut took).await.err();
         let families = vec![self.family()];
         let hints = self.reductions.tell(self.database.name(), DATABASE_SIZE.name);
         Ok(Reading { families, hints, trouble, took: Some(took), ..Reading::default() })
@@ -70,7 +97,7 @@ impl DatabaseSizes {
 
     /// Measures what is due, and fails with the first that failed, having tried the others: unless
     /// the server is too slow for them.
-    async fn measure(&mut self, took: &mut Duration) -> Result<(), Failure> {
+    async fn measure(&mut self, turn: &mut Turn<'_>, took: &mut Duration) -> Result<(), Failure> {
         let due = self.due();
         for number in &due {
             // What was measured before something was written is not shown as if it were now.
@@ -81,7 +108,7 @@ impl DatabaseSizes {
             if *took > LONGEST {
                 return result.and(Err(Error::Slow(LONGEST.as_secs()).into()));
             }
-            let (rows, time) = self.ask(MEASURE, Some(number)).await;
+            let (rows, time) = self.ask(turn, MEASURE, Some(number)).await;
             *took += time;
             let Some(known) = self.known.get_mut(&number) else { continue };
             known.tried = Some(Instant::now());
@@ -97,11 +124,12 @@ impl DatabaseSizes {
     /// Asks in the turn of slow readings, and says how long it took without the wait.
     async fn ask(
         &mut self,
+        turn: &mut Turn<'_>,
         statement: Statement<'static>,
         number: Option<i64>,
     ) -> (Result<Vec<PgRow>, Failure>, Duration) {
-        let database = Arc::clone(&self.database);
-        let _turn = database.slow_lane().await;
+        turn.take().await;
+        let database = turn.database;
         let (began, patience) = (Instant::now(), database.patience());
         let asked = timeout(patience, async {
             let mut connection = database.acquire().await?;

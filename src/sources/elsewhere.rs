@@ -153,6 +153,7 @@ impl Elsewhere {
                 outcome = visited.visit(&self.database, &name).await;
             }
             if let Err(error) = outcome {
+                visited.fail();
                 trouble = trouble.or(Some(format!("database {name}: {}", said(&*error)).into()));
             }
         }
@@ -285,6 +286,11 @@ impl Visited {
         self.moved = false;
     }
 
+    /// Is visited again in its turn, whether anything is done in it meanwhile or not.
+    fn fail(&mut self) {
+        self.moved = true;
+    }
+
     fn is_due(&self) -> bool {
         self.moved || self.at.is_none_or(|at| at.elapsed() >= QUIET)
     }
@@ -301,8 +307,11 @@ impl Visited {
     async fn read(&mut self, pool: &SharedPool) -> Result<(), Failure> {
         let mut failure = None;
         for kept in self.kept.iter_mut().filter(|kept| kept.due <= Instant::now()) {
-            kept.due = Instant::now() + kept.interval.mul_f64(0.9);
-            failure = failure.or(kept.read(pool).await.err());
+            let outcome = kept.read(pool).await;
+            if outcome.is_ok() {
+                kept.due = Instant::now() + kept.interval.mul_f64(0.9);
+            }
+            failure = failure.or(outcome.err());
         }
         failure.map_or(Ok(()), Err)
     }
@@ -390,6 +399,17 @@ mod tests {
             visited(&mut elsewhere, &mut visits, &all).await;
         }
         assert_eq!(visits, ["a", "x", "b", "y", "c"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_whose_visit_failed_is_visited_at_the_next_reading() {
+        let mut elsewhere = elsewhere();
+        let mut visits = Vec::new();
+        let all = [("a", 0), ("b", 0)];
+        assert_eq!(visited(&mut elsewhere, &mut visits, &all).await, ["a"]);
+        elsewhere.known.get_mut("a").unwrap().fail();
+        assert_eq!(visited(&mut elsewhere, &mut visits, &all).await, ["b", "a"]);
+        assert!(visited(&mut elsewhere, &mut visits, &all).await.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ use poolwatch::collectors::{self, Scope};
 use poolwatch::demo::Cluster;
 use poolwatch::exposition::Chunk;
 use poolwatch::sources::collector::Settings;
+use poolwatch::sources::database_sizes::DatabaseSizes;
 use poolwatch::sources::elsewhere::{Elsewhere, Wanted};
 use poolwatch::sources::server_cpu::ServerCpu;
 use poolwatch::sources::statements::{Excluded, Statements};
@@ -61,6 +62,33 @@ async fn every_database_is_visited_and_left() {
     cluster.sql("DROP DATABASE d3").unwrap();
     let shown = text(&elsewhere.read().await.unwrap().families);
     assert!(!shown.contains("\"d3\""), "a database that is gone is still shown");
+}
+
+#[tokio::test]
+async fn small_databases_are_measured_in_one_turn_of_slow_readings() {
+    let cluster = Cluster::builder().start().unwrap();
+    for number in 0..8 {
+        cluster.sql(&format!("CREATE DATABASE d{number}")).unwrap();
+    }
+    let database = database(&cluster.url("postgres"));
+    let mut source = DatabaseSizes::open(Arc::clone(&database));
+    // All others want their turn again as soon as they had it.
+    let mut turns = 0;
+    let others = async {
+        loop {
+            drop(database.slow_lane().await);
+            turns += 1;
+            tokio::task::yield_now().await;
+        }
+    };
+    let reading = tokio::select! {
+        reading = source.read() => reading.unwrap(),
+        () = others => unreachable!("they never end"),
+    };
+    assert!(reading.trouble.is_none(), "{:?}", reading.trouble);
+    assert_eq!(text(&reading.families).matches("datname=").count(), 11, "{turns} turns");
+    // One before and one after, and a few more where the machine is busy.
+    assert!(turns < 8, "{turns} turns of others while eleven databases were measured");
 }
 
 #[tokio::test]
