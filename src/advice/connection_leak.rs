@@ -22,15 +22,15 @@ const REMEDY: &str = "close every session in a `with` block or a `finally`; look
 pub(super) struct ConnectionLeak {
     enabled: bool,
     /// Connections more than before, never fewer in between, that are a leak.
-    rise: u64,
+    min_growth: u64,
     /// The oldest of them must be held for at least this long.
     #[serde(with = "humantime_serde")]
-    held: Duration,
+    min_held: Duration,
 }
 
 impl Default for ConnectionLeak {
     fn default() -> Self {
-        Self { enabled: true, rise: 4, held: Duration::from_secs(20) }
+        Self { enabled: true, min_growth: 4, min_held: Duration::from_secs(20) }
     }
 }
 
@@ -69,7 +69,7 @@ impl ConnectionLeak {
     /// The fewest checked out rise and never fall, and none of them comes back.
     fn rising(&self, state: &PoolState, past: &History) -> Option<String> {
         let steps = match state.sum.oldest_checkout {
-            Some(oldest) if oldest < self.held.as_secs_f64() => return None,
+            Some(oldest) if oldest < self.min_held.as_secs_f64() => return None,
             Some(_) => STEPS,
             None => BLIND_STEPS,
         };
@@ -79,7 +79,7 @@ impl ConnectionLeak {
             && (state.sum.oldest_checkout.is_some() || floors.len() > BLIND_STEPS);
         let (first, last) = (*floors.first()?, *floors.last()?);
         let rise = last.saturating_sub(first);
-        if !enough || rise < self.rise || !floors.is_sorted() {
+        if !enough || rise < self.min_growth || !floors.is_sorted() {
             return None;
         }
         Some(match state.sum.oldest_checkout {

@@ -16,12 +16,12 @@ const WITHIN: Duration = Duration::from_mins(1);
 pub(super) struct NPlusOne {
     enabled: bool,
     /// Checkouts in the last minute that did so.
-    least: u64,
+    min_samples: u64,
 }
 
 impl Default for NPlusOne {
     fn default() -> Self {
-        Self { enabled: true, least: 3 }
+        Self { enabled: true, min_samples: 3 }
     }
 }
 
@@ -42,7 +42,7 @@ impl Rule for NPlusOne {
 impl NPlusOne {
     fn judge_pool(&self, state: &PoolState, known: &Known<'_>, past: &History) -> Option<Advice> {
         let checkouts = past.grown(state, WITHIN, |totals| totals.n_plus_one);
-        if checkouts < self.least {
+        if checkouts < self.min_samples {
             return None;
         }
         let found = known.found(&state.pool.name, "n_plus_one").next();

@@ -22,14 +22,14 @@ const IN_ALL: f64 = 0.02;
 pub(super) struct NPlusOneSuspected {
     enabled: bool,
     /// Calls in each step of some ten seconds.
-    least: u64,
+    min_samples: u64,
     /// Rows that the list returns on average.
     rows: u64,
 }
 
 impl Default for NPlusOneSuspected {
     fn default() -> Self {
-        Self { enabled: true, least: 20, rows: 5 }
+        Self { enabled: true, min_samples: 20, rows: 5 }
     }
 }
 
@@ -91,7 +91,7 @@ impl NPlusOneSuspected {
             let at = |one: &Statement| one.steps.len().checked_sub(ago).map(|at| one.steps[at]);
             let calls = at(child).map_or(0, |ran| ran.calls);
             let rows = lists.iter().filter_map(|list| at(list)).map(|ran| ran.rows).sum();
-            calls >= self.least && close(calls, rows, IN_STEP)
+            calls >= self.min_samples && close(calls, rows, IN_STEP)
         });
         each && close(sum(&[child]).calls, returned.rows, IN_ALL)
     }

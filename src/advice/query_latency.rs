@@ -15,12 +15,12 @@ const WITHIN: Duration = Duration::from_mins(1);
 pub(super) struct QueryLatency {
     enabled: bool,
     /// Statements in the last minute, below which a percentile says little.
-    least: u64,
+    min_samples: u64,
 }
 
 impl Default for QueryLatency {
     fn default() -> Self {
-        Self { enabled: true, least: 100 }
+        Self { enabled: true, min_samples: 100 }
     }
 }
 
@@ -46,7 +46,7 @@ impl Rule for QueryLatency {
 impl QueryLatency {
     fn judge_pool(&self, state: &PoolState, past: &History, marks: &Thresholds) -> Option<Advice> {
         let queries = past.queries(state, WITHIN)?;
-        let p95 = queries.quantile(0.95).filter(|_| queries.count() >= self.least)?;
+        let p95 = queries.quantile(0.95).filter(|_| queries.count() >= self.min_samples)?;
         let (severity, mark) = passed(|threshold| p95 > threshold, marks)?;
         let message = format!(
             "95 % of {} queries in the last minute took up to {:.0} ms; {mark}",

@@ -21,14 +21,14 @@ const REMEDY: &str = "EXPLAIN (ANALYZE, BUFFERS) the statement; look for a missi
 pub(super) struct SlowQueries {
     enabled: bool,
     /// Slow statements in the last minute that a pool's application saw.
-    least: u64,
+    min_samples: u64,
     /// Looks in the last minute, one a second, at which the server was seen running one.
-    looks: u64,
+    min_slow_samples: u64,
 }
 
 impl Default for SlowQueries {
     fn default() -> Self {
-        Self { enabled: true, least: 3, looks: 10 }
+        Self { enabled: true, min_samples: 3, min_slow_samples: 10 }
     }
 }
 
@@ -53,7 +53,7 @@ impl SlowQueries {
     fn judge_pool(&self, state: &PoolState, past: &History, mark: f64) -> Option<Advice> {
         let queries = past.queries(state, WITHIN)?;
         let slow = above(&queries, mark);
-        if slow < self.least {
+        if slow < self.min_samples {
             return None;
         }
         let all = queries.count();
@@ -68,7 +68,7 @@ impl SlowQueries {
     fn judge_server(&self, database: &DatabaseState, past: &History, mark: f64) -> Option<Advice> {
         let looks = past.server(&database.name)?;
         let looks = looks.last()?.slow_looks - looks.before(WITHIN)?.slow_looks;
-        if looks < self.looks {
+        if looks < self.min_slow_samples {
             return None;
         }
         let oldest = database.sessions.as_ref().and_then(|s| s.oldest_statement_seconds);

@@ -18,12 +18,12 @@ const SLOW_SHARE: f64 = 0.05;
 pub(super) struct StatementLatency {
     enabled: bool,
     /// Statements in the last five minutes, below which a percentile says little.
-    least: u64,
+    min_samples: u64,
 }
 
 impl Default for StatementLatency {
     fn default() -> Self {
-        Self { enabled: true, least: 100 }
+        Self { enabled: true, min_samples: 100 }
     }
 }
 
@@ -95,7 +95,7 @@ impl Rule for StatementLatency {
             return Vec::new();
         }
         let of_server = |server| {
-            let slow = times(server).into_iter().filter(|times| times.count >= self.least);
+            let slow = times(server).into_iter().filter(|times| times.count >= self.min_samples);
             slow.filter_map(move |times| judge(known, &server.name, &times))
         };
         known.databases.iter().flat_map(of_server).collect()

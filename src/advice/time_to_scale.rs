@@ -22,7 +22,7 @@ pub(super) struct TimeToScale {
     enabled: bool,
     /// For how long it must have been watched: before that a sign may be a passing cloud.
     #[serde(with = "humantime_serde")]
-    seen: Duration,
+    min_observed: Duration,
     /// The share of all processors.
     #[serde(deserialize_with = "crate::yaml::share")]
     cpu: f64,
@@ -32,7 +32,7 @@ pub(super) struct TimeToScale {
 
 impl Default for TimeToScale {
     fn default() -> Self {
-        Self { enabled: true, seen: Duration::from_mins(5), cpu: 0.70, gigabytes: 100.0 }
+        Self { enabled: true, min_observed: Duration::from_mins(5), cpu: 0.70, gigabytes: 100.0 }
     }
 }
 
@@ -84,7 +84,7 @@ fn latency(state: &PoolState, past: &Window<PoolStep>) -> Option<(f64, &'static 
 
 impl TimeToScale {
     fn pool_signs(&self, state: &PoolState, past: &History, marks: &Thresholds) -> Vec<String> {
-        let past = past.pool(&state.pool.name).filter(|past| past.length() >= self.seen);
+        let past = past.pool(&state.pool.name).filter(|past| past.length() >= self.min_observed);
         let Some(past) = past else { return Vec::new() };
         let mut signs = Vec::new();
         if let Some((lowest, trend)) =

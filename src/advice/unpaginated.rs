@@ -16,12 +16,12 @@ const WITHIN: Duration = Duration::from_mins(1);
 pub(super) struct Unpaginated {
     enabled: bool,
     /// Such statements in the last minute: an export now and then is none of our business.
-    least: u64,
+    min_samples: u64,
 }
 
 impl Default for Unpaginated {
     fn default() -> Self {
-        Self { enabled: true, least: 3 }
+        Self { enabled: true, min_samples: 3 }
     }
 }
 
@@ -42,7 +42,7 @@ impl Rule for Unpaginated {
 impl Unpaginated {
     fn judge_pool(&self, state: &PoolState, known: &Known<'_>, past: &History) -> Option<Advice> {
         let statements = past.grown(state, WITHIN, |totals| totals.unpaginated);
-        if statements < self.least {
+        if statements < self.min_samples {
             return None;
         }
         let found = known.found(&state.pool.name, "unpaginated").next();

@@ -32,7 +32,12 @@ pub(super) fn of_variable(path: &Path) -> Option<String> {
         Content::List(items) => items.iter().filter_map(plain).collect::<Vec<_>>().join(","),
         Content::Map(_) => return None,
     };
-    Some(format!("POOLWATCH__{}={value}", path.keys().join("__").to_uppercase()))
+    Some(format!("{}={value}", variable(path)))
+}
+
+/// The variable that sets a setting.
+pub(super) fn variable(path: &Path) -> String {
+    format!("POOLWATCH__{}", path.keys().join("__").to_uppercase())
 }
 
 /// Whether a setting is a list.

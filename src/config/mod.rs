@@ -9,6 +9,7 @@ mod example;
 mod layer;
 mod log;
 mod pools;
+mod renamed;
 mod sampling;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use serde::Deserialize;
 use crate::sources::{collector, server_log, workers};
 use crate::state::Thresholds;
 use crate::{advice, files, http, indexes, postgres, yaml};
+use error::Unsound;
 use layer::{Layer, Origins};
 
 pub use error::{Error, Place};
@@ -76,12 +78,13 @@ impl Config {
         let settings = environment::settings(environment).map_err(Error::Environment)?;
         layers.push(Layer::from_environment(environment)?);
         let origins = Origins::new(file, &layers);
+        let warnings = present_names(&mut layers, &origins)?;
         let values = layer::merge(layers)?;
         let value = config::Value::new(None, ValueKind::Table(values));
         let mut config: Self = yaml::from_value(value)
             .map_err(|refused| Error::refused(&refused, origins.place(&refused.place())))?;
         config.origins = origins;
-        config.warnings = environment::warnings(environment);
+        config.warnings = [warnings, environment::warnings(environment)].concat();
         environment::apply(&settings, &mut config);
         config.check().map_err(|unsound| config.wrong(&unsound.path, unsound.reason))?;
         Ok(config)
@@ -96,6 +99,20 @@ impl Config {
     pub fn wrong(&self, path: &yaml::Path, reason: String) -> Error {
         Error::Wrong { place: self.origins.place(path), reason }
     }
+}
+
+/// Gives each setting its present name, and warns of each that had an old one.
+fn present_names(layers: &mut [Layer], origins: &Origins) -> Result<Vec<String>, Error> {
+    let mut warnings = Vec::new();
+    for layer in layers {
+        let renamed = renamed::rename(layer).map_err(|Unsound { path, reason }| Error::Wrong {
+            place: origins.place(&path),
+            reason,
+        })?;
+        let warning = |one: &renamed::Renamed| one.warning(|origin| origins.origin(origin));
+        warnings.extend(renamed.iter().map(warning));
+    }
+    Ok(warnings)
 }
 
 /// Where the settings are looked for when nobody says: nowhere, if none of these is there.

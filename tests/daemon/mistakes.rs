@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use crate::support::poolwatch;
+use crate::check::NOBODY;
+use crate::support::{Daemon, poolwatch};
 
 /// Some mistakes in a file.
 const IN_FILE: &[(&str, usize, &[&str])] = &[
@@ -188,4 +189,20 @@ fn a_variable_that_lacks_underscores_is_pointed_out() {
     let others = [("POOLWATCH_SOCKET", "/x"), ("POOLWATCH_SERVICE_PORT", "8001")];
     let (code, told) = check(None, &others);
     assert!(code == Some(0) && !told.contains("warning"), "{code:?} {told}");
+}
+
+#[test]
+fn an_old_name_is_warned_of_by_each_command_and_in_the_log() {
+    let old = "advice: {query_latency: {least: 50}}\nworkers: {enabled: false}\n";
+    let warning =
+        "line 1: advice.query_latency.least is now called advice.query_latency.min_samples";
+    let (code, told) = check_text(old);
+    assert!(code == Some(0) && told.contains(warning), "{code:?} {told}");
+    let daemon = Daemon::with_settings(old).start();
+    assert!(daemon.output().contains(warning), "{}", daemon.output());
+    let mut command = poolwatch();
+    command.args(["check", NOBODY, "--config.file"]).arg(daemon.settings_file());
+    let checked = command.output().unwrap();
+    let told = String::from_utf8(checked.stderr).unwrap();
+    assert!(told.contains(warning), "{told}");
 }

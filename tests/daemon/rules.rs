@@ -159,7 +159,7 @@ fn a_pool_that_is_never_at_rest_and_data_that_grow_are_signs_to_scale() {
     let application = Application::start_watched(&[("WORKERS", "1"), ("POOL_SIZE", "5")]);
     // Before the daemon looks: what it has once seen at rest is not never at rest.
     application.post("/troubles/leak?count=18");
-    let rules = "time_to_scale: {seen: 20s, gigabytes: 0.001}";
+    let rules = "time_to_scale: {min_observed: 20s, gigabytes: 0.001}";
     let daemon = watch(&application, rules);
     let of = |subject: &str| {
         let page = daemon.get("/health/detailed").json();
