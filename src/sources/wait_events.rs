@@ -58,7 +58,7 @@ impl WaitEvents {
         self.sums.add(&groups, since.min(LONGEST));
         let families = vec![self.sums.family(&WAIT_EVENTS.tables[0])];
         let aggregated = self.sums.summed;
-        Ok(Reading { families, hints, aggregated, ..Reading::default() })
+        Ok(Reading { families, aggregated, hints, ..Reading::default() })
     }
 }
 

@@ -86,6 +86,48 @@ const ON_PRIMARY: &[Expected] = &[
     ),
     (
         "stat_progress",
+        "pg_stat_progress_repack_heap_blks",
+        &["relname", "phase"],
+        "SELECT 'slow_repack', phase, heap_blks_total FROM pg_stat_progress_repack
+          WHERE relid = 'slow_repack'::regclass",
+    ),
+    (
+        "stat_progress",
+        "pg_stat_progress_repack_heap_blks_scanned",
+        &["relname", "phase"],
+        "SELECT 'slow_repack', phase, heap_blks_scanned FROM pg_stat_progress_repack
+          WHERE relid = 'slow_repack'::regclass",
+    ),
+    (
+        "stat_progress",
+        "pg_stat_progress_repack_heap_tuples_scanned",
+        &["relname", "phase"],
+        "SELECT 'slow_repack', phase, heap_tuples_scanned FROM pg_stat_progress_repack
+          WHERE relid = 'slow_repack'::regclass",
+    ),
+    (
+        "stat_progress",
+        "pg_stat_progress_repack_heap_tuples_updated",
+        &["relname", "phase"],
+        "SELECT 'slow_repack', phase, heap_tuples_updated FROM pg_stat_progress_repack
+          WHERE relid = 'slow_repack'::regclass",
+    ),
+    (
+        "stat_progress",
+        "pg_stat_progress_repack_heap_tuples_deleted",
+        &["relname", "phase"],
+        "SELECT 'slow_repack', phase, heap_tuples_deleted FROM pg_stat_progress_repack
+          WHERE relid = 'slow_repack'::regclass",
+    ),
+    (
+        "stat_progress",
+        "pg_stat_progress_repack_index_rebuilds",
+        &["relname", "phase"],
+        "SELECT 'slow_repack', phase, index_rebuild_count FROM pg_stat_progress_repack
+          WHERE relid = 'slow_repack'::regclass",
+    ),
+    (
+        "stat_progress",
         "pg_stat_progress_cluster_heap_tuples_written",
         &["relname", "command"],
         "SELECT 'slow_cluster', command, heap_tuples_written FROM pg_stat_progress_cluster
@@ -108,6 +150,55 @@ const ON_PRIMARY: &[Expected] = &[
         "_score",
         &["schemaname", "relname"],
         "SELECT schemaname, relname, score FROM pg_stat_autovacuum_scores ORDER BY 3 DESC LIMIT 5",
+    ),
+    (
+        "stat_autovacuum_scores",
+        "scores_xid_score",
+        &["schemaname", "relname"],
+        "SELECT schemaname, relname, xid_score FROM pg_stat_autovacuum_scores
+          ORDER BY score DESC LIMIT 5",
+    ),
+    (
+        "stat_autovacuum_scores",
+        "scores_mxid_score",
+        &["schemaname", "relname"],
+        "SELECT schemaname, relname, mxid_score FROM pg_stat_autovacuum_scores
+          ORDER BY score DESC LIMIT 5",
+    ),
+    (
+        "stat_autovacuum_scores",
+        "scores_vacuum_score",
+        &["schemaname", "relname"],
+        "SELECT schemaname, relname, vacuum_score FROM pg_stat_autovacuum_scores
+          ORDER BY score DESC LIMIT 5",
+    ),
+    (
+        "stat_autovacuum_scores",
+        "scores_vacuum_insert_score",
+        &["schemaname", "relname"],
+        "SELECT schemaname, relname, vacuum_insert_score FROM pg_stat_autovacuum_scores
+          ORDER BY score DESC LIMIT 5",
+    ),
+    (
+        "stat_autovacuum_scores",
+        "scores_analyze_score",
+        &["schemaname", "relname"],
+        "SELECT schemaname, relname, analyze_score FROM pg_stat_autovacuum_scores
+          ORDER BY score DESC LIMIT 5",
+    ),
+    (
+        "stat_autovacuum_scores",
+        "scores_do_analyze",
+        &["schemaname", "relname"],
+        "SELECT schemaname, relname, do_analyze::int FROM pg_stat_autovacuum_scores
+          ORDER BY score DESC LIMIT 5",
+    ),
+    (
+        "stat_autovacuum_scores",
+        "scores_for_wraparound",
+        &["schemaname", "relname"],
+        "SELECT schemaname, relname, for_wraparound::int FROM pg_stat_autovacuum_scores
+          ORDER BY score DESC LIMIT 5",
     ),
     (
         "stat_autovacuum_scores",
