@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
-use super::servers::{News, Servers, is_without_session};
+use super::servers::{News, Servers, without_session};
 use super::watched::Watched;
 use super::{PATIENCE, Sampler, chain};
 use crate::postgres::has_undecodable_text;
@@ -33,7 +33,10 @@ impl Sampler {
             .and_then(|server| hear(&mut self.servers, watched, server, outcome.result.as_ref()));
         let quiet = !watched.is_probe()
             && (watched.server().is_some_and(|server| !self.servers.answers(server))
-                || outcome.result.as_ref().is_err_and(|failure| is_without_session(&**failure)));
+                || outcome
+                    .result
+                    .as_ref()
+                    .is_err_and(|failure| without_session(&**failure).is_some()));
         let undecodable = is_undecodable(&outcome.result);
         let probe = watched.absorb(outcome.result, outcome.took, quiet);
         let database = watched.database.as_deref();
@@ -54,7 +57,13 @@ impl Sampler {
     fn tell(&mut self, server: &str, news: News) {
         match news {
             News::Refuses(error) => {
-                warn!(server, error, "the server gives no new session; those that are kept serve");
+                let sources =
+                    self.watched.iter().filter(|watched| watched.server() == Some(server));
+                let sources = sources.count();
+                warn!(
+                    server,
+                    sources, error, "the server gives no new session; those that are kept serve"
+                );
             }
             News::AnswersAgain => {
                 info!(server, "the server answers again; all of it is read anew");
@@ -68,9 +77,10 @@ impl Sampler {
     pub(super) fn drop_silent(&mut self) -> bool {
         let silent = self.servers.fallen_silent();
         for server in &silent {
-            info!(server, "no figures of the server are shown until it answers");
             let of_server = |watched: &&mut Watched| watched.server() == Some(server);
-            self.watched.iter_mut().filter(of_server).for_each(Watched::fall_silent);
+            let silent = self.watched.iter_mut().filter(of_server).map(Watched::fall_silent);
+            let sources = silent.count();
+            info!(server, sources, "no figures of the server are shown until it answers");
         }
         !silent.is_empty()
     }
@@ -95,8 +105,10 @@ fn hear(
     match result {
         _ if watched.is_probe() => return servers.probed(server, result.is_ok()),
         Ok(reading) if reading.is_of_server() => servers.read(server),
-        Err(failure) if is_without_session(&**failure) => {
-            servers.had_no_session(server, chain(&**failure));
+        Err(failure) => {
+            if let Some(reason) = without_session(&**failure) {
+                servers.had_no_session(server, chain(reason));
+            }
         }
         _ => {}
     }

@@ -129,11 +129,16 @@ impl Server {
     }
 }
 
-/// Whether a reading failed for want of a session: every source of the server then fails alike.
-pub(super) fn is_without_session(failure: &(dyn Error + 'static)) -> bool {
-    let acquire = failure.downcast_ref::<AcquireError>();
-    acquire.is_some_and(|error| !matches!(error, AcquireError::Timeout { .. }))
-        || failure.source().is_some_and(is_without_session)
+/// Why a reading had no session, if that is what it failed of: every source of the server then
+/// fails alike, whatever each of them says of it.
+pub(super) fn without_session<'a>(
+    failure: &'a (dyn Error + 'static),
+) -> Option<&'a (dyn Error + 'static)> {
+    match failure.downcast_ref::<AcquireError>() {
+        Some(AcquireError::Timeout { .. }) => None,
+        Some(_) => Some(failure),
+        None => failure.source().and_then(without_session),
+    }
 }
 
 #[cfg(test)]
