@@ -51,9 +51,11 @@ fn report(worker: u64, seq: u64) -> Report {
             totals: Totals {
                 timeouts: Some(seq),
                 acquire_errors: Some(seq),
+                abandoned: Some(seq),
                 opened: Some(seq),
                 invalidated: Some(seq),
                 inherited: Some(0),
+                collected: Some(seq),
                 query_errors: Some(seq),
                 n_plus_one: Some(seq),
                 unpaginated: Some(seq),

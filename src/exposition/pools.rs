@@ -1,5 +1,7 @@
 //! The pools' metric families: `db_pool_*`, and what clients measure of their statements.
 
+use std::collections::BTreeMap;
+
 use crate::latency::Histogram;
 use crate::metric::Family;
 use crate::state::{PoolState, Status};
@@ -7,7 +9,7 @@ use poolwatch_client::pool_figures::{Cumulative, Figures, Gauge, Row, Timings, T
 
 /// The families of all pools.
 pub fn families(pools: &[PoolState]) -> Vec<Family> {
-    let mut families = vec![info(pools), workers(pools), status(pools)];
+    let mut families = vec![info(pools), workers(pools), apps(pools), status(pools)];
     families.extend(Figures::ROWS.iter().filter_map(|row| figure(pools, row)));
     families.extend(JUDGED.iter().map(|judged| gauge(pools, judged)));
     families.extend(Totals::ROWS.iter().map(|row| total(pools, row)));
@@ -84,6 +86,24 @@ fn workers(pools: &[PoolState]) -> Family {
     for pool in pools {
         family
             .sample(&[("pool", &pool.pool.name)], pool.pool.worker_count.map(|count| count as f64));
+    }
+    family
+}
+
+/// Applications that share a pool's name, told apart by the names that they give themselves.
+fn apps(pools: &[PoolState]) -> Family {
+    let mut family = Family::gauge(
+        "db_pool_app_workers",
+        "Workers whose pools are summed, by the application's own name.",
+    );
+    for pool in pools {
+        let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+        for app in pool.pool.workers.iter().filter_map(|worker| worker.app.as_deref()) {
+            *counts.entry(app).or_default() += 1;
+        }
+        for (app, count) in counts {
+            family.sample(&[("pool", &pool.pool.name), ("app", app)], f64::from(count));
+        }
     }
     family
 }

@@ -28,6 +28,7 @@ mod plans;
 mod pool;
 mod printing;
 mod process;
+mod python_client;
 mod recovery;
 mod rules;
 mod rust_client;

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -68,6 +69,21 @@ def test_what_is_not_said_comes_from_the_environment(url, receiver, monkeypatch)
     receiver.pool("from-environment")
     assert receiver.reports[-1]["app"] == "shop"
     engine.dispose()
+
+
+@pytest.mark.parametrize("command", ["shop/__main__.py", "bin/shop"])
+def test_two_applications_that_share_a_url_may_be_two_pools(url, receiver, monkeypatch, command):
+    monkeypatch.setattr(sys, "argv", [command])
+    monkeypatch.setenv("POOLWATCH_SOCKET", receiver.path)
+    engines = [
+        create_engine(url("psycopg2") + "&plugin=poolwatch&poolwatch_pool=db-{app}" + more)
+        for more in ("", "&poolwatch_app=tasks")
+    ]
+    for engine in engines:
+        query(engine)
+        engine.dispose()
+    receiver.pool("db-shop")
+    receiver.pool("db-tasks")
 
 
 def test_a_pool_without_a_name_is_called_app(url, receiver):

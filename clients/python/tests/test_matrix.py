@@ -85,8 +85,9 @@ def matrix():
 @pytest.mark.parametrize(("server", "pool", "driver"), matrix())
 def test_every_worker_is_counted_exactly(url, receiver, tmp_path, server, pool, driver):
     module = MODULES.get(server, server.split("-")[0])
-    if importlib.util.find_spec(module) is None:
-        pytest.skip(f"{module} is not installed")
+    for needed in (module, driver):
+        if importlib.util.find_spec(needed) is None:
+            pytest.skip(f"{needed} is not installed")
     path = f"{receiver.folder}/http.sock"
     command = {**SYNC_SERVERS, **ASYNC_SERVERS}[server](path)
     address = watched(address_for(url, driver), receiver)

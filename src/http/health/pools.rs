@@ -327,7 +327,7 @@ mod tests {
         }
         assert_eq!(
             serde_json::to_string(&Counts(totals)).unwrap(),
-            r#"{"acquire_timeouts":3,"acquire_errors":3,"connections_opened":3,"connections_invalidated":3,"inherited_connections":3,"query_errors":3,"n_plus_one_checkouts":3,"unpaginated_queries":3}"#
+            r#"{"acquire_timeouts":3,"acquire_errors":3,"acquires_abandoned":3,"connections_opened":3,"connections_invalidated":3,"inherited_connections":3,"connections_collected":3,"query_errors":3,"n_plus_one_checkouts":3,"unpaginated_queries":3}"#
         );
     }
 }

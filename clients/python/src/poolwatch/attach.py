@@ -85,7 +85,7 @@ def unwatch(target: Watchable) -> Watchable:
 
 
 def _watch(target: Any, pool: str | None, socket: str | None, app: str | None) -> None:
-    name = settings.pool_name(pool)
+    name = settings.pool_name(pool, app)
     library = _library_of(target)
     if _was_automatic(target):
         # The application itself says how: that goes before.

@@ -19,8 +19,10 @@ def socket_path(argument: str | None) -> str:
     return os.path.join(os.environ["XDG_RUNTIME_DIR"], "poolwatch", "poolwatch.sock")
 
 
-def pool_name(argument: str | None) -> str:
-    return (argument or os.environ.get("POOLWATCH_POOL") or DEFAULT_POOL)[:LONGEST_NAME]
+def pool_name(argument: str | None, app: str | None = None) -> str:
+    """`{app}` in it stands for the application's name, so that two that share it are two."""
+    name = argument or os.environ.get("POOLWATCH_POOL") or DEFAULT_POOL
+    return name.replace("{app}", app_name(app))[:LONGEST_NAME]
 
 
 def app_name(argument: str | None) -> str:
@@ -36,4 +38,7 @@ def period() -> float:
 
 
 def _program() -> str:
-    return os.path.basename(sys.argv[0] if getattr(sys, "argv", None) else "") or "python"
+    """`celery`, also where it was started as `python -m celery`."""
+    path = sys.argv[0] if getattr(sys, "argv", None) else ""
+    folder, name = os.path.split(path)
+    return (os.path.basename(folder) if name == "__main__.py" else name) or "python"

@@ -86,6 +86,13 @@ cumulative! {
             json: "acquire_errors",
         }
 
+        /// Callers that gave up before they got a connection: cancelled tasks.
+        abandoned {
+            wire: "abandoned",
+            metric: "db_pool_acquires_abandoned_total",
+            json: "acquires_abandoned",
+        }
+
         /// Connections opened.
         opened {
             wire: "opened",
@@ -105,6 +112,13 @@ cumulative! {
             wire: "inherited",
             metric: "db_pool_inherited_connections_total",
             json: "inherited_connections",
+        }
+
+        /// Connections that nobody returned: the garbage collector did.
+        collected {
+            wire: "collected",
+            metric: "db_pool_connections_collected_total",
+            json: "connections_collected",
         }
 
         /// Statements that failed, as the client saw.
@@ -194,6 +208,6 @@ mod tests {
     #[test]
     fn the_help_of_a_metric_is_its_doc_comment() {
         assert_eq!(Figures::ROWS[0].help, "Connections the pool keeps, over all workers.");
-        assert_eq!(Totals::ROWS[2].help, "Connections opened.");
+        assert_eq!(Totals::ROWS[3].help, "Connections opened.");
     }
 }
