@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use hyper::body::Bytes;
-use poolwatch::advice::{self, Advisor, Known};
+use poolwatch::advice::{self, Advisor, RuleContext};
 use poolwatch::exposition::{Chunk, pools};
 use poolwatch::latency::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS, Histogram};
 use poolwatch::metric::Family;
@@ -130,7 +130,7 @@ fn tick(criterion: &mut Criterion) {
                 .iter()
                 .map(|pool| PoolState::judge(pool.clone(), RecentPool::default(), &thresholds))
                 .collect();
-            let known = Known {
+            let context = RuleContext {
                 pools: judged.iter().collect(),
                 databases: &[],
                 findings: Vec::new(),
@@ -139,7 +139,7 @@ fn tick(criterion: &mut Criterion) {
                 thresholds: &thresholds,
             };
             now += Duration::from_secs(1);
-            black_box(advisor.review(&known, now));
+            black_box(advisor.review(&context, now));
             black_box(Chunk::encode(&pools::families(&judged)))
         });
     });

@@ -4,7 +4,7 @@ use prometheus::proto;
 
 use crate::latency::Histogram;
 
-/// What kind of figure a family holds.
+/// The kind of figure that a family holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// May go up and down.
@@ -15,7 +15,7 @@ pub enum Kind {
     Histogram,
 }
 
-/// One metric family: what the exposition shows under one `# TYPE` line.
+/// One metric family: the samples that the exposition shows under one `# TYPE` line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Family(proto::MetricFamily);
 
@@ -93,7 +93,7 @@ impl Family {
         }
     }
 
-    /// How many samples it holds.
+    /// The number of samples it holds.
     pub fn len(&self) -> usize {
         self.0.get_metric().len()
     }
@@ -108,7 +108,7 @@ impl Family {
         samples.map(value).reduce(|sum, value| sum + value)
     }
 
-    /// Whether it holds no sample.
+    /// Returns true if it holds no sample.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

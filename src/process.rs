@@ -17,7 +17,7 @@ pub const REVISION: &str = env!("POOLWATCH_REVISION");
 /// The compiler that built it.
 pub const RUST_VERSION: &str = env!("POOLWATCH_RUSTC");
 
-/// What the daemon uses. What the kernel does not tell is absent.
+/// The resources that the daemon uses. What the kernel does not tell is absent.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(default)]
 pub struct Usage {
@@ -42,7 +42,8 @@ pub struct Usage {
     /// Threads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<u64>,
-    /// When the process began, in seconds since 1970; not shown in JSON, where times are RFC 3339.
+    /// The time at which the process began, in seconds since 1970; not shown in JSON, where times
+    /// are RFC 3339.
     #[serde(skip)]
     pub start_time_seconds: Option<f64>,
 }
@@ -87,7 +88,8 @@ fn limit(value: LimitValue) -> Option<u64> {
     }
 }
 
-/// When the machine began, in seconds since 1970. Read once: a corrected clock would move it.
+/// The time at which the machine began, in seconds since 1970. Read once: a corrected clock would
+/// move it.
 fn boot_time() -> Option<f64> {
     static BOOT: OnceLock<Option<u64>> = OnceLock::new();
     BOOT.get_or_init(|| procfs::boot_time_secs().ok()).map(|seconds| seconds as f64)
@@ -132,7 +134,7 @@ fn hundredths(load: f32) -> f64 {
 
 /// Faults of a library or of poolwatch itself that were caught.
 static PANICS: AtomicU64 = AtomicU64::new(0);
-/// How often one of them is told.
+/// The time between two of them in the log.
 const TOLD_EVERY: Duration = Duration::from_mins(1);
 
 /// Counts panics from now on, and tells where they are in place of printing all that they say,
@@ -157,7 +159,8 @@ pub fn families() -> Vec<Family> {
     families
 }
 
-/// What a process uses, under the names Prometheus' client libraries use after the prefix.
+/// The resources that a process uses, under the names Prometheus' client libraries use after the
+/// prefix.
 pub fn usage(prefix: &str, usage: &Usage) -> Vec<Family> {
     let count = |value: Option<u64>| value.map(|value| value as f64);
     let gauge = |name: &str, help: &str, value: Option<f64>| {

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::history::{History, REACH};
-use super::{Advice, Known, Rule, Severity, say};
+use super::recent::{REACH, Recent};
+use super::{Advice, Rule, RuleContext, Severity};
 use crate::state::PoolState;
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -29,52 +29,52 @@ impl Rule for BrokenConnections {
         self.enabled
     }
 
-    fn judge(&self, known: &Known<'_>, past: &History) -> Vec<Advice> {
-        known.pools.iter().filter_map(|pool| self.judge_pool(pool, past)).collect()
+    fn judge(&self, context: &RuleContext<'_>, recent: &Recent) -> Vec<Advice> {
+        context.pools.iter().filter_map(|pool| self.judge_pool(pool, recent)).collect()
     }
 }
 
 impl BrokenConnections {
-    fn judge_pool(&self, state: &PoolState, past: &History) -> Option<Advice> {
-        let steps = past.pool(&state.pool.name)?.finished(usize::MAX);
+    fn judge_pool(&self, state: &PoolState, recent: &Recent) -> Option<Advice> {
+        let steps = recent.pool(&state.pool.name)?.finished(usize::MAX);
         let counts: Vec<u64> = steps.filter_map(|step| step.totals.invalidated).collect();
         let times = counts.windows(2).filter(|pair| pair[1] > pair[0]).count();
         if times < self.times {
             return None;
         }
-        let broken = past.grown(state, REACH, |totals| totals.invalidated);
+        let broken = recent.grown(state, REACH, |totals| totals.invalidated);
         let message = format!(
             "{broken} connections were found broken at {times} different times in the last ten \
              minutes: something between closes them while they rest"
         );
         let remedy = "set pool_pre_ping=True, and pool_recycle below the time after which the \
                       firewall, the balancer or the server closes resting connections";
-        Some(say(Severity::Warning, &state.pool.name, message, remedy))
+        Some(Advice::new(Severity::Warning, &state.pool.name, message, remedy))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::Scene;
+    use super::super::fixture::Fixture;
     use super::*;
 
     #[test]
     fn connections_that_break_again_and_again_are_told() {
-        let mut scene = Scene::of(&[1]);
+        let mut fixture = Fixture::with_workers(&[1]);
         for count in 0..7 {
-            scene.totals().invalidated = Some(count);
-            scene.pass(30);
+            fixture.totals().invalidated = Some(count);
+            fixture.advance(30);
         }
-        assert!(scene.message(&BrokenConnections::default()).contains("broken at 6 different"));
+        assert!(fixture.message(&BrokenConnections::default()).contains("broken at 6 different"));
     }
 
     #[test]
     fn a_server_that_restarted_once_is_not() {
-        let mut scene = Scene::of(&[1]);
-        scene.totals().invalidated = Some(0);
-        scene.pass(60);
-        scene.totals().invalidated = Some(80);
-        scene.pass(60);
-        assert_eq!(scene.ask(&BrokenConnections::default()), []);
+        let mut fixture = Fixture::with_workers(&[1]);
+        fixture.totals().invalidated = Some(0);
+        fixture.advance(60);
+        fixture.totals().invalidated = Some(80);
+        fixture.advance(60);
+        assert_eq!(fixture.judge(&BrokenConnections::default()), []);
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::history::History;
-use super::{Advice, Known, Rule, Severity, say};
+use super::recent::Recent;
+use super::{Advice, Rule, RuleContext, Severity};
 use crate::reading::Origin;
 use crate::state::PoolState;
 
@@ -36,12 +36,12 @@ impl Rule for ConnectionBudget {
     }
 
     /// With several servers, or a pooler between, nobody knows whose connections a pool opens.
-    fn judge(&self, known: &Known<'_>, _: &History) -> Vec<Advice> {
-        let [database] = known.databases else { return Vec::new() };
-        let pooled = known.pools.iter().any(|pool| pool.pool.origin == Origin::Pgbouncer);
+    fn judge(&self, context: &RuleContext<'_>, _: &Recent) -> Vec<Advice> {
+        let [database] = context.databases else { return Vec::new() };
+        let pooled = context.pools.iter().any(|pool| pool.pool.origin == Origin::Pgbouncer);
         let granted = database.sessions.as_ref().and_then(|sessions| sessions.max_connections);
         let Some(granted) = granted.filter(|_| !pooled) else { return Vec::new() };
-        let pools: Vec<_> = applications(&known.pools).collect();
+        let pools: Vec<_> = applications(&context.pools).collect();
         let wanted: u64 = pools.iter().map(|pool| pool.capacity).sum();
         if wanted <= granted {
             return Vec::new();
@@ -52,11 +52,16 @@ impl Rule for ConnectionBudget {
              (max_connections less those reserved)",
             terms.join(" + ")
         );
-        vec![say(Severity::Warning, &database.name, message, remedy(granted, wanted, &pools))]
+        vec![Advice::new(
+            Severity::Warning,
+            &database.name,
+            message,
+            remedy(granted, wanted, &pools),
+        )]
     }
 }
 
-/// What one pool may open.
+/// The connections that one pool may open.
 struct Demand {
     name: String,
     workers: u64,
@@ -101,18 +106,21 @@ fn remedy(granted: u64, wanted: u64, pools: &[Demand]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::Scene;
+    use super::super::fixture::Fixture;
     use super::*;
     use crate::reading::Sessions;
 
-    fn scene(workers: usize, granted: u64) -> Scene {
+    fn fixture(workers: usize, granted: u64) -> Fixture {
         let sessions = Sessions { max_connections: Some(granted), ..Sessions::default() };
-        Scene { pools: Scene::of(&vec![1; workers]).pools, ..Scene::with_sessions(sessions) }
+        Fixture {
+            pools: Fixture::with_workers(&vec![1; workers]).pools,
+            ..Fixture::with_sessions(sessions)
+        }
     }
 
     #[test]
     fn the_arithmetic_is_shown() {
-        let advice = &scene(6, 97).ask(&ConnectionBudget::default())[0];
+        let advice = &fixture(6, 97).judge(&ConnectionBudget::default())[0];
         assert!(advice.message.contains("6 × 20 (web) = 120 connections"), "{}", advice.message);
         assert!(advice.message.contains("grants 97"), "{}", advice.message);
         assert!(advice.remedy.contains("at most 16 (97 / 6 workers)"), "{}", advice.remedy);
@@ -120,14 +128,14 @@ mod tests {
 
     #[test]
     fn what_fits_or_cannot_be_known_is_not_spoken_of() {
-        assert_eq!(scene(4, 97).ask(&ConnectionBudget::default()), []);
-        let mut pooled = scene(6, 97);
-        pooled.pools.push(Scene::of(&[1]).pools.remove(0));
+        assert_eq!(fixture(4, 97).judge(&ConnectionBudget::default()), []);
+        let mut pooled = fixture(6, 97);
+        pooled.pools.push(Fixture::with_workers(&[1]).pools.remove(0));
         pooled.pools[1].pool.origin = Origin::Pgbouncer;
-        assert_eq!(pooled.ask(&ConnectionBudget::default()), []);
-        let mut inferred = scene(4, 97);
-        inferred.pools.push(Scene::of(&[1; 4]).pools.remove(0));
+        assert_eq!(pooled.judge(&ConnectionBudget::default()), []);
+        let mut inferred = fixture(4, 97);
+        inferred.pools.push(Fixture::with_workers(&[1; 4]).pools.remove(0));
         inferred.pools[1].pool.origin = Origin::Activity;
-        assert_eq!(inferred.ask(&ConnectionBudget::default()), [], "the same seen twice");
+        assert_eq!(inferred.judge(&ConnectionBudget::default()), [], "the same seen twice");
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::history::History;
-use super::{Advice, Known, Rule, Severity, say};
+use super::recent::Recent;
+use super::{Advice, Rule, RuleContext, Severity};
 use crate::state::PoolState;
 
 /// Steps of history over which what is checked out must only have risen.
@@ -43,18 +43,18 @@ impl Rule for ConnectionLeak {
         self.enabled
     }
 
-    fn judge(&self, known: &Known<'_>, past: &History) -> Vec<Advice> {
-        let mark = known.thresholds.held_too_long.as_secs_f64();
-        let judged = known.pools.iter().filter_map(|pool| {
-            let advice = held_too_long(pool, mark).or_else(|| self.rising(pool, past));
-            advice.map(|message| say(Severity::Warning, &pool.pool.name, message, REMEDY))
+    fn judge(&self, context: &RuleContext<'_>, recent: &Recent) -> Vec<Advice> {
+        let threshold = context.thresholds.held_too_long.as_secs_f64();
+        let judged = context.pools.iter().filter_map(|pool| {
+            let advice = held_too_long(pool, threshold).or_else(|| self.rising(pool, recent));
+            advice.map(|message| Advice::new(Severity::Warning, &pool.pool.name, message, REMEDY))
         });
         judged.collect()
     }
 }
 
-fn held_too_long(state: &PoolState, mark: f64) -> Option<String> {
-    let oldest = state.sum.oldest_checkout.filter(|oldest| *oldest >= mark)?;
+fn held_too_long(state: &PoolState, threshold: f64) -> Option<String> {
+    let oldest = state.sum.oldest_checkout.filter(|oldest| *oldest >= threshold)?;
     let holder = state
         .pool
         .workers
@@ -62,18 +62,20 @@ fn held_too_long(state: &PoolState, mark: f64) -> Option<String> {
         .find(|worker| worker.figures.oldest_checkout == Some(oldest))
         .and_then(|worker| worker.pid);
     let holder = holder.map(|pid| format!(" by the worker {pid}")).unwrap_or_default();
-    Some(format!("a connection has been held for {oldest:.0} s{holder} (the mark is {mark:.0} s)"))
+    Some(format!(
+        "a connection has been held for {oldest:.0} s{holder} (the threshold is {threshold:.0} s)"
+    ))
 }
 
 impl ConnectionLeak {
     /// The fewest checked out rise and never fall, and none of them comes back.
-    fn rising(&self, state: &PoolState, past: &History) -> Option<String> {
+    fn rising(&self, state: &PoolState, recent: &Recent) -> Option<String> {
         let steps = match state.sum.oldest_checkout {
             Some(oldest) if oldest < self.min_held.as_secs_f64() => return None,
             Some(_) => STEPS,
             None => BLIND_STEPS,
         };
-        let steps = past.pool(&state.pool.name)?.finished(steps + 1).map(|step| step.floor);
+        let steps = recent.pool(&state.pool.name)?.finished(steps + 1).map(|step| step.floor);
         let floors: Vec<u64> = steps.collect::<Option<_>>()?;
         let enough = floors.len() > STEPS
             && (state.sum.oldest_checkout.is_some() || floors.len() > BLIND_STEPS);
@@ -97,27 +99,27 @@ impl ConnectionLeak {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::Scene;
+    use super::super::fixture::Fixture;
     use super::*;
 
     fn look(floors: &[u64], oldest: impl Fn(usize) -> Option<f64>) -> Vec<Advice> {
-        let mut scene = Scene::of(&[0]);
+        let mut fixture = Fixture::with_workers(&[0]);
         for (at, floor) in floors.iter().enumerate() {
-            scene.check_out(*floor);
-            scene.figures(|figures| figures.oldest_checkout = oldest(at));
-            scene.pass(5);
+            fixture.check_out(*floor);
+            fixture.figures(|figures| figures.oldest_checkout = oldest(at));
+            fixture.advance(5);
         }
-        scene.ask(&ConnectionLeak::default())
+        fixture.judge(&ConnectionLeak::default())
     }
 
     #[test]
     fn a_connection_held_too_long_is_named_with_its_worker() {
-        let mut scene = Scene::of(&[1]);
-        scene.figures(|figures| figures.oldest_checkout = Some(75.4));
-        let message = scene.message(&ConnectionLeak::default());
+        let mut fixture = Fixture::with_workers(&[1]);
+        fixture.figures(|figures| figures.oldest_checkout = Some(75.4));
+        let message = fixture.message(&ConnectionLeak::default());
         assert_eq!(
             message,
-            "a connection has been held for 75 s by the worker 1 (the mark is 60 s)"
+            "a connection has been held for 75 s by the worker 1 (the threshold is 60 s)"
         );
     }
 

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::history::History;
-use super::{Advice, Known, Rule, Severity, say};
+use super::recent::Recent;
+use super::{Advice, Rule, RuleContext, Severity};
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -28,8 +28,8 @@ impl Rule for CoveredIndex {
         self.enabled
     }
 
-    fn judge(&self, known: &Known<'_>, _: &History) -> Vec<Advice> {
-        let covered = known.indexes.iter().flat_map(|of| of.covered.iter().map(move |i| (of, i)));
+    fn judge(&self, context: &RuleContext<'_>, _: &Recent) -> Vec<Advice> {
+        let covered = context.indexes.iter().flat_map(|of| of.covered.iter().map(move |i| (of, i)));
         let large = covered.filter(|(_, index)| index.bytes >> 20 >= self.megabytes);
         let advice = large.filter_map(|(of, index)| {
             let message = format!(
@@ -39,8 +39,8 @@ impl Rule for CoveredIndex {
                 index.bytes >> 20,
                 index.covered_by.as_ref()?
             );
-            let subject = known.within(&of.server, &index.name);
-            Some(say(Severity::Info, subject, message, index.statement.clone()))
+            let subject = context.within(&of.server, &index.name);
+            Some(Advice::new(Severity::Info, subject, message, index.statement.clone()))
         });
         advice.collect()
     }
@@ -48,7 +48,7 @@ impl Rule for CoveredIndex {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::Scene;
+    use super::super::fixture::Fixture;
     use super::*;
     use crate::reading::{Index, Indexes};
 
@@ -60,8 +60,8 @@ mod tests {
             bytes: 12 << 20,
             ..Index::default()
         };
-        let mut scene = Scene::of(&[]);
-        scene.indexes = vec![Indexes { covered: vec![index], ..Indexes::default() }];
-        assert!(scene.message(&CoveredIndex::default()).ends_with("that j does not serve"));
+        let mut fixture = Fixture::with_workers(&[]);
+        fixture.indexes = vec![Indexes { covered: vec![index], ..Indexes::default() }];
+        assert!(fixture.message(&CoveredIndex::default()).ends_with("that j does not serve"));
     }
 }

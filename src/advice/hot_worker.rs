@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::history::History;
-use super::{Advice, Known, Rule, Severity, say};
+use super::recent::Recent;
+use super::{Advice, Rule, RuleContext, Severity};
 use crate::reading::Origin;
 use crate::state::PoolState;
 
@@ -13,7 +13,7 @@ use crate::state::PoolState;
 #[serde(default, deny_unknown_fields)]
 pub(super) struct HotWorker {
     enabled: bool,
-    /// How many times the others' mean utilization the busiest worker's must be.
+    /// The least ratio of the busiest worker's utilization to the mean of the others.
     times: f64,
 }
 
@@ -36,26 +36,26 @@ impl Rule for HotWorker {
         Duration::from_secs(10)
     }
 
-    fn judge(&self, known: &Known<'_>, _: &History) -> Vec<Advice> {
-        let mark = known.thresholds.warning;
-        known.pools.iter().filter_map(|pool| self.judge_pool(pool, mark)).collect()
+    fn judge(&self, context: &RuleContext<'_>, _: &Recent) -> Vec<Advice> {
+        let threshold = context.thresholds.warning;
+        context.pools.iter().filter_map(|pool| self.judge_pool(pool, threshold)).collect()
     }
 }
 
 impl HotWorker {
-    fn judge_pool(&self, state: &PoolState, mark: f64) -> Option<Advice> {
+    fn judge_pool(&self, state: &PoolState, threshold: f64) -> Option<Advice> {
         // Databases and users are not alike, as the workers of one application are.
         if state.pool.origin == Origin::Pgbouncer {
             return None;
         }
-        let busiest = state.busiest.filter(|busiest| *busiest >= mark)?;
+        let busiest = state.busiest.filter(|busiest| *busiest >= threshold)?;
         let workers = state.pool.workers.iter();
-        let known: Vec<_> = workers
+        let utilizations: Vec<_> = workers
             .filter_map(|worker| Some((worker.pid, worker.figures.utilization()?)))
             .collect();
-        let (pid, _) = known.iter().find(|(_, utilization)| *utilization == busiest)?;
-        let others = known.len().checked_sub(1).filter(|others| *others > 0)?;
-        let sum: f64 = known.iter().map(|(_, utilization)| utilization).sum();
+        let (pid, _) = utilizations.iter().find(|(_, utilization)| *utilization == busiest)?;
+        let others = utilizations.len().checked_sub(1).filter(|others| *others > 0)?;
+        let sum: f64 = utilizations.iter().map(|(_, utilization)| utilization).sum();
         let mean = (sum - busiest) / others as f64;
         if mean * self.times > busiest {
             return None;
@@ -70,18 +70,18 @@ impl HotWorker {
         let remedy = "a larger pool does not help: see what this worker does that the others do \
                       not (a leak, one long request, work that always goes to the same worker); \
                       restarting it gives its connections back";
-        Some(say(Severity::Warning, &state.pool.name, message, remedy))
+        Some(Advice::new(Severity::Warning, &state.pool.name, message, remedy))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::Scene;
+    use super::super::fixture::Fixture;
     use super::*;
 
     #[test]
     fn one_full_worker_among_quiet_ones_is_named() {
-        let message = Scene::of(&[1, 20, 0, 2]).message(&HotWorker::default());
+        let message = Fixture::with_workers(&[1, 20, 0, 2]).message(&HotWorker::default());
         assert!(message.starts_with("the worker 2 uses 100 %"), "{message}");
         assert!(message.contains("the other 3 use 5 %"), "{message}");
     }
@@ -89,14 +89,18 @@ mod tests {
     #[test]
     fn neither_a_single_worker_nor_a_busy_crowd_is_hot() {
         for workers in [&[20][..], &[20, 16, 18], &[10, 0, 0]] {
-            assert_eq!(Scene::of(workers).ask(&HotWorker::default()), [], "{workers:?}");
+            assert_eq!(
+                Fixture::with_workers(workers).judge(&HotWorker::default()),
+                [],
+                "{workers:?}"
+            );
         }
     }
 
     #[test]
     fn the_databases_behind_pgbouncer_need_not_be_alike() {
-        let mut scene = Scene::of(&[1, 20, 0, 2]);
-        scene.pools[0].pool.origin = Origin::Pgbouncer;
-        assert_eq!(scene.ask(&HotWorker::default()), []);
+        let mut fixture = Fixture::with_workers(&[1, 20, 0, 2]);
+        fixture.pools[0].pool.origin = Origin::Pgbouncer;
+        assert_eq!(fixture.judge(&HotWorker::default()), []);
     }
 }

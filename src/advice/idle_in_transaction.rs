@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::history::History;
-use super::{Advice, Known, Rule, Severity, say};
+use super::recent::Recent;
+use super::{Advice, Rule, RuleContext, Severity};
 use crate::state::DatabaseState;
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -32,8 +32,8 @@ impl Rule for IdleInTransaction {
         self.enabled
     }
 
-    fn judge(&self, known: &Known<'_>, _: &History) -> Vec<Advice> {
-        known.databases.iter().filter_map(|database| self.judge_database(database)).collect()
+    fn judge(&self, context: &RuleContext<'_>, _: &Recent) -> Vec<Advice> {
+        context.databases.iter().filter_map(|database| self.judge_database(database)).collect()
     }
 }
 
@@ -51,13 +51,13 @@ impl IdleInTransaction {
         );
         let remedy = "commit or roll back before calling other services; as a safety net: \
                       ALTER ROLE … SET idle_in_transaction_session_timeout = '60s'";
-        Some(say(Severity::Warning, &database.name, message, remedy))
+        Some(Advice::new(Severity::Warning, &database.name, message, remedy))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::Scene;
+    use super::super::fixture::Fixture;
     use super::*;
     use crate::reading::Sessions;
 
@@ -72,12 +72,12 @@ mod tests {
 
     #[test]
     fn a_forgotten_transaction_is_named_with_its_age() {
-        let message = Scene::with_sessions(sessions(45.0)).message(&IdleInTransaction::default());
+        let message = Fixture::with_sessions(sessions(45.0)).message(&IdleInTransaction::default());
         assert!(message.starts_with("3 sessions rest") && message.contains("45 s"), "{message}");
     }
 
     #[test]
     fn a_long_transaction_that_works_is_not_idle() {
-        assert_eq!(Scene::with_sessions(sessions(0.2)).ask(&IdleInTransaction::default()), []);
+        assert_eq!(Fixture::with_sessions(sessions(0.2)).judge(&IdleInTransaction::default()), []);
     }
 }

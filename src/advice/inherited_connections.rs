@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::history::{History, REACH};
-use super::{Advice, Known, Rule, Severity, say};
+use super::recent::{REACH, Recent};
+use super::{Advice, Rule, RuleContext, Severity};
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -26,11 +26,11 @@ impl Rule for InheritedConnections {
         self.enabled
     }
 
-    fn judge(&self, known: &Known<'_>, past: &History) -> Vec<Advice> {
-        let inherited = known
+    fn judge(&self, context: &RuleContext<'_>, recent: &Recent) -> Vec<Advice> {
+        let inherited = context
             .pools
             .iter()
-            .map(|pool| (&pool.pool.name, past.grown(pool, REACH, |totals| totals.inherited)));
+            .map(|pool| (&pool.pool.name, recent.grown(pool, REACH, |totals| totals.inherited)));
         let remedy = "call engine.dispose(close=False) in the child after the fork (gunicorn's \
                       post_fork, celery's worker_process_init), or open no connection before it";
         let found = inherited.filter(|(_, count)| *count > 0).map(|(pool, count)| {
@@ -38,7 +38,7 @@ impl Rule for InheritedConnections {
                 "{count} connections of a parent process were found in forked workers: two \
                  processes on one connection read each other's answers"
             );
-            say(Severity::Critical, pool, message, remedy)
+            Advice::new(Severity::Critical, pool, message, remedy)
         });
         found.collect()
     }
@@ -46,17 +46,17 @@ impl Rule for InheritedConnections {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::Scene;
+    use super::super::fixture::Fixture;
     use super::*;
 
     #[test]
     fn inherited_connections_are_told_as_long_as_they_are_recent() {
-        let mut scene = Scene::of(&[1]);
-        scene.totals().inherited = Some(3);
-        assert_eq!(scene.ask(&InheritedConnections::default()), [], "before poolwatch looked");
-        scene.totals().inherited = Some(5);
-        assert!(scene.message(&InheritedConnections::default()).starts_with("2 connections"));
-        scene.pass(620);
-        assert_eq!(scene.ask(&InheritedConnections::default()), []);
+        let mut fixture = Fixture::with_workers(&[1]);
+        fixture.totals().inherited = Some(3);
+        assert_eq!(fixture.judge(&InheritedConnections::default()), [], "before poolwatch looked");
+        fixture.totals().inherited = Some(5);
+        assert!(fixture.message(&InheritedConnections::default()).starts_with("2 connections"));
+        fixture.advance(620);
+        assert_eq!(fixture.judge(&InheritedConnections::default()), []);
     }
 }

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::history::History;
-use super::{Advice, Known, Rule, Severity, say};
+use super::recent::Recent;
+use super::{Advice, Rule, RuleContext, Severity};
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -26,8 +26,8 @@ impl Rule for InvalidIndex {
         self.enabled
     }
 
-    fn judge(&self, known: &Known<'_>, _: &History) -> Vec<Advice> {
-        let invalid = known.indexes.iter().flat_map(|of| of.invalid.iter().map(move |i| (of, i)));
+    fn judge(&self, context: &RuleContext<'_>, _: &Recent) -> Vec<Advice> {
+        let invalid = context.indexes.iter().flat_map(|of| of.invalid.iter().map(move |i| (of, i)));
         let advice = invalid.map(|(of, index)| {
             let message = format!(
                 "the index {} on {} is invalid: a build that failed left it, every write pays for \
@@ -35,7 +35,7 @@ impl Rule for InvalidIndex {
                 index.name, index.place
             );
             let remedy = format!("build it again or drop it: {}", index.statement);
-            say(Severity::Warning, known.within(&of.server, &index.name), message, remedy)
+            Advice::new(Severity::Warning, context.within(&of.server, &index.name), message, remedy)
         });
         advice.collect()
     }
@@ -43,7 +43,7 @@ impl Rule for InvalidIndex {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::Scene;
+    use super::super::fixture::Fixture;
     use super::*;
     use crate::reading::{Index, Indexes};
 
@@ -51,10 +51,10 @@ mod tests {
     fn with_several_databases_each_says_which_it_is_in() {
         let index = Index { name: "i".into(), ..Index::default() };
         let indexes = Indexes { server: "b".into(), invalid: vec![index], ..Indexes::default() };
-        let mut scene = Scene::with_sessions(crate::reading::Sessions::default());
-        scene.indexes = vec![indexes];
-        assert_eq!(scene.ask(&InvalidIndex::default())[0].subject, "i");
-        scene.databases.push(crate::state::DatabaseState::default());
-        assert_eq!(scene.ask(&InvalidIndex::default())[0].subject, "b/i");
+        let mut fixture = Fixture::with_sessions(crate::reading::Sessions::default());
+        fixture.indexes = vec![indexes];
+        assert_eq!(fixture.judge(&InvalidIndex::default())[0].subject, "i");
+        fixture.databases.push(crate::state::DatabaseState::default());
+        assert_eq!(fixture.judge(&InvalidIndex::default())[0].subject, "b/i");
     }
 }

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::history::History;
-use super::{Advice, Known, Rule, Severity, say};
+use super::recent::Recent;
+use super::{Advice, Rule, RuleContext, Severity};
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -26,15 +26,15 @@ impl Rule for MissingIndex {
         self.enabled
     }
 
-    fn judge(&self, known: &Known<'_>, _: &History) -> Vec<Advice> {
-        let missing = known.indexes.iter().flat_map(|of| of.missing.iter().map(move |i| (of, i)));
+    fn judge(&self, context: &RuleContext<'_>, _: &Recent) -> Vec<Advice> {
+        let missing = context.indexes.iter().flat_map(|of| of.missing.iter().map(move |i| (of, i)));
         let advice = missing.map(|(of, index)| {
             let message = format!(
                 "the index {} on {} is in the catalogue and not in the database",
                 index.name, index.place
             );
             let remedy = format!("poolwatch indexes --apply, which runs: {}", index.statement);
-            say(Severity::Warning, known.within(&of.server, &index.name), message, remedy)
+            Advice::new(Severity::Warning, context.within(&of.server, &index.name), message, remedy)
         });
         advice.collect()
     }
@@ -42,16 +42,16 @@ impl Rule for MissingIndex {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::Scene;
+    use super::super::fixture::Fixture;
     use super::*;
     use crate::reading::{Index, Indexes};
 
     #[test]
     fn each_is_named_with_the_statement_that_creates_it() {
         let index = Index { name: "i".into(), place: "t (a)".into(), ..Index::default() };
-        let mut scene = Scene::of(&[]);
-        assert_eq!(scene.ask(&MissingIndex::default()), [], "nothing is expected");
-        scene.indexes = vec![Indexes { missing: vec![index], ..Indexes::default() }];
-        assert!(scene.message(&MissingIndex::default()).starts_with("the index i on t (a)"));
+        let mut fixture = Fixture::with_workers(&[]);
+        assert_eq!(fixture.judge(&MissingIndex::default()), [], "nothing is expected");
+        fixture.indexes = vec![Indexes { missing: vec![index], ..Indexes::default() }];
+        assert!(fixture.message(&MissingIndex::default()).starts_with("the index i on t (a)"));
     }
 }

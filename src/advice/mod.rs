@@ -1,20 +1,22 @@
-//! What it means: each rule looks at what is known and says what is wrong and what to do.
+//! Advice: each rule judges the state of pools and servers, and says what is wrong and what to do.
 //!
 //! A rule is a file here: a struct whose fields are its thresholds, with a pure `judge`. To add
 //! one, write the file, give it a field in [`Settings`] and a place in `Settings::rules`. A rule
-//! need not think of time that passes: what it says counts once it was said for `Rule::after`
-//! without a break, and is withdrawn when it was not said for a while (`clear_after`).
+//! need not think of time that passes: its advice is firing once it was given for `Rule::after`
+//! without a break, and is resolved when it was not given for a while (`clear_after`).
 
+mod alert_state;
 mod broken_connections;
 mod connection_budget;
 mod connection_leak;
+mod context;
 mod covered_index;
-mod history;
+#[cfg(test)]
+mod fixture;
 mod hot_worker;
 mod idle_in_transaction;
 mod inherited_connections;
 mod invalid_index;
-mod known;
 mod missing_index;
 mod n_plus_one;
 mod n_plus_one_suspected;
@@ -23,8 +25,7 @@ mod pgbouncer;
 mod pool_exhausted;
 mod pool_usage;
 mod query_latency;
-#[cfg(test)]
-mod scene;
+mod recent;
 mod server_cpu;
 mod slow_queries;
 mod statement_latency;
@@ -33,21 +34,20 @@ mod time_to_scale;
 mod unindexed_foreign_key;
 mod unpaginated;
 mod unused_index;
-mod verdicts;
 
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use history::History;
-use verdicts::Verdicts;
+use alert_state::AlertStates;
+use recent::Recent;
 
-pub use known::{Known, Server};
+pub use context::{RuleContext, ServerFigures};
 
-/// A judgement comes at most this often.
+/// The least time between two judgements.
 const PERIOD: Duration = Duration::from_millis(900);
 
-/// How much it matters, in rising order.
+/// The severity of advice, in rising order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -73,16 +73,28 @@ impl Severity {
 /// One thing that is wrong, and what to do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Advice {
-    /// The rule that says so.
+    /// The rule that gives it.
     pub rule: &'static str,
-    /// How much it matters.
+    /// Its severity.
     pub severity: Severity,
-    /// What it is about: a pool, a table, a statement.
+    /// The pool, table or statement that it is about.
     pub subject: String,
-    /// What is wrong, with the figure.
+    /// The trouble, with the figure.
     pub message: String,
     /// A thing to do.
     pub remedy: String,
+}
+
+impl Advice {
+    /// Advice whose rule is filled in by whoever asks the rules.
+    fn new(
+        severity: Severity,
+        subject: impl Into<String>,
+        message: String,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self { rule: "", severity, subject: subject.into(), message, remedy: remedy.into() }
+    }
 }
 
 /// One rule: its fields are its thresholds.
@@ -90,33 +102,23 @@ trait Rule {
     /// The label `rule`, and its key in the settings.
     fn name(&self) -> &'static str;
 
-    /// Whether it is asked at all.
+    /// `false` if the settings switch it off.
     fn enabled(&self) -> bool;
 
-    /// For how long it must say so without a break before it counts.
+    /// The time for which it must give advice without a break before that is firing.
     fn after(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// What it says of this moment, and of what went before. `rule` is filled in by who asks.
-    fn judge(&self, known: &Known<'_>, past: &History) -> Vec<Advice>;
-}
-
-/// Something that a rule says.
-fn say(
-    severity: Severity,
-    subject: impl Into<String>,
-    message: String,
-    remedy: impl Into<String>,
-) -> Advice {
-    Advice { rule: "", severity, subject: subject.into(), message, remedy: remedy.into() }
+    /// Judges this moment and the last minutes. `rule` is filled in by whoever asks.
+    fn judge(&self, context: &RuleContext<'_>, recent: &Recent) -> Vec<Advice>;
 }
 
 /// Every rule with its thresholds.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// For how long a rule must say nothing before its advice is withdrawn.
+    /// The time for which a rule must give no advice before the last is resolved.
     #[serde(with = "humantime_serde")]
     pub clear_after: Duration,
     pool_usage: pool_usage::PoolUsage,
@@ -205,55 +207,55 @@ impl Settings {
     }
 }
 
-/// Asks the rules again and again, and keeps what they say steady.
+/// Asks the rules again and again, and keeps their advice steady.
 #[derive(Debug)]
 pub struct Advisor {
     settings: Settings,
-    history: History,
-    verdicts: Verdicts,
+    recent: Recent,
+    states: AlertStates,
     judged_at: Option<Instant>,
 }
 
 impl Advisor {
-    /// An advisor who has seen nothing yet.
+    /// An advisor that has seen nothing yet.
     pub fn new(settings: Settings) -> Self {
-        let (history, verdicts) = (History::default(), Verdicts::default());
-        Self { settings, history, verdicts, judged_at: None }
+        let (recent, states) = (Recent::default(), AlertStates::default());
+        Self { settings, recent, states, judged_at: None }
     }
 
-    /// Judges by other thresholds from now on; what was seen is kept.
+    /// Judges by other thresholds from now on; the last minutes and the states are kept.
     pub fn change(&mut self, settings: Settings) {
         let rules = settings.rules().into_iter().filter(|rule| rule.enabled());
-        self.verdicts.keep_only(&rules.map(Rule::name).collect::<Vec<_>>());
+        self.states.retain_rules(&rules.map(Rule::name).collect::<Vec<_>>());
         self.settings = settings;
     }
 
-    /// What there is to say now, worst first.
-    pub fn review(&mut self, known: &Known<'_>, now: Instant) -> Vec<Advice> {
+    /// The advice that is firing now, worst first.
+    pub fn review(&mut self, context: &RuleContext<'_>, now: Instant) -> Vec<Advice> {
         let due = self.judged_at.is_none_or(|at| now.saturating_duration_since(at) >= PERIOD);
         if due {
             self.judged_at = Some(now);
-            self.history.remember(known, now);
+            self.recent.add(context, now);
             for rule in self.settings.rules().into_iter().filter(|rule| rule.enabled()) {
-                let said = rule.judge(known, &self.history);
+                let advice = rule.judge(context, &self.recent);
                 let times = (rule.after(), self.settings.clear_after);
-                self.verdicts.hear(rule.name(), times, said, now);
+                self.states.observe(rule.name(), times, advice, now);
             }
         }
-        sorted(self.verdicts.standing())
+        sorted(self.states.firing())
     }
 }
 
-/// What the rules say of a single look, as far as that can be said without a past.
-pub fn at_a_glance(settings: &Settings, known: &Known<'_>, now: Instant) -> Vec<Advice> {
-    let mut history = History::default();
-    history.remember(known, now);
+/// The advice on a single reading, as far as rules can judge it alone.
+pub fn judge_once(settings: &Settings, context: &RuleContext<'_>, now: Instant) -> Vec<Advice> {
+    let mut recent = Recent::default();
+    recent.add(context, now);
     let rules = settings.rules().into_iter().filter(|rule| rule.enabled());
-    sorted(rules.flat_map(|rule| named(rule.name(), rule.judge(known, &history))).collect())
+    sorted(rules.flat_map(|rule| named(rule.name(), rule.judge(context, &recent))).collect())
 }
 
-fn named(rule: &'static str, said: Vec<Advice>) -> impl Iterator<Item = Advice> {
-    said.into_iter().map(move |advice| Advice { rule, ..advice })
+fn named(rule: &'static str, advice: Vec<Advice>) -> impl Iterator<Item = Advice> {
+    advice.into_iter().map(move |advice| Advice { rule, ..advice })
 }
 
 fn sorted(mut advice: Vec<Advice>) -> Vec<Advice> {

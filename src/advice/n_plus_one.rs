@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::history::History;
-use super::{Advice, Known, Rule, Severity, say};
+use super::recent::Recent;
+use super::{Advice, Rule, RuleContext, Severity};
 use crate::reading::Finding;
 use crate::state::PoolState;
 
@@ -34,18 +34,23 @@ impl Rule for NPlusOne {
         self.enabled
     }
 
-    fn judge(&self, known: &Known<'_>, past: &History) -> Vec<Advice> {
-        known.pools.iter().filter_map(|pool| self.judge_pool(pool, known, past)).collect()
+    fn judge(&self, context: &RuleContext<'_>, recent: &Recent) -> Vec<Advice> {
+        context.pools.iter().filter_map(|pool| self.judge_pool(pool, context, recent)).collect()
     }
 }
 
 impl NPlusOne {
-    fn judge_pool(&self, state: &PoolState, known: &Known<'_>, past: &History) -> Option<Advice> {
-        let checkouts = past.grown(state, WITHIN, |totals| totals.n_plus_one);
+    fn judge_pool(
+        &self,
+        state: &PoolState,
+        context: &RuleContext<'_>,
+        recent: &Recent,
+    ) -> Option<Advice> {
+        let checkouts = recent.grown(state, WITHIN, |totals| totals.n_plus_one);
         if checkouts < self.min_samples {
             return None;
         }
-        let found = known.found(&state.pool.name, "n_plus_one").next();
+        let found = context.found(&state.pool.name, "n_plus_one").next();
         let example = found.map(|finding| format!(": {}", described(finding)));
         let message = format!(
             "{checkouts} checkouts in the last minute asked once more for each row of a list{}",
@@ -53,7 +58,7 @@ impl NPlusOne {
         );
         let remedy = "load what belongs to the rows with them: selectinload() or joinedload() in \
                       SQLAlchemy, prefetch_related() or select_related() in Django";
-        Some(say(Severity::Warning, &state.pool.name, message, remedy))
+        Some(Advice::new(Severity::Warning, &state.pool.name, message, remedy))
     }
 }
 
@@ -64,15 +69,15 @@ fn described(finding: &Finding) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::Scene;
+    use super::super::fixture::Fixture;
     use super::*;
 
     fn after_a_minute(checkouts: u64) -> Vec<Advice> {
-        let mut scene = Scene::of(&[1]);
-        scene.totals().n_plus_one = Some(40);
-        scene.pass(60);
-        scene.totals().n_plus_one = Some(40 + checkouts);
-        scene.findings = vec![Finding {
+        let mut fixture = Fixture::with_workers(&[1]);
+        fixture.totals().n_plus_one = Some(40);
+        fixture.advance(60);
+        fixture.totals().n_plus_one = Some(40 + checkouts);
+        fixture.findings = vec![Finding {
             pool: "web".into(),
             kind: "n_plus_one".into(),
             sql: "SELECT … WHERE post_id = ?".into(),
@@ -80,7 +85,7 @@ mod tests {
             rows: 50,
             location: Some("app/posts.py:41".into()),
         }];
-        scene.ask(&NPlusOne::default())
+        fixture.judge(&NPlusOne::default())
     }
 
     #[test]

@@ -5,14 +5,14 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
-use super::history::History;
-use super::{Advice, Known, Rule, Severity, say};
+use super::recent::Recent;
+use super::{Advice, Rule, RuleContext, Severity};
 use crate::reading::{Indexes, Ran, Statement};
 use crate::statement::{Kind, Table, unqualified};
 
 /// Steps of some ten seconds in each of which it must be so.
 const STEPS: usize = 3;
-/// How far calls and rows may be apart in a step, for a list may be under way at a look …
+/// The share by which calls and rows may differ in a step, for a list may be under way at a look …
 const IN_STEP: f64 = 0.1;
 /// … and in all steps together.
 const IN_ALL: f64 = 0.02;
@@ -43,13 +43,13 @@ impl Rule for NPlusOneSuspected {
     }
 
     /// Nothing where a client counts exactly.
-    fn judge(&self, known: &Known<'_>, _: &History) -> Vec<Advice> {
-        if known.pools.iter().any(|pool| pool.pool.totals.n_plus_one.is_some()) {
+    fn judge(&self, context: &RuleContext<'_>, _: &Recent) -> Vec<Advice> {
+        if context.pools.iter().any(|pool| pool.pool.totals.n_plus_one.is_some()) {
             return Vec::new();
         }
         let (mut advice, mut subjects): (Vec<Advice>, HashSet<String>) = Default::default();
-        for of in &known.indexes {
-            let found = self.judge_server(of, known).into_iter();
+        for of in &context.indexes {
+            let found = self.judge_server(of, context).into_iter();
             advice.extend(found.filter(|one| subjects.insert(one.subject.clone())));
         }
         advice
@@ -57,8 +57,8 @@ impl Rule for NPlusOneSuspected {
 }
 
 impl NPlusOneSuspected {
-    fn judge_server(&self, of: &Indexes, known: &Known<'_>) -> Vec<Advice> {
-        let here: Vec<_> = known.statements(&of.server).filter(|one| is_candidate(one)).collect();
+    fn judge_server(&self, of: &Indexes, context: &RuleContext<'_>) -> Vec<Advice> {
+        let here: Vec<_> = context.statements(&of.server).filter(|one| is_candidate(one)).collect();
         let children = here.iter().filter_map(|child| Some((*child, by_key(child)?)));
         let suspects = children.filter_map(|(child, (table, column))| {
             let tied = tied(of, &table.name, column);
@@ -69,18 +69,18 @@ impl NPlusOneSuspected {
             let lists: Vec<_> = here.iter().filter(is_list).copied().collect();
             let each = lists.iter().map(std::slice::from_ref);
             let guilty = each.chain([&lists[..]]).find(|lists| self.matches(child, lists))?;
-            let subject = known.within(&of.server, &table.name);
-            Some(say(Severity::Info, subject, message(child, guilty), REMEDY))
+            let subject = context.within(&of.server, &table.name);
+            Some(Advice::new(Severity::Info, subject, message(child, guilty), REMEDY))
         });
         suspects.collect()
     }
 
     fn is_list(&self, statement: &Statement) -> bool {
-        let lately = sum(&[statement]);
-        lately.calls > 0 && lately.rows >= self.rows * lately.calls
+        let recent = sum(&[statement]);
+        recent.calls > 0 && recent.rows >= self.rows * recent.calls
     }
 
-    /// Whether a statement ran as often as these lists returned rows, step by step.
+    /// Returns true if a statement ran as often as these lists returned rows, step by step.
     fn matches(&self, child: &Statement, lists: &[&Statement]) -> bool {
         let returned = sum(lists);
         let one_list = returned.rows as f64 / returned.calls.max(1) as f64;
@@ -126,7 +126,7 @@ fn tied<'a>(of: &'a Indexes, table: &str, column: &str) -> Vec<&'a str> {
     ends.collect()
 }
 
-/// What statements did in the last steps.
+/// The sum of statements over the last steps.
 fn sum(statements: &[&Statement]) -> Ran {
     let mut sum = Ran::default();
     for ran in statements.iter().flat_map(|one| one.steps.iter().rev().take(STEPS)) {
@@ -154,7 +154,7 @@ fn message(child: &Statement, lists: &[&Statement]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::Scene;
+    use super::super::fixture::Fixture;
     use super::*;
     use crate::reading::{Reference, Sessions, Top};
     use crate::statement::Text;
@@ -170,7 +170,7 @@ mod tests {
         Statement { here: true, text, steps: steps.collect(), ..Statement::default() }
     }
 
-    fn scene(statements: Vec<Statement>) -> Scene {
+    fn fixture(statements: Vec<Statement>) -> Fixture {
         let tie = |table: &str, column: &str, refers_to: &str| Reference {
             table: table.into(),
             column: column.into(),
@@ -179,15 +179,15 @@ mod tests {
         };
         let references =
             vec![tie("comments", "post_id", "posts"), tie("s.posts", "client_id", "clients")];
-        let mut scene = Scene::with_sessions(Sessions::default());
+        let mut fixture = Fixture::with_sessions(Sessions::default());
         let server = "primary".to_owned();
-        scene.indexes = vec![Indexes { server, references, ..Indexes::default() }];
-        scene.databases[0].top = Some(Top { statements, ..Top::default() }.into());
-        scene
+        fixture.indexes = vec![Indexes { server, references, ..Indexes::default() }];
+        fixture.databases[0].top = Some(Top { statements, ..Top::default() }.into());
+        fixture
     }
 
     fn judge(statements: Vec<Statement>) -> Vec<Advice> {
-        scene(statements).ask(&NPlusOneSuspected::default())
+        fixture(statements).judge(&NPlusOneSuspected::default())
     }
 
     const LISTS: [(u64, u64); 4] = [(10, 500), (14, 700), (20, 1000), (12, 600)];
@@ -252,10 +252,10 @@ mod tests {
     #[test]
     fn nothing_is_suspected_where_a_client_counts_exactly() {
         let comments = ran(COMMENTS, &LISTS.map(|(_, rows)| (rows, rows)));
-        let mut scene = scene(vec![ran(POSTS, &LISTS), comments]);
-        assert_eq!(scene.ask(&NPlusOneSuspected::default()).len(), 1);
-        scene.pools = Scene::of(&[1]).pools;
-        scene.totals().n_plus_one = Some(0);
-        assert_eq!(scene.ask(&NPlusOneSuspected::default()), []);
+        let mut fixture = fixture(vec![ran(POSTS, &LISTS), comments]);
+        assert_eq!(fixture.judge(&NPlusOneSuspected::default()).len(), 1);
+        fixture.pools = Fixture::with_workers(&[1]).pools;
+        fixture.totals().n_plus_one = Some(0);
+        assert_eq!(fixture.judge(&NPlusOneSuspected::default()), []);
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::history::History;
-use super::{Advice, Known, Rule, Severity, say};
+use super::recent::Recent;
+use super::{Advice, Rule, RuleContext, Severity};
 use crate::state::PoolState;
 
 const WITHIN: Duration = Duration::from_mins(1);
@@ -33,16 +33,16 @@ impl Rule for OverflowChurn {
         self.enabled
     }
 
-    fn judge(&self, known: &Known<'_>, past: &History) -> Vec<Advice> {
-        known.pools.iter().filter_map(|pool| self.judge_pool(pool, past)).collect()
+    fn judge(&self, context: &RuleContext<'_>, recent: &Recent) -> Vec<Advice> {
+        context.pools.iter().filter_map(|pool| self.judge_pool(pool, recent)).collect()
     }
 }
 
 impl OverflowChurn {
     /// A pool that never went above its size opens connections for another reason.
-    fn judge_pool(&self, state: &PoolState, past: &History) -> Option<Advice> {
-        let opened = past.grown(state, WITHIN, |totals| totals.opened);
-        let mut steps = past.pool(&state.pool.name)?.finished(12);
+    fn judge_pool(&self, state: &PoolState, recent: &Recent) -> Option<Advice> {
+        let opened = recent.grown(state, WITHIN, |totals| totals.opened);
+        let mut steps = recent.pool(&state.pool.name)?.finished(12);
         if opened < self.opened_per_minute || !steps.any(|step| step.overflow > 0) {
             return None;
         }
@@ -54,22 +54,22 @@ impl OverflowChurn {
         );
         let remedy = "raise pool_size to what is usually in use and lower max_overflow by as much: \
                       the capacity stays, the connections are kept";
-        Some(say(Severity::Warning, &state.pool.name, message, remedy))
+        Some(Advice::new(Severity::Warning, &state.pool.name, message, remedy))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::Scene;
+    use super::super::fixture::Fixture;
     use super::*;
 
     fn after_a_minute(opened: u64, overflow: u64) -> Vec<Advice> {
-        let mut scene = Scene::of(&[7]);
-        scene.totals().opened = Some(1000);
-        scene.figures(|figures| figures.overflow = Some(overflow));
-        scene.pass(60);
-        scene.totals().opened = Some(1000 + opened);
-        scene.ask(&OverflowChurn::default())
+        let mut fixture = Fixture::with_workers(&[7]);
+        fixture.totals().opened = Some(1000);
+        fixture.figures(|figures| figures.overflow = Some(overflow));
+        fixture.advance(60);
+        fixture.totals().opened = Some(1000 + opened);
+        fixture.judge(&OverflowChurn::default())
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! What the rules about pools say of `PgBouncer`'s, in which a worker is a (database, user) pair.
+//! The advice about pools of `PgBouncer`, in which a worker is a (database, user) pair.
 
-use super::{Advice, Severity, say};
+use super::{Advice, Severity};
 use crate::reading::{Held, Worker};
 use crate::state::PoolState;
 
 const FULL: &str = "find what holds the servers: long transactions, slow queries, or clients that \
                     rest in a session while pool_mode = transaction would do";
 
-/// Why clients of a pair wait, and what to do.
+/// The reason why clients of a pair wait, and what to do.
 struct Cause(Severity, String, String);
 
 /// Clients wait at a pair without a server that rests. Whether the pair is full does not matter:
@@ -29,10 +29,10 @@ pub(super) fn waiting(state: &PoolState) -> Option<Advice> {
         pair(worst),
         if others > 0 { format!(", and {others} for others") } else { String::new() },
     );
-    Some(say(severity, &state.pool.name, message, remedy))
+    Some(Advice::new(severity, &state.pool.name, message, remedy))
 }
 
-/// What to do about a pair that is nearly full.
+/// The remedy for a pair that is nearly full.
 pub(super) fn usage_remedy(worker: &Worker) -> String {
     format!("{FULL}; if none, {}", more(worker.held))
 }
@@ -104,14 +104,14 @@ fn more(held: Option<Held>) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixture::Fixture;
     use super::super::pool_exhausted::PoolExhausted;
     use super::super::pool_usage::PoolUsage;
-    use super::super::scene::Scene;
     use super::*;
     use crate::reading::{Figures, MaxOverflow};
 
-    fn said(change: impl Fn(&mut Worker)) -> Advice {
-        let mut scene = Scene::of_pgbouncer(|worker| {
+    fn advice_on(change: impl Fn(&mut Worker)) -> Advice {
+        let mut fixture = Fixture::with_pgbouncer(|worker| {
             worker.figures = Figures {
                 size: Some(2),
                 max_overflow: Some(MaxOverflow::Limited(1)),
@@ -122,53 +122,53 @@ mod tests {
             };
             change(worker);
         });
-        let advice = scene.ask(&PoolExhausted::default());
+        let advice = fixture.judge(&PoolExhausted::default());
         assert_eq!(advice.len(), 1, "{advice:?}");
         advice[0].clone()
     }
 
     #[test]
     fn clients_wait_for_what_is_full() {
-        let advice = said(|_| {});
+        let advice = advice_on(|_| {});
         assert_eq!(
             advice.message,
             "4 clients wait for a server for shop/web: all 3 it may have are taken"
         );
         assert!(advice.remedy.contains("raise pool_size"), "{}", advice.remedy);
         assert!(!advice.remedy.contains("max_overflow"), "PgBouncer has no such setting");
-        let reserve = said(|worker| worker.figures.checked_out = Some(2));
+        let reserve = advice_on(|worker| worker.figures.checked_out = Some(2));
         assert!(reserve.message.contains("its reserve of 1 one comes only"), "{}", reserve.message);
     }
 
     #[test]
     fn clients_wait_though_nothing_is_full() {
-        let broken = said(|worker| worker.figures.checked_out = Some(0));
+        let broken = advice_on(|worker| worker.figures.checked_out = Some(0));
         assert!(broken.message.ends_with("shop/web: it has none"), "{}", broken.message);
         assert!(broken.remedy.contains("cannot log in to the server"), "{}", broken.remedy);
-        let limit = said(|worker| worker.held = Some(Held::DatabaseLimit(9)));
+        let limit = advice_on(|worker| worker.held = Some(Held::DatabaseLimit(9)));
         assert!(limit.message.contains("all 9 that max_db_connections"), "{}", limit.message);
-        let limit = said(|worker| worker.held = Some(Held::UserLimit(8)));
+        let limit = advice_on(|worker| worker.held = Some(Held::UserLimit(8)));
         assert!(limit.message.contains("all 8 that max_user_connections"), "{}", limit.message);
-        let none = said(|worker| worker.held = Some(Held::NoSize));
+        let none = advice_on(|worker| worker.held = Some(Held::NoSize));
         assert!(none.message.contains("its pool_size is 0"), "{}", none.message);
-        let paused = said(|worker| worker.held = Some(Held::Paused));
+        let paused = advice_on(|worker| worker.held = Some(Held::Paused));
         assert_eq!(paused.severity, Severity::Warning);
         assert!(paused.message.ends_with("it is paused"), "{}", paused.message);
     }
 
     #[test]
     fn a_client_waits_for_nothing_while_a_server_rests() {
-        let mut scene = Scene::of_pgbouncer(|worker| {
+        let mut fixture = Fixture::with_pgbouncer(|worker| {
             let figures = &mut worker.figures;
             (figures.checked_in, figures.pending) = (Some(1), Some(1));
         });
-        assert_eq!(scene.ask(&PoolExhausted::default()), []);
+        assert_eq!(fixture.judge(&PoolExhausted::default()), []);
     }
 
     #[test]
     fn a_full_pair_is_named_and_not_told_of_settings_it_has_not() {
-        let mut scene = Scene::of_pgbouncer(|worker| worker.figures.checked_out = Some(19));
-        let advice = scene.ask(&PoolUsage::default());
+        let mut fixture = Fixture::with_pgbouncer(|worker| worker.figures.checked_out = Some(19));
+        let advice = fixture.judge(&PoolUsage::default());
         let message = &advice[0].message;
         assert!(message.starts_with("19 of 20 servers of shop/web are taken (95 %"), "{message}");
         assert!(advice[0].remedy.contains("raise pool_size"), "{}", advice[0].remedy);

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::history::History;
-use super::{Advice, Known, Rule, Severity, pgbouncer, say};
+use super::recent::Recent;
+use super::{Advice, Rule, RuleContext, Severity, pgbouncer};
 use crate::reading::Origin;
 use crate::state::PoolState;
 
-/// How far back callers who gave up count.
+/// The time in which callers who gave up count.
 const WITHIN: Duration = Duration::from_mins(1);
 
 const REMEDY: &str = "find what holds the connections (oldest checkout, slow queries, sessions \
@@ -41,16 +41,16 @@ impl Rule for PoolExhausted {
         Duration::from_secs(2)
     }
 
-    fn judge(&self, known: &Known<'_>, past: &History) -> Vec<Advice> {
-        known.pools.iter().filter_map(|pool| judge(pool, past)).collect()
+    fn judge(&self, context: &RuleContext<'_>, recent: &Recent) -> Vec<Advice> {
+        context.pools.iter().filter_map(|pool| judge(pool, recent)).collect()
     }
 }
 
-fn judge(state: &PoolState, past: &History) -> Option<Advice> {
+fn judge(state: &PoolState, recent: &Recent) -> Option<Advice> {
     if state.pool.origin == Origin::Pgbouncer {
         return pgbouncer::waiting(state);
     }
-    let gave_up = past.grown(state, WITHIN, |totals| totals.timeouts);
+    let gave_up = recent.grown(state, WITHIN, |totals| totals.timeouts);
     let message = match (waiting(state), gave_up) {
         (None, 0) => return None,
         (Some(1), 0) => "1 caller waits for a connection and there is none left for it".into(),
@@ -62,7 +62,7 @@ fn judge(state: &PoolState, past: &History) -> Option<Advice> {
             waiting.unwrap_or(0)
         ),
     };
-    Some(say(Severity::Critical, &state.pool.name, message, REMEDY))
+    Some(Advice::new(Severity::Critical, &state.pool.name, message, REMEDY))
 }
 
 /// Callers pass through "pending" for an instant while a connection is made; only a worker with
@@ -74,32 +74,36 @@ fn waiting(state: &PoolState) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::Scene;
+    use super::super::fixture::Fixture;
     use super::*;
 
     #[test]
     fn callers_of_a_full_worker_wait() {
-        let mut scene = Scene::of(&[20]);
-        scene.figures(|figures| figures.pending = Some(3));
-        assert!(scene.message(&PoolExhausted::default()).starts_with("3 callers wait"));
+        let mut fixture = Fixture::with_workers(&[20]);
+        fixture.figures(|figures| figures.pending = Some(3));
+        assert!(fixture.message(&PoolExhausted::default()).starts_with("3 callers wait"));
     }
 
     #[test]
     fn a_caller_whose_connection_is_just_being_made_does_not() {
-        let mut scene = Scene::of(&[4]);
-        scene.figures(|figures| figures.pending = Some(1));
-        assert_eq!(scene.ask(&PoolExhausted::default()), []);
+        let mut fixture = Fixture::with_workers(&[4]);
+        fixture.figures(|figures| figures.pending = Some(1));
+        assert_eq!(fixture.judge(&PoolExhausted::default()), []);
     }
 
     #[test]
     fn who_gave_up_is_spoken_of_for_a_minute() {
-        let mut scene = Scene::of(&[4]);
-        scene.totals().timeouts = Some(7);
-        assert_eq!(scene.ask(&PoolExhausted::default()), [], "that was before poolwatch looked");
-        scene.pass(60);
-        scene.totals().timeouts = Some(9);
-        assert!(scene.message(&PoolExhausted::default()).starts_with("2 callers gave up"));
-        scene.pass(70);
-        assert_eq!(scene.ask(&PoolExhausted::default()), []);
+        let mut fixture = Fixture::with_workers(&[4]);
+        fixture.totals().timeouts = Some(7);
+        assert_eq!(
+            fixture.judge(&PoolExhausted::default()),
+            [],
+            "that was before poolwatch looked"
+        );
+        fixture.advance(60);
+        fixture.totals().timeouts = Some(9);
+        assert!(fixture.message(&PoolExhausted::default()).starts_with("2 callers gave up"));
+        fixture.advance(70);
+        assert_eq!(fixture.judge(&PoolExhausted::default()), []);
     }
 }

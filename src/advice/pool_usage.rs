@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::history::History;
-use super::{Advice, Known, Rule, Severity, pgbouncer, say};
+use super::recent::Recent;
+use super::{Advice, Rule, RuleContext, Severity, pgbouncer};
 use crate::reading::Origin;
 use crate::state::{PoolState, Status, Thresholds};
 
-/// Judged by the busiest worker and the marks of `thresholds`.
+/// Judged by the busiest worker and the thresholds.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct PoolUsage {
@@ -35,13 +35,13 @@ impl Rule for PoolUsage {
         Duration::from_secs(3)
     }
 
-    fn judge(&self, known: &Known<'_>, _: &History) -> Vec<Advice> {
-        known.pools.iter().filter_map(|pool| judge(pool, known.thresholds)).collect()
+    fn judge(&self, context: &RuleContext<'_>, _: &Recent) -> Vec<Advice> {
+        context.pools.iter().filter_map(|pool| judge(pool, context.thresholds)).collect()
     }
 }
 
 fn judge(state: &PoolState, thresholds: &Thresholds) -> Option<Advice> {
-    let (severity, mark) = match state.status? {
+    let (severity, threshold) = match state.status? {
         Status::Healthy => return None,
         Status::Warning => (Severity::Warning, thresholds.warning),
         Status::Critical => (Severity::Critical, thresholds.critical),
@@ -50,37 +50,37 @@ fn judge(state: &PoolState, thresholds: &Thresholds) -> Option<Advice> {
     let worker = workers.find(|worker| worker.figures.utilization() == state.busiest)?;
     let (taken, capacity) = (worker.figures.checked_out?, worker.figures.capacity()?);
     let share = 100.0 * state.busiest?;
-    let share = format!("({share:.0} %, the mark is {:.0} %)", 100.0 * mark);
+    let share = format!("({share:.0} %, the threshold is {:.0} %)", 100.0 * threshold);
     if state.pool.origin == Origin::Pgbouncer {
         let pair = pgbouncer::pair(worker);
         let message = format!("{taken} of {capacity} servers of {pair} are taken {share}");
         let remedy = pgbouncer::usage_remedy(worker);
-        return Some(say(severity, &state.pool.name, message, remedy));
+        return Some(Advice::new(severity, &state.pool.name, message, remedy));
     }
     let busiest = if state.pool.workers.len() > 1 { " in the busiest worker" } else { "" };
     let message = format!("{taken} of {capacity} connections are checked out {share}{busiest}");
     let remedy = "look for sessions that are not closed and for slow queries; \
                   if neither, raise max_overflow or add workers";
-    Some(say(severity, &state.pool.name, message, remedy))
+    Some(Advice::new(severity, &state.pool.name, message, remedy))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::Scene;
+    use super::super::fixture::Fixture;
     use super::*;
 
     #[test]
     fn nineteen_of_twenty_is_critical_and_says_so() {
-        let advice = Scene::of(&[19, 2]).ask(&PoolUsage::default());
+        let advice = Fixture::with_workers(&[19, 2]).judge(&PoolUsage::default());
         assert_eq!(advice[0].severity, Severity::Critical);
         assert!(advice[0].message.starts_with("19 of 20 connections"), "{}", advice[0].message);
     }
 
     #[test]
     fn a_quiet_pool_or_one_without_a_capacity_is_not_spoken_of() {
-        assert_eq!(Scene::of(&[3]).ask(&PoolUsage::default()), []);
-        let mut scene = Scene::of(&[300]);
-        scene.figures(|figures| figures.max_overflow = None);
-        assert_eq!(scene.ask(&PoolUsage::default()), []);
+        assert_eq!(Fixture::with_workers(&[3]).judge(&PoolUsage::default()), []);
+        let mut fixture = Fixture::with_workers(&[300]);
+        fixture.figures(|figures| figures.max_overflow = None);
+        assert_eq!(fixture.judge(&PoolUsage::default()), []);
     }
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::history::History;
-use super::known::Server;
-use super::{Advice, Known, Rule, Severity, say};
+use super::context::ServerFigures;
+use super::recent::Recent;
+use super::{Advice, Rule, RuleContext, Severity};
 
 const WITHIN: Duration = Duration::from_mins(1);
 
@@ -38,11 +38,11 @@ impl Rule for ServerCpu {
         Duration::from_secs(15)
     }
 
-    fn judge(&self, known: &Known<'_>, past: &History) -> Vec<Advice> {
-        let busy = known.servers.iter().filter_map(|server| {
-            let share = busy(server, past, WITHIN).filter(|share| *share > self.above)?;
+    fn judge(&self, context: &RuleContext<'_>, recent: &Recent) -> Vec<Advice> {
+        let busy = context.servers.iter().filter_map(|server| {
+            let share = busy(server, recent, WITHIN).filter(|share| *share > self.above)?;
             let message = format!(
-                "the server used {:.0} % of its {} processors in the last minute (the mark is \
+                "the server used {:.0} % of its {} processors in the last minute (the threshold is \
                  {:.0} %)",
                 100.0 * share,
                 server.cores?,
@@ -50,7 +50,7 @@ impl Rule for ServerCpu {
             );
             let remedy = "see which statements take the time (pg_stat_statements) and whether \
                           tables are read whole; a larger machine is the last resort";
-            Some(say(Severity::Warning, &server.name, message, remedy))
+            Some(Advice::new(Severity::Warning, &server.name, message, remedy))
         });
         busy.collect()
     }
@@ -58,8 +58,8 @@ impl Rule for ServerCpu {
 
 /// The share of all processors that the server used within the last steps; nothing before half of
 /// that was seen.
-pub(super) fn busy(server: &Server, past: &History, within: Duration) -> Option<f64> {
-    let (ago, before) = past.server(&server.name)?.before_with_age(within)?;
+pub(super) fn busy(server: &ServerFigures, recent: &Recent, within: Duration) -> Option<f64> {
+    let (ago, before) = recent.server(&server.name)?.before_with_age(within)?;
     let used = server.cpu_seconds? - before.cpu_seconds?;
     let share = used / ago.as_secs_f64() / server.cores.filter(|cores| *cores > 0.0)?;
     // A server that restarted counts from nothing.
@@ -68,23 +68,23 @@ pub(super) fn busy(server: &Server, past: &History, within: Duration) -> Option<
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::Scene;
+    use super::super::fixture::Fixture;
     use super::*;
     use crate::reading::Sessions;
 
     fn after_a_minute(cpu_seconds: f64) -> Vec<Advice> {
-        let server = |cpu_seconds| Server {
+        let server = |cpu_seconds| ServerFigures {
             name: "primary".into(),
             cpu_seconds: Some(cpu_seconds),
             cores: Some(2.0),
             bytes: None,
         };
-        let mut scene = Scene::with_sessions(Sessions::default());
-        scene.servers = vec![server(500.0)];
-        assert_eq!(scene.ask(&ServerCpu::default()), []);
-        scene.pass(59);
-        scene.servers = vec![server(500.0 + cpu_seconds)];
-        scene.ask(&ServerCpu::default())
+        let mut fixture = Fixture::with_sessions(Sessions::default());
+        fixture.servers = vec![server(500.0)];
+        assert_eq!(fixture.judge(&ServerCpu::default()), []);
+        fixture.advance(59);
+        fixture.servers = vec![server(500.0 + cpu_seconds)];
+        fixture.judge(&ServerCpu::default())
     }
 
     #[test]

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::history::History;
-use super::query_latency::passed;
-use super::{Advice, Known, Rule, say};
+use super::query_latency::Exceeded;
+use super::recent::Recent;
+use super::{Advice, Rule, RuleContext};
 use crate::latency::Estimate;
-use crate::state::{DatabaseState, Thresholds};
+use crate::state::DatabaseState;
 
 /// A latency is high when more than this share of statements is slower than it should be.
 const SLOW_SHARE: f64 = 0.05;
@@ -27,35 +27,31 @@ impl Default for StatementLatency {
     }
 }
 
-/// How long the statements of one database took in the last five minutes.
-struct Times<'a> {
+/// The latency of the statements of one database in the last five minutes.
+struct DatabaseLatency<'a> {
     database: &'a str,
     count: u64,
-    latency: Latency<'a>,
+    figure: LatencyFigure<'a>,
 }
 
-/// How a latency is known.
-enum Latency<'a> {
+/// A latency, by the source of its figures.
+enum LatencyFigure<'a> {
     /// The 95th percentile in seconds, by the log.
     Logged(f64),
     /// Within bounds, by what the server keeps of each statement.
     Bounded(&'a Estimate),
 }
 
-impl Latency<'_> {
-    /// Whether more than one in twenty surely took longer than so many seconds.
-    fn is_above(&self, seconds: f64) -> bool {
+impl LatencyFigure<'_> {
+    /// Returns true if more than one statement in twenty surely took longer.
+    fn is_above(&self, threshold: Duration) -> bool {
         match self {
-            Self::Logged(p95) => *p95 > seconds,
-            Self::Bounded(estimate) => least_above(estimate, seconds) > SLOW_SHARE,
+            Self::Logged(p95) => *p95 > threshold.as_secs_f64(),
+            Self::Bounded(estimate) => least_above(estimate, threshold) > SLOW_SHARE,
         }
     }
 
-    fn describe(&self, count: u64, thresholds: &Thresholds) -> String {
-        let threshold = [thresholds.scale_at, thresholds.query_target]
-            .into_iter()
-            .find(|threshold| self.is_above(threshold.as_secs_f64()))
-            .unwrap_or(thresholds.query_target);
+    fn describe(&self, count: u64, threshold: Duration) -> String {
         match self {
             Self::Logged(p95) => format!(
                 "95 % of {count} statements in the last five minutes took up to {:.0} ms inside \
@@ -65,15 +61,16 @@ impl Latency<'_> {
             Self::Bounded(estimate) => format!(
                 "at least {:.0} % of {count} statements in the last five minutes took longer than \
                  {} ms inside the server, by the figures of pg_stat_statements",
-                100.0 * least_above(estimate, threshold.as_secs_f64()),
+                100.0 * least_above(estimate, threshold),
                 threshold.as_millis(),
             ),
         }
     }
 }
 
-fn least_above(estimate: &Estimate, seconds: f64) -> f64 {
-    estimate.share_bounds(seconds).map_or(0.0, |(least, _)| least)
+/// The least share of statements that can have taken longer.
+fn least_above(estimate: &Estimate, threshold: Duration) -> f64 {
+    estimate.share_bounds(threshold.as_secs_f64()).map_or(0.0, |(least, _)| least)
 }
 
 impl Rule for StatementLatency {
@@ -90,53 +87,60 @@ impl Rule for StatementLatency {
     }
 
     /// Nothing where a client measures what the application feels.
-    fn judge(&self, known: &Known<'_>, _: &History) -> Vec<Advice> {
-        if known.pools.iter().any(|pool| pool.pool.timings.query.is_some()) {
+    fn judge(&self, context: &RuleContext<'_>, _: &Recent) -> Vec<Advice> {
+        if context.pools.iter().any(|pool| pool.pool.timings.query.is_some()) {
             return Vec::new();
         }
         let of_server = |server| {
-            let slow = times(server).into_iter().filter(|times| times.count >= self.min_samples);
-            slow.filter_map(move |times| judge(known, &server.name, &times))
+            let latencies = latencies(server).into_iter();
+            let counted = latencies.filter(|latency| latency.count >= self.min_samples);
+            counted.filter_map(move |latency| judge(context, &server.name, &latency))
         };
-        known.databases.iter().flat_map(of_server).collect()
+        context.databases.iter().flat_map(of_server).collect()
     }
 }
 
 /// By the log, where all statements are in it; else within the bounds that the server's figures
 /// allow.
-fn times(server: &DatabaseState) -> Vec<Times<'_>> {
+fn latencies(server: &DatabaseState) -> Vec<DatabaseLatency<'_>> {
     let whole = || server.logged.iter().filter(|logged| logged.counted_from == Some(0.0));
     let logged = whole().filter_map(|logged| {
         let (count, p95) = (logged.recent.count(), logged.recent.quantile(0.95)?);
-        Some(Times { database: &logged.database, count, latency: Latency::Logged(p95) })
+        Some(DatabaseLatency {
+            database: &logged.database,
+            count,
+            figure: LatencyFigure::Logged(p95),
+        })
     });
     // A log may not say of which database, but it has the statements of all.
     let unlogged = server.statements.iter().filter(|_| whole().next().is_none());
-    let bounded = unlogged.map(|times| Times {
+    let bounded = unlogged.map(|times| DatabaseLatency {
         database: &times.database,
         count: times.recent.calls(),
-        latency: Latency::Bounded(&times.recent),
+        figure: LatencyFigure::Bounded(&times.recent),
     });
     logged.chain(bounded).collect()
 }
 
-fn judge(known: &Known<'_>, server: &str, times: &Times<'_>) -> Option<Advice> {
-    let (severity, mark) = passed(|threshold| times.latency.is_above(threshold), known.thresholds)?;
-    let message = format!("{}; {mark}", times.latency.describe(times.count, known.thresholds));
+fn judge(context: &RuleContext<'_>, server: &str, latency: &DatabaseLatency<'_>) -> Option<Advice> {
+    let is_above = |threshold| latency.figure.is_above(threshold);
+    let exceeded = Exceeded::find(is_above, context.thresholds)?;
+    let described = latency.figure.describe(latency.count, exceeded.threshold);
+    let message = format!("{described}; {exceeded}");
     let remedy = "see which statements take the time (`poolwatch check`, top_statements in \
                   /health/detailed), whether their indexes are there (`poolwatch indexes`), and \
                   whether the server is busy";
-    let subject = match times.database {
+    let subject = match latency.database {
         "" => server.to_owned(),
-        database => known.within(server, database),
+        database => context.within(server, database),
     };
-    Some(say(severity, subject, message, remedy))
+    Some(Advice::new(exceeded.severity, subject, message, remedy))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::Severity;
-    use super::super::scene::Scene;
+    use super::super::fixture::Fixture;
     use super::*;
     use crate::latency::{BOUNDS, Estimate, Histogram, Interval};
     use crate::reading::{LoggedTimes, Sessions, StatementTimes};
@@ -156,19 +160,19 @@ mod tests {
         LoggedTimes { database: "app".into(), recent, counted_from: Some(counted_from) }
     }
 
-    fn ask(statements: Vec<StatementTimes>, logged: Vec<LoggedTimes>) -> Vec<Advice> {
-        let mut scene = Scene::with_sessions(Sessions::default());
-        scene.databases[0].statements = statements;
-        scene.databases[0].logged = logged;
-        scene.ask(&StatementLatency::default())
+    fn advise(statements: Vec<StatementTimes>, logged: Vec<LoggedTimes>) -> Vec<Advice> {
+        let mut fixture = Fixture::with_sessions(Sessions::default());
+        fixture.databases[0].statements = statements;
+        fixture.databases[0].logged = logged;
+        fixture.judge(&StatementLatency::default())
     }
 
     #[test]
-    fn the_marks_are_the_target_and_the_one_for_scaling() {
-        let severity = |seconds| ask(vec![estimated(200, seconds)], Vec::new())[0].severity;
+    fn the_thresholds_are_the_target_and_the_one_for_scaling() {
+        let severity = |seconds| advise(vec![estimated(200, seconds)], Vec::new())[0].severity;
         assert_eq!([severity(0.14), severity(0.6)], [Severity::Info, Severity::Warning]);
-        assert_eq!(ask(vec![estimated(200, 0.06)], Vec::new()), []);
-        assert_eq!(ask(vec![estimated(20, 5.0)], Vec::new()), [], "a few say nothing");
+        assert_eq!(advise(vec![estimated(200, 0.06)], Vec::new()), []);
+        assert_eq!(advise(vec![estimated(20, 5.0)], Vec::new()), [], "a few say nothing");
     }
 
     #[test]
@@ -180,26 +184,26 @@ mod tests {
         recent.add(&Interval { calls, sum, squares, highest: 1.0, ..Interval::default() });
         assert!(recent.quantile(0.95).unwrap() > 0.14);
         let times = StatementTimes { database: "app".into(), recent };
-        assert_eq!(ask(vec![times], Vec::new()), []);
+        assert_eq!(advise(vec![times], Vec::new()), []);
     }
 
     #[test]
     fn a_log_that_has_all_statements_is_believed_and_one_of_the_slow_alone_is_not() {
-        let said = ask(vec![estimated(200, 0.6)], vec![logged(200, 0.14, 0.0)]);
-        assert_eq!(said.len(), 1, "{said:?}");
-        assert_eq!(said[0].severity, Severity::Info);
-        assert!(said[0].message.contains("by its log"), "{}", said[0].message);
-        let said = ask(vec![estimated(200, 0.01)], vec![logged(200, 0.6, 0.5)]);
-        assert_eq!(said, []);
+        let advice = advise(vec![estimated(200, 0.6)], vec![logged(200, 0.14, 0.0)]);
+        assert_eq!(advice.len(), 1, "{advice:?}");
+        assert_eq!(advice[0].severity, Severity::Info);
+        assert!(advice[0].message.contains("by its log"), "{}", advice[0].message);
+        let advice = advise(vec![estimated(200, 0.01)], vec![logged(200, 0.6, 0.5)]);
+        assert_eq!(advice, []);
     }
 
     #[test]
     fn what_a_client_measures_is_left_to_query_latency() {
-        let mut scene = Scene::of(&[1]);
-        scene.databases = Scene::with_sessions(Sessions::default()).databases;
-        scene.databases[0].statements = vec![estimated(200, 0.6)];
-        assert_eq!(scene.ask(&StatementLatency::default()).len(), 1);
-        scene.queries(10, 0.001);
-        assert_eq!(scene.ask(&StatementLatency::default()), []);
+        let mut fixture = Fixture::with_workers(&[1]);
+        fixture.databases = Fixture::with_sessions(Sessions::default()).databases;
+        fixture.databases[0].statements = vec![estimated(200, 0.6)];
+        assert_eq!(fixture.judge(&StatementLatency::default()).len(), 1);
+        fixture.queries(10, 0.001);
+        assert_eq!(fixture.judge(&StatementLatency::default()), []);
     }
 }

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::history::History;
-use super::{Advice, Known, Rule, Severity, say};
+use super::recent::Recent;
+use super::{Advice, Rule, RuleContext, Severity};
 use crate::reading::{Ran, Statement, TableScans as Table};
 use crate::statement::Kind;
 
-/// How far back scans count, at least; tables are read twice a minute.
+/// The least time over which scans are counted; tables are read twice a minute.
 const WITHIN: Duration = Duration::from_secs(45);
 /// The share of a table's blocks that a call must ask for to have read it whole; the count of
 /// blocks is an estimate, and some may be known to be empty.
 const MOST_OF: f64 = 0.8;
 /// Steps of a statement, of some ten seconds each, any of which may tell.
-const LATELY: usize = 6;
+const RECENT_STEPS: usize = 6;
 /// Statements that are named.
 const NAMED: usize = 2;
 
@@ -46,31 +46,36 @@ impl Rule for TableScans {
         self.enabled
     }
 
-    fn judge(&self, known: &Known<'_>, past: &History) -> Vec<Advice> {
-        let tables = known.indexes.iter().flat_map(|of| of.tables.iter().map(move |t| (of, t)));
+    fn judge(&self, context: &RuleContext<'_>, recent: &Recent) -> Vec<Advice> {
+        let tables = context.indexes.iter().flat_map(|of| of.tables.iter().map(move |t| (of, t)));
         let advice = tables.filter_map(|(of, table)| {
-            let message = self.judge_table(&of.server, table, past)?;
-            let likely = likely(known, &of.server, table);
+            let message = self.judge_table(&of.server, table, recent)?;
+            let likely = likely(context, &of.server, table);
             let (message, remedy) = (message + &named(&likely), remedy(&likely, table));
-            Some(say(Severity::Warning, known.within(&of.server, &table.table), message, remedy))
+            Some(Advice::new(
+                Severity::Warning,
+                context.within(&of.server, &table.table),
+                message,
+                remedy,
+            ))
         });
         advice.collect()
     }
 }
 
 /// The statements that likely read a table whole, the most frequent first.
-fn likely<'a>(known: &Known<'a>, server: &str, table: &Table) -> Vec<&'a Statement> {
+fn likely<'a>(context: &RuleContext<'a>, server: &str, table: &Table) -> Vec<&'a Statement> {
     let whole = |ran: &Ran| {
         ran.calls > 0 && ran.blocks as f64 >= MOST_OF * (table.pages.max(1) * ran.calls) as f64
     };
     let reads = |statement: &&Statement| {
-        let lately = statement.steps.iter().rev().take(LATELY);
+        let recent = statement.steps.iter().rev().take(RECENT_STEPS);
         statement.here
             && statement.text.kind != Kind::Other
             && statement.text.table(&table.table).is_some()
-            && (whole(&statement.ran) || lately.into_iter().any(whole))
+            && (whole(&statement.ran) || recent.into_iter().any(whole))
     };
-    let mut found: Vec<_> = known.statements(server).filter(reads).collect();
+    let mut found: Vec<_> = context.statements(server).filter(reads).collect();
     found.sort_by_key(|statement| Reverse(statement.ran.calls));
     found.truncate(NAMED);
     found
@@ -98,8 +103,8 @@ fn remedy(likely: &[&Statement], table: &Table) -> String {
 
 impl TableScans {
     /// A scan that a LIMIT ends early is none of the whole table.
-    fn judge_table(&self, server: &str, table: &Table, past: &History) -> Option<String> {
-        let (ago, before) = past.table(server, &table.table)?.before_with_age(WITHIN)?;
+    fn judge_table(&self, server: &str, table: &Table, recent: &Recent) -> Option<String> {
+        let (ago, before) = recent.table(server, &table.table)?.before_with_age(WITHIN)?;
         let scans = table.scans.checked_sub(before.scans)?;
         let rows = table.rows_scanned.checked_sub(before.rows_scanned)?;
         let per_minute = 60.0 * scans as f64 / ago.as_secs_f64();
@@ -116,7 +121,7 @@ impl TableScans {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::Scene;
+    use super::super::fixture::Fixture;
     use super::*;
     use crate::reading::{Indexes, Top};
     use crate::statement::Text;
@@ -140,12 +145,13 @@ mod tests {
         statements: Vec<Statement>,
     ) -> Vec<Advice> {
         let sessions = crate::reading::Sessions::default();
-        let mut scene = Scene { indexes: table(rows, 9, 9), ..Scene::with_sessions(sessions) };
-        scene.databases[0].top = Some(Top { statements, ..Top::default() }.into());
-        assert_eq!(scene.ask(&TableScans::default()), [], "one look is not enough");
-        scene.pass(59);
-        scene.indexes = table(rows, 9 + scans, 9 + rows_scanned);
-        scene.ask(&TableScans::default())
+        let mut fixture =
+            Fixture { indexes: table(rows, 9, 9), ..Fixture::with_sessions(sessions) };
+        fixture.databases[0].top = Some(Top { statements, ..Top::default() }.into());
+        assert_eq!(fixture.judge(&TableScans::default()), [], "one look is not enough");
+        fixture.advance(59);
+        fixture.indexes = table(rows, 9 + scans, 9 + rows_scanned);
+        fixture.judge(&TableScans::default())
     }
 
     fn look(rows: u64, scans: u64, rows_scanned: u64) -> Vec<Advice> {
@@ -194,15 +200,16 @@ mod tests {
     #[test]
     fn a_table_that_is_scanned_no_more_is_spoken_of_no_more() {
         let sessions = crate::reading::Sessions::default();
-        let mut scene = Scene { indexes: table(50_000, 9, 9), ..Scene::with_sessions(sessions) };
-        scene.pass(30);
-        scene.indexes = table(50_000, 209, 10_000_009);
-        assert_eq!(scene.ask(&TableScans::default()).len(), 1);
+        let mut fixture =
+            Fixture { indexes: table(50_000, 9, 9), ..Fixture::with_sessions(sessions) };
+        fixture.advance(30);
+        fixture.indexes = table(50_000, 209, 10_000_009);
+        assert_eq!(fixture.judge(&TableScans::default()).len(), 1);
         for _ in 0..2 {
-            scene.pass(29);
-            scene.indexes[0].number += 1;
-            scene.pass(1);
+            fixture.advance(29);
+            fixture.indexes[0].number += 1;
+            fixture.advance(1);
         }
-        assert_eq!(scene.ask(&TableScans::default()), [], "an index was built");
+        assert_eq!(fixture.judge(&TableScans::default()), [], "an index was built");
     }
 }

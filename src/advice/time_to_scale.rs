@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::history::{History, PoolStep, REACH};
-use super::known::Server;
+use super::context::ServerFigures;
+use super::recent::{PoolStep, REACH, Recent};
 use super::server_cpu::busy;
-use super::{Advice, Known, Rule, Severity, say};
+use super::{Advice, Rule, RuleContext, Severity};
 use crate::state::{PoolState, Thresholds};
 use crate::window::Window;
 
@@ -20,7 +20,8 @@ const SERVER_REMEDY: &str = "a larger machine or read replicas; before that: cac
 #[serde(default, deny_unknown_fields)]
 pub(super) struct TimeToScale {
     enabled: bool,
-    /// For how long it must have been watched: before that a sign may be a passing cloud.
+    /// The least time for which it must have been observed: before that a sign may be a passing
+    /// cloud.
     #[serde(with = "humantime_serde")]
     min_observed: Duration,
     /// The share of all processors.
@@ -45,13 +46,13 @@ impl Rule for TimeToScale {
         self.enabled
     }
 
-    fn judge(&self, known: &Known<'_>, past: &History) -> Vec<Advice> {
-        let pools = known.pools.iter().filter_map(|pool| {
-            let signs = self.pool_signs(pool, past, known.thresholds);
+    fn judge(&self, context: &RuleContext<'_>, recent: &Recent) -> Vec<Advice> {
+        let pools = context.pools.iter().filter_map(|pool| {
+            let signs = self.pool_signs(pool, recent, context.thresholds);
             advice(&pool.pool.name, &signs, POOL_REMEDY)
         });
-        let servers = known.servers.iter().filter_map(|server| {
-            advice(&server.name, &self.server_signs(server, past), SERVER_REMEDY)
+        let servers = context.servers.iter().filter_map(|server| {
+            advice(&server.name, &self.server_signs(server, recent), SERVER_REMEDY)
         });
         pools.chain(servers).collect()
     }
@@ -60,12 +61,12 @@ impl Rule for TimeToScale {
 fn advice(subject: &str, signs: &[String], remedy: &str) -> Option<Advice> {
     let signs = (!signs.is_empty()).then(|| signs.join("; "))?;
     let message = format!("it is time to think of scaling: {signs}");
-    Some(say(Severity::Info, subject, message, remedy))
+    Some(Advice::new(Severity::Info, subject, message, remedy))
 }
 
 /// The lowest utilization of the busiest worker, and whether the mean rises.
-fn utilization(past: &Window<PoolStep>) -> Option<(f64, &'static str)> {
-    let steps: Vec<f64> = past.finished(usize::MAX).filter_map(|step| step.utilization).collect();
+fn utilization(window: &Window<PoolStep>) -> Option<(f64, &'static str)> {
+    let steps: Vec<f64> = window.finished(usize::MAX).filter_map(|step| step.utilization).collect();
     let lowest = steps.iter().copied().reduce(f64::min)?;
     let (early, late) = steps.split_at(steps.len() / 2);
     let mean = |steps: &[f64]| steps.iter().sum::<f64>() / steps.len().max(1) as f64;
@@ -73,39 +74,46 @@ fn utilization(past: &Window<PoolStep>) -> Option<(f64, &'static str)> {
 }
 
 /// The p95 of all that was timed, and whether its later half is slower.
-fn latency(state: &PoolState, past: &Window<PoolStep>) -> Option<(f64, &'static str)> {
+fn latency(state: &PoolState, window: &Window<PoolStep>) -> Option<(f64, &'static str)> {
     let now = state.pool.timings.query.as_ref()?;
-    let first = past.before(REACH)?.query.as_ref()?;
-    let middle = past.before(past.length() / 2)?.query.as_ref()?;
+    let first = window.before(REACH)?.query.as_ref()?;
+    let middle = window.before(window.length() / 2)?.query.as_ref()?;
     let all = now.since(first).quantile(0.95)?;
     let (early, late) = (middle.since(first).quantile(0.95), now.since(middle).quantile(0.95));
     Some((all, early.zip(late).map_or("steady", |(early, late)| trend(early, late))))
 }
 
 impl TimeToScale {
-    fn pool_signs(&self, state: &PoolState, past: &History, marks: &Thresholds) -> Vec<String> {
-        let past = past.pool(&state.pool.name).filter(|past| past.length() >= self.min_observed);
-        let Some(past) = past else { return Vec::new() };
+    fn pool_signs(
+        &self,
+        state: &PoolState,
+        recent: &Recent,
+        thresholds: &Thresholds,
+    ) -> Vec<String> {
+        let window = recent.pool(&state.pool.name);
+        let Some(window) = window.filter(|window| window.length() >= self.min_observed) else {
+            return Vec::new();
+        };
         let mut signs = Vec::new();
         if let Some((lowest, trend)) =
-            utilization(past).filter(|(lowest, _)| *lowest > marks.warning)
+            utilization(window).filter(|(lowest, _)| *lowest > thresholds.warning)
         {
             signs.push(format!("the pool was never below {:.0} % ({trend})", 100.0 * lowest));
         }
-        if let Some((p95, trend)) = latency(state, past)
-            && p95 > marks.scale_at.as_secs_f64()
+        if let Some((p95, trend)) = latency(state, window)
+            && p95 > thresholds.scale_at.as_secs_f64()
         {
             signs.push(format!("95 % of queries take up to {:.0} ms ({trend})", 1000.0 * p95));
         }
         signs
     }
 
-    fn server_signs(&self, server: &Server, past: &History) -> Vec<String> {
+    fn server_signs(&self, server: &ServerFigures, recent: &Recent) -> Vec<String> {
         let mut signs = Vec::new();
-        let share = busy(server, past, REACH).filter(|share| *share > self.cpu);
+        let share = busy(server, recent, REACH).filter(|share| *share > self.cpu);
         if let Some(share) = share {
-            let lately = busy(server, past, REACH / 5).unwrap_or(share);
-            let trend = trend(share, lately);
+            let late = busy(server, recent, REACH / 5).unwrap_or(share);
+            let trend = trend(share, late);
             signs.push(format!("{:.0} % of the processors are in use ({trend})", 100.0 * share));
         }
         let gigabytes = server.bytes.map(|bytes| bytes / 1e9);
@@ -130,41 +138,44 @@ fn trend(early: f64, late: f64) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::Scene;
+    use super::super::fixture::Fixture;
     use super::*;
 
     #[test]
     fn a_pool_that_is_always_nearly_full_is_a_sign_with_its_trend() {
-        let mut scene = Scene::of(&[16]);
-        scene.pass(180);
-        assert_eq!(scene.ask(&TimeToScale::default()), [], "not seen for long enough");
-        scene.check_out(19);
-        scene.pass(200);
-        let message = scene.message(&TimeToScale::default());
+        let mut fixture = Fixture::with_workers(&[16]);
+        fixture.advance(180);
+        assert_eq!(fixture.judge(&TimeToScale::default()), [], "not seen for long enough");
+        fixture.check_out(19);
+        fixture.advance(200);
+        let message = fixture.message(&TimeToScale::default());
         assert!(message.contains("never below 80 % (rising)"), "{message}");
-        scene.check_out(2);
-        assert_eq!(scene.ask(&TimeToScale::default()).len(), 1, "the step is not over");
-        scene.pass(6);
-        assert_eq!(scene.ask(&TimeToScale::default()), []);
+        fixture.check_out(2);
+        assert_eq!(fixture.judge(&TimeToScale::default()).len(), 1, "the step is not over");
+        fixture.advance(6);
+        assert_eq!(fixture.judge(&TimeToScale::default()), []);
     }
 
     #[test]
     fn slow_queries_all_along_are_a_sign() {
-        let mut scene = Scene::of(&[1]);
-        scene.queries(1, 0.001);
+        let mut fixture = Fixture::with_workers(&[1]);
+        fixture.queries(1, 0.001);
         for _ in 0..40 {
-            scene.pass(10);
-            scene.queries(10, 0.4);
+            fixture.advance(10);
+            fixture.queries(10, 0.4);
         }
-        let message = scene.message(&TimeToScale::default());
+        let message = fixture.message(&TimeToScale::default());
         assert!(message.contains("ms (steady)"), "{message}");
     }
 
     #[test]
     fn a_large_database_is_a_sign() {
-        let mut scene = Scene::of(&[]);
-        scene.servers =
-            vec![Server { name: "primary".into(), bytes: Some(1.5e11), ..Server::default() }];
-        assert!(scene.message(&TimeToScale::default()).ends_with("the databases have 150 GB"));
+        let mut fixture = Fixture::with_workers(&[]);
+        fixture.servers = vec![ServerFigures {
+            name: "primary".into(),
+            bytes: Some(1.5e11),
+            ..ServerFigures::default()
+        }];
+        assert!(fixture.message(&TimeToScale::default()).ends_with("the databases have 150 GB"));
     }
 }

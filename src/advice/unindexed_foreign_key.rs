@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::history::History;
-use super::{Advice, Known, Rule, Severity, say};
+use super::recent::Recent;
+use super::{Advice, Rule, RuleContext, Severity};
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -28,8 +28,9 @@ impl Rule for UnindexedForeignKey {
         self.enabled
     }
 
-    fn judge(&self, known: &Known<'_>, _: &History) -> Vec<Advice> {
-        let keys = known.indexes.iter().flat_map(|of| of.foreign_keys.iter().map(move |k| (of, k)));
+    fn judge(&self, context: &RuleContext<'_>, _: &Recent) -> Vec<Advice> {
+        let keys =
+            context.indexes.iter().flat_map(|of| of.foreign_keys.iter().map(move |k| (of, k)));
         let large = keys.filter(|(_, key)| key.rows >= self.rows);
         let advice = large.map(|(of, key)| {
             let place = format!("{} ({})", key.table, key.columns);
@@ -39,7 +40,7 @@ impl Rule for UnindexedForeignKey {
                 key.refers_to, key.rows
             );
             let remedy = format!("CREATE INDEX CONCURRENTLY ON {place}");
-            say(Severity::Info, known.within(&of.server, &place), message, remedy)
+            Advice::new(Severity::Info, context.within(&of.server, &place), message, remedy)
         });
         advice.collect()
     }
@@ -47,17 +48,17 @@ impl Rule for UnindexedForeignKey {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::Scene;
+    use super::super::fixture::Fixture;
     use super::*;
     use crate::reading::{ForeignKey, Indexes};
 
     #[test]
     fn a_small_table_needs_none() {
         let key = |rows| ForeignKey { table: "t".into(), rows, ..ForeignKey::default() };
-        let mut scene = Scene::of(&[]);
-        scene.indexes = vec![Indexes { foreign_keys: vec![key(50)], ..Indexes::default() }];
-        assert_eq!(scene.ask(&UnindexedForeignKey::default()), []);
-        scene.indexes[0].foreign_keys = vec![key(50_000)];
-        assert!(scene.message(&UnindexedForeignKey::default()).contains("50000 rows"));
+        let mut fixture = Fixture::with_workers(&[]);
+        fixture.indexes = vec![Indexes { foreign_keys: vec![key(50)], ..Indexes::default() }];
+        assert_eq!(fixture.judge(&UnindexedForeignKey::default()), []);
+        fixture.indexes[0].foreign_keys = vec![key(50_000)];
+        assert!(fixture.message(&UnindexedForeignKey::default()).contains("50000 rows"));
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::history::History;
-use super::{Advice, Known, Rule, Severity, say};
+use super::recent::Recent;
+use super::{Advice, Rule, RuleContext, Severity};
 use crate::reading::Finding;
 use crate::state::PoolState;
 
@@ -34,18 +34,23 @@ impl Rule for Unpaginated {
         self.enabled
     }
 
-    fn judge(&self, known: &Known<'_>, past: &History) -> Vec<Advice> {
-        known.pools.iter().filter_map(|pool| self.judge_pool(pool, known, past)).collect()
+    fn judge(&self, context: &RuleContext<'_>, recent: &Recent) -> Vec<Advice> {
+        context.pools.iter().filter_map(|pool| self.judge_pool(pool, context, recent)).collect()
     }
 }
 
 impl Unpaginated {
-    fn judge_pool(&self, state: &PoolState, known: &Known<'_>, past: &History) -> Option<Advice> {
-        let statements = past.grown(state, WITHIN, |totals| totals.unpaginated);
+    fn judge_pool(
+        &self,
+        state: &PoolState,
+        context: &RuleContext<'_>,
+        recent: &Recent,
+    ) -> Option<Advice> {
+        let statements = recent.grown(state, WITHIN, |totals| totals.unpaginated);
         if statements < self.min_samples {
             return None;
         }
-        let found = known.found(&state.pool.name, "unpaginated").next();
+        let found = context.found(&state.pool.name, "unpaginated").next();
         let example = found.map(|finding| format!(": {}", described(finding)));
         let message = format!(
             "{statements} SELECTs without LIMIT returned 1,000 rows or more in the last minute{}",
@@ -53,7 +58,7 @@ impl Unpaginated {
         );
         let remedy = "ask by the page (LIMIT and OFFSET, or a key to go on from); where only the \
                       number of rows is wanted, ask for count(*)";
-        Some(say(Severity::Warning, &state.pool.name, message, remedy))
+        Some(Advice::new(Severity::Warning, &state.pool.name, message, remedy))
     }
 }
 
@@ -64,17 +69,17 @@ fn described(finding: &Finding) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::Scene;
+    use super::super::fixture::Fixture;
     use super::*;
 
     #[test]
     fn a_list_read_whole_again_and_again_is_told_and_an_export_is_not() {
-        let mut scene = Scene::of(&[1]);
-        scene.totals().unpaginated = Some(0);
-        scene.pass(60);
-        scene.totals().unpaginated = Some(1);
-        assert_eq!(scene.ask(&Unpaginated::default()), []);
-        scene.totals().unpaginated = Some(5);
-        assert!(scene.message(&Unpaginated::default()).starts_with("5 SELECTs without LIMIT"));
+        let mut fixture = Fixture::with_workers(&[1]);
+        fixture.totals().unpaginated = Some(0);
+        fixture.advance(60);
+        fixture.totals().unpaginated = Some(1);
+        assert_eq!(fixture.judge(&Unpaginated::default()), []);
+        fixture.totals().unpaginated = Some(5);
+        assert!(fixture.message(&Unpaginated::default()).starts_with("5 SELECTs without LIMIT"));
     }
 }

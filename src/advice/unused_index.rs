@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::history::History;
-use super::{Advice, Known, Rule, Severity, say};
+use super::recent::Recent;
+use super::{Advice, Rule, RuleContext, Severity};
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -30,9 +30,9 @@ impl Rule for UnusedIndex {
         self.enabled
     }
 
-    fn judge(&self, known: &Known<'_>, _: &History) -> Vec<Advice> {
+    fn judge(&self, context: &RuleContext<'_>, _: &Recent) -> Vec<Advice> {
         let counted = |days: f64| days >= f64::from(self.days);
-        let long = known.indexes.iter().filter(|of| counted(of.counted_for / 86_400.0));
+        let long = context.indexes.iter().filter(|of| counted(of.counted_for / 86_400.0));
         let unused = long.flat_map(|of| of.unused.iter().map(move |index| (of, index)));
         let large = unused.filter(|(_, index)| index.bytes >> 20 >= self.megabytes);
         let advice = large.map(|(of, index)| {
@@ -44,7 +44,7 @@ impl Rule for UnusedIndex {
                 of.counted_for / 86_400.0
             );
             let remedy = format!("unless a replica uses it: {}", index.statement);
-            say(Severity::Info, known.within(&of.server, &index.name), message, remedy)
+            Advice::new(Severity::Info, context.within(&of.server, &index.name), message, remedy)
         });
         advice.collect()
     }
@@ -52,16 +52,16 @@ impl Rule for UnusedIndex {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::Scene;
+    use super::super::fixture::Fixture;
     use super::*;
     use crate::reading::{Index, Indexes};
 
     fn look(days: f64, megabytes: u64) -> usize {
         let index = Index { name: "i".into(), bytes: megabytes << 20, ..Index::default() };
         let counted_for = days * 86_400.0;
-        let mut scene = Scene::of(&[]);
-        scene.indexes = vec![Indexes { unused: vec![index], counted_for, ..Indexes::default() }];
-        scene.ask(&UnusedIndex::default()).len()
+        let mut fixture = Fixture::with_workers(&[]);
+        fixture.indexes = vec![Indexes { unused: vec![index], counted_for, ..Indexes::default() }];
+        fixture.judge(&UnusedIndex::default()).len()
     }
 
     #[test]

@@ -68,7 +68,7 @@ mod tests {
     use flate2::bufread::GzDecoder;
     use proptest::prelude::*;
 
-    /// What a decoder of one member reads, and how many bytes it leaves.
+    /// The text that a decoder of one member reads, and the number of bytes that it leaves.
     fn read(gzip: &[u8]) -> (Vec<u8>, usize) {
         let (mut text, mut decoder) = (Vec::new(), GzDecoder::new(gzip));
         decoder.read_to_end(&mut text).unwrap();

@@ -55,7 +55,7 @@ fn timing(pools: &[PoolState], row: &Row<Timings, Histogram>) -> Family {
     family
 }
 
-/// What is judged of a pool, and no figure of its own.
+/// The families that are judged from a pool's figures.
 const JUDGED: &[Judged] = &[
     (
         "db_pool_busiest_worker_utilization_ratio",

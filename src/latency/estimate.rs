@@ -88,7 +88,7 @@ impl Estimate {
         self.counts[bucket(seconds)] += calls;
     }
 
-    /// How many calls.
+    /// The number of calls.
     pub fn calls(&self) -> u64 {
         self.calls
     }
@@ -117,8 +117,8 @@ impl Estimate {
         (self.calls > 0).then(|| above / self.calls as f64)
     }
 
-    /// How many calls took longer than so many seconds, at least and at most: the truth lies
-    /// between, whatever the calls were like.
+    /// The number of calls that took longer than so many seconds, at least and at most: the truth
+    /// lies between, whatever the calls were like.
     pub fn calls_above(&self, seconds: f64) -> (u64, u64) {
         self.bounds.above(seconds, self.calls)
     }
@@ -146,7 +146,7 @@ impl Estimate {
         (self.calls > 0).then_some(lower)
     }
 
-    /// What was added since an earlier state of the same estimate.
+    /// The calls added since an earlier state of the same estimate.
     pub fn since(&self, earlier: &Self) -> Self {
         let counts = self.counts.iter().zip(&earlier.counts);
         Self {

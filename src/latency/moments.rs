@@ -1,31 +1,32 @@
-//! What a server keeps of one statement, and what two looks at it say of the time between.
+//! The figures that a server keeps of one statement, and what two samples of them say of the time
+//! between.
 
-/// What `pg_stat_statements` keeps of one statement. Durations are in seconds, times in Unix
-/// seconds by the server's clock.
+/// The figures that `pg_stat_statements` keeps of one statement. Durations are in seconds, times in
+/// Unix seconds by the server's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Moments {
-    /// How often it ended without an error.
+    /// The number of calls that ended without an error.
     pub calls: u64,
-    /// What all calls took together.
+    /// The total duration of all calls.
     pub total: f64,
-    /// What the shortest took.
+    /// The duration of the shortest.
     pub shortest: f64,
-    /// What the longest took.
+    /// The duration of the longest.
     pub longest: f64,
     /// The standard deviation of all calls as a population: 0 for one.
     pub deviation: f64,
-    /// When the counting began; from 1.11 on.
+    /// The time at which counting began; from 1.11 on.
     pub since: Option<f64>,
-    /// When the shortest and the longest were last forgotten; from 1.11 on.
+    /// The time at which the shortest and the longest were last reset; from 1.11 on.
     pub extremes_since: Option<f64>,
 }
 
 /// The calls of one statement between two looks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Interval {
-    /// How many.
+    /// The number of calls.
     pub calls: u64,
-    /// What they took together, in seconds.
+    /// Their total duration in seconds.
     pub sum: f64,
     /// The sum of their squared distances from their mean, in seconds squared.
     pub squares: f64,
@@ -33,15 +34,15 @@ pub struct Interval {
     pub lowest: f64,
     /// None took more, in seconds.
     pub highest: f64,
-    /// What a new shortest and a new longest call took, in seconds: each is one of them.
+    /// The durations of a new shortest and a new longest call, in seconds: each is one of them.
     pub extremes: [Option<f64>; 2],
-    /// How far rounding may have moved the sum, in seconds.
+    /// The most by which rounding may have moved the sum, in seconds.
     pub sum_error: f64,
-    /// How far rounding may have moved the squares, in seconds squared.
+    /// The most by which rounding may have moved the squares, in seconds squared.
     pub squares_error: f64,
 }
 
-/// What one operation on figures of double precision may be off by, as a share of its result, with
+/// The error of one operation on figures of double precision, as a share of its result, with
 /// room for the few that a figure goes through.
 const ROUNDING: f64 = 16.0 * f64::EPSILON;
 
@@ -72,8 +73,8 @@ impl Moments {
         }
     }
 
-    /// What rounding may have moved a figure by that the server adds up call by call: errors that
-    /// are as often up as down grow with the root of their number.
+    /// The most by which rounding may have moved a figure that the server adds up call by call:
+    /// errors that are as often up as down grow with the root of their number.
     fn rounding(&self, figure: f64) -> f64 {
         ROUNDING * (self.calls as f64).sqrt().max(1.0) * figure
     }
@@ -94,8 +95,8 @@ impl Moments {
         own + weight * apart_error * (2.0 * apart + apart_error)
     }
 
-    /// Whether these are the earlier calls and some more. Before 1.11 a reset is known only by a
-    /// figure that went the wrong way.
+    /// Returns true if these are the earlier calls and some more. Before 1.11 a reset is known only
+    /// by a figure that went the wrong way.
     fn continues(&self, before: &Self) -> bool {
         let rounding = 1e-12 * before.total;
         let grown = self.calls >= before.calls && self.total >= before.total - rounding;

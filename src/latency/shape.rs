@@ -6,14 +6,14 @@ use super::beta::Fit;
 
 /// Of fewer calls one is likely at an end, where the beta has it.
 const FEW: u64 = 20;
-/// Where in the interval a slow hump is taken to be, the likeliest first; where the variance is
-/// too large for it, it must be nearer to the end.
+/// The places in the interval where a slow hump is taken to be, the likeliest first; where the
+/// variance is too large for it, it must be nearer to the end.
 const SLOW: [f64; 5] = [0.8, 0.85, 0.9, 0.95, 0.98];
 /// Its standard deviation, as a share of the interval, where that leaves room to the end.
 const SLOW_SPREAD: f64 = 0.1;
 /// The standard deviation of a fast hump, as a share of its mean's distance from the lowest.
 const FAST_SPREAD: f64 = 0.6;
-/// How far a fast hump may reach, in such distances.
+/// The furthest that a fast hump may reach, in such distances.
 const FAST_REACH: f64 = 8.0;
 /// Halvings until the share of the slow is known to 1e-15.
 const HALVINGS: u32 = 50;
@@ -21,13 +21,13 @@ const HALVINGS: u32 = 50;
 /// not many but spread evenly over each doubling: unlikely, unless β says that few are far out.
 const NEARLY_ALL: f64 = 0.1;
 const LONG_TAIL: f64 = 1.6;
-/// Where α is below 1 by so much, that is surely no slope but a hump with a tail.
+/// The distance of α below 1 from which it is surely no slope but a hump with a tail.
 const SURELY_TAILED: f64 = 2.0 / 3.0;
 /// A beta distribution with a smaller α than this may be of two humps as well as of one with a
 /// long tail.
 const SURELY_ONE: f64 = 0.7;
-/// Where both α and β are below 1 by so much, it is surely of two humps. Where either is just below,
-/// it may be a slope or a plateau with a few calls more at its ends by chance.
+/// The distance of both α and β below 1 from which there are surely two humps. Where either is just
+/// below, it may be a slope or a plateau with a few calls more at its ends by chance.
 const SURELY_TWO: f64 = 0.25;
 
 /// Durations from a lowest to a highest, in seconds.

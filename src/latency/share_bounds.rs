@@ -1,9 +1,10 @@
-//! How many calls can at least, and can at most, have taken longer than a threshold, when only
-//! their number, mean, variance and ends are known.
+//! The least and the greatest number of calls that can have taken longer than a threshold, when
+//! only their number, mean, variance and ends are known.
 
 use super::{BOUNDS, Interval};
 
-/// How far rounding may move a share: far more than it does, far less than one call in a million.
+/// The most by which rounding may move a share: far more than it does, far less than one call in a
+/// million.
 const SLACK: f64 = 1e-9;
 
 /// Calls above each of [`BOUNDS`], counted as the least and the most that can be. Both only grow,
@@ -51,7 +52,7 @@ impl ShareBounds {
         (least, below.map_or(calls, |below| self.most[below]))
     }
 
-    /// What was added since an earlier state of the same bounds.
+    /// The calls added since an earlier state of the same bounds.
     pub(super) fn since(&self, earlier: &Self) -> Self {
         let grown = |now: &[u64; BOUNDS.len()], then: &[u64; BOUNDS.len()]| {
             std::array::from_fn(|at| now[at].saturating_sub(then[at]))
@@ -60,7 +61,7 @@ impl ShareBounds {
     }
 }
 
-/// What is known of some calls, with what rounding leaves open of it.
+/// The moments of some calls, with what rounding leaves open of them.
 struct Spread {
     calls: f64,
     means: [f64; 2],

@@ -1,15 +1,15 @@
-//! Which statements an application waits for as queries.
+//! The statements that an application waits for as queries.
 
-/// What reads or changes rows, or runs a procedure that does.
+/// Statements that read or change rows, or run a procedure that does.
 const TIMED: [&str; 12] = [
     "SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "VALUES", "TABLE", "EXECUTE", "FETCH",
     "CALL", "DO",
 ];
-/// What pools ask to see whether a connection lives.
+/// Statements by which pools see whether a connection lives.
 const PINGS: [&str; 4] = ["SELECT", "SELECT 1", "SELECT $1", "SELECT ''"];
 
-/// Whether a statement counts as a query, by its normalised text. Transaction control (BEGIN,
-/// COMMIT, SET…), maintenance, changes of the schema, COPY and pings do not.
+/// Returns true if a statement counts as a query, by its normalised text. Transaction control
+/// (BEGIN, COMMIT, SET…), maintenance, changes of the schema, COPY and pings do not.
 pub fn is_timed(text: &str) -> bool {
     let rest = beginning(text);
     let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
@@ -40,7 +40,7 @@ fn beginning(text: &str) -> &str {
     }
 }
 
-/// What comes after a comment, in which others may be.
+/// The text after a comment, in which others may be.
 fn after_comment(comment: &str) -> &str {
     let (mut depth, mut rest) = (1, comment);
     while depth > 0 {

@@ -1,11 +1,11 @@
 //! A database's indexes, and the tables that may lack one.
 
-/// What a database's indexes and tables are like.
+/// The indexes and tables of one database.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Indexes {
     /// The database as the settings name it.
     pub server: String,
-    /// The how many-eth reading of it this is: two alike are told apart by it.
+    /// The number of this reading: it tells two apart that are alike.
     pub number: u64,
     /// Expected and not there.
     pub missing: Vec<Index>,
@@ -15,7 +15,7 @@ pub struct Indexes {
     pub unused: Vec<Index>,
     /// Those whose queries another serves as well.
     pub covered: Vec<Index>,
-    /// For how many seconds use was counted, at least.
+    /// The number of seconds for which use was counted, at least.
     pub counted_for: f64,
     /// Foreign keys that no index serves.
     pub foreign_keys: Vec<ForeignKey>,
@@ -66,16 +66,16 @@ pub struct Reference {
     pub key: String,
 }
 
-/// How a table is read.
+/// The way in which a table is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TableScans {
     /// The table.
     pub table: String,
     /// Its rows, estimated.
     pub rows: u64,
-    /// How often it was read from its beginning since the statistics began.
+    /// The number of times that it was read from its beginning since the statistics began.
     pub scans: u64,
-    /// How many rows were read so.
+    /// The number of rows that were read so.
     pub rows_scanned: u64,
     /// Its blocks, estimated.
     pub pages: u64,

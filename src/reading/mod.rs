@@ -1,4 +1,4 @@
-//! What can be seen: a reading is all that one source saw at one time. `None` is "cannot see",
+//! Readings: all that one source saw at one time. `None` is "cannot see",
 //! never zero.
 
 mod indexes;
@@ -24,37 +24,37 @@ pub struct Reading {
     pub families: Vec<Family>,
     /// The sessions on the server, counted.
     pub sessions: Option<Sessions>,
-    /// What `SELECT 1` took.
+    /// The duration of `SELECT 1`.
     pub probe: Option<Duration>,
-    /// How long statements took lately, by database, as estimated.
+    /// The recent latency of statements, by database, as estimated.
     pub statements: Vec<StatementTimes>,
     /// The statements that matter most.
     pub top: Option<Arc<Top>>,
-    /// How long statements took lately, by database, as the server logged it.
+    /// The recent latency of statements, by database, as the server logged it.
     pub logged: Vec<LoggedTimes>,
-    /// What workers found in the application's own statements.
+    /// The findings of workers in the application's own statements.
     pub findings: Vec<Finding>,
-    /// What a database's indexes and tables are like.
+    /// The indexes and tables of a database.
     pub indexes: Option<Indexes>,
-    /// Samples left out to keep within a limit, since the start.
+    /// Samples dropped to keep within a limit, since the start.
     pub dropped: u64,
     /// Samples shown only in the sum called `other`, to keep within a limit, since the start.
     pub aggregated: u64,
-    /// What would let more be seen, for whoever asks what to do.
+    /// Hints that would let more be seen, for whoever asks what to do.
     pub hints: Vec<String>,
-    /// Why there can be nothing to read on this version of the server.
+    /// The reason why there can be nothing to read on this version of the server.
     pub absent: Option<String>,
-    /// What was read, for whoever asks whether it is the right thing.
+    /// A description of what was read, for whoever asks whether it is the right thing.
     pub note: Option<String>,
-    /// What could not be read, when the rest could.
+    /// The failure of a part, when the rest could be read.
     pub trouble: Option<Box<dyn std::error::Error + Send + Sync>>,
-    /// How long it took, where waiting for a turn is not to be counted.
+    /// Its duration, where waiting for a turn is not to be counted.
     pub took: Option<Duration>,
 }
 
 impl Reading {
-    /// Whether there is anything in it that a server answered. A reading without figures may come
-    /// of a source that had nothing to ask.
+    /// Returns true if there is anything in it that a server answered. A reading without figures
+    /// may come of a source that had nothing to ask.
     pub fn is_of_server(&self) -> bool {
         !self.families.is_empty()
             || self.sessions.is_some()

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use poolwatch_client::pool_figures::{Figures, Timings, Totals};
 
-/// Where a pool's figures come from.
+/// The origin of a pool's figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
@@ -37,15 +37,15 @@ impl Origin {
 pub struct Pool {
     /// The operator's name for it, the label `pool`.
     pub name: String,
-    /// Where the figures come from.
+    /// The origin of the figures.
     pub origin: Origin,
     /// Each worker's pool; a source that cannot tell workers apart has one.
     pub workers: Vec<Worker>,
-    /// How many workers share the pool's figures, when known.
+    /// The number of workers that share the pool's figures, when known.
     pub worker_count: Option<u64>,
-    /// What was counted since the beginning, the workers of the past included.
+    /// The counters since the beginning, those of ended workers included.
     pub totals: Totals,
-    /// What was timed since the beginning, the workers of the past included.
+    /// The timings since the beginning, those of ended workers included.
     pub timings: Timings,
 }
 
@@ -56,15 +56,15 @@ pub struct Worker {
     pub pid: Option<u32>,
     /// The application's name for itself.
     pub app: Option<String>,
-    /// How old the figures are.
+    /// The age of the figures.
     pub age: Option<Duration>,
     /// Its pool now.
     pub figures: Figures,
-    /// What keeps it from opening another connection, besides its own capacity.
+    /// The limit that keeps it from opening another connection, besides its own capacity.
     pub held: Option<Held>,
 }
 
-/// What keeps a pool of `PgBouncer`'s from opening another connection to the server.
+/// A limit that keeps a pool of `PgBouncer` from opening another connection to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
     /// PAUSE, of the database or of all.

@@ -24,7 +24,7 @@ pub struct Sessions {
     /// Age in seconds of the longest running statement.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest_statement_seconds: Option<f64>,
-    /// For how many seconds the longest idle in a transaction has been so.
+    /// The number of seconds for which the longest idle in a transaction has been so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest_idle_in_transaction_seconds: Option<f64>,
     /// Age in seconds of the oldest open transaction.
@@ -37,7 +37,7 @@ pub struct Sessions {
     pub max_connections: Option<u64>,
 }
 
-/// How long the statements of one database took lately, estimated from the server's own figures.
+/// The recent latency of the statements of one database, estimated from the server's own figures.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StatementTimes {
     /// The database on the server, the label `datname`.
@@ -51,8 +51,8 @@ pub struct StatementTimes {
 pub struct Top {
     /// The server as the settings name it.
     pub server: String,
-    /// For how many seconds they were watched; where nothing was watched yet, since when the server
-    /// counts, if it says.
+    /// The number of seconds for which they were watched; where nothing was watched yet, those for
+    /// which the server has counted, if it says so.
     pub seconds: Option<f64>,
     /// The statements, those that took most time first.
     pub statements: Vec<Statement>,
@@ -63,25 +63,25 @@ pub struct Top {
 pub struct Statement {
     /// The database on the server, the label `datname`.
     pub database: Arc<str>,
-    /// Whether that is the database that poolwatch is connected to.
+    /// Set if that is the database that poolwatch is connected to.
     pub here: bool,
     /// The server's number for it, the label `queryid`.
     pub number: i64,
-    /// What it says.
+    /// Its text.
     pub text: Arc<Text>,
-    /// All that it did meanwhile.
+    /// Its figures over all that time.
     pub ran: Ran,
-    /// What it did step by step, the oldest first: a step is some ten seconds. Empty where nothing
+    /// Its figures step by step, the oldest first: a step is some ten seconds. Empty where nothing
     /// was watched yet.
     pub steps: Vec<Ran>,
 }
 
-/// What calls of a statement did.
+/// The figures of a statement's calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Ran {
-    /// How many ended without an error.
+    /// The number of calls that ended without an error.
     pub calls: u64,
-    /// What they took together, in seconds.
+    /// Their total duration in seconds.
     pub seconds: f64,
     /// Rows that they returned or changed.
     pub rows: u64,
@@ -90,7 +90,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// What one call took, in seconds.
+    /// The mean duration of a call in seconds.
     pub fn mean(&self) -> f64 {
         self.seconds / self.calls.max(1) as f64
     }
@@ -105,7 +105,7 @@ impl std::ops::AddAssign for Ran {
     }
 }
 
-/// How long the statements of one database took lately, as the server logged it.
+/// The recent latency of the statements of one database, as the server logged it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoggedTimes {
     /// The database on the server, the label `datname`; empty when the log does not say.

@@ -33,7 +33,7 @@ use crate::snapshot::Snapshot;
 use crate::sources::Watch;
 use crate::state::{Moment, Thresholds};
 
-/// How often due sources are looked for.
+/// The time between two searches for sources that are due.
 const TICK: Duration = Duration::from_millis(250);
 /// Readings that come this soon after one another are published together.
 const GATHERING: Duration = Duration::from_millis(25);
@@ -60,7 +60,7 @@ pub struct Sampler {
     next: u64,
 }
 
-/// What the sampler may be told while it runs.
+/// A command to the sampler while it runs.
 pub enum Order {
     /// The settings changed.
     Change(Box<Change>),
@@ -68,7 +68,7 @@ pub enum Order {
     ReloadFailed,
 }
 
-/// What a reload changes. What it keeps goes on without a gap.
+/// The settings that a reload changes. Sources that stay the same go on without a gap.
 pub struct Change {
     /// Sources that stay, by name, and how often they are read from now on.
     pub keep: HashMap<String, Duration>,
@@ -80,12 +80,12 @@ pub struct Change {
     pub thresholds: Thresholds,
     /// The rules of advice.
     pub advice: advice::Settings,
-    /// When the settings were read.
+    /// The time at which the settings were read.
     pub at: SystemTime,
 }
 
 impl Sampler {
-    /// A sampler of these sources, the databases they ask, and the marks they are judged by.
+    /// A sampler of these sources, the databases they ask, and the thresholds they are judged by.
     pub fn new(watches: Vec<Watch>, databases: Vec<Arc<Database>>, thresholds: Thresholds) -> Self {
         let mut sampler = Self {
             watched: Vec::new(),

@@ -86,7 +86,7 @@ impl Sampler {
     }
 }
 
-/// Whether a reading failed, in part or as a whole, for a text in a foreign encoding.
+/// Returns true if a reading failed, in part or as a whole, for a text in a foreign encoding.
 fn is_undecodable(result: &Result<Reading, Failure>) -> bool {
     let failure = match result {
         Ok(reading) => reading.trouble.as_ref(),
@@ -95,7 +95,7 @@ fn is_undecodable(result: &Result<Reading, Failure>) -> bool {
     failure.is_some_and(|failure| has_undecodable_text(&**failure))
 }
 
-/// What a reading, or its failure, says of the server that it is of.
+/// The answer of a server, as a reading of it or a failure shows it.
 fn hear(
     servers: &mut Servers,
     watched: &Watched,

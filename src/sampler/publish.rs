@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Sampler;
-use crate::advice::{Advice, Known, Server};
+use crate::advice::{Advice, RuleContext, ServerFigures};
 use crate::exposition::self_metrics::DroppedSeries;
 use crate::exposition::{Chunk, Encoded, pools, self_metrics};
 use crate::reading::{Pool, Reading};
@@ -15,7 +15,7 @@ use crate::snapshot::Snapshot;
 use crate::state::{DatabaseState, Moment, PoolState};
 use crate::{own_log, process};
 
-/// What is read no more often than this is compressed when it was read, not when it is scraped.
+/// The interval from which families are compressed when they were read, not when they are scraped.
 const SLOW: Duration = Duration::from_secs(5);
 
 impl Sampler {
@@ -56,7 +56,7 @@ impl Sampler {
     fn advise(&mut self, pools: &[PoolState], databases: &[DatabaseState]) -> Vec<Advice> {
         let servers = databases.iter().map(|database| self.server(&database.name)).collect();
         let readings = || self.watched.iter().filter_map(|watched| watched.last.as_ref());
-        let known = Known {
+        let context = RuleContext {
             pools: pools.iter().collect(),
             databases,
             findings: readings().flat_map(|reading| &reading.findings).collect(),
@@ -64,17 +64,17 @@ impl Sampler {
             servers,
             thresholds: &self.thresholds,
         };
-        self.advisor.review(&known, Instant::now().into_std())
+        self.advisor.review(&context, Instant::now().into_std())
     }
 
     /// A server's machine and size, as its collectors tell of them.
-    fn server(&self, name: &str) -> Server {
+    fn server(&self, name: &str) -> ServerFigures {
         let of_server = self.watched.iter().filter(|w| w.database.as_deref() == Some(name));
         let families: Vec<_> =
             of_server.filter_map(|w| w.last.as_ref()).flat_map(|r| &r.families).collect();
         let total = |family: &str| families.iter().find(|f| f.name() == family)?.total();
-        let [cpu_seconds, cores, bytes] = Server::FAMILIES.map(total);
-        Server { name: name.to_owned(), cpu_seconds, cores, bytes }
+        let [cpu_seconds, cores, bytes] = ServerFigures::FAMILIES.map(total);
+        ServerFigures { name: name.to_owned(), cpu_seconds, cores, bytes }
     }
 
     fn readings(&self) -> impl Iterator<Item = &Reading> {

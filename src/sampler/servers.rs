@@ -1,4 +1,5 @@
-//! Which servers answer: one deadline for all that is read of a server, however seldom it is read.
+//! The servers that answer: one deadline for all that is read of a server, however rarely it is
+//! read.
 //!
 //! The probe asks each second. While it has no answer, nothing else is asked of its server; what
 //! was read before stays for [`SILENCE`] at most, and then all of it goes together.
@@ -14,7 +15,7 @@ use poolwatch_client::AcquireError;
 /// A server whose probe fails and of which nothing was read for so long does not answer. A moment
 /// in which one probe comes late costs no figures.
 pub(super) const SILENCE: Duration = Duration::from_secs(5);
-/// What was told once is told again when it comes back after so long.
+/// The time after which the same trouble is logged again.
 const QUIET: Duration = Duration::from_mins(5);
 
 /// The servers that have a probe, by name.
@@ -26,7 +27,7 @@ pub(super) struct Servers {
 #[derive(Debug, Default)]
 struct Server {
     state: State,
-    /// When something was last read of it; `None` before the first time.
+    /// The last time at which something was read of it; `None` before the first.
     answered: Option<Instant>,
     /// A source had no session, and the probe has not told of it.
     trouble: Option<String>,
@@ -47,7 +48,7 @@ enum State {
     Silent,
 }
 
-/// What a good probe says beyond that the server answers.
+/// The news of a good probe, beyond that the server answers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum News {
     /// It answers again, and nothing of it is shown.
@@ -64,7 +65,7 @@ impl Servers {
             names.map(|name| (name.to_owned(), before.remove(name).unwrap_or_default())).collect();
     }
 
-    /// Whether its sources are to be read. Who has no probe is always asked.
+    /// Returns true if its sources are to be read. A server without a probe is always asked.
     pub(super) fn answers(&self, name: &str) -> bool {
         self.known.get(name).is_none_or(|server| server.state == State::Answering)
     }
@@ -129,7 +130,7 @@ impl Server {
     }
 }
 
-/// Why a reading had no session, if that is what it failed of: every source of the server then
+/// The reason why a reading had no session, if it failed of that: every source of the server then
 /// fails alike, whatever each of them says of it.
 pub(super) fn without_session<'a>(
     failure: &'a (dyn Error + 'static),

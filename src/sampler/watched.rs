@@ -1,4 +1,4 @@
-//! A source with what it last said, and how its readings succeed or fail.
+//! A source with its last reading, and the outcome of its readings.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,23 +6,24 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::chain;
-use crate::advice::Server;
+use crate::advice::ServerFigures;
 use crate::exposition::Encoded;
 use crate::exposition::self_metrics::DroppedSeries;
 use crate::reading::Reading;
 use crate::sources::{Failure, Source, Watch};
 use crate::state::SourceState;
 
-/// What failed is read again after so much of its interval, and each further time twice as late.
+/// The share of its interval after which a source that failed is read again; each further time it
+/// is twice as long.
 const RETRY: f64 = 1.0 / 16.0;
-/// But not sooner than this.
+/// The least time before such a source is read again.
 const SOONEST: Duration = Duration::from_secs(1);
 
 /// The groups of the probes, and of what is read of a server's log.
 const PROBE: &str = "probe";
 const LOG: &str = "server_log";
 
-/// A source with what it last said.
+/// A source with its last reading.
 pub(super) struct Watched {
     /// Unlike the name never used again, so that a late reading is not taken for another's.
     pub(super) id: u64,
@@ -35,17 +36,17 @@ pub(super) struct Watched {
     /// Absent while it is being read.
     pub(super) source: Option<Source>,
     pub(super) last: Option<Reading>,
-    /// What it last said as text, kept where others share its families.
+    /// Its last families, encoded; kept where others share them.
     pub(super) encoded: Option<Encoded>,
-    /// Whether its series carry the label, for there are others to be told from.
+    /// Set if its series carry the label, because there are others to be told from.
     pub(super) labelled: bool,
     pub(super) dropped_series: DroppedSeries,
     pub(super) state: SourceState,
-    /// How many of the last readings failed, one after the other.
+    /// The number of the last readings that failed, one after the other.
     failed: i32,
-    /// Whether the last failure was not told, for its server's probe tells of it.
+    /// Set if the last failure was logged quietly, because its server's probe tells of it.
     quiet: bool,
-    /// Whether the last reading is not yet in the group's chunk.
+    /// Set while the last reading is not yet in the group's chunk.
     pub(super) fresh: bool,
 }
 
@@ -81,7 +82,7 @@ impl Watched {
         }
     }
 
-    /// Whether it says of a server that it answers.
+    /// Returns true if it shows that a server answers.
     pub(super) fn is_probe(&self) -> bool {
         self.group == PROBE
     }
@@ -149,7 +150,8 @@ impl Watched {
             reading.families.iter_mut().for_each(|family| family.label_all(label, value));
         }
         let families = std::mem::take(&mut reading.families);
-        let advised = families.iter().filter(|family| Server::FAMILIES.contains(&family.name()));
+        let advised =
+            families.iter().filter(|family| ServerFigures::FAMILIES.contains(&family.name()));
         reading.families = advised.cloned().collect();
         self.encoded = Some(Encoded::new(families));
     }

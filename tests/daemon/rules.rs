@@ -200,6 +200,9 @@ fn statements_that_are_slow_in_the_server_are_told_where_no_client_measures() {
         let advice = said(daemon, "statement_latency");
         assert_eq!(text(&advice, "severity"), "warning", "{advice}");
         assert!(text(&advice, "message").contains(by), "{advice}");
-        assert!(text(&advice, "message").contains("the mark for scaling is 200 ms"), "{advice}");
+        assert!(
+            text(&advice, "message").contains("the threshold for scaling is 200 ms"),
+            "{advice}"
+        );
     }
 }

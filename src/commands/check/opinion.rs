@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use crate::advice::{self, Known, Severity};
+use crate::advice::{self, RuleContext, Severity};
 use crate::commands::daemon;
 use crate::commands::verdict::Verdict;
 use crate::config::Config;
@@ -109,7 +109,7 @@ impl Opinion {
                 ..DatabaseState::default()
             })
             .collect();
-        let known = Known {
+        let context = RuleContext {
             pools: pools.iter().collect(),
             databases: &databases,
             findings: Vec::new(),
@@ -117,12 +117,12 @@ impl Opinion {
             servers: Vec::new(),
             thresholds: marks,
         };
-        let said = advice::at_a_glance(&config.advice, &known, Instant::now());
+        let advised = advice::judge_once(&config.advice, &context, Instant::now());
         let top = readings.iter().filter_map(|reading| reading.top.as_ref());
         Self {
             daemon: None,
             sources: Vec::new(),
-            advice: said.into_iter().map(Advice::from).collect(),
+            advice: advised.into_iter().map(Advice::from).collect(),
             top_statements: top.flat_map(|top| TopStatement::of(top)).collect(),
         }
     }

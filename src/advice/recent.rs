@@ -1,22 +1,23 @@
-//! What pools, tables and servers did lately, in steps of a few seconds, as far back as rules ask.
+//! Pools, tables and servers in the last minutes, in steps of a few seconds, as far back as rules
+//! ask.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use super::known::{Known, Server};
+use super::context::{RuleContext, ServerFigures};
 use crate::latency::Histogram;
 use crate::reading::{Indexes, Totals};
 use crate::state::{DatabaseState, PoolState, Thresholds};
 use crate::window::Window;
 
-/// How far back the past goes.
+/// The length of time that is kept.
 pub(super) const REACH: Duration = Duration::from_mins(10);
-/// What happens within one step is kept together.
+/// The length of a step.
 const STEP: Duration = Duration::from_secs(5);
 
-/// What was seen lately.
+/// The last minutes of pools, servers and tables.
 #[derive(Debug, Default)]
-pub(super) struct History {
+pub(super) struct Recent {
     pools: HashMap<String, Window<PoolStep>>,
     servers: HashMap<String, Window<ServerStep>>,
     tables: HashMap<(String, String), Window<TableStep>>,
@@ -24,7 +25,7 @@ pub(super) struct History {
     readings: HashMap<String, u64>,
 }
 
-/// A pool within one step. What is counted or timed is as it stood when the step began.
+/// A pool within one step. Counters and histograms are as they stood when the step began.
 #[derive(Clone, Debug)]
 pub(super) struct PoolStep {
     /// Counted since the pool began.
@@ -39,7 +40,8 @@ pub(super) struct PoolStep {
     pub(super) utilization: Option<f64>,
 }
 
-/// How often a table was read from its beginning, and how many rows so, when it was looked at.
+/// The number of times that a table was read from its beginning, and of the rows read so, at one
+/// reading.
 #[derive(Clone, Debug)]
 pub(super) struct TableStep {
     pub(super) scans: u64,
@@ -51,73 +53,73 @@ pub(super) struct TableStep {
 pub(super) struct ServerStep {
     /// As counted when the step began.
     pub(super) cpu_seconds: Option<f64>,
-    /// Looks at which a statement had been running for longer than a slow one may, so far.
-    pub(super) slow_looks: u64,
+    /// The number of samples so far in which a statement had been running for longer than a slow one
+    /// may.
+    pub(super) slow_samples: u64,
 }
 
-impl History {
-    /// Remembers what is known now, and forgets what is too long ago or no more.
-    pub(super) fn remember(&mut self, known: &Known<'_>, now: Instant) {
-        for pool in &known.pools {
-            remember_pool(
-                self.pools.entry(pool.pool.name.clone()).or_insert_with(steps),
-                pool,
-                now,
-            );
+impl Recent {
+    /// Adds what is seen now, and forgets what is too old or no more there.
+    pub(super) fn add(&mut self, context: &RuleContext<'_>, now: Instant) {
+        for pool in &context.pools {
+            let steps = self.pools.entry(pool.pool.name.clone()).or_insert_with(windows);
+            add_pool(steps, pool, now);
         }
-        let names: HashSet<_> = known.pools.iter().map(|pool| pool.pool.name.as_str()).collect();
+        let names: HashSet<_> = context.pools.iter().map(|pool| pool.pool.name.as_str()).collect();
         self.pools.retain(|name, _| names.contains(name.as_str()));
-        for database in known.databases {
-            let past = self.servers.entry(database.name.clone()).or_insert_with(steps);
-            let server = known.servers.iter().find(|server| server.name == database.name);
-            remember_server(past, database, server, known.thresholds, now);
+        for database in context.databases {
+            let steps = self.servers.entry(database.name.clone()).or_insert_with(windows);
+            let server = context.servers.iter().find(|server| server.name == database.name);
+            add_server(steps, database, server, context.thresholds, now);
         }
-        let names: HashSet<_> = known.databases.iter().map(|known| known.name.as_str()).collect();
+        let names: HashSet<_> =
+            context.databases.iter().map(|database| database.name.as_str()).collect();
         self.servers.retain(|name, _| names.contains(name.as_str()));
         self.tables.retain(|(name, _), _| names.contains(name.as_str()));
         self.readings.retain(|name, _| names.contains(name.as_str()));
-        for indexes in &known.indexes {
-            self.remember_tables(indexes, now);
+        for indexes in &context.indexes {
+            self.add_tables(indexes, now);
         }
     }
 
-    /// Tables are read seldom, and each reading is remembered once: one in which nothing has
+    /// Tables are read rarely, and each reading is added once: one in which nothing has
     /// changed says that a table is scanned no more.
-    fn remember_tables(&mut self, indexes: &Indexes, now: Instant) {
-        let known = self.readings.insert(indexes.server.clone(), indexes.number);
-        if known == Some(indexes.number) {
+    fn add_tables(&mut self, indexes: &Indexes, now: Instant) {
+        let before = self.readings.insert(indexes.server.clone(), indexes.number);
+        if before == Some(indexes.number) {
             return;
         }
         for table in &indexes.tables {
             let key = (indexes.server.clone(), table.table.clone());
-            let past = self.tables.entry(key).or_insert(Window::new(REACH, Duration::ZERO));
-            past.keep(now, || TableStep { scans: table.scans, rows_scanned: table.rows_scanned });
+            let readings = self.tables.entry(key).or_insert(Window::new(REACH, Duration::ZERO));
+            readings
+                .keep(now, || TableStep { scans: table.scans, rows_scanned: table.rows_scanned });
         }
     }
 
-    /// What a pool did.
+    /// The steps of a pool.
     pub(super) fn pool(&self, name: &str) -> Option<&Window<PoolStep>> {
         self.pools.get(name)
     }
 
-    /// What a server did.
+    /// The steps of a server.
     pub(super) fn server(&self, name: &str) -> Option<&Window<ServerStep>> {
         self.servers.get(name)
     }
 
-    /// How a table was read.
+    /// The readings of a table.
     pub(super) fn table(&self, server: &str, table: &str) -> Option<&Window<TableStep>> {
         self.tables.get(&(server.to_owned(), table.to_owned()))
     }
 
-    /// By how much a pool's count grew within the last steps.
+    /// The growth of a pool's counter within the last steps.
     pub(super) fn grown(
         &self,
         pool: &PoolState,
         within: Duration,
         count: fn(&Totals) -> Option<u64>,
     ) -> u64 {
-        let before = self.pool(&pool.pool.name).and_then(|past| past.before(within));
+        let before = self.pool(&pool.pool.name).and_then(|steps| steps.before(within));
         let before = before.and_then(|step| count(&step.totals));
         let now = count(&pool.pool.totals);
         now.zip(before).map_or(0, |(now, before)| now.saturating_sub(before))
@@ -130,12 +132,12 @@ impl History {
     }
 }
 
-/// Steps of a few seconds.
-fn steps<T>() -> Window<T> {
+/// A window in steps of a few seconds.
+fn windows<T>() -> Window<T> {
     Window::new(REACH, STEP)
 }
 
-fn remember_pool(past: &mut Window<PoolStep>, state: &PoolState, now: Instant) {
+fn add_pool(steps: &mut Window<PoolStep>, state: &PoolState, now: Instant) {
     let lower = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::min);
     let overflow = state.sum.overflow.unwrap_or(0);
     let begin = || PoolStep {
@@ -145,24 +147,24 @@ fn remember_pool(past: &mut Window<PoolStep>, state: &PoolState, now: Instant) {
         overflow,
         utilization: state.busiest,
     };
-    past.update(now, begin, |step| {
+    steps.update(now, begin, |step| {
         step.floor = step.floor.into_iter().chain(state.sum.checked_out).min();
         step.overflow = step.overflow.max(overflow);
         step.utilization = lower(step.utilization, state.busiest);
     });
 }
 
-fn remember_server(
-    past: &mut Window<ServerStep>,
+fn add_server(
+    steps: &mut Window<ServerStep>,
     state: &DatabaseState,
-    server: Option<&Server>,
+    server: Option<&ServerFigures>,
     thresholds: &Thresholds,
     now: Instant,
 ) {
     let oldest = state.sessions.as_ref().and_then(|s| s.oldest_statement_seconds);
     let slow = oldest.is_some_and(|oldest| oldest >= thresholds.slow_query.as_secs_f64());
-    let slow_looks = past.last().map_or(0, |step| step.slow_looks) + u64::from(slow);
+    let slow_samples = steps.last().map_or(0, |step| step.slow_samples) + u64::from(slow);
     let begin =
-        || ServerStep { cpu_seconds: server.and_then(|server| server.cpu_seconds), slow_looks };
-    past.update(now, begin, |step| step.slow_looks = slow_looks);
+        || ServerStep { cpu_seconds: server.and_then(|server| server.cpu_seconds), slow_samples };
+    steps.update(now, begin, |step| step.slow_samples = slow_samples);
 }

@@ -2,29 +2,29 @@
 
 use std::time::{Duration, Instant};
 
-use super::history::History;
-use super::{Advice, Known, Rule, Server};
+use super::recent::Recent;
+use super::{Advice, Rule, RuleContext, ServerFigures};
 use crate::latency::{BOUNDS, Histogram};
 use crate::reading::{
     Figures, Finding, Indexes, MaxOverflow, Origin, Pool, Sessions, Timings, Totals, Worker,
 };
 use crate::state::{DatabaseState, PoolState, RecentPool, Thresholds};
 
-/// All that is known, while time passes.
-pub(super) struct Scene {
+/// A context, while time passes.
+pub(super) struct Fixture {
     pub(super) pools: Vec<PoolState>,
     pub(super) databases: Vec<DatabaseState>,
     pub(super) findings: Vec<Finding>,
     pub(super) indexes: Vec<Indexes>,
-    pub(super) servers: Vec<Server>,
+    pub(super) servers: Vec<ServerFigures>,
     pub(super) thresholds: Thresholds,
-    pub(super) history: History,
+    pub(super) recent: Recent,
     pub(super) now: Instant,
 }
 
-impl Scene {
+impl Fixture {
     /// One pool `web` whose workers have so many checked out, and nothing else.
-    pub(super) fn of(checked_out: &[u64]) -> Self {
+    pub(super) fn with_workers(checked_out: &[u64]) -> Self {
         Self {
             pools: vec![pool(checked_out)],
             databases: Vec::new(),
@@ -32,28 +32,28 @@ impl Scene {
             indexes: Vec::new(),
             servers: Vec::new(),
             thresholds: Thresholds::default(),
-            history: History::default(),
+            recent: Recent::default(),
             now: Instant::now(),
         }
     }
 
     /// One `PgBouncer` with one pair, `shop/web`, of 20 servers.
-    pub(super) fn of_pgbouncer(change: impl Fn(&mut Worker)) -> Self {
-        let mut scene = Self::of(&[0]);
-        let pool = &mut scene.pools[0].pool;
+    pub(super) fn with_pgbouncer(change: impl Fn(&mut Worker)) -> Self {
+        let mut fixture = Self::with_workers(&[0]);
+        let pool = &mut fixture.pools[0].pool;
         pool.origin = Origin::Pgbouncer;
         pool.workers[0].pid = None;
         pool.workers[0].app = Some("shop/web".into());
         change(&mut pool.workers[0]);
-        scene.judge();
-        scene
+        fixture.refresh();
+        fixture
     }
 
     /// One server `primary` with these sessions, and no pool.
     pub(super) fn with_sessions(sessions: Sessions) -> Self {
         let name = "primary".to_owned();
         let database = DatabaseState { name, sessions: Some(sessions), ..DatabaseState::default() };
-        Self { pools: Vec::new(), databases: vec![database], ..Self::of(&[]) }
+        Self { pools: Vec::new(), databases: vec![database], ..Self::with_workers(&[]) }
     }
 
     pub(super) fn totals(&mut self) -> &mut Totals {
@@ -63,7 +63,7 @@ impl Scene {
     /// One more figure of the pool's only worker.
     pub(super) fn figures(&mut self, change: impl Fn(&mut Figures)) {
         self.pools[0].pool.workers.iter_mut().for_each(|worker| change(&mut worker.figures));
-        self.judge();
+        self.refresh();
     }
 
     /// Statements of the pool that took so many seconds each.
@@ -78,37 +78,37 @@ impl Scene {
         self.figures(|figures| figures.checked_out = Some(checked_out));
     }
 
-    fn judge(&mut self) {
+    fn refresh(&mut self) {
         let pool = self.pools.remove(0).pool;
         self.pools.insert(0, PoolState::judge(pool, RecentPool::default(), &self.thresholds));
     }
 
-    /// Lets time pass, looking once a second.
-    pub(super) fn pass(&mut self, seconds: u64) {
+    /// Lets time pass, with a sample each second.
+    pub(super) fn advance(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.now += Duration::from_secs(1);
-            let mut history = std::mem::take(&mut self.history);
-            history.remember(&self.known(), self.now);
-            self.history = history;
+            let mut recent = std::mem::take(&mut self.recent);
+            recent.add(&self.context(), self.now);
+            self.recent = recent;
         }
     }
 
-    /// What a rule says after another second.
-    pub(super) fn ask(&mut self, rule: &dyn Rule) -> Vec<Advice> {
-        self.pass(1);
-        rule.judge(&self.known(), &self.history)
+    /// The advice of a rule after another second.
+    pub(super) fn judge(&mut self, rule: &dyn Rule) -> Vec<Advice> {
+        self.advance(1);
+        rule.judge(&self.context(), &self.recent)
     }
 
-    /// The one thing that a rule says.
+    /// The message of the only advice of a rule.
     #[track_caller]
     pub(super) fn message(&mut self, rule: &dyn Rule) -> String {
-        let said = self.ask(rule);
-        assert_eq!(said.len(), 1, "{said:?}");
-        said[0].message.clone()
+        let advice = self.judge(rule);
+        assert_eq!(advice.len(), 1, "{advice:?}");
+        advice[0].message.clone()
     }
 
-    fn known(&self) -> Known<'_> {
-        Known {
+    fn context(&self) -> RuleContext<'_> {
+        RuleContext {
             pools: self.pools.iter().collect(),
             databases: &self.databases,
             findings: self.findings.iter().collect(),

@@ -1,29 +1,29 @@
-//! What the rules may look at.
+//! The context in which rules judge.
 
 use crate::reading::{Finding, Indexes, Statement};
 use crate::state::{DatabaseState, PoolState, Thresholds};
 
-/// All that is known at one moment.
+/// The state of pools and servers at one moment.
 #[derive(Debug)]
-pub struct Known<'a> {
-    /// Every pool of an application that could be seen.
+pub struct RuleContext<'a> {
+    /// Every pool of an application.
     pub pools: Vec<&'a PoolState>,
-    /// Every database that is watched.
+    /// Every server that is watched.
     pub databases: &'a [DatabaseState],
-    /// What workers found in the application's statements, the newest first.
+    /// The findings of workers in the application's statements, the newest first.
     pub findings: Vec<&'a Finding>,
     /// The indexes and tables of each database.
     pub indexes: Vec<&'a Indexes>,
     /// Each server's machine and size.
-    pub servers: Vec<Server>,
-    /// The marks everything is judged by.
+    pub servers: Vec<ServerFigures>,
+    /// The thresholds by which everything is judged.
     pub thresholds: &'a Thresholds,
 }
 
 /// A server's machine and size.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Server {
-    /// The database as the settings name it.
+pub struct ServerFigures {
+    /// The server as the settings name it.
     pub name: String,
     /// Seconds that its processes have computed since they began.
     pub cpu_seconds: Option<f64>,
@@ -33,14 +33,14 @@ pub struct Server {
     pub bytes: Option<f64>,
 }
 
-impl Server {
+impl ServerFigures {
     /// The families that its figures are the totals of, in their order.
     pub const FAMILIES: [&'static str; 3] =
         ["pg_server_cpu_seconds_total", "pg_server_cpu_cores", "pg_database_size_bytes"];
 }
 
-impl<'a> Known<'a> {
-    /// What workers found of one kind in a pool's statements, the newest first.
+impl<'a> RuleContext<'a> {
+    /// The findings of one kind in a pool's statements, the newest first.
     pub(super) fn found(&self, pool: &str, kind: &str) -> impl Iterator<Item = &'a Finding> {
         let wanted = move |finding: &&Finding| finding.pool == pool && finding.kind == kind;
         self.findings.iter().copied().filter(wanted)
