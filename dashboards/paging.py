@@ -1,4 +1,4 @@
-"""Alertmanager as alerts/alertmanager.example.yml has it, and a webhook in each receiver's place that keeps what it is told."""
+"""Alertmanager as alerts/alertmanager.example.yml has it, and a webhook in place of each receiver, which keeps the notifications."""
 
 import json
 import re
@@ -11,16 +11,16 @@ EXAMPLE = Path(__file__).resolve().parents[1] / "alerts" / "alertmanager.example
 
 
 class Webhook:
-    """Keeps when which receiver was told of which alert."""
+    """Keeps each notification: its time, receiver, status and labels."""
 
     def __init__(self):
-        told = self.told = []
+        notifications = self.notifications = []
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 for alert in message["alerts"]:
-                    told.append({"at": time.time(), "receiver": self.path.strip("/"), "status": alert["status"], **alert["labels"]})
+                    notifications.append({"at": time.time(), "receiver": self.path.strip("/"), "status": alert["status"], **alert["labels"]})
                 self.send_response(200)
                 self.end_headers()
 
@@ -52,30 +52,30 @@ def firing(series):
     return found
 
 
-def check(told, fired, expected):
-    """What is wrong with who was told of what, and a line on it."""
+def check(notifications, fired, expected):
+    """The problems with these notifications, and a summary of one line."""
     problems = []
-    news = [one for one in told if one["status"] == "firing"]
-    pages = {(one["alertname"], one.get("pool", "")) for one in news if one["receiver"] == "pager"}
+    sent = [one for one in notifications if one["status"] == "firing"]
+    pages = {(one["alertname"], one.get("pool", "")) for one in sent if one["receiver"] == "pager"}
     critical = {}
     for (name, pool, severity), seconds in fired.items():
         if severity == "critical":
             critical.setdefault(pool, set()).update(seconds)
             if (name, pool) not in pages:
-                problems.append(f"nobody was paged of {name} of pool {pool}")
-    problems += [f'somebody was paged of {one["alertname"]}, which is no more than {one["severity"]}'
-                 for one in news if one["receiver"] == "pager" and one["severity"] != "critical"]
-    for one in news:
-        # Alertmanager hears of both a moment later than Prometheus knows.
+                problems.append(f"{name} of pool {pool} paged nobody")
+    problems += [f'{one["alertname"]} paged somebody, but its severity is {one["severity"]}'
+                 for one in sent if one["receiver"] == "pager" and one["severity"] != "critical"]
+    for one in sent:
+        # Alertmanager has both a moment later than Prometheus.
         before = set(range(int(one["at"]) - 5, int(one["at"])))
         pool = one.get("pool", "")
         if pool and one["receiver"] != "pager" and before <= critical.get(pool, set()):
-            problems.append(f'{one["receiver"]} was told of {one["alertname"]} while pool {pool} was on somebody\'s pager')
-    for name in expected["hushed"]:
-        beneath = any(name == alert and seconds & critical.get(pool, set()) for (alert, pool, _), seconds in fired.items())
-        if not beneath:
-            problems.append(f"{name} never fired beneath a page, so nothing kept it quiet")
-    for receiver, names in expected["told"].items():
-        heard = {one["alertname"] for one in news if one["receiver"] == receiver}
-        problems += [f"{receiver} was not told of {name}" for name in names if name not in heard]
-    return problems, f"{len(pages)} alerts were paged, {len(news)} messages sent"
+            problems.append(f'{one["alertname"]} was sent to {one["receiver"]} while pool {pool} paged somebody')
+    for name in expected["inhibited"]:
+        inhibited = any(name == alert and seconds & critical.get(pool, set()) for (alert, pool, _), seconds in fired.items())
+        if not inhibited:
+            problems.append(f"{name} never fired together with a page, so that it was not inhibited")
+    for receiver, names in expected["notified"].items():
+        received = {one["alertname"] for one in sent if one["receiver"] == receiver}
+        problems += [f"{receiver} received no {name}" for name in names if name not in received]
+    return problems, f"{len(pages)} alerts were paged, {len(sent)} notifications sent"

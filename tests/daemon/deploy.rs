@@ -1,4 +1,4 @@
-//! What `deploy/` has the containers do, done here.
+//! The files of `deploy/`: the steps that its containers take, taken without containers.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -58,7 +58,7 @@ fn secrets_are_made_once_and_kept_from_other_users() {
 #[test]
 fn the_composed_database_gives_poolwatch_all_it_needs() {
     let Some((_, binaries)) = servers::all().iter().find(|(version, _)| *version == VERSION) else {
-        // Without npm there is only Debian's version; tools/servers has said so.
+        // Without npm there is only Debian's version; tools/servers reports that.
         return;
     };
     let compose = read("compose.yml");
@@ -95,11 +95,11 @@ fn the_composed_database_gives_poolwatch_all_it_needs() {
     let mut check = poolwatch();
     check.env("POOLWATCH__WORKERS__SOCKET", folder.path().join("poolwatch.sock"));
     check.args(["check", "--web.listen-address=127.0.0.1:1", "--config.file"]).arg(&file);
-    let said = String::from_utf8(check.output().unwrap().stdout).unwrap();
+    let output = String::from_utf8(check.output().unwrap().stdout).unwrap();
     for lacking in ["GRANT", "CREATE EXTENSION", "✗ primary"] {
-        assert!(!said.contains(lacking), "{said}");
+        assert!(!output.contains(lacking), "{output}");
     }
-    assert!(said.contains("✓ primary/rights"), "{said}");
+    assert!(output.contains("✓ primary/rights"), "{output}");
 
     let daemon = Daemon::with_settings(&settings).start();
     eventually(|| {

@@ -1,4 +1,4 @@
-//! Prometheus and Alertmanager with the shipped rules and routes, and somebody to be paged.
+//! Prometheus and Alertmanager with the shipped rules and routes, and a receiver for the notifications.
 #![allow(dead_code, reason = "a kit: not every part is in use at every time")]
 
 use std::fs;
@@ -18,7 +18,7 @@ use crate::support::{Output, eventually, free_port, try_request, version};
 
 const ALERTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/alerts");
 
-/// Somebody's pocket: keeps every message sent to it.
+/// A receiver of notifications, which keeps every message.
 #[derive(Clone)]
 pub(crate) struct Webhook {
     address: SocketAddr,
@@ -106,7 +106,7 @@ impl Monitoring {
         Self { prometheuses, alertmanager, _folder: folder }
     }
 
-    /// Whether it is so in every version.
+    /// Asks each version; `true` if all agree.
     pub(crate) fn all(&self, is_so: impl Fn(&Prometheus) -> bool) -> bool {
         self.prometheuses.iter().all(is_so)
     }
@@ -149,7 +149,7 @@ fn alertmanager(folder: &Path, address: SocketAddr, webhook: &Webhook) -> (Proce
     Output::of(command.arg("--cluster.listen-address="))
 }
 
-/// The same rules or routes, but for how long they wait.
+/// The same rules or routes with every wait shortened to a second.
 fn shortened(settings: &str) -> String {
     let waits = ["for:", "keep_firing_for:", "group_wait:", "group_interval:"];
     let shorten = |line: &str| {
@@ -162,7 +162,7 @@ fn shortened(settings: &str) -> String {
     settings.lines().map(shorten).collect()
 }
 
-/// The same routes, with the receivers' names but all of them here.
+/// The same routes; each receiver keeps its name and becomes the webhook.
 fn pointed_at(webhook: &Webhook, settings: &str) -> String {
     let (routes, receivers) = settings.split_once("receivers:\n").unwrap();
     let names = receivers.lines().filter_map(|line| line.trim().strip_prefix("- name: "));

@@ -1,5 +1,5 @@
-//! Rules whose troubles the example's load does not plant: each has its real cause here, and the
-//! real daemon finds it.
+//! Rules whose troubles the example's load does not cause: each test causes the real trouble, and
+//! the real daemon finds it.
 
 use std::process::Command;
 use std::thread;
@@ -21,9 +21,9 @@ fn watch(application: &Application, rules: &str) -> Daemon {
     daemon
 }
 
-/// What a rule says, as soon as it says it.
+/// The advice of a rule, as soon as there is one.
 #[track_caller]
-fn said(daemon: &Daemon, rule: &str) -> Value {
+fn advice_of(daemon: &Daemon, rule: &str) -> Value {
     eventually(|| {
         let page = daemon.get("/health/detailed").json();
         let all = page["advice"].as_array().unwrap().iter();
@@ -31,7 +31,7 @@ fn said(daemon: &Daemon, rule: &str) -> Value {
     })
 }
 
-/// Has so many workers use their pool, so that they report.
+/// Makes this number of workers use their pools, so that they report.
 #[track_caller]
 fn use_all(application: &Application, count: usize) {
     eventually(|| application.workers().len() == count);
@@ -45,7 +45,7 @@ fn text<'a>(advice: &'a Value, key: &str) -> &'a str {
 }
 
 #[test]
-fn a_table_that_is_scanned_is_told_until_the_remedy_is_followed() {
+fn a_table_that_is_scanned_is_reported_until_the_remedy_is_followed() {
     let cluster = Cluster::builder().start().unwrap();
     let tables = "CREATE EXTENSION pg_stat_statements;
         CREATE TABLE events (id serial PRIMARY KEY, kind int, \"At\" timestamptz);
@@ -83,23 +83,23 @@ advice: {{clear_after: 1s}}
 }
 
 #[test]
-fn a_pool_that_is_outgrown_again_and_again_is_told() {
+fn a_pool_that_is_outgrown_again_and_again_is_reported() {
     let small = [("WORKERS", "1"), ("POOL_SIZE", "1"), ("MAX_OVERFLOW", "19")];
     let application = Application::start_watched(&small);
     let daemon = watch(&application, "");
     let (_load, _output) = application.start_load("healthy", 60);
-    let advice = said(&daemon, "overflow_churn");
+    let advice = advice_of(&daemon, "overflow_churn");
     assert!(text(&advice, "message").contains("the pool of 1 is outgrown"), "{advice}");
     assert!(text(&advice, "remedy").starts_with("raise pool_size"), "{advice}");
 }
 
 #[test]
-fn pools_that_may_open_more_than_the_server_grants_are_told_with_the_sum() {
+fn pools_that_may_open_more_than_the_server_accepts_are_reported_with_the_sum() {
     let large = [("WORKERS", "2"), ("POOL_SIZE", "50"), ("MAX_OVERFLOW", "110")];
     let application = Application::start_watched(&large);
     let daemon = watch(&application, "");
     use_all(&application, 2);
-    let advice = said(&daemon, "connection_budget");
+    let advice = advice_of(&daemon, "connection_budget");
     let message = text(&advice, "message");
     assert!(message.contains("2 × 160 (web) = 320 connections"), "{advice}");
     assert!(message.contains("grants 297"), "{advice}");
@@ -107,7 +107,7 @@ fn pools_that_may_open_more_than_the_server_grants_are_told_with_the_sum() {
 }
 
 #[test]
-fn a_worker_that_finds_its_parents_connection_is_told() {
+fn a_worker_that_finds_its_parents_connection_is_reported() {
     let config = [("WORKERS", "1"), ("GUNICORN_CONFIG", INHERIT)];
     let application = Application::start_watched(&config);
     let daemon = watch(&application, "");
@@ -122,13 +122,13 @@ fn a_worker_that_finds_its_parents_connection_is_told() {
         pids.into_iter().any(|pid| pid.is_some_and(|pid| pid != u64::from(first))).then_some(())
     });
     eventually(|| application.try_get("/api/users/count").is_some_and(|a| a.status == 200));
-    let advice = said(&daemon, "inherited_connections");
+    let advice = advice_of(&daemon, "inherited_connections");
     assert_eq!(advice["severity"], "critical", "{advice}");
     assert!(text(&advice, "remedy").contains("engine.dispose(close=False)"), "{advice}");
 }
 
 #[test]
-fn connections_that_something_closes_while_they_rest_are_told() {
+fn connections_that_something_closes_while_they_are_idle_are_reported() {
     let application = Application::start_watched(&[("WORKERS", "1")]);
     let daemon = watch(&application, "");
     use_all(&application, 1);
@@ -173,7 +173,7 @@ fn a_pool_that_is_never_at_rest_and_data_that_grow_are_signs_to_scale() {
 }
 
 #[test]
-fn statements_that_are_slow_in_the_server_are_told_where_no_client_measures() {
+fn statements_that_are_slow_in_the_server_are_reported_where_no_client_measures() {
     let cluster = Cluster::builder().setting("log_min_duration_statement", "0").start().unwrap();
     let roles = "CREATE ROLE watcher LOGIN; GRANT pg_monitor TO watcher;
         CREATE EXTENSION pg_stat_statements";
@@ -197,7 +197,7 @@ fn statements_that_are_slow_in_the_server_are_told_where_no_client_measures() {
     for (daemon, by) in
         [(&estimating, "by the figures of pg_stat_statements"), (&logged, "by its log")]
     {
-        let advice = said(daemon, "statement_latency");
+        let advice = advice_of(daemon, "statement_latency");
         assert_eq!(text(&advice, "severity"), "warning", "{advice}");
         assert!(text(&advice, "message").contains(by), "{advice}");
         assert!(
