@@ -29,7 +29,7 @@ CASES = [
         "15m 21m": "poolwatch at app1:8001 has not been able to read web for 5 minutes.",
     }),
 
-    case("a server that does not answer is told of once, and what else fails beside it", {
+    case("a server that does not answer raises one alert, and another source that fails its own", {
         "pg_up{server=one}": "1x9 0x20 1x9",
         "pg_up{server=two}": "1x40",
         "poolwatch_source_up{source=one/probe}": "1x9 0x20 1x9",
