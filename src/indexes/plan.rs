@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, Executor, Row as _};
 
 use super::Expected;
-use super::foreign_code::ForeignCode;
+use super::foreign_code::{ForeignCode, obstacle};
 use crate::postgres::{Extension, ExtensionError, Reductions};
 use crate::statement::{Kind, Text, plannable};
 use poolwatch_client::Checkout;
@@ -47,14 +47,14 @@ pub enum Error {
     NoSelect,
     /// The role may not read a table of it.
     #[error(
-        "the role may not read a table of it; run this as the tables' owner, or as a superuser: \
-         GRANT pg_read_all_data TO the role (PostgreSQL 14)"
+        "the role may not read a table of it; run this as the tables' owner, or GRANT \
+         pg_read_all_data TO the role (PostgreSQL 14 and later)"
     )]
     Forbidden,
     /// Planning runs functions.
     #[error(
-        "planning it might run what others made ({0}) with the privileges of this role; run this \
-         as the role that owns that"
+        "planning might run what others made ({0}) with the privileges of this role; run this as \
+         the role that owns that, and not as a superuser"
     )]
     Foreign(String),
     /// A table of it is found by another `search_path` than poolwatch has.
@@ -90,6 +90,8 @@ pub struct Planner<'a> {
     prepared: bool,
     /// The schema of hypopg, quoted, where it is there.
     hypopg: Option<String>,
+    /// Why nothing is planned.
+    obstacle: Option<String>,
 }
 
 impl<'a> Planner<'a> {
@@ -100,7 +102,13 @@ impl<'a> Planner<'a> {
         let hypopg = Extension::find(connection, "hypopg", &functions, &mut reductions).await?;
         let hypopg = hypopg.map(|extension| extension.schema);
         let generic = connection.server_version_num().is_some_and(|of| of >= GENERIC_PLAN);
-        Ok(Self { connection, generic, prepared: false, hypopg })
+        let obstacle = obstacle(connection).await?;
+        Ok(Self { connection, generic, prepared: false, hypopg, obstacle })
+    }
+
+    /// Why this role plans nothing in this database.
+    pub fn obstacle(&self) -> Option<Error> {
+        self.obstacle.clone().map(Error::Foreign)
     }
 
     /// Whether an index can be supposed.
@@ -113,6 +121,9 @@ impl<'a> Planner<'a> {
         let text = Text::read(sql, 0);
         if text.kind != Kind::Select || !text.single || text.placeholders > VALUES {
             return Err(Error::NoSelect);
+        }
+        if let Some(obstacle) = self.obstacle() {
+            return Err(obstacle);
         }
         // Nothing that planning does is to last, whatever it is.
         self.simply("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY").await?;

@@ -11,9 +11,12 @@ use sqlx::{AssertSqlSafe, Executor as _};
 const ANY_BYTES: &str = "SELECT set_config('client_encoding', 'SQL_ASCII', false) \
                          WHERE current_setting('server_encoding') = 'SQL_ASCII'";
 
-/// What every session relies on, whatever it is for. Names are looked up in `pg_catalog` alone, so
-/// that nothing that a user made can stand in for a function or an operator of the server's.
+/// What every session relies on, whatever it is for. It acts as the role that logged in: the owner
+/// of a database may set another for its sessions, whose code would then pass for poolwatch's own.
+/// Names are looked up in `pg_catalog` alone, so that nothing that a user made can stand in for a
+/// function or an operator of the server's.
 const RELIED_ON: &[(u32, &str)] = &[
+    (13, "role = none"),
     (13, "search_path = pg_catalog, pg_temp"),
     (13, "default_transaction_isolation = 'read committed'"),
     (13, "default_transaction_deferrable = off"),
@@ -83,12 +86,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_looked_up_as_said_before_anything_else_is_set() {
+    fn the_role_and_the_search_path_are_set_before_anything_else() {
         let limit = Duration::from_secs(1);
         for purpose in
             [Purpose::Build, Purpose::Watch { statement_timeout: limit, lock_timeout: limit }]
         {
-            assert!(purpose.statements(13).starts_with("SET search_path = pg_catalog, pg_temp; "));
+            let first = "SET role = none; SET search_path = pg_catalog, pg_temp; ";
+            assert!(purpose.statements(13).starts_with(first));
             assert!(!purpose.statements(16).contains("transaction_timeout"));
             assert!(purpose.statements(18).contains("SET transaction_timeout = 0; "));
         }

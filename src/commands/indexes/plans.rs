@@ -92,7 +92,11 @@ async fn plans(database: &Arc<Database>, comparison: &Comparison) -> Result<Plan
     let missing = comparison.expected.iter().filter(|(_, state)| *state == State::Missing);
     let missing: Vec<&Expected> = missing.map(|(expected, _)| expected).collect();
     let mut planner = Planner::open(&mut connection).await?;
-    let mut plans = Plans { hypopg: planner.can_suppose(), ..Plans::default() };
+    let trouble = planner.obstacle().map(|obstacle| chain(&obstacle));
+    let mut plans = Plans { hypopg: planner.can_suppose(), trouble, ..Plans::default() };
+    if plans.trouble.is_some() {
+        return Ok(plans);
+    }
     for expected in &missing {
         let about = all.iter().filter(|(text, _)| is_about(text, expected));
         for statement in about.take(EACH) {
