@@ -18,9 +18,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::Settings;
-use super::patience::{Patience, Patient, Phase, Progress};
 use super::places::Places;
 use super::routes::App;
+use super::timeouts::{Phase, Progress, TimeoutStream, Timeouts};
 use super::web_config::WebConfig;
 
 /// The most bytes in a request's head.
@@ -28,15 +28,15 @@ const HEAD_LIMIT: usize = 16 * 1024;
 /// The most headers of a request.
 const HEADERS_LIMIT: usize = 64;
 
-/// What a client is told that speaks HTTP where TLS is spoken, in the words of Go's server.
+/// The answer to a client that speaks HTTP where TLS is spoken, in the words of Go's server.
 const PLAIN: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\r\n\
     Client sent an HTTP request to an HTTPS server.\n";
 
-/// What every connection shares.
+/// The state that every connection shares.
 pub(super) struct Connections {
     app: Arc<App>,
     places: Arc<Places>,
-    patience: Patience,
+    timeouts: Timeouts,
     handshake_timeout: Duration,
     stopping: watch::Receiver<bool>,
     web_config: Option<Arc<WebConfig>>,
@@ -50,8 +50,8 @@ impl Connections {
         stopping: watch::Receiver<bool>,
         web_config: Option<Arc<WebConfig>>,
     ) -> Self {
-        let (patience, handshake_timeout) = (settings.patience(), settings.handshake_timeout);
-        Self { app, places, patience, handshake_timeout, stopping, web_config }
+        let (timeouts, handshake_timeout) = (settings.timeouts(), settings.handshake_timeout);
+        Self { app, places, timeouts, handshake_timeout, stopping, web_config }
     }
 
     /// Answers a connection's requests until it ends, or gives way to another; begins when there
@@ -73,21 +73,21 @@ impl Connections {
     }
 
     fn answer(&self, stream: TcpStream, progress: Progress) -> impl Future<Output = ()> + use<> {
-        let (app, patience, mut stopping) =
-            (Arc::clone(&self.app), self.patience, self.stopping.clone());
+        let (app, timeouts, mut stopping) =
+            (Arc::clone(&self.app), self.timeouts, self.stopping.clone());
         let (web_config, time) = (self.web_config.clone(), self.handshake_timeout);
         async move {
             // Answers are small and written at once: waiting for more to send only delays them.
             stream.set_nodelay(true).ok();
             let Some(web_config) = web_config.filter(|config| config.speaks_tls()) else {
-                return exchange(stream, app, patience, progress, stopping).await;
+                return exchange(stream, app, timeouts, progress, stopping).await;
             };
             let shaken = tokio::select! {
                 shaken = timeout(time, shake(stream, &web_config)) => shaken,
                 _ = stopping.wait_for(|stopping| *stopping) => return,
             };
             match shaken {
-                Ok(Ok(stream)) => exchange(stream, app, patience, progress, stopping).await,
+                Ok(Ok(stream)) => exchange(stream, app, timeouts, progress, stopping).await,
                 Ok(Err(error)) => tracing::debug!(error = &*error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),
             }
@@ -117,11 +117,11 @@ async fn shake(
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     app: Arc<App>,
-    patience: Patience,
+    timeouts: Timeouts,
     progress: Progress,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let stream = Patient::new(stream, patience, progress.clone());
+    let stream = TimeoutStream::new(stream, timeouts, progress.clone());
     let service = service_fn(|request| async {
         progress.enter(Phase::Answering);
         let answer = app.answer(request).await;

@@ -1,10 +1,10 @@
-//! Whether a client takes gzip.
+//! The encodings that a client takes.
 
 use hyper::HeaderMap;
 use hyper::header::ACCEPT_ENCODING;
 
-/// Whether gzip is accepted and not liked less than the plain text. A coding that is not named
-/// goes by `*`; `q=0` means "not this one".
+/// Returns true if gzip is accepted and not liked less than the plain text. A coding that is not
+/// named goes by `*`; `q=0` means "not this one".
 pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let gzip = weight(headers, "gzip").or_else(|| weight(headers, "x-gzip"));
     let any = || weight(headers, "*");

@@ -23,7 +23,7 @@ fn wrong(address: &str, source: io::Error) -> Error {
     Error::Listen { address: address.to_owned(), advice: advice(source.kind()), source }
 }
 
-/// What the address may mean, the first that can be bound being taken.
+/// The addresses that it may mean, the first that can be bound being taken.
 fn candidates(address: &str) -> io::Result<Vec<SocketAddr>> {
     if let Some(port) = address.strip_prefix(':') {
         let port = port.parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
@@ -42,7 +42,9 @@ fn advice(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::AddrInUse => "another program listens there; stop it or choose another port",
         io::ErrorKind::AddrNotAvailable => "this machine has no such address",
-        io::ErrorKind::PermissionDenied => "a port below 1024 needs more rights; choose another",
+        io::ErrorKind::PermissionDenied => {
+            "a port below 1024 needs more privileges; choose another"
+        }
         io::ErrorKind::InvalidInput => {
             "write it as \":8001\", \"127.0.0.1:8001\" or \"[::1]:8001\""
         }

@@ -8,12 +8,12 @@ mod encoding;
 mod health;
 mod listen;
 mod origin;
-mod patience;
 mod places;
 mod rendered;
 mod response;
 mod routes;
 mod status;
+mod timeouts;
 mod web_config;
 
 use std::fmt;
@@ -32,25 +32,25 @@ use tokio::time::{sleep, timeout};
 
 use crate::snapshot::Snapshot;
 use connection::Connections;
-use patience::Patience;
 use places::Places;
 use routes::App;
+use timeouts::Timeouts;
 use web_config::WebConfig;
 
 /// Asks for the settings to be read again; the answer says whether they were, or why not.
 pub type Reload = mpsc::Sender<oneshot::Sender<Result<(), String>>>;
 
-/// Where and how to listen.
+/// The settings of the server.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Where to listen: `:8001` is every interface, else `host:port`.
+    /// The addresses to listen on: `:8001` is every interface, else `host:port`.
     pub listen_addresses: Vec<String>,
     /// The path of the metrics.
     pub telemetry_path: String,
     /// TLS, users, headers and rate limit, in the format of Prometheus' exporter-toolkit.
     pub web_config_file: Option<PathBuf>,
-    /// Whether POST `/-/reload` reads the settings again.
+    /// Lets POST `/-/reload` read the settings again.
     pub enable_lifecycle: bool,
     /// Connections open at once. For one more the one that rests longest gives way, else one that
     /// has been slow for a second, of the client that has most of them.
@@ -64,7 +64,8 @@ pub struct Settings {
     /// The time a client has to take an answer.
     #[serde(with = "humantime_serde")]
     pub answer_timeout: Duration,
-    /// How long a connection may rest between requests: longer than Prometheus' scrape interval.
+    /// The time for which a connection may rest between requests: longer than Prometheus' scrape
+    /// interval.
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Duration,
     /// The time a client has for the TLS handshake.
@@ -93,20 +94,20 @@ impl Default for Settings {
     }
 }
 
-/// Why the server cannot start.
+/// The reason why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No address was given.
     #[error("there is no address to listen on")]
     NoAddress,
-    /// What was given is no address, or one that cannot be had.
+    /// The address given is none, or one that cannot be had.
     #[error("cannot listen on {address:?}: {advice}")]
     Listen {
         /// As it was given.
         address: String,
-        /// What to do about it.
+        /// The remedy.
         advice: &'static str,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
@@ -163,8 +164,8 @@ impl Settings {
         self.web_config_file.as_ref().map(open).transpose()
     }
 
-    fn patience(&self) -> Patience {
-        Patience { head: self.head_timeout, answer: self.answer_timeout, idle: self.idle_timeout }
+    fn timeouts(&self) -> Timeouts {
+        Timeouts { head: self.head_timeout, answer: self.answer_timeout, idle: self.idle_timeout }
     }
 }
 
@@ -182,7 +183,7 @@ impl fmt::Debug for Server {
 }
 
 impl Server {
-    /// Where it listens, the ports the system chose included.
+    /// The addresses on which it listens, the ports that the system chose included.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }

@@ -1,4 +1,4 @@
-//! Where a request comes from and whom it is for, as its headers say.
+//! The origin of a request, and the host that it is for, as its headers say.
 
 use hyper::header::{HOST, HeaderMap, HeaderName, ORIGIN};
 use hyper::http::uri::Authority;
@@ -7,7 +7,7 @@ use hyper::{Uri, Version};
 /// Set by browsers alone: how the page that asks is related to what it asks.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// What is wrong with a request's Host; RFC 9112, 3.2: exactly one, which only HTTP/1.0 may omit.
+/// The fault of a request's Host; RFC 9112, 3.2: exactly one, which only HTTP/1.0 may omit.
 pub(super) fn wrong_host(headers: &HeaderMap, version: Version) -> Option<&'static str> {
     let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
@@ -24,8 +24,8 @@ pub(super) fn wrong_host(headers: &HeaderMap, version: Version) -> Option<&'stat
     }
 }
 
-/// Whether a page of another site has a browser send a request, as Go's `CrossOriginProtection`
-/// tells it. What is no browser says nothing of the kind.
+/// Returns true if a page of another site has a browser send a request, as Go's
+/// `CrossOriginProtection` tells it. What is no browser says nothing of the kind.
 pub(super) fn is_cross_site(headers: &HeaderMap) -> bool {
     if let Some(site) = headers.get(SEC_FETCH_SITE) {
         return site != "same-origin" && site != "none";

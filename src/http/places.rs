@@ -13,11 +13,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::patience::{Phase, Progress};
+use super::timeouts::{Phase, Progress};
 
-/// How long a connection is in one phase before it rests or is slow.
+/// The time in one phase after which a connection rests or is slow.
 const SOON: Duration = Duration::from_secs(1);
-/// How often it is looked whether one rests or is slow by now.
+/// The time between two searches for one that rests or is slow by now.
 const AGAIN: Duration = Duration::from_millis(20);
 
 /// The connections that are open.
@@ -102,7 +102,7 @@ impl Places {
     }
 }
 
-/// Who gives way before whom.
+/// The order in which connections give way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     Resting,

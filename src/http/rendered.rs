@@ -9,9 +9,9 @@ use hyper::body::Bytes;
 use crate::joint::Joint;
 use crate::snapshot::Snapshot;
 
-/// How long one may take to make.
+/// The most time that making one may take.
 const LIMIT: Duration = Duration::from_secs(30);
-/// How long one is given out: it says how old the snapshot is.
+/// The time for which one is given out: it says how old the snapshot is.
 const FRESH: Duration = Duration::from_millis(500);
 
 /// A body, given out again.
@@ -26,7 +26,7 @@ pub(super) struct Rendered {
 
 #[derive(Clone, Debug)]
 struct Kept {
-    /// What it was made of, which it does not keep.
+    /// The snapshot that it was made of, which it does not keep.
     snapshot: Weak<Snapshot>,
     made: Instant,
     body: Bytes,
@@ -66,7 +66,7 @@ impl Rendered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::health::examples::{fresh, full};
+    use crate::http::health::examples::{empty, full};
 
     fn number(snapshot: &Snapshot, path: &str) -> Bytes {
         format!("{} {path} {:?}", snapshot.pools.len(), Instant::now()).into()
@@ -75,7 +75,7 @@ mod tests {
     #[tokio::test]
     async fn one_body_is_made_of_a_snapshot_and_another_of_the_next() {
         let rendered = Rendered::new(number, "/metrics");
-        let (first, second) = (Arc::new(fresh()), Arc::new(full()));
+        let (first, second) = (Arc::new(empty()), Arc::new(full()));
         let body = rendered.get(Arc::clone(&first)).await.unwrap();
         assert!(body.starts_with(b"0 /metrics "), "{body:?}");
         let again = rendered.get(Arc::clone(&first)).await.unwrap();
@@ -87,7 +87,7 @@ mod tests {
     #[tokio::test]
     async fn the_age_it_tells_of_goes_on() {
         let rendered = Rendered::new(number, "/metrics");
-        let snapshot = Arc::new(fresh());
+        let snapshot = Arc::new(empty());
         let body = rendered.get(Arc::clone(&snapshot)).await.unwrap();
         while rendered.get(Arc::clone(&snapshot)).await.unwrap() == body {
             tokio::task::yield_now().await;

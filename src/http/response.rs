@@ -87,7 +87,7 @@ impl Body for Parts {
     }
 }
 
-/// What the server answers.
+/// An answer of the server.
 pub(super) type Answer = Response<Parts>;
 
 /// An answer of some content type.

@@ -1,4 +1,4 @@
-//! Whether the databases answer.
+//! The health of the servers: whether they answer.
 
 use serde::Serialize;
 
@@ -17,13 +17,13 @@ pub(in crate::http) struct Readiness<'a> {
 }
 
 impl<'a> Readiness<'a> {
-    pub(in crate::http) fn of(snapshot: &'a Snapshot, now: Moment) -> Self {
+    pub(in crate::http) fn new(snapshot: &'a Snapshot, now: Moment) -> Self {
         let unanswered = snapshot.database_up() == Some(false);
         Self {
             ready: !unanswered && !snapshot.is_stale(now),
-            service: Service::of(snapshot, now),
-            database: Connectivity::of(snapshot),
-            pool: Worst::of(snapshot),
+            service: Service::new(snapshot, now),
+            database: Connectivity::new(snapshot),
+            pool: Worst::new(snapshot),
         }
     }
 }
@@ -36,7 +36,7 @@ struct Connectivity<'a> {
 }
 
 impl<'a> Connectivity<'a> {
-    fn of(snapshot: &'a Snapshot) -> Self {
+    fn new(snapshot: &'a Snapshot) -> Self {
         let all = &snapshot.databases;
         let answering = all.iter().filter(|database| database.up == Some(true)).count();
         let (status, message) = match snapshot.database_up() {
@@ -46,7 +46,7 @@ impl<'a> Connectivity<'a> {
             Some(true) if answering == all.len() => ("connected", "every database answers".into()),
             Some(true) => ("degraded", format!("{answering} of {} databases answer", all.len())),
         };
-        Self { status, message, databases: all.iter().map(DatabaseBody::of).collect() }
+        Self { status, message, databases: all.iter().map(DatabaseBody::new).collect() }
     }
 }
 
@@ -64,7 +64,7 @@ pub(in crate::http) struct DatabaseBody<'a> {
 }
 
 impl<'a> DatabaseBody<'a> {
-    pub(in crate::http) fn of(database: &'a DatabaseState) -> Self {
+    pub(in crate::http) fn new(database: &'a DatabaseState) -> Self {
         Self {
             name: &database.name,
             status: match database.up {
@@ -98,13 +98,13 @@ enum Worst<'a> {
 }
 
 impl<'a> Worst<'a> {
-    fn of(snapshot: &'a Snapshot) -> Self {
+    fn new(snapshot: &'a Snapshot) -> Self {
         let message = "no source has shown a pool yet";
         worst(snapshot).map_or(Self::None { status: "unknown", message }, |state| Self::Pool {
             status: state.status.map_or("unknown", Status::as_str),
             busiest_worker_utilization_percent: percent(state.busiest),
             pool: &state.pool.name,
-            figures: PoolBody::of(snapshot, state).figures,
+            figures: PoolBody::new(snapshot, state).figures,
         })
     }
 }
@@ -113,13 +113,13 @@ impl<'a> Worst<'a> {
 mod tests {
     use std::time::Duration;
 
-    use super::super::examples::{NOW, database, fresh, full, has_null, json};
+    use super::super::examples::{NOW, database, empty, full, has_null, json};
     use super::*;
 
     #[test]
     fn one_database_that_answers_is_enough_to_be_ready() {
         let snapshot = full();
-        let ready = Readiness::of(&snapshot, *NOW);
+        let ready = Readiness::new(&snapshot, *NOW);
         assert!(ready.ready);
         let body = json(&ready);
         assert_eq!(body["status"], "unhealthy", "a pool is critical and a database is down");
@@ -136,23 +136,23 @@ mod tests {
 
     #[test]
     fn no_answering_database_is_not_ready() {
-        let mut snapshot = fresh();
+        let mut snapshot = empty();
         snapshot.databases = vec![database("a", Some(false)), database("b", None)];
-        assert!(!Readiness::of(&snapshot, *NOW).ready);
-        assert_eq!(json(&Readiness::of(&snapshot, *NOW))["database"]["status"], "disconnected");
+        assert!(!Readiness::new(&snapshot, *NOW).ready);
+        assert_eq!(json(&Readiness::new(&snapshot, *NOW))["database"]["status"], "disconnected");
     }
 
     #[test]
     fn what_was_not_asked_is_not_called_connected() {
-        let mut snapshot = fresh();
-        let body = json(&Readiness::of(&snapshot, *NOW));
+        let mut snapshot = empty();
+        let body = json(&Readiness::new(&snapshot, *NOW));
         assert_eq!(
             (&body["ready"], &body["database"]["status"]),
             (&true.into(), &"unknown".into())
         );
         assert_eq!(body["database"]["message"], "no database is watched");
         snapshot.databases = vec![database("a", None)];
-        let body = json(&Readiness::of(&snapshot, *NOW));
+        let body = json(&Readiness::new(&snapshot, *NOW));
         assert_eq!(body["database"]["message"], "no database was asked yet");
         assert_eq!(body["pool"]["message"], "no source has shown a pool yet");
     }
@@ -161,6 +161,6 @@ mod tests {
     fn a_stale_sample_is_not_ready_even_if_the_database_answered_then() {
         let mut snapshot = full();
         snapshot.taken_at = Some(*NOW - Duration::from_secs(11));
-        assert!(!Readiness::of(&snapshot, *NOW).ready);
+        assert!(!Readiness::new(&snapshot, *NOW).ready);
     }
 }

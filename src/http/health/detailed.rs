@@ -18,7 +18,7 @@ pub(in crate::http) struct Detailed<'a> {
     #[serde(flatten)]
     pub(in crate::http) service: Service,
     pub(in crate::http) stale: bool,
-    pub(in crate::http) thresholds: Marks,
+    pub(in crate::http) thresholds: ThresholdsBody,
     pub(in crate::http) pools: Vec<PoolBody<'a>>,
     pub(in crate::http) databases: Vec<DatabaseBody<'a>>,
     pub(in crate::http) activity: Vec<&'a Sessions>,
@@ -33,19 +33,19 @@ pub(in crate::http) struct Detailed<'a> {
 }
 
 impl<'a> Detailed<'a> {
-    pub(in crate::http) fn of(snapshot: &'a Snapshot, resources: Resources, now: Moment) -> Self {
+    pub(in crate::http) fn new(snapshot: &'a Snapshot, resources: Resources, now: Moment) -> Self {
         let sessions = snapshot.databases.iter().filter_map(|database| database.sessions.as_ref());
         Self {
-            service: Service::of(snapshot, now),
+            service: Service::new(snapshot, now),
             stale: snapshot.is_stale(now),
-            thresholds: Marks::of(&snapshot.thresholds),
-            pools: snapshot.pools.iter().map(|pool| PoolBody::of(snapshot, pool)).collect(),
-            databases: snapshot.databases.iter().map(DatabaseBody::of).collect(),
+            thresholds: ThresholdsBody::new(&snapshot.thresholds),
+            pools: snapshot.pools.iter().map(|pool| PoolBody::new(snapshot, pool)).collect(),
+            databases: snapshot.databases.iter().map(DatabaseBody::new).collect(),
             activity: sessions.collect(),
-            logged_statement_latency: LoggedLatency::of(&snapshot.databases),
-            estimated_statement_latency: EstimatedLatency::new(snapshot),
-            top_statements: TopStatement::of(&snapshot.databases),
-            sources: snapshot.sources.iter().map(SourceBody::of).collect(),
+            logged_statement_latency: LoggedLatency::all(&snapshot.databases),
+            estimated_statement_latency: EstimatedLatency::all(snapshot),
+            top_statements: TopStatement::all(&snapshot.databases),
+            sources: snapshot.sources.iter().map(SourceBody::new).collect(),
             advice: &snapshot.advice,
             findings: &snapshot.findings,
             resources,
@@ -53,7 +53,7 @@ impl<'a> Detailed<'a> {
     }
 }
 
-/// What the daemon uses, and the machine.
+/// The resources that the daemon uses, and the machine.
 #[derive(Debug, Default, Serialize)]
 pub(in crate::http) struct Resources {
     pub(in crate::http) process: Usage,
@@ -66,9 +66,9 @@ impl Resources {
     }
 }
 
-/// What everything is judged by.
+/// The thresholds by which everything is judged.
 #[derive(Debug, Serialize)]
-pub(in crate::http) struct Marks {
+pub(in crate::http) struct ThresholdsBody {
     warning_percent: f64,
     critical_percent: f64,
     query_target_seconds: f64,
@@ -77,8 +77,8 @@ pub(in crate::http) struct Marks {
     held_too_long_seconds: f64,
 }
 
-impl Marks {
-    fn of(thresholds: &Thresholds) -> Self {
+impl ThresholdsBody {
+    fn new(thresholds: &Thresholds) -> Self {
         Self {
             warning_percent: rounded(100.0 * thresholds.warning, 100.0),
             critical_percent: rounded(100.0 * thresholds.critical, 100.0),
@@ -89,7 +89,7 @@ impl Marks {
         }
     }
 
-    /// Where warning begins and where it ends.
+    /// The percentages at which warning begins and ends.
     pub(in crate::http) fn percents(&self) -> [f64; 2] {
         [self.warning_percent, self.critical_percent]
     }
@@ -106,13 +106,13 @@ pub(in crate::http) struct SourceBody<'a> {
     pub(in crate::http) last_success: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::http) error: Option<&'a str>,
-    /// What it cannot see, and why.
+    /// The things that it cannot see, with the reasons.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(in crate::http) unseen: &'a [String],
 }
 
 impl<'a> SourceBody<'a> {
-    fn of(source: &'a SourceState) -> Self {
+    fn new(source: &'a SourceState) -> Self {
         Self {
             name: &source.name,
             status: match source.up {
@@ -131,13 +131,13 @@ impl<'a> SourceBody<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::examples::{NOW, fresh, full, has_null, json};
+    use super::super::examples::{NOW, empty, full, has_null, json};
     use super::*;
 
     #[test]
     fn everything_known_is_there() {
         let snapshot = full();
-        let body = json(&Detailed::of(&snapshot, Resources::now(), *NOW));
+        let body = json(&Detailed::new(&snapshot, Resources::now(), *NOW));
         assert_eq!(body["pools"].as_array().unwrap().len(), 2);
         assert_eq!(body["activity"][0]["active"], 3);
         let estimated = &body["estimated_statement_latency"][0];
@@ -172,9 +172,9 @@ mod tests {
     #[test]
     fn what_is_not_known_is_left_out() {
         for snapshot in
-            [fresh(), full(), Snapshot::empty(Thresholds::default(), std::time::Duration::ZERO)]
+            [empty(), full(), Snapshot::empty(Thresholds::default(), std::time::Duration::ZERO)]
         {
-            let body = json(&Detailed::of(&snapshot, Resources::default(), *NOW));
+            let body = json(&Detailed::new(&snapshot, Resources::default(), *NOW));
             assert!(!has_null(&body), "{body:#}");
         }
     }

@@ -21,7 +21,7 @@ pub(in crate::http) static NOW: LazyLock<Moment> = LazyLock::new(|| {
 });
 
 /// A snapshot taken now, of nothing, by a daemon that runs for an hour.
-pub(in crate::http) fn fresh() -> Snapshot {
+pub(in crate::http) fn empty() -> Snapshot {
     let mut snapshot = Snapshot::empty(Thresholds::default(), Duration::from_secs(10));
     snapshot.started_at = *NOW - Duration::from_hours(1);
     snapshot.taken_at = Some(*NOW);
@@ -64,7 +64,7 @@ pub(in crate::http) fn database(name: &str, up: Option<bool>) -> DatabaseState {
 
 /// A snapshot with something of everything, in which names try to break out of HTML.
 pub(in crate::http) fn full() -> Snapshot {
-    let mut snapshot = fresh();
+    let mut snapshot = empty();
     snapshot.pools = vec![
         pool("web<b>", Origin::Workers, vec![worker(812, 19), worker(813, 2)]),
         pool("inferred", Origin::Activity, vec![Worker::default()]),
@@ -123,7 +123,7 @@ pub(in crate::http) fn json(body: &impl Serialize) -> serde_json::Value {
     serde_json::to_value(body).unwrap()
 }
 
-/// Whether there is a null anywhere: absent is absent.
+/// Returns true if there is a null anywhere: absent is absent.
 pub(in crate::http) fn has_null(value: &serde_json::Value) -> bool {
     match value {
         serde_json::Value::Null => true,

@@ -1,4 +1,4 @@
-//! How long things took lately.
+//! Recent latencies.
 
 use serde::{Serialize, Serializer};
 
@@ -15,7 +15,7 @@ impl From<&Timings> for Latency {
     fn from(timings: &Timings) -> Self {
         let timed = Timings::ROWS.iter().filter_map(|row| {
             let histogram = (row.get)(timings).as_ref()?;
-            Some((row.json, Quantiles::of(histogram)?))
+            Some((row.json, Quantiles::from_histogram(histogram)?))
         });
         Self(timed.collect())
     }
@@ -48,7 +48,7 @@ pub(in crate::http) struct Quantiles {
 }
 
 impl Quantiles {
-    fn of(histogram: &Histogram) -> Option<Self> {
+    fn from_histogram(histogram: &Histogram) -> Option<Self> {
         Self::from(histogram.count(), |q| histogram.quantile(q))
     }
 
@@ -67,7 +67,7 @@ impl Quantiles {
     }
 }
 
-/// How long one database's statements took in the last five minutes, by the server's log.
+/// The latency of one database's statements in the last five minutes, by the server's log.
 #[derive(Debug, Serialize)]
 pub(in crate::http) struct LoggedLatency<'a> {
     server: &'a str,
@@ -82,14 +82,14 @@ pub(in crate::http) struct LoggedLatency<'a> {
 }
 
 impl<'a> LoggedLatency<'a> {
-    pub(super) fn of(databases: &'a [DatabaseState]) -> Vec<Self> {
+    pub(super) fn all(databases: &'a [DatabaseState]) -> Vec<Self> {
         let each = databases.iter().flat_map(|server| {
             server.logged.iter().filter_map(|times| {
                 Some(Self {
                     server: &server.name,
                     datname: &times.database,
                     counted_from_seconds: times.counted_from,
-                    quantiles: Quantiles::of(&times.recent)?,
+                    quantiles: Quantiles::from_histogram(&times.recent)?,
                 })
             })
         });
@@ -97,7 +97,7 @@ impl<'a> LoggedLatency<'a> {
     }
 }
 
-/// How long one database's statements took in the last five minutes, as estimated from what the
+/// The latency of one database's statements in the last five minutes, as estimated from what the
 /// server keeps of them: those that failed are not in it.
 #[derive(Debug, Serialize)]
 pub(in crate::http) struct EstimatedLatency<'a> {
@@ -109,7 +109,7 @@ pub(in crate::http) struct EstimatedLatency<'a> {
 }
 
 impl<'a> EstimatedLatency<'a> {
-    pub(super) fn new(snapshot: &'a Snapshot) -> Vec<Self> {
+    pub(super) fn all(snapshot: &'a Snapshot) -> Vec<Self> {
         let thresholds = &snapshot.thresholds;
         let of_server = |server: &'a DatabaseState| {
             server.statements.iter().filter_map(|times| {

@@ -1,4 +1,4 @@
-//! What the health endpoints say, in the words of the field. Each body is a pure function of a
+//! The bodies of the health endpoints, in the words of the field. Each is a pure function of a
 //! snapshot and a time. What is not known is left out, never shown as zero.
 
 mod databases;
@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 pub(super) use databases::{DatabaseBody, Readiness};
-pub(super) use detailed::{Detailed, Marks, Resources, SourceBody};
+pub(super) use detailed::{Detailed, Resources, SourceBody, ThresholdsBody};
 pub(super) use latency::Latency;
 pub(super) use pools::{FiguresBody, PoolBody, PoolHealth, WorkerBody, worst};
 pub(super) use top::TopStatement;
@@ -37,7 +37,7 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) fn of(snapshot: &Snapshot, now: Moment) -> Self {
+    pub(super) fn new(snapshot: &Snapshot, now: Moment) -> Self {
         let message = staleness(snapshot, now);
         Self {
             status: if message.is_some() { Health::Unhealthy } else { snapshot.health() },
@@ -51,7 +51,7 @@ impl Service {
     }
 }
 
-/// Why the figures do not tell of now; `None` when they do.
+/// The reason why the figures do not tell of now; `None` when they do.
 fn staleness(snapshot: &Snapshot, now: Moment) -> Option<String> {
     let Some(taken_at) = snapshot.taken_at else {
         return Some("nothing was sampled yet".into());
@@ -88,11 +88,11 @@ pub(super) mod examples;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use examples::{NOW, fresh, json};
+    use examples::{NOW, empty, json};
 
     #[test]
     fn health_says_status_version_and_uptime() {
-        let body = json(&Service::of(&fresh(), *NOW));
+        let body = json(&Service::new(&empty(), *NOW));
         assert_eq!(body["status"], "healthy");
         assert_eq!(body["version"], process::VERSION);
         assert_eq!(body["uptime_seconds"], 3600.0);
@@ -102,9 +102,9 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_set_changes_no_age() {
-        let snapshot = fresh();
+        let snapshot = empty();
         for calendar in [SystemTime::UNIX_EPOCH, NOW.calendar + Duration::from_hours(9)] {
-            let body = json(&Service::of(&snapshot, NOW.at(calendar)));
+            let body = json(&Service::new(&snapshot, NOW.at(calendar)));
             assert_eq!(body["status"], "healthy");
             assert_eq!(
                 (&body["uptime_seconds"], &body["sample_age_seconds"]),
@@ -115,13 +115,13 @@ mod tests {
 
     #[test]
     fn a_stale_sample_is_not_healthy() {
-        let mut snapshot = fresh();
+        let mut snapshot = empty();
         snapshot.taken_at = Some(*NOW - Duration::from_mins(1));
-        let body = json(&Service::of(&snapshot, *NOW));
+        let body = json(&Service::new(&snapshot, *NOW));
         assert_eq!(body["status"], "unhealthy");
         assert_eq!(body["message"], "the last sample is 60 s old; older than 10 s is stale");
         snapshot.taken_at = None;
-        let body = json(&Service::of(&snapshot, *NOW));
+        let body = json(&Service::new(&snapshot, *NOW));
         assert_eq!(body["message"], "nothing was sampled yet");
         assert_eq!(body.get("sampled_at"), None);
     }

@@ -28,14 +28,14 @@ enum Worst<'a> {
 }
 
 impl<'a> PoolHealth<'a> {
-    pub(in crate::http) fn of(snapshot: &'a Snapshot, now: Moment) -> Self {
+    pub(in crate::http) fn new(snapshot: &'a Snapshot, now: Moment) -> Self {
         let worst =
             worst(snapshot).map(|pool| Worst::Pool(Box::new(PoolBody::brief(snapshot, pool))));
         let unknown = || "no source has shown a pool yet".to_owned();
         Self {
             message: super::staleness(snapshot, now).or_else(|| worst.is_none().then(unknown)),
             worst: worst.unwrap_or(Worst::None { status: "unknown", recommendations: [] }),
-            pools: snapshot.pools.iter().map(|pool| PoolBody::of(snapshot, pool)).collect(),
+            pools: snapshot.pools.iter().map(|pool| PoolBody::new(snapshot, pool)).collect(),
         }
     }
 }
@@ -62,7 +62,7 @@ pub(in crate::http) struct PoolBody<'a> {
     pub(in crate::http) peak_utilization_percent: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::http) worker_count: Option<u64>,
-    /// Which figures are sums, when there is more than one worker.
+    /// The meaning of the figures, when there is more than one worker.
     #[serde(skip_serializing_if = "Option::is_none")]
     sums: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -78,7 +78,7 @@ pub(in crate::http) struct PoolBody<'a> {
 
 impl<'a> PoolBody<'a> {
     /// Everything of a pool.
-    pub(in crate::http) fn of(snapshot: &Snapshot, state: &'a PoolState) -> Self {
+    pub(in crate::http) fn new(snapshot: &Snapshot, state: &'a PoolState) -> Self {
         Self {
             latency: Latency::from(&state.recent),
             counts: Counts(state.pool.totals),
@@ -86,7 +86,7 @@ impl<'a> PoolBody<'a> {
                 .pool
                 .workers
                 .iter()
-                .map(|worker| WorkerBody::of(worker, &snapshot.thresholds))
+                .map(|worker| WorkerBody::new(worker, &snapshot.thresholds))
                 .collect(),
             ..Self::brief(snapshot, state)
         }
@@ -123,7 +123,7 @@ fn sums(state: &PoolState) -> Option<String> {
     })
 }
 
-/// What one must know to read the figures rightly.
+/// Notes that one needs to read the figures rightly.
 fn notes(state: &PoolState) -> Vec<&'static str> {
     let origin = match state.pool.origin {
         Origin::Activity => Some(
@@ -157,7 +157,7 @@ pub(in crate::http) struct WorkerBody<'a> {
 }
 
 impl<'a> WorkerBody<'a> {
-    fn of(worker: &'a Worker, thresholds: &Thresholds) -> Self {
+    fn new(worker: &'a Worker, thresholds: &Thresholds) -> Self {
         let status = worker.figures.utilization().map(|share| thresholds.status(share));
         Self {
             status: status.map_or("unknown", Status::as_str),
@@ -218,15 +218,15 @@ impl Serialize for Counts {
 
 #[cfg(test)]
 mod tests {
-    use super::super::examples::{NOW, fresh, full, has_null, json, pool, worker};
+    use super::super::examples::{NOW, empty, full, has_null, json, pool, worker};
     use super::*;
     use crate::latency::Histogram;
 
     #[test]
     fn one_worker_is_shown_in_the_words_of_its_own_endpoint() {
-        let mut snapshot = fresh();
+        let mut snapshot = empty();
         snapshot.pools = vec![pool("web", Origin::AppHealth, vec![worker(7, 19)])];
-        let body = json(&PoolHealth::of(&snapshot, *NOW));
+        let body = json(&PoolHealth::new(&snapshot, *NOW));
         for (key, value) in [
             ("pool_size", 5.0),
             ("max_overflow", 15.0),
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn sums_are_called_sums_and_the_busiest_worker_is_named() {
         let snapshot = full();
-        let body = json(&PoolHealth::of(&snapshot, *NOW));
+        let body = json(&PoolHealth::new(&snapshot, *NOW));
         assert_eq!((&body["checked_out"], &body["capacity"]), (&21.into(), &40.into()));
         assert_eq!(body["utilization_percent"], 52.5);
         assert_eq!(body["busiest_worker_utilization_percent"], 95.0);
@@ -259,9 +259,9 @@ mod tests {
 
     #[test]
     fn a_pool_without_capacity_has_no_utilization_and_says_so() {
-        let mut snapshot = fresh();
+        let mut snapshot = empty();
         snapshot.pools = vec![pool("app", Origin::Activity, vec![Worker::default()])];
-        let body = json(&PoolHealth::of(&snapshot, *NOW));
+        let body = json(&PoolHealth::new(&snapshot, *NOW));
         assert_eq!(body["status"], "unknown");
         assert_eq!((body.get("capacity"), body.get("utilization_percent")), (None, None));
         assert!(body["notes"][1].as_str().unwrap().contains("without a known capacity"));
@@ -269,14 +269,14 @@ mod tests {
 
     #[test]
     fn without_a_pool_nothing_is_made_up() {
-        let body = json(&PoolHealth::of(&fresh(), *NOW));
+        let body = json(&PoolHealth::new(&empty(), *NOW));
         assert_eq!((&body["status"], &body["pools"]), (&"unknown".into(), &serde_json::json!([])));
         assert_eq!(body["message"], "no source has shown a pool yet");
     }
 
     #[test]
     fn the_worst_is_by_status_then_the_busiest() {
-        let mut snapshot = fresh();
+        let mut snapshot = empty();
         let idle = pool("a", Origin::Workers, vec![worker(1, 1), worker(2, 1)]);
         let busy = pool("b", Origin::Workers, vec![worker(1, 2)]);
         let blind = pool("c", Origin::Activity, vec![Worker::default()]);
@@ -288,14 +288,14 @@ mod tests {
 
     #[test]
     fn latency_is_in_seconds_and_left_out_when_nothing_was_timed() {
-        let mut snapshot = fresh();
+        let mut snapshot = empty();
         let mut web = pool("web", Origin::Workers, vec![worker(7, 1)]);
-        assert_eq!(json(&PoolBody::of(&snapshot, &web)).get("latency"), None);
+        assert_eq!(json(&PoolBody::new(&snapshot, &web)).get("latency"), None);
         let mut query = Histogram::new(crate::latency::BOUNDS);
         (0..10).for_each(|_| query.observe(0.09));
         web.recent.query = Some(query);
         snapshot.pools = vec![web];
-        let body = json(&PoolHealth::of(&snapshot, *NOW));
+        let body = json(&PoolHealth::new(&snapshot, *NOW));
         let query = &body["pools"][0]["latency"]["query"];
         assert_eq!(query["count"], 10);
         assert!((0.075..=0.1).contains(&query["p95_seconds"].as_f64().unwrap()), "{query}");

@@ -17,14 +17,14 @@ pub(in crate::http) struct TopStatement<'a> {
     pub(in crate::http) seconds: f64,
     pub(in crate::http) mean_seconds: f64,
     pub(in crate::http) rows: u64,
-    /// For how long that was counted.
+    /// The number of seconds for which that was counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     over_seconds: Option<f64>,
 }
 
 impl<'a> TopStatement<'a> {
     /// Those of each database, the most time first.
-    pub(super) fn of(databases: &'a [DatabaseState]) -> Vec<Self> {
+    pub(super) fn all(databases: &'a [DatabaseState]) -> Vec<Self> {
         let tops = databases.iter().filter_map(|database| Some((database, database.top.as_ref()?)));
         tops.flat_map(|(database, top)| {
             let over = top.seconds.map(|seconds| rounded(seconds, 10.0));

@@ -125,7 +125,7 @@ pub(super) fn sign(status: &str) -> &'static str {
 pub(super) struct Bar {
     pub(super) percent: f64,
     pub(super) peak: Option<f64>,
-    pub(super) marks: [f64; 2],
+    pub(super) thresholds: [f64; 2],
     pub(super) colour: &'static str,
 }
 
@@ -136,8 +136,8 @@ impl Display for Bar {
         write!(out, r#"<svg class="bar {colour}" role="img" aria-label="{}">"#, Percent(*percent))?;
         write!(out, r#"<rect class="track" width="100%" height="100%"/>"#)?;
         write!(out, r#"<rect class="fill" width="{width}%" height="100%"/>"#)?;
-        for mark in self.marks {
-            line(out, "mark", mark)?;
+        for threshold in self.thresholds {
+            line(out, "mark", threshold)?;
         }
         if let Some(peak) = self.peak.filter(|peak| *peak > *percent) {
             line(out, "peak", peak.clamp(0.0, 99.5))?;
@@ -180,7 +180,8 @@ mod tests {
 
     #[test]
     fn a_bar_never_leaves_its_place() {
-        let bar = Bar { percent: 130.0, peak: Some(140.0), marks: [75.0, 90.0], colour: "bad" };
+        let bar =
+            Bar { percent: 130.0, peak: Some(140.0), thresholds: [75.0, 90.0], colour: "bad" };
         let bar = bar.to_string();
         assert!(bar.contains(r#"class="fill" width="100%""#) && bar.contains("130 %"), "{bar}");
         assert!(bar.contains(r#"class="peak" x1="99.5%""#), "{bar}");

@@ -23,7 +23,7 @@ use table::Column;
 
 const TEMPLATE: &str = include_str!("page.html");
 
-/// What the page may do: run its own script, use its own style, ask its own server.
+/// The things that the page may do: run its own script, use its own style, ask its own server.
 pub(super) static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let policy = format!(
         "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; connect-src 'self'; \
@@ -105,7 +105,7 @@ fn section(
     content(out)
 }
 
-/// How the whole is, and why, in one look.
+/// The health of the whole, and the reason, in one look.
 fn banner(out: &mut Formatter<'_>, known: &Detailed<'_>) -> fmt::Result {
     let (status, service) = (health(known), &known.service);
     let colour = colour(status);
@@ -128,7 +128,7 @@ fn banner(out: &mut Formatter<'_>, known: &Detailed<'_>) -> fmt::Result {
     writeln!(out, "running for {}</p></section>", Seconds(service.uptime_seconds))
 }
 
-/// What is not as it should be, worst first, as markup.
+/// The troubles, worst first, as markup.
 fn reasons(known: &Detailed<'_>) -> impl Iterator<Item = String> {
     let pools = |status: &'static str| {
         let such = known.pools.iter().filter(move |pool| pool.status == status);
@@ -166,7 +166,7 @@ fn advise(out: &mut Formatter<'_>, advice: &Advice) -> fmt::Result {
 fn pools(out: &mut Formatter<'_>, known: &Detailed<'_>) -> fmt::Result {
     out.write_str("<div class=\"pools\">\n")?;
     for (place, pool) in known.pools.iter().enumerate() {
-        pools::Card { pool, place, marks: &known.thresholds }.fmt(out)?;
+        pools::Card { pool, place, thresholds: &known.thresholds }.fmt(out)?;
     }
     out.write_str("</div>\n")
 }
@@ -296,11 +296,11 @@ fn resources(out: &mut Formatter<'_>, known: &Detailed<'_>) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::super::health::Resources;
-    use super::super::health::examples::{NOW, fresh, full};
+    use super::super::health::examples::{NOW, empty, full};
     use super::*;
 
     fn shown(snapshot: &crate::snapshot::Snapshot) -> String {
-        page(&Detailed::of(snapshot, Resources::default(), *NOW), "/metrics")
+        page(&Detailed::new(snapshot, Resources::default(), *NOW), "/metrics")
     }
 
     #[test]
@@ -335,10 +335,10 @@ mod tests {
 
     #[test]
     fn every_place_of_the_template_is_filled() {
-        for page in [shown(&fresh()), shown(&full())] {
+        for page in [shown(&empty()), shown(&full())] {
             assert!(!page.contains("{{") && page.trim_end().ends_with("</html>"));
         }
-        assert!(shown(&fresh()).contains("no pool is known yet"));
+        assert!(shown(&empty()).contains("no pool is known yet"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::figures::{Bar, Maybe, Name, Percent, Seconds, Word, colour};
 use super::table::{self, Column};
-use crate::http::health::{Latency, Marks, PoolBody, WorkerBody, percent};
+use crate::http::health::{Latency, PoolBody, ThresholdsBody, WorkerBody, percent};
 use poolwatch_client::pool_figures::MaxOverflow;
 
 /// One pool as a card.
@@ -12,7 +12,7 @@ pub(super) struct Card<'a> {
     pub(super) pool: &'a PoolBody<'a>,
     /// Its place on the page, for what must be told apart.
     pub(super) place: usize,
-    pub(super) marks: &'a Marks,
+    pub(super) thresholds: &'a ThresholdsBody,
 }
 
 impl Display for Card<'_> {
@@ -38,7 +38,7 @@ impl Display for Card<'_> {
 
 impl Card<'_> {
     fn bar(&self, percent: f64, peak: Option<f64>, status: &str) -> Bar {
-        Bar { percent, peak, marks: self.marks.percents(), colour: colour(status) }
+        Bar { percent, peak, thresholds: self.thresholds.percents(), colour: colour(status) }
     }
 
     /// The bar of the busiest worker, by which the pool is judged, and what it means.

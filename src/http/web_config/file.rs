@@ -33,7 +33,7 @@ impl File {
         Ok(yaml_serde::from_str::<Option<Self>>(text)?.unwrap_or_default())
     }
 
-    /// Whether the file asks for HTTP/2.
+    /// Returns true if the file asks for HTTP/2.
     pub(super) fn asks_for_http2(&self) -> bool {
         self.http_server_config.http2
     }
@@ -48,7 +48,7 @@ impl File {
             .collect()
     }
 
-    /// How often a request is let in, and how many at once; `None` without a limit.
+    /// The rate at which requests are let in, and the most at once; `None` without a limit.
     pub(super) fn rate(&self) -> Result<Option<(Duration, u32)>, String> {
         let RateSettings { interval: Scalar(interval), burst } = &self.rate_limit;
         let interval = if interval.is_empty() { "0" } else { interval };
@@ -124,7 +124,7 @@ impl Default for TlsSettings {
 }
 
 impl TlsSettings {
-    /// Whether TLS is asked for. Versions, ciphers and allowed names alone do not.
+    /// Returns true if TLS is asked for. Versions, ciphers and allowed names alone do not.
     pub(super) fn is_enabled(&self) -> bool {
         let asking = [
             &self.cert,

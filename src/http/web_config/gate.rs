@@ -235,7 +235,7 @@ mod tests {
         let hash = bcrypt::hash("x", 4).unwrap();
         for prefix in ["$2a$", "$2b$", "$2y$"] {
             let hash = hash.replacen("$2b$", prefix, 1);
-            let users = Users::of(&Unique([("a".into(), Scalar(hash))].into())).unwrap();
+            let users = Users::new(&Unique([("a".into(), Scalar(hash))].into())).unwrap();
             assert!(admits(&Gate::default(), &users, "a:x").await, "{prefix}");
         }
     }

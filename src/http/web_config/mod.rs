@@ -3,11 +3,11 @@
 //! As there: the file is followed while the daemon runs, users and headers by each request and
 //! certificates by each handshake. Broken at the start it is an error; broken later, requests get
 //! 500 and handshakes fail until it is mended. Where a file hangs, what was read last holds.
-//! Whether there is TLS, and the rate limit, are settled at the start.
+//! TLS itself and the rate limit are settled at the start.
 
 mod duration;
 mod file;
-mod fresh;
+mod file_cache;
 mod gate;
 mod rate;
 mod tls;
@@ -27,7 +27,7 @@ use tokio_rustls::rustls::ServerConfig;
 use super::response::{self, Answer};
 use crate::files::{self, WORK_LIMIT};
 use file::File;
-use fresh::Fresh;
+use file_cache::FileCache;
 use gate::{Admission, Gate};
 use rate::RateLimit;
 use users::Users;
@@ -36,7 +36,7 @@ use users::Users;
 /// long as it takes, for then what was read before holds.
 type Read = fn(&Path) -> io::Result<Vec<u8>>;
 
-/// Why the file cannot be used.
+/// The reason why the file cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct Error(Arc<Reason>);
@@ -70,13 +70,13 @@ enum Reason {
 /// The file, followed.
 pub(super) struct WebConfig {
     path: PathBuf,
-    contents: Fresh<Result<Arc<Contents>, Error>>,
-    tls: Option<Fresh<Result<Arc<ServerConfig>, Error>>>,
+    contents: FileCache<Result<Arc<Contents>, Error>>,
+    tls: Option<FileCache<Result<Arc<ServerConfig>, Error>>>,
     rate_limit: Option<RateLimit>,
     gate: Gate,
 }
 
-/// What a request needs of the file.
+/// The parts of the file that a request needs.
 struct Contents {
     file: File,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -88,7 +88,7 @@ impl Contents {
         let text = read(path).and_then(files::text).map_err(Reason::Read)?;
         let file = File::parse(&text).map_err(Reason::Yaml)?;
         let headers = file.headers().map_err(Reason::Value)?;
-        let users = Users::of(&file.basic_auth_users).map_err(Reason::Value)?;
+        let users = Users::new(&file.basic_auth_users).map_err(Reason::Value)?;
         Ok(Arc::new(Self { file, headers, users }))
     }
 
@@ -125,14 +125,14 @@ impl WebConfig {
             speaks_tls.then(|| contents.tls(folder(&path), files::read_blocking)).transpose()?;
         Ok(Self {
             path,
-            contents: Fresh::new(Ok(contents)),
-            tls: tls.map(|tls| Fresh::new(Ok(tls))),
+            contents: FileCache::new(Ok(contents)),
+            tls: tls.map(|tls| FileCache::new(Ok(tls))),
             rate_limit: rate.map(|(interval, burst)| RateLimit::new(interval, burst)),
             gate: Gate::default(),
         })
     }
 
-    /// Whether connections speak TLS, settled at the start.
+    /// Set if connections speak TLS, settled at the start.
     pub(super) fn speaks_tls(&self) -> bool {
         self.tls.is_some()
     }

@@ -17,7 +17,7 @@ impl RateLimit {
         Self { interval, burst, state: Mutex::new((burst, Instant::now())) }
     }
 
-    /// Whether one more request is let in now.
+    /// Returns true if one more request is let in now.
     pub(super) fn allows(&self, now: Instant) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (tokens, since) = *state;

@@ -15,7 +15,7 @@ use super::file::{Scalar, Unique};
 /// The highest cost of a hash that is still cheap: a quarter of a second.
 const CHEAP: u32 = 12;
 
-/// Who may ask, by name.
+/// The users who may ask, by name.
 #[derive(Default)]
 pub(super) struct Users {
     hashes: BTreeMap<String, (String, u32)>,
@@ -28,14 +28,14 @@ pub(super) struct Users {
 /// A hash that a password is compared with.
 pub(super) struct Hash<'a> {
     pub(super) text: &'a str,
-    /// Whether it is the user's, not one that stands in where there is no user.
+    /// Set if it is the user's, and not one that stands in where there is no user.
     pub(super) is_own: bool,
     pub(super) is_costly: bool,
 }
 
 impl Users {
     /// Takes users whose hashes can be checked; an error names the user whose cannot.
-    pub(super) fn of(users: &Unique<Scalar>) -> Result<Self, String> {
+    pub(super) fn new(users: &Unique<Scalar>) -> Result<Self, String> {
         let cost = |name: &str, hash: &str| {
             HashParts::from_str(hash).map(|parts| parts.get_cost()).map_err(|_| wrong(name))
         };
@@ -54,8 +54,8 @@ impl Users {
         self.hashes.is_empty()
     }
 
-    /// What a user's password is compared with. Where there is no such user it is the hash of
-    /// another, so that time does not tell who there is; but none that takes long, so that
+    /// The hash that a user's password is compared with. Where there is no such user it is the hash
+    /// of another, so that time does not tell who there is; but none that takes long, so that
     /// invented names cost no more than the users' own.
     pub(super) fn hash(&self, name: &str) -> Hash<'_> {
         let own = self.hashes.get(name);
@@ -100,7 +100,7 @@ pub(super) mod examples {
     pub(crate) fn users(all: &[(&str, &str, u32)]) -> Users {
         let hash = |password: &str, cost| Scalar(bcrypt::hash(password, cost).unwrap());
         let all = all.iter().map(|(name, password, cost)| ((*name).into(), hash(password, *cost)));
-        Users::of(&Unique(all.collect())).unwrap()
+        Users::new(&Unique(all.collect())).unwrap()
     }
 
     pub(crate) fn basic(text: &str) -> HeaderMap {
@@ -120,7 +120,7 @@ mod tests {
     fn what_should_have_been_a_hash_is_not_repeated() {
         for text in ["{ bob: hush }", "{ bob:hush }"] {
             let users: Unique<Scalar> = yaml_serde::from_str(text).unwrap();
-            let error = Users::of(&users).err().unwrap();
+            let error = Users::new(&users).err().unwrap();
             assert!(error.contains("\"bob\"") && !error.contains("hush"), "{error}");
         }
     }
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn what_is_no_hash_is_refused_without_showing_it() {
         let users = Unique([("a".into(), Scalar("hunter2".into()))].into());
-        let error = Users::of(&users).err().unwrap();
+        let error = Users::new(&users).err().unwrap();
         assert!(error.contains("\"a\"") && !error.contains("hunter2"), "{error}");
     }
 

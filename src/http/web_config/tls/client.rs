@@ -27,7 +27,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 use super::super::file::TlsSettings;
 use super::Error;
 
-/// What is asked of a client.
+/// The certificate that is asked of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Policy {
     ask: bool,
@@ -36,7 +36,7 @@ struct Policy {
 }
 
 impl Policy {
-    fn of(name: &str) -> Option<Self> {
+    fn from_name(name: &str) -> Option<Self> {
         let (ask, require, verify) = match name {
             "" | "NoClientCert" => (false, false, false),
             "RequestClientCert" => (true, false, false),
@@ -56,7 +56,7 @@ pub(super) fn verifier(
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, Error> {
     let named = &settings.client_auth_type.0;
-    let policy = Policy::of(named).ok_or_else(|| Error::ClientAuth(named.clone()))?;
+    let policy = Policy::from_name(named).ok_or_else(|| Error::ClientAuth(named.clone()))?;
     if authorities.is_some() && !policy.ask {
         return Err(Error::CaWithoutPolicy);
     }
@@ -204,7 +204,8 @@ fn in_its_time(certificate: &Certificate, now: UnixTime) -> Result<(), Certifica
     }
 }
 
-/// Whether a DNS name, e-mail address, IP address or URI of the certificate is one of `allowed`.
+/// Checks that a DNS name, e-mail address, IP address or URI of the certificate is one of
+/// `allowed`.
 fn carries_one_of(certificate: &Certificate, allowed: &[String]) -> Result<(), CertificateError> {
     let names = certificate.tbs_certificate().get_extension::<SubjectAltName>();
     let names = names.map_err(|_| CertificateError::BadEncoding)?;

@@ -17,7 +17,7 @@ use rustls::{ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, versi
 use super::Read;
 use super::file::{Scalar, TlsSettings};
 
-/// Why TLS cannot be had as the file asks for it.
+/// The reason why TLS cannot be had as the file asks for it.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error("missing one of cert or cert_file")]
@@ -91,7 +91,7 @@ pub(super) fn build(
     Ok(Arc::new(config))
 }
 
-/// What a file holds, or the text that stands for it; `None` when neither is given.
+/// The content of a file, or the text that stands for it; `None` when neither is given.
 fn text(
     inline: &Scalar,
     file: &Scalar,

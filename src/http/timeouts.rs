@@ -1,4 +1,4 @@
-//! How long a connection is waited for: a stream that fails when its client is too slow.
+//! The timeouts of a connection: a stream that fails when its client is too slow.
 //!
 //! hyper's own header timeout runs while a kept-alive connection rests, so it cannot be shorter
 //! than Prometheus' scrape interval; here resting, sending a head and taking an answer each have
@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// The time a client has for each part of an exchange.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(super) struct Timeouts {
     /// For a request's head, from its first byte, or from the beginning of the connection.
     pub(super) head: Duration,
     /// For taking a whole answer.
@@ -25,7 +25,7 @@ pub(super) struct Patience {
     pub(super) idle: Duration,
 }
 
-/// What a connection is doing. The service and the stream share it.
+/// The phase in which a connection is. The service and the stream share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Open, and nothing has come yet.
@@ -52,7 +52,7 @@ pub(super) struct Progress(Arc<Inner>);
 struct Inner {
     phase: AtomicU32,
     opened: Instant,
-    /// When the phase began, in milliseconds since the connection was opened.
+    /// The time at which the phase began, in milliseconds since the connection was opened.
     since: AtomicU64,
 }
 
@@ -65,16 +65,16 @@ impl Default for Progress {
 
 impl Progress {
     pub(super) fn enter(&self, phase: Phase) {
-        let changes = self.mark() >> 3;
+        let changes = self.state() >> 3;
         self.0.phase.store(changes.wrapping_add(1) << 3 | phase as u32, Relaxed);
         self.0.since.store(self.open_for(), Relaxed);
     }
 
     pub(super) fn phase(&self) -> Phase {
-        Phase::ALL[(self.mark() & 7) as usize]
+        Phase::ALL[(self.state() & 7) as usize]
     }
 
-    /// How long the phase has lasted.
+    /// The time for which the phase has lasted.
     pub(super) fn age(&self) -> Duration {
         Duration::from_millis(self.open_for().saturating_sub(self.0.since.load(Relaxed)))
     }
@@ -83,41 +83,41 @@ impl Progress {
         u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn mark(&self) -> u32 {
+    fn state(&self) -> u32 {
         self.0.phase.load(Relaxed)
     }
 }
 
 /// A stream whose waiting ends.
-pub(super) struct Patient<S> {
+pub(super) struct TimeoutStream<S> {
     stream: S,
-    patience: Patience,
+    timeouts: Timeouts,
     progress: Progress,
     timed: u32,
     timer: Pin<Box<Sleep>>,
 }
 
-impl<S> Patient<S> {
-    pub(super) fn new(stream: S, patience: Patience, progress: Progress) -> Self {
-        let timed = progress.mark();
-        Self { stream, patience, progress, timed, timer: Box::pin(sleep(patience.head)) }
+impl<S> TimeoutStream<S> {
+    pub(super) fn new(stream: S, timeouts: Timeouts, progress: Progress) -> Self {
+        let timed = progress.state();
+        Self { stream, timeouts, progress, timed, timer: Box::pin(sleep(timeouts.head)) }
     }
 
     fn limit(&self) -> Option<Duration> {
         match self.progress.phase() {
-            Phase::Fresh | Phase::Head => Some(self.patience.head),
+            Phase::Fresh | Phase::Head => Some(self.timeouts.head),
             Phase::Answering => None,
-            Phase::Answered => Some(self.patience.answer),
-            Phase::Idle => Some(self.patience.idle),
+            Phase::Answered => Some(self.timeouts.answer),
+            Phase::Idle => Some(self.timeouts.idle),
         }
     }
 
     /// Pending until the client's time for this phase is over, then the error to end with.
     fn wait<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         let Some(limit) = self.limit() else { return Poll::Pending };
-        let mark = self.progress.mark();
-        if self.timed != mark {
-            self.timed = mark;
+        let state = self.progress.state();
+        if self.timed != state {
+            self.timed = state;
             self.timer.as_mut().reset(Instant::now() + limit);
         }
         ready!(self.timer.as_mut().poll(context));
@@ -125,7 +125,7 @@ impl<S> Patient<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -143,7 +143,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
-    const PATIENCE: Patience = Patience {
+    const PATIENCE: Timeouts = Timeouts {
         head: Duration::from_millis(40),
         answer: Duration::from_millis(40),
         idle: Duration::from_millis(150),
@@ -202,7 +202,7 @@ mod tests {
     #[tokio::test]
     async fn a_silent_client_runs_out_of_time() {
         let (_client, server) = duplex(8);
-        let mut stream = Patient::new(server, PATIENCE, Progress::default());
+        let mut stream = TimeoutStream::new(server, PATIENCE, Progress::default());
         let error = stream.read_u8().await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
@@ -211,7 +211,7 @@ mod tests {
     async fn a_resting_client_has_longer_than_one_that_began_a_request() {
         let (mut client, server) = duplex(8);
         let progress = Progress::default();
-        let mut stream = Patient::new(server, PATIENCE, progress.clone());
+        let mut stream = TimeoutStream::new(server, PATIENCE, progress.clone());
         progress.enter(Phase::Answered);
         stream.flush().await.unwrap();
         assert_eq!(progress.phase(), Phase::Idle);
@@ -230,7 +230,7 @@ mod tests {
     async fn a_client_that_takes_no_answer_runs_out_of_time() {
         let (_client, server) = duplex(8);
         let progress = Progress::default();
-        let mut stream = Patient::new(server, PATIENCE, progress.clone());
+        let mut stream = TimeoutStream::new(server, PATIENCE, progress.clone());
         progress.enter(Phase::Answered);
         assert!(stream.write_all(&[0; 64]).await.is_err());
     }

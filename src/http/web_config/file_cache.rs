@@ -9,17 +9,17 @@ use std::time::{Duration, SystemTime};
 
 use crate::joint::Joint;
 
-/// How old a change must be before it can be told from the next by its time alone.
+/// The age from which a change can be told from the next by its time alone.
 const SETTLED: Duration = Duration::from_secs(2);
-/// How long the files may take to be looked at. A request's time is that of a probe: seconds.
+/// The most time that looking at the files may take. A request's time is that of a probe: seconds.
 const LIMIT: Duration = Duration::from_millis(500);
 
-/// What tells one state of a file from another; `None` for a file that cannot be seen.
-type Mark = Option<(u64, u64, i64, i64, i64, i64)>;
+/// What tells one state of a file from another; `None` for a file that cannot be metadata.
+type Fingerprint = Option<(u64, u64, i64, i64, i64, i64)>;
 
-/// What was made of some files, and their state then.
+/// The value that was made of some files, and their state then.
 #[derive(Debug)]
-pub(super) struct Fresh<T> {
+pub(super) struct FileCache<T> {
     last: Arc<Mutex<Made<T>>>,
     joint: Joint<T>,
     hangs: AtomicBool,
@@ -29,18 +29,18 @@ pub(super) struct Fresh<T> {
 struct Made<T> {
     files: Vec<PathBuf>,
     /// `None` where a change would not show.
-    marks: Option<Vec<Mark>>,
+    fingerprints: Option<Vec<Fingerprint>>,
     value: T,
 }
 
-impl<T: Clone + Send + Sync + 'static> Fresh<T> {
+impl<T: Clone + Send + Sync + 'static> FileCache<T> {
     /// Something that was made already.
     pub(super) fn new(value: T) -> Self {
-        let last = Arc::new(Mutex::new(Made { files: Vec::new(), marks: None, value }));
+        let last = Arc::new(Mutex::new(Made { files: Vec::new(), fingerprints: None, value }));
         Self { last, joint: Joint::default(), hangs: AtomicBool::new(false) }
     }
 
-    /// What the files make now: what they made before, where none of them has changed. They are
+    /// The value that the files make now: the last one, where none of them has changed. They are
     /// looked at on a thread of its own. Where that hangs, as on a mount whose server is gone, it
     /// is what they made last.
     pub(super) async fn get(
@@ -66,31 +66,32 @@ impl<T: Clone + Send + Sync + 'static> Fresh<T> {
 }
 
 fn look<T: Clone>(last: &Mutex<Made<T>>, files: Vec<PathBuf>, make: impl FnOnce() -> T) -> T {
-    let marks: Vec<_> = files.iter().map(|file| mark(file)).collect();
+    let fingerprints: Vec<_> = files.iter().map(|file| fingerprint(file)).collect();
     {
-        let known = last.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.files == files && known.marks.as_ref() == Some(&marks) {
-            return known.value.clone();
+        let last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.files == files && last.fingerprints.as_ref() == Some(&fingerprints) {
+            return last.value.clone();
         }
     }
     let value = make();
-    let marks = marks.iter().all(is_settled).then_some(marks);
+    let fingerprints = fingerprints.iter().all(is_settled).then_some(fingerprints);
     *last.lock().unwrap_or_else(PoisonError::into_inner) =
-        Made { files, marks, value: value.clone() };
+        Made { files, fingerprints, value: value.clone() };
     value
 }
 
-fn mark(file: &Path) -> Mark {
+fn fingerprint(file: &Path) -> Fingerprint {
     // Following links: Kubernetes swaps a link to renew what is mounted.
-    let seen: Metadata = std::fs::metadata(file).ok()?;
+    let metadata: Metadata = std::fs::metadata(file).ok()?;
     let (modified, changed) =
-        ((seen.mtime(), seen.mtime_nsec()), (seen.ctime(), seen.ctime_nsec()));
-    Some((seen.ino(), seen.size(), modified.0, modified.1, changed.0, changed.1))
+        ((metadata.mtime(), metadata.mtime_nsec()), (metadata.ctime(), metadata.ctime_nsec()));
+    Some((metadata.ino(), metadata.size(), modified.0, modified.1, changed.0, changed.1))
 }
 
-/// Whether the file changed so long ago that a change after reading it would show in its time.
-fn is_settled(mark: &Mark) -> bool {
-    let Some((.., changed, _)) = *mark else { return true };
+/// Returns true if the file changed so long ago that a change after reading it would show in its
+/// time.
+fn is_settled(fingerprint: &Fingerprint) -> bool {
+    let Some((.., changed, _)) = *fingerprint else { return true };
     let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(changed).unwrap_or(0));
     SystemTime::now().duration_since(changed).is_ok_and(|age| age > SETTLED)
 }
@@ -103,36 +104,36 @@ mod tests {
     #[tokio::test]
     async fn a_change_is_seen_at_once_even_if_it_looks_the_same() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let fresh = Fresh::new(String::new());
+        let cache = FileCache::new(String::new());
         for text in ["a", "b", "c"] {
             std::fs::write(file.path(), text).unwrap();
             let path = file.path().to_owned();
             let read = move || std::fs::read_to_string(path).unwrap();
-            assert_eq!(fresh.get(vec![file.path().into()], read).await, text);
+            assert_eq!(cache.get(vec![file.path().into()], read).await, text);
         }
     }
 
     #[tokio::test]
     async fn what_did_not_change_is_not_made_again() {
-        let fresh = Fresh::new(0);
+        let cache = FileCache::new(0);
         let old = vec![PathBuf::from("/proc/self/exe"), PathBuf::from("/does/not/exist")];
-        let first = fresh.get(vec![PathBuf::from("/bin/sh")], || 1).await;
-        assert_eq!(fresh.get(vec![PathBuf::from("/bin/sh")], || 2).await, first);
-        assert_eq!(fresh.get(old, || 3).await, 3);
+        let first = cache.get(vec![PathBuf::from("/bin/sh")], || 1).await;
+        assert_eq!(cache.get(vec![PathBuf::from("/bin/sh")], || 2).await, first);
+        assert_eq!(cache.get(old, || 3).await, 3);
     }
 
     #[tokio::test]
     async fn while_files_hang_they_make_what_they_made() {
-        let fresh = Fresh::new(0);
-        assert_eq!(fresh.get(vec![PathBuf::from("/does/not/exist")], || 1).await, 1);
+        let cache = FileCache::new(0);
+        assert_eq!(cache.get(vec![PathBuf::from("/does/not/exist")], || 1).await, 1);
         let (hang, wait) = mpsc::channel::<()>();
-        let hung = fresh.get(vec![PathBuf::from("/dev/null")], move || {
+        let hung = cache.get(vec![PathBuf::from("/dev/null")], move || {
             let _ = wait.recv();
             2
         });
         assert_eq!(hung.await, 1);
-        assert_eq!(fresh.get(Vec::new(), || 3).await, 1);
+        assert_eq!(cache.get(Vec::new(), || 3).await, 1);
         drop(hang);
-        while fresh.get(Vec::new(), || 3).await != 3 {}
+        while cache.get(Vec::new(), || 3).await != 3 {}
     }
 }
