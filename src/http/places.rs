@@ -1,8 +1,9 @@
 //! The connections that are open: as many as allowed, of which one gives way to one more.
 //!
-//! Whoever rests gives way first, then whoever is slow, and of these one of the client that has the
-//! most: many connections of one client cannot shut out another. Where all have just come, as in a
-//! burst of requests, a new one waits until one is answered, or has become slow.
+//! Whoever rests gives way first, then whoever is slow, then whoever was answered a moment ago, and
+//! of these one of the client that has the most: many connections of one client cannot shut out
+//! another, however busy they are. Where all have just come and nobody has more than the newcomer,
+//! as in a burst of requests, a new one waits until one is answered, or has become slow.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -81,12 +82,16 @@ impl Places {
 
     fn try_take(self: &Arc<Self>, client: IpAddr, progress: &Progress) -> Option<Place> {
         let mut open = self.open();
-        if open.taken.len() >= self.limit && !open.give_up(rank) {
-            return None;
+        let client = network(client);
+        if open.taken.len() >= self.limit {
+            let connections = open.connections();
+            let of = |client: &IpAddr| connections.get(client).copied().unwrap_or(0);
+            let fair = of(&client) + 1;
+            open.give_up(|one, rank| rank < Rank::Busy || of(&one.client) > fair).then_some(())?;
         }
         let (number, leave) = (open.next, Arc::new(Notify::new()));
         open.next += 1;
-        let (client, progress) = (network(client), progress.clone());
+        let progress = progress.clone();
         open.taken.insert(number, Taken { client, progress, leave: Arc::clone(&leave) });
         Some(Place { places: Arc::clone(self), number, leave })
     }
@@ -94,7 +99,7 @@ impl Places {
     /// Has the connection give way that takes its answer most slowly; `false` when none is slow.
     pub(super) fn give_up_a_slow_one(&self) -> bool {
         self.open()
-            .give_up(|progress| rank(progress).filter(|_| progress.phase() == Phase::Answered))
+            .give_up(|one, rank| rank == Rank::Slow && one.progress.phase() == Phase::Answered)
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -107,31 +112,47 @@ impl Places {
 enum Rank {
     Resting,
     Slow,
+    /// Answered a moment ago: it may ask once more.
+    Idle,
+    /// Gives way to a client that has fewer connections, and to no other.
+    Busy,
 }
 
-/// `None` for a connection that does not give way.
-fn rank(progress: &Progress) -> Option<Rank> {
-    let rank = match progress.phase() {
-        Phase::Fresh | Phase::Head | Phase::Idle => Rank::Resting,
-        Phase::Answering | Phase::Answered => Rank::Slow,
-    };
-    (progress.age() >= SOON).then_some(rank)
+impl Rank {
+    fn from_progress(progress: &Progress) -> Self {
+        match (progress.phase(), progress.age() >= SOON) {
+            (Phase::Fresh | Phase::Head | Phase::Idle, true) => Self::Resting,
+            (Phase::Answering | Phase::Answered, true) => Self::Slow,
+            (Phase::Idle, false) => Self::Idle,
+            (_, false) => Self::Busy,
+        }
+    }
 }
 
 impl Open {
-    /// Of the lowest rank that there is, the oldest connection of the client with most of them.
-    fn give_up(&mut self, rank: impl Fn(&Progress) -> Option<Rank>) -> bool {
-        let ranked =
-            self.taken.iter().filter_map(|(number, one)| Some((rank(&one.progress)?, number, one)));
-        let ranked: Vec<_> = ranked.collect();
+    /// How many connections each client has.
+    fn connections(&self) -> HashMap<IpAddr, usize> {
+        let mut connections = HashMap::new();
+        self.taken.values().for_each(|one| *connections.entry(one.client).or_default() += 1);
+        connections
+    }
+
+    /// Of those that may give way, the ones of the lowest rank: of these the oldest of the client
+    /// with most of them.
+    fn give_up(&mut self, may: impl Fn(&Taken, Rank) -> bool) -> bool {
+        let ranked = self.taken.iter().map(|(number, one)| {
+            let rank = Rank::from_progress(&one.progress);
+            (rank, *number, one)
+        });
+        let mut ranked: Vec<_> = ranked.filter(|(rank, _, one)| may(one, *rank)).collect();
         let lowest = ranked.iter().map(|(rank, ..)| *rank).min();
+        ranked.retain(|(rank, ..)| Some(*rank) == lowest);
         let mut of_client: HashMap<IpAddr, usize> = HashMap::new();
-        let candidates = || ranked.iter().filter(|(rank, ..)| Some(*rank) == lowest);
-        candidates().for_each(|(_, _, one)| *of_client.entry(one.client).or_default() += 1);
-        let chosen = candidates().min_by_key(|(_, _, one)| {
+        ranked.iter().for_each(|(_, _, one)| *of_client.entry(one.client).or_default() += 1);
+        let chosen = ranked.iter().min_by_key(|(_, _, one)| {
             (Reverse(of_client[&one.client]), Reverse(one.progress.age()))
         });
-        let Some(number) = chosen.map(|(_, number, _)| **number) else { return false };
+        let Some(number) = chosen.map(|(_, number, _)| *number) else { return false };
         // Counted no longer, though it takes a moment to end.
         let gone = self.taken.remove(&number).expect("it was chosen among these");
         gone.leave.notify_one();
@@ -214,6 +235,32 @@ mod tests {
         });
         assert!(began.elapsed() < SOON / 2, "{:?}", began.elapsed());
         assert!(!is_given_up(&other) && !is_given_up(&new));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_client_cannot_shut_out_another() {
+        let places = Places::new(8);
+        let idle = Progress::default();
+        idle.enter(Phase::Idle);
+        for progress in [working(), idle] {
+            // Each connection has asked something a moment ago.
+            let busy: Vec<_> = (0..8)
+                .map(|_| places.try_take(ONE, &progress).expect("they fit, or give way"))
+                .collect();
+            let probe = places.try_take(OTHER, &working()).expect("one gives way");
+            assert_eq!(busy.iter().filter(|place| is_given_up(place)).count(), 1);
+            assert!(!is_given_up(&probe));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fair_share_does_not_give_way() {
+        let places = Places::new(2);
+        let own = places.try_take(ONE, &working()).unwrap();
+        let other = places.try_take(OTHER, &working()).unwrap();
+        assert!(places.try_take(ONE, &working()).is_none());
+        assert!(places.try_take("10.0.0.3".parse().unwrap(), &working()).is_none());
+        assert!(!is_given_up(&own) && !is_given_up(&other));
     }
 
     #[tokio::test(start_paused = true)]

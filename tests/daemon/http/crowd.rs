@@ -1,14 +1,16 @@
 //! The daemon under many clients, as a process: probes and scrapes are answered in their time.
 
-use std::io::Write as _;
-use std::net::TcpStream;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixDatagram;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 use serde_json::json;
 
 use super::web_config::{Folder, hash};
@@ -72,6 +74,50 @@ fn large_pages_keep_no_probe_waiting() {
         longest(&daemon, "/-/healthy", &[])
     });
     assert!(longest < PROBE, "{longest:?}");
+}
+
+/// A connection from another address of this machine than the daemon's own.
+fn from_elsewhere(daemon: &Daemon) -> TcpStream {
+    let socket =
+        socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).expect("a socket");
+    bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 2, 0)).expect("an own address");
+    let SocketAddr::V4(address) = daemon.address() else { panic!("it listens on IPv4") };
+    connect(socket.as_raw_fd(), &SockaddrIn::from(address)).expect("it listens");
+    socket.into()
+}
+
+/// Whether a request over this connection is answered before its time is over.
+fn is_answered(stream: &mut TcpStream) -> bool {
+    stream.set_read_timeout(Some(PROBE)).unwrap();
+    let asked = stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut answer = [0; 1024];
+    asked.is_ok()
+        && matches!(stream.read(&mut answer), Ok(read) if answer[..read].starts_with(b"HTTP/1.1 200"))
+}
+
+#[test]
+fn kept_and_busy_connections_of_one_client_keep_no_probe_waiting() {
+    let daemon = Daemon::with_settings("").start();
+    let (over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        let (daemon, over, asked) = (&daemon, &over, &asked);
+        // As many connections as are allowed, each of which asks again before it counts as idle.
+        scope.spawn(move || {
+            let mut kept: Vec<TcpStream> = Vec::new();
+            while !over.load(Relaxed) {
+                kept.retain_mut(is_answered);
+                while kept.len() < 128 {
+                    kept.extend(TcpStream::connect(daemon.address()));
+                }
+                asked.fetch_add(1, Relaxed);
+            }
+        });
+        let _over = Over(over);
+        eventually(|| asked.load(Relaxed) >= 3);
+        for _ in 0..10 {
+            assert!(is_answered(&mut from_elsewhere(daemon)), "a probe was not answered");
+        }
+    });
 }
 
 fn basic(user: &str, password: &str) -> String {
