@@ -7,6 +7,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 /// The longest text of an error that is passed on, in bytes.
 const TEXT: usize = 1024;
+/// The longest description of a statement's columns or parameters, in bytes. A view has at most
+/// 1,664 columns; no statement of poolwatch has a hundred. The driver keeps every description.
+const DESCRIPTION: usize = 64 << 10;
 /// What is read at once.
 const CHUNK: usize = 8 * 1024;
 
@@ -67,6 +70,7 @@ pub(super) fn take(buffer: &mut BytesMut, limit: usize) -> Result<Option<Frame>,
         return Err(Violation::Length(length));
     }
     let whole = length as usize + 1;
+    let limit = if matches!(kind, b'T' | b't') { limit.min(DESCRIPTION) } else { limit };
     if whole > limit {
         return Err(Violation::TooLong(length, limit));
     }
@@ -248,6 +252,8 @@ mod tests {
         let take = |bytes: &[u8]| take(&mut BytesMut::from(bytes), 1 << 20);
         assert_eq!(take(b"D\0\0\0\0").unwrap_err(), Violation::Length(0));
         assert!(matches!(take(b"D\x7f\xff\xff\xff"), Err(Violation::TooLong(..))));
+        assert!(matches!(take(b"T\0\x01\0\x01"), Err(Violation::TooLong(_, DESCRIPTION))));
+        assert!(take(b"D\0\x01\0\x01").unwrap().is_none());
         assert_eq!(take(b"HTTP/").unwrap_err(), Violation::Type(b'H'));
         assert!(take(b"D\0\0\0\x10abc").unwrap().is_none());
         assert_eq!(take(b"Z\0\0\0\x05Irest").unwrap().unwrap().body(), b"I");

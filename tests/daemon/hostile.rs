@@ -36,7 +36,7 @@ fn flood(stream: &mut TcpStream, message: &[u8]) {
 /// What is done to whoever asks something.
 type Attack = fn(&mut TcpStream);
 
-const ATTACKS: [(&str, Attack); 8] = [
+const ATTACKS: [(&str, Attack); 9] = [
     ("length_zero", |stream| drop(stream.write_all(b"D\0\0\0\0"))),
     ("length_huge", |stream| {
         drop(stream.write_all(b"D\x7f\xff\xff\xff"));
@@ -59,6 +59,14 @@ const ATTACKS: [(&str, Attack); 8] = [
         let text = [b"SERROR\0VERROR\0CXX000\0M", vec![b'x'; 4 << 20].as_slice(), b"\0\0"].concat();
         drop(stream.write_all(&[message(b'E', &text), message(b'Z', b"I")].concat()));
         // The next question gets the same.
+    }),
+    ("description", |stream| {
+        let column =
+            [&[b'a'; 100][..], &[0; 7], &[0, 0, 0, 25, 255, 255, 255, 255, 255, 255, 0, 0]]
+                .concat();
+        let body = [&60_000_u16.to_be_bytes()[..], &column.repeat(60_000)].concat();
+        let described = [message(b'1', b""), message(b't', b"\0\0"), message(b'T', &body)].concat();
+        drop(stream.write_all(&[described, message(b'Z', b"I")].concat()));
     }),
     ("odd_row", |stream| {
         drop(stream.write_all(&message(b'D', b"\xff\xff\0\0\0\x01a")));
@@ -199,16 +207,21 @@ fn corrupting(server: SocketAddr, corrupted: &Arc<AtomicU64>) -> SocketAddr {
     })
 }
 
-#[test]
-fn damaged_packets_cost_no_more_than_their_connection() {
-    let port = crate::support::free_port();
-    let [high, low] = port.to_be_bytes();
+/// A server that listens at an address of its own, and has statements.
+fn listening() -> (Cluster, SocketAddr) {
+    let [high, low] = crate::support::free_port().to_be_bytes();
     let place = Ipv4Addr::new(127, 77, high, low);
     let cluster =
         Cluster::builder().setting("listen_addresses", &place.to_string()).start().unwrap();
     cluster.sql("CREATE EXTENSION pg_stat_statements").unwrap();
+    (cluster, SocketAddr::from((place, 5432)))
+}
+
+#[test]
+fn damaged_packets_cost_no_more_than_their_connection() {
+    let (cluster, server) = listening();
     let corrupted = Arc::new(AtomicU64::new(0));
-    let proxy = corrupting(SocketAddr::from((place, 5432)), &corrupted);
+    let proxy = corrupting(server, &corrupted);
     let other = [("damaged".to_owned(), proxy)];
     let settings = settings(&cluster, &other).replace("//u@", "//postgres@");
     let daemon = Daemon::with_settings(&settings).start();
@@ -226,4 +239,68 @@ fn damaged_packets_cost_no_more_than_their_connection() {
     assert!(daemon.output().len() < 4 << 20, "{} bytes of log", daemon.output().len());
     let (status, output) = daemon.terminate();
     assert!(status.success(), "{status:?} {}", &output[output.len().saturating_sub(4000)..]);
+}
+
+/// How often a row of the real server's is repeated.
+const REPEATED: usize = 60_000;
+
+/// Carries bytes, and gives the first row of each answer many times over, each with other letters.
+fn repeating(server: SocketAddr) -> SocketAddr {
+    serve(move |client| {
+        let Ok(upstream) = TcpStream::connect(server) else { return };
+        let (mut from_client, mut to_server) =
+            (client.try_clone().unwrap(), upstream.try_clone().unwrap());
+        thread::spawn(move || {
+            let _ = std::io::copy(&mut from_client, &mut to_server);
+            let _ = to_server.shutdown(std::net::Shutdown::Both);
+        });
+        let (mut from_server, mut to_client) = (std::io::BufReader::new(upstream), client);
+        let (mut is_ready, mut is_first) = (false, true);
+        loop {
+            let mut head = [0; 5];
+            if from_server.read_exact(&mut head).is_err() {
+                break;
+            }
+            let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+            let mut whole = head.to_vec();
+            whole.resize(1 + length, 0);
+            if from_server.read_exact(&mut whole[5..]).is_err() {
+                break;
+            }
+            is_ready |= head[0] == b'Z';
+            is_first |= head[0] == b'Z';
+            // What a session begins with has rows of fewer values than a view has.
+            let is_view = head[0] == b'D' && whole.get(6).is_some_and(|values| *values > 4);
+            let times = if is_view && is_ready && is_first { REPEATED } else { 1 };
+            is_first &= head[0] != b'D';
+            let mut rows = Vec::with_capacity(times * whole.len());
+            for at in 0..times {
+                // The last letter is a text's often enough.
+                let last = whole.last_mut().filter(|last| times > 1 && last.is_ascii_alphabetic());
+                if let Some(last) = last {
+                    *last = b'a' + u8::try_from(at % 26).unwrap();
+                }
+                rows.extend_from_slice(&whole);
+            }
+            if to_client.write_all(&rows).is_err() {
+                return;
+            }
+        }
+        let _ = to_client.shutdown(std::net::Shutdown::Both);
+    })
+}
+
+#[test]
+fn rows_without_end_cost_their_source_only() {
+    let (cluster, server) = listening();
+    let others = [("endless".to_owned(), repeating(server))];
+    let settings = settings(&cluster, &others).replace("//u@", "//postgres@");
+    let settings = settings.replace("/postgres', connect", "/postgres?sslmode=disable', connect");
+    let daemon = Daemon::with_settings(&settings).start();
+    eventually(|| up(&daemon, "good") == Some(1.0));
+    eventually(|| daemon.output().contains("has more than 20000 rows"));
+    let before = readings(&daemon);
+    eventually(|| readings(&daemon) > before + 10.0);
+    assert!(peak(&daemon) < MEMORY, "{} MiB", peak(&daemon) >> 20);
+    assert_eq!(daemon.value("poolwatch_panics_total", &[]), Some(0.0));
 }

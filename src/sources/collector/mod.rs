@@ -70,6 +70,11 @@ const UNSEEN_EVERY: Duration = Duration::from_hours(1);
 
 /// How many rows of a bounded table are shown of a database, however many share the limit.
 const FEW: u32 = 5;
+/// The most rows of a view that has one for each session, database or setting.
+const MAX_ROWS: usize = 20_000;
+/// The most rows of a view of which poolwatch itself chooses those with the highest figures:
+/// `pg_stat_statements.max` is 5,000 unless somebody raised it.
+const MAX_RANKED_ROWS: usize = 200_000;
 
 /// Why a table was not read.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +85,9 @@ pub enum Error {
     /// The table's extension cannot be called.
     #[error(transparent)]
     Extension(#[from] ExtensionError),
+    /// The server gave more rows than were asked for, or than any server has.
+    #[error("the server's answer has more than {0} rows")]
+    TooManyRows(usize),
     /// The statement failed.
     #[error("{}", explain(.0).unwrap_or("the statement failed"))]
     Failed(#[from] sqlx::Error),
@@ -325,9 +333,13 @@ impl Look {
             }
             _ => query,
         };
+        let limit = self.max_rows(at);
         let mut rows = connection.fetch(query);
         let mut read = Vec::new();
         while let Some(row) = rows.try_next().await? {
+            if read.len() >= limit {
+                return Err(Error::TooManyRows(limit));
+            }
             read.push(Row::read(&row, table, columns)?);
         }
         Ok(read)
@@ -337,6 +349,18 @@ impl Look {
         let bound = self.collector.tables[at].bound.as_ref()?;
         let limit = self.settings.limit.unwrap_or(bound.limit);
         Some((limit / self.share).max(limit.min(FEW)))
+    }
+
+    /// The most rows that are believed: what is kept of each is several times what was sent.
+    fn max_rows(&self, at: usize) -> usize {
+        match (&self.collector.tables[at].bound, self.limit(at)) {
+            // Those of the highest rank, those that are still shown, and those that share a rank.
+            (Some(Bound { rank: Rank::Server { .. }, .. }), Some(limit)) => {
+                4 * limit as usize + 100
+            }
+            (Some(Bound { rank: Rank::Each(_), .. }), _) => MAX_RANKED_ROWS,
+            _ => MAX_ROWS,
+        }
     }
 
     /// The rows that are shown by themselves, and one for the others; those that are always there.
