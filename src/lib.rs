@@ -21,6 +21,7 @@
 //! - [`commands`]: one file for each subcommand; `run` is the daemon.
 //! - [`config`]: the settings: their defaults, file, environment and flags.
 //! - [`demo`]: a throwaway server and an application on it, for `poolwatch demo`.
+//! - [`plan`]: from the settings to the sources: what is to be read.
 //! - [`sampler`]: the one loop: reads each source when it is due, and publishes snapshots.
 //!
 //! What reads:
@@ -54,6 +55,7 @@
 pub mod commands;
 pub mod config;
 pub mod demo;
+pub mod plan;
 pub mod sampler;
 
 pub mod indexes;

@@ -10,7 +10,6 @@ mod indexes;
 mod run;
 mod systemd;
 mod verdict;
-mod watches;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,6 +19,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config, Environment};
 use crate::indexes::Catalogue;
+use crate::plan::{self, Plan};
 use crate::process;
 use crate::sampler::chain;
 use crate::yaml::Path;
@@ -177,16 +177,26 @@ fn check_only(config: &Config) -> Result<(), Failure> {
         let setting = ["indexes", "catalogue"].into_iter().collect();
         Catalogue::read(file).map_err(|error| wrong(config, &setting, chain(&error)))?;
     }
-    let plan = watches::Plan::of(config).map_err(|error| Failure::Usage(chain(&*error)))?;
-    for entry in plan.entries {
-        let section = entry.section();
-        entry.check().map_err(|error| wrong(config, &section, chain(&*error)))?;
+    for spec in plan(config)?.sources {
+        let (name, section) = (spec.identity().name.clone(), spec.section().clone());
+        spec.check()
+            .map_err(|error| wrong(config, &section, format!("{name}: {}", chain(&*error))))?;
     }
     config.web.check().map_err(|error| {
         let setting: Path = ["web", error.setting()].into_iter().collect();
         wrong(config, &setting, format!("{setting}: {}", chain(&error)))
     })?;
     answer::say("the settings are right\n")
+}
+
+/// The plan of these settings.
+fn plan(config: &Config) -> Result<Plan, Failure> {
+    Plan::new(config).map_err(|error| Failure::usage(&plan_error(config, &error)))
+}
+
+/// Why there is no plan, with the place of the setting that is to blame.
+fn plan_error(config: &Config, error: &plan::Error) -> config::Error {
+    config.wrong(&error.setting, chain(&*error.reason))
 }
 
 fn wrong(config: &Config, setting: &Path, reason: String) -> Failure {

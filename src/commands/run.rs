@@ -11,15 +11,14 @@ use tracing::{error, info, warn};
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use super::watches::{Plan, WORKERS, of_database};
-use super::{Failure, runtime, systemd};
+use super::{Failure, plan_error, runtime, systemd};
 use crate::config::{Config, Error, Log, LogFormat, LogLevel};
 use crate::files;
 use crate::own_log;
-use crate::postgres::Database;
+use crate::plan::{Plan, Server, SourceIdentity, SourceSpec, WORKERS};
 use crate::sampler::{Change, Order, Sampler, chain};
 use crate::sources::workers::{self, Reopening};
-use crate::sources::{Source, Watch};
+use crate::sources::{self, OpenSource, Source};
 
 /// Reads the settings anew.
 type Reload = Arc<dyn Fn() -> Result<Config, Error> + Send + Sync>;
@@ -40,12 +39,12 @@ pub(super) fn main(config: Config, reload: Reload) -> Result<(), Failure> {
 async fn run(config: Config, reload: Reload) -> Result<(), Failure> {
     info!(version = super::version(), "starting");
     warn_of_settings(&config);
-    let plan = Plan::of(&config).map_err(|error| Failure::Usage(chain(&*error)))?;
+    let plan = super::plan(&config)?;
     // Before anything else starts: a port that is taken ends the process.
     let server = config.web.open().map_err(|error| Failure::other(&error))?;
-    let mut daemon = Daemon::new(&config, &plan);
-    let databases = plan.databases.clone();
-    let watches = daemon.open(plan).map_err(|error| Failure::Other(chain(&*error)))?;
+    let mut daemon = Daemon::new(&plan);
+    let databases = plan.databases();
+    let sources = daemon.open(plan).map_err(|error| Failure::Other(chain(&*error)))?;
     for address in server.addresses() {
         info!(%address, "listening");
     }
@@ -55,9 +54,9 @@ async fn run(config: Config, reload: Reload) -> Result<(), Failure> {
     if databases.is_empty() {
         warn!("no database is watched; set DATABASE_URL or databases in the settings");
     }
-    watches.iter().for_each(say_what_is_read);
+    sources.iter().for_each(log_source);
     let (orders, received) = mpsc::channel(4);
-    let sampler = Sampler::new(watches, databases, config.thresholds.clone())
+    let sampler = Sampler::new(sources, databases, config.thresholds.clone())
         .advised_by(config.advice.clone());
     let (publisher, snapshot) = watch::channel(Arc::new(sampler.first()));
     let (ask, asked) = mpsc::channel(4);
@@ -85,8 +84,8 @@ async fn run(config: Config, reload: Reload) -> Result<(), Failure> {
 
 /// What is running, so that a reload changes only what the settings changed.
 struct Daemon {
-    known: HashMap<u64, Arc<Database>>,
-    running: HashMap<String, u64>,
+    servers: Vec<Server>,
+    running: HashMap<String, SourceIdentity>,
     /// The workers' socket, which takes other settings without a gap.
     workers: Option<Reopening>,
     signals: Signals,
@@ -99,10 +98,10 @@ struct Signals {
 }
 
 impl Daemon {
-    fn new(config: &Config, plan: &Plan) -> Self {
+    fn new(plan: &Plan) -> Self {
         let listen = |kind| signal(kind).expect("signals can be listened for inside the runtime");
         Self {
-            known: databases_by_identity(config, plan),
+            servers: plan.servers.clone(),
             running: HashMap::new(),
             workers: None,
             signals: Signals {
@@ -114,28 +113,38 @@ impl Daemon {
     }
 
     /// Opens what is not running yet. Nothing that runs is changed unless all could be opened.
-    fn open(&mut self, plan: Plan) -> Result<Vec<Watch>, crate::sources::Failure> {
+    fn open(&mut self, plan: Plan) -> Result<Vec<OpenSource>, sources::Failure> {
         let mut running = HashMap::new();
         let mut opened = Vec::new();
         let mut changed = None;
-        for entry in plan.entries {
-            let same = self.running.get(&entry.name) == Some(&entry.fingerprint);
-            running.insert(entry.name.clone(), entry.fingerprint);
-            match (entry.workers(), &self.workers) {
-                _ if same => {}
-                (Some(settings), Some(workers)) => changed = Some(workers.prepare(settings)?),
-                _ => match entry.open() {
-                    Ok(watch) => opened.push(watch),
+        for spec in plan.sources {
+            let name = spec.identity().name.clone();
+            let stays = self.running.get(&name) == Some(spec.identity());
+            let identity = match (spec.workers(), &self.workers) {
+                _ if stays => spec.into_identity(),
+                (Some(settings), Some(workers)) => {
+                    changed = Some(workers.prepare(settings)?);
+                    spec.into_identity()
+                }
+                _ => match spec.open_keeping() {
+                    Ok((source, identity)) => {
+                        opened.push(source);
+                        identity
+                    }
                     // Nobody asked for it.
-                    Err(error) if is_nowhere(&error) => warn!("{}", chain(&*error)),
+                    Err(error) if is_nowhere(&error) => {
+                        warn!("{}", chain(&*error));
+                        continue;
+                    }
                     Err(error) => return Err(error),
                 },
-            }
+            };
+            running.insert(name, identity);
         }
         if let (Some(workers), Some(changed)) = (&self.workers, changed) {
             workers.bring(changed);
         }
-        let new = opened.iter().find_map(|watch| match &watch.source {
+        let new = opened.iter().find_map(|open| match &open.source {
             Source::Workers(source) => Some(source.reopening()),
             _ => None,
         });
@@ -196,10 +205,11 @@ impl Daemon {
 
     /// Reads the settings and the files that they name, which may hang.
     async fn read(&self, reload: &Reload) -> Result<(Config, Plan), String> {
-        let (reload, known) = (Arc::clone(reload), self.known.clone());
+        let (reload, running) = (Arc::clone(reload), self.servers.clone());
         let read = files::apart_within(files::WORK_LIMIT, move || {
             let config = reload().map_err(|error| chain(&error))?;
-            let plan = Plan::after(&config, &known).map_err(|error| chain(&*error))?;
+            let plan = Plan::after(&config, &running)
+                .map_err(|error| chain(&plan_error(&config, &error)))?;
             Ok((config, plan))
         });
         let hangs = || {
@@ -209,16 +219,16 @@ impl Daemon {
         read.await.unwrap_or_else(|| Err(hangs()))
     }
 
-    fn change(&mut self, config: &Config, plan: Plan) -> Result<Change, crate::sources::Failure> {
-        let known = databases_by_identity(config, &plan);
-        let databases = plan.databases.clone();
-        let named = plan.entries.iter().map(|entry| (entry.name.clone(), entry.interval));
-        let mut keep: HashMap<_, _> = named.collect();
+    fn change(&mut self, config: &Config, plan: Plan) -> Result<Change, sources::Failure> {
+        let (servers, databases) = (plan.servers.clone(), plan.databases());
+        let identities = plan.sources.iter().map(SourceSpec::identity);
+        let mut keep: HashMap<_, _> =
+            identities.map(|source| (source.name.clone(), source.interval)).collect();
         let opened = self.open(plan)?;
-        self.known = known;
+        self.servers = servers;
         warn_of_settings(config);
-        for watch in &opened {
-            keep.remove(&watch.name);
+        for source in &opened {
+            keep.remove(&source.name);
         }
         Ok(Change {
             keep,
@@ -237,32 +247,22 @@ fn warn_of_settings(config: &Config) {
     }
 }
 
-/// Tells of what is read beside the servers.
-fn say_what_is_read(watch: &Watch) {
-    match &watch.source {
+/// Logs what is read beside the servers.
+fn log_source(open: &OpenSource) {
+    match &open.source {
         Source::Workers(workers) => {
             info!(socket = %workers.path().display(), "workers can report");
         }
         Source::AppHealth(_) | Source::Pgbouncer(_) | Source::ServerLog(_) => {
-            info!(source = watch.name, "watching");
+            info!(source = open.name, "watching");
         }
         _ => {}
     }
 }
 
 /// Whether it only says that the workers' socket has no place here.
-fn is_nowhere(error: &crate::sources::Failure) -> bool {
+fn is_nowhere(error: &sources::Failure) -> bool {
     matches!(error.downcast_ref(), Some(workers::Error::Nowhere(_)))
-}
-
-fn databases_by_identity(config: &Config, plan: &Plan) -> HashMap<u64, Arc<Database>> {
-    plan.databases
-        .iter()
-        .map(|database| {
-            let settings = &config.databases[database.name()];
-            (of_database(database.name(), settings), Arc::clone(database))
-        })
-        .collect()
 }
 
 async fn second_signal() {

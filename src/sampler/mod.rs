@@ -30,7 +30,7 @@ use crate::latency::{BOUNDS, Histogram};
 use crate::postgres::{Database, causes, in_words};
 use crate::process;
 use crate::snapshot::Snapshot;
-use crate::sources::Watch;
+use crate::sources::OpenSource;
 use crate::state::{Moment, Thresholds};
 
 /// The time between two searches for sources that are due.
@@ -73,7 +73,7 @@ pub struct Change {
     /// Sources that stay, by name, and how often they are read from now on.
     pub keep: HashMap<String, Duration>,
     /// Sources that are new or have other settings.
-    pub add: Vec<Watch>,
+    pub add: Vec<OpenSource>,
     /// All databases from now on.
     pub databases: Vec<Arc<Database>>,
     /// The marks everything is judged by.
@@ -86,7 +86,11 @@ pub struct Change {
 
 impl Sampler {
     /// A sampler of these sources, the databases they ask, and the thresholds they are judged by.
-    pub fn new(watches: Vec<Watch>, databases: Vec<Arc<Database>>, thresholds: Thresholds) -> Self {
+    pub fn new(
+        watches: Vec<OpenSource>,
+        databases: Vec<Arc<Database>>,
+        thresholds: Thresholds,
+    ) -> Self {
         let mut sampler = Self {
             watched: Vec::new(),
             databases: Vec::new(),
@@ -187,7 +191,7 @@ impl Sampler {
         }
     }
 
-    fn watch(&mut self, watches: Vec<Watch>, databases: Vec<Arc<Database>>) {
+    fn watch(&mut self, watches: Vec<OpenSource>, databases: Vec<Arc<Database>>) {
         for watch in watches {
             self.next += 1;
             self.watched.push(Watched::new(self.next, watch));

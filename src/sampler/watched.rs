@@ -10,7 +10,7 @@ use crate::advice::ServerFigures;
 use crate::exposition::Encoded;
 use crate::exposition::self_metrics::DroppedSeries;
 use crate::reading::Reading;
-use crate::sources::{Failure, Source, Watch};
+use crate::sources::{Failure, OpenSource, Source};
 use crate::state::SourceState;
 
 /// The share of its interval after which a source that failed is read again; each further time it
@@ -51,7 +51,7 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    pub(super) fn new(id: u64, watch: Watch) -> Self {
+    pub(super) fn new(id: u64, watch: OpenSource) -> Self {
         Self {
             id,
             state: SourceState {
@@ -200,7 +200,7 @@ mod tests {
         let interval = Duration::from_mins(5);
         let mut watched = Watched::new(
             1,
-            Watch {
+            OpenSource {
                 name: "primary/settings".to_owned(),
                 group: "settings".to_owned(),
                 label: None,

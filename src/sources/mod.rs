@@ -124,9 +124,9 @@ impl Source {
     }
 }
 
-/// A source, its name, and how often it is read.
+/// A source that is open, its name, and how often it is read.
 #[derive(Debug)]
-pub struct Watch {
+pub struct OpenSource {
     /// The label `source`, such as `primary/activity`.
     pub name: String,
     /// Sources of one group may share metric families, such as one collector on several servers.

@@ -120,6 +120,32 @@ fn a_reload_changes_what_the_file_changed_and_a_bad_file_changes_nothing() {
 }
 
 #[test]
+fn a_reload_with_other_settings_of_a_server_leaves_no_connection_of_before() {
+    let cluster = Cluster::builder().start().unwrap();
+    let settings = |timeout: &str| {
+        let server =
+            format!("{{url: '{}', statement_timeout: {timeout}}}", cluster.url("postgres"));
+        format!("databases: {{primary: {server}}}\nworkers: {{enabled: false}}\n")
+    };
+    let own = |timeout: &str| {
+        cluster
+            .sql(&format!(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'poolwatch'
+                 AND backend_start {timeout} (SELECT at FROM before)"
+            ))
+            .unwrap()
+    };
+    let mut daemon = Daemon::with_settings(&settings("5s")).start();
+    let opened = [("server", "primary")];
+    eventually(|| daemon.value("poolwatch_connections_opened_total", &opened) == Some(2.0));
+    cluster.sql("CREATE TABLE before AS SELECT clock_timestamp() AS at").unwrap();
+    daemon.rewrite_settings(&settings("6s"));
+    daemon.signal("HUP");
+    eventually(|| own(">").trim() == "2");
+    eventually(|| own("<").trim() == "0");
+}
+
+#[test]
 fn a_reload_moves_the_workers_socket_and_keeps_what_was_said() {
     let folder = tempfile::tempdir().unwrap();
     let settings = |socket: &str, most: u32| {

@@ -11,9 +11,9 @@ use serde::Serialize;
 
 use super::answer::{say, warn};
 use super::verdict::{Format, Verdict};
-use super::watches::{Entry, Plan};
-use super::{Failure, runtime};
+use super::{Failure, plan, runtime};
 use crate::config::Config;
+use crate::plan::{Plan, SourceSpec};
 use crate::postgres::{Database, has_undecodable_text};
 use crate::reading::{Origin, Reading};
 use crate::sampler::chain;
@@ -36,7 +36,7 @@ struct Line {
 }
 
 pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
-    let plan = Plan::of(config).map_err(|error| Failure::Usage(chain(&*error)))?;
+    let plan = plan(config)?;
     config.warnings().iter().for_each(|warning| warn(warning));
     let (lines, opinion) = runtime()?.block_on(check(config, plan));
     say(&match arguments.format {
@@ -61,7 +61,8 @@ pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), Failure
 async fn check(config: &Config, plan: Plan) -> (Vec<Line>, Opinion) {
     let mut lines = Vec::new();
     let daemon = Opinion::of_daemon(config).await;
-    if plan.databases.is_empty() {
+    let databases = plan.databases();
+    if databases.is_empty() {
         lines.push(Line {
             source: "databases".to_owned(),
             verdict: Verdict::Doubtful,
@@ -70,7 +71,7 @@ async fn check(config: &Config, plan: Plan) -> (Vec<Line>, Opinion) {
     }
     let mut readings = Vec::new();
     let mut unreachable = Vec::new();
-    for database in &plan.databases {
+    for database in &databases {
         match rights::look(database).await {
             Ok(said) => lines.extend(said),
             Err(pooler) => {
@@ -84,12 +85,12 @@ async fn check(config: &Config, plan: Plan) -> (Vec<Line>, Opinion) {
             }
         }
     }
-    for entry in plan.entries {
-        let source = entry.name.clone();
+    for spec in plan.sources {
+        let source = spec.identity().name.clone();
         if unreachable.iter().any(|server| source.starts_with(server)) {
             continue;
         }
-        match look(entry, &plan.databases).await {
+        match read_once(spec, &databases).await {
             Ok(reading) => {
                 lines.extend(judge(&source, &reading));
                 readings.push(reading);
@@ -108,18 +109,18 @@ async fn check(config: &Config, plan: Plan) -> (Vec<Line>, Opinion) {
 }
 
 /// Reads once; where texts are in a foreign encoding, again as they are stored.
-async fn look(entry: Entry, databases: &[Arc<Database>]) -> Result<Reading, Unread> {
-    let mut watch = entry.open()?;
-    let read = watch.source.read_caught().await;
+async fn read_once(spec: SourceSpec, databases: &[Arc<Database>]) -> Result<Reading, Unread> {
+    let mut open = spec.open()?;
+    let read = open.source.read_caught().await;
     let failure = match &read {
         Ok(reading) => reading.trouble.as_ref(),
         Err(failure) => Some(failure),
     };
     let is_foreign = failure.is_some_and(|failure| has_undecodable_text(&**failure));
-    let asked = databases.iter().find(|known| Some(known.name()) == watch.database.as_deref());
+    let asked = databases.iter().find(|known| Some(known.name()) == open.database.as_deref());
     match asked {
         Some(database) if is_foreign && database.take_texts_as_stored() => {
-            watch.source.read_caught().await
+            open.source.read_caught().await
         }
         _ => read,
     }

@@ -1,0 +1,122 @@
+//! From the settings to the sources: what is to be read. A reload makes a new plan, and what is the
+//! same in both stays.
+
+mod pools;
+mod server;
+mod spec;
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::postgres::{self, Database};
+use crate::sources::own_connections::OwnConnections;
+use crate::sources::{Failure, Source};
+use crate::yaml::Path;
+
+pub use spec::{SourceIdentity, SourceSettings, SourceSpec};
+
+/// The source that reads the workers' socket.
+pub const WORKERS: &str = "workers";
+
+/// Everything that is to be read, not yet opened.
+pub struct Plan {
+    /// The servers, in the order of their names.
+    pub servers: Vec<Server>,
+    /// What is read of them and of everything else.
+    pub sources: Vec<SourceSpec>,
+}
+
+/// A server that is watched. It is opened: that connects to nothing.
+#[derive(Clone)]
+pub struct Server {
+    /// Its name in the settings.
+    pub name: String,
+    settings: postgres::Settings,
+    /// It.
+    pub database: Arc<Database>,
+}
+
+/// Why a plan cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct Error {
+    /// The setting that is to blame.
+    pub setting: Path,
+    /// What is wrong with it.
+    #[source]
+    pub reason: Failure,
+}
+
+impl Plan {
+    /// A plan of new servers.
+    pub fn new(config: &Config) -> Result<Self, Error> {
+        Self::after(config, &[])
+    }
+
+    /// A plan that keeps each server that is there already with the same settings, and with it the
+    /// connections it holds.
+    pub fn after(config: &Config, running: &[Server]) -> Result<Self, Error> {
+        let servers = config
+            .databases
+            .iter()
+            .map(|(name, settings)| Server::open(name, settings, running))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut sources = Vec::new();
+        for server in &servers {
+            sources.extend(server::sources(config, &server.database));
+            sources.push(server::indexes(config, &server.database)?);
+        }
+        sources.extend(server::log(config, &servers));
+        sources.extend(
+            config
+                .pools
+                .iter()
+                .filter_map(|(name, pool)| pools::source(config.sampling.pools, name, pool)),
+        );
+        if config.workers.enabled {
+            sources.push(workers(config));
+        }
+        if !servers.is_empty() {
+            sources.push(own_connections(config, &servers));
+        }
+        Ok(Self { servers, sources })
+    }
+
+    /// The servers as they are asked.
+    pub fn databases(&self) -> Vec<Arc<Database>> {
+        self.servers.iter().map(|server| Arc::clone(&server.database)).collect()
+    }
+}
+
+impl Server {
+    fn open(name: &str, settings: &postgres::Settings, running: &[Self]) -> Result<Self, Error> {
+        let same = |server: &&Self| server.name == name && server.settings == *settings;
+        if let Some(server) = running.iter().find(same) {
+            return Ok(server.clone());
+        }
+        let database = settings.open(name).map_err(|error| Error {
+            setting: Path::from_iter(["databases", name, "url"]),
+            reason: error.into(),
+        })?;
+        Ok(Self { name: name.to_owned(), settings: settings.clone(), database })
+    }
+}
+
+fn workers(config: &Config) -> SourceSpec {
+    let settings = config.workers.clone();
+    let open = move || Ok(Source::Workers(settings.open()?.into()));
+    let section = Path::from_iter([WORKERS]);
+    SourceSpec::new(WORKERS, section, config.sampling.pools, config.workers.clone(), open)
+}
+
+fn own_connections(config: &Config, servers: &[Server]) -> SourceSpec {
+    let settings: Vec<_> =
+        servers.iter().map(|server| (server.name.clone(), server.settings.clone())).collect();
+    let pools: Vec<_> = servers
+        .iter()
+        .map(|server| (server.name.clone(), server.database.pool().clone()))
+        .collect();
+    let open = move || Ok(Source::OwnConnections(OwnConnections::new(pools)));
+    let section = Path::from_iter(["databases"]);
+    SourceSpec::new("own_connections", section, config.sampling.pools, settings, open)
+}

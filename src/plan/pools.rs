@@ -1,0 +1,49 @@
+//! The pools that are read by themselves, and those that are inferred from a server's sessions.
+
+use std::time::Duration;
+
+use super::SourceSpec;
+use crate::config::{Config, Pool};
+use crate::sources::{Source, activity};
+use crate::yaml::Path;
+
+/// The pool that is inferred when the settings name none.
+const INFERRED: &str = "app";
+
+/// The source that reads a pool, when it has one of its own.
+pub(super) fn source(interval: Duration, name: &str, pool: &Pool) -> Option<SourceSpec> {
+    let source = format!("pool/{name}");
+    let section = Path::from_iter(["pools", name]);
+    let pool_name = name.to_owned();
+    match pool.clone() {
+        Pool::AppHealth(settings) => {
+            let compared = settings.clone();
+            let open = move || Ok(Source::AppHealth(settings.open(&pool_name)?.into()));
+            let spec = SourceSpec::new(source, section, interval, compared, open);
+            Some(spec.in_group("app_health"))
+        }
+        Pool::Pgbouncer(settings) => {
+            let compared = settings.clone();
+            let open = move || Ok(Source::Pgbouncer(settings.open(&pool_name)?.into()));
+            let spec = SourceSpec::new(source, section, interval, compared, open);
+            Some(spec.in_group("pgbouncer").with_label(Some(("pgbouncer", name.to_owned()))))
+        }
+        Pool::Workers(_) | Pool::Activity(_) => None,
+    }
+}
+
+/// The pools inferred from a server's sessions: those the settings name, or, when they name none
+/// at all, one of all sessions.
+pub(super) fn inferred(config: &Config, server: &str) -> Vec<(String, activity::Settings)> {
+    let first = config.databases.keys().next().is_some_and(|first| first == server);
+    if config.pools.is_empty() && first {
+        let settings =
+            activity::Settings { database: server.to_owned(), ..activity::Settings::default() };
+        return vec![(INFERRED.to_owned(), settings)];
+    }
+    let named = config.pools.iter().filter_map(|(name, pool)| match pool {
+        Pool::Activity(settings) => Some((name.clone(), settings.clone())),
+        _ => None,
+    });
+    named.filter(|(_, settings)| settings.database == server).collect()
+}

@@ -1,0 +1,151 @@
+//! What is read of one server, and of its log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Error, Server, SourceSpec, pools};
+use crate::collectors::{self, Collector, DATABASE_SIZE, OTHER_DATABASES, SERVER_CPU};
+use crate::collectors::{STATEMENT_DURATIONS, Scope, WAIT_EVENTS};
+use crate::config::Config;
+use crate::indexes::Catalogue;
+use crate::postgres::Database;
+use crate::sources::{Failure, Source, activity, collector, database_sizes, elsewhere, indexes};
+use crate::sources::{probe, server_cpu, statements, wait_events};
+use crate::yaml::Path;
+
+/// The group of everything that is read in each database, so that families of one name are joined.
+const DATABASES: &str = "databases";
+
+/// The probe, the sessions, and the collectors that are switched on.
+pub(super) fn sources(config: &Config, server: &Arc<Database>) -> Vec<SourceSpec> {
+    let inferred = pools::inferred(config, server.name());
+    let activity = config.sampling.activity;
+    let mut specs = vec![
+        spec("probe", server, activity, (), |server| Ok(Source::Probe(probe::Probe::open(server)))),
+        spec("activity", server, activity, inferred.clone(), |server| {
+            Ok(Source::Activity(activity::Activity::open(server, inferred)))
+        }),
+    ];
+    let enabled = collectors::ALL.iter().filter(|collector| is_enabled(config, collector));
+    specs.extend(enabled.map(|collector| collector_source(config, server, collector)));
+    specs
+}
+
+fn spec<S: super::SourceSettings>(
+    name: &str,
+    server: &Arc<Database>,
+    interval: Duration,
+    settings: S,
+    open: impl FnOnce(Arc<Database>) -> Result<Source, Failure> + Send + 'static,
+) -> SourceSpec {
+    let section = Path::from_iter(["databases", server.name()]);
+    let asked = Arc::clone(server);
+    SourceSpec::new(name, section, interval, settings, move || open(asked)).of_server(server)
+}
+
+fn collector_source(
+    config: &Config,
+    server: &Arc<Database>,
+    collector: &'static Collector,
+) -> SourceSpec {
+    let (settings, interval) = chosen(config, collector);
+    let name = collector.name;
+    let spec = match name {
+        of if of == WAIT_EVENTS.name => spec(name, server, interval, settings, |server| {
+            Ok(Source::WaitEvents(wait_events::WaitEvents::open(server)))
+        }),
+        of if of == DATABASE_SIZE.name => spec(name, server, interval, settings, |server| {
+            Ok(Source::DatabaseSizes(database_sizes::DatabaseSizes::open(server)))
+        }),
+        of if of == SERVER_CPU.name => spec(name, server, interval, settings, |server| {
+            Ok(Source::ServerCpu(server_cpu::ServerCpu::open(server)))
+        }),
+        of if of == STATEMENT_DURATIONS.name => {
+            let excluded = excluded(config);
+            spec(name, server, interval, (settings, excluded.clone()), |server| {
+                Ok(Source::Statements(statements::Statements::open(server, excluded).into()))
+            })
+        }
+        of if of == OTHER_DATABASES.name => {
+            let wanted = wanted_in_other_databases(config);
+            let each =
+                wanted.iter().map(|one| (one.collector.name, one.settings.clone(), one.interval));
+            let compared = (settings, each.collect::<Vec<_>>());
+            spec(name, server, interval, compared, |server| {
+                Ok(Source::Elsewhere(elsewhere::Elsewhere::open(server, wanted)))
+            })
+        }
+        _ => spec(name, server, interval, settings.clone(), move |server| {
+            Ok(Source::Collector(collector::Reader::open(server, collector, settings)))
+        }),
+    };
+    let is_joined = collector.scope == Scope::Database || name == OTHER_DATABASES.name;
+    if is_joined { spec.in_group(DATABASES) } else { spec }
+}
+
+/// Whose statements the operator leaves out.
+fn excluded(config: &Config) -> statements::Excluded {
+    let settings = config.collectors.get(Collector::STATEMENTS).cloned().unwrap_or_default();
+    statements::Excluded { databases: settings.exclude_databases, users: settings.exclude_users }
+}
+
+/// The settings of a collector, and how often it is read.
+fn chosen(config: &Config, collector: &Collector) -> (collector::Settings, Duration) {
+    let settings = config.collectors.get(collector.name).cloned().unwrap_or_default();
+    let interval = settings.interval.unwrap_or(config.sampling.interval(collector.pace));
+    (settings, interval)
+}
+
+/// The collectors that say something else in each database.
+fn wanted_in_other_databases(config: &Config) -> Vec<elsewhere::Wanted> {
+    let of_each = collectors::ALL.iter().filter(|collector| collector.scope == Scope::Database);
+    let enabled = of_each.filter(|collector| is_enabled(config, collector));
+    enabled
+        .map(|collector| {
+            let (settings, interval) = chosen(config, collector);
+            elsewhere::Wanted { collector, settings, interval }
+        })
+        .collect()
+}
+
+/// As the settings say; else as those say of the collector it is a part of; else by default.
+fn is_enabled(config: &Config, collector: &Collector) -> bool {
+    let set = |name: &str| config.collectors.get(name).and_then(|chosen| chosen.enabled);
+    set(collector.name).or_else(|| collector.part_of.and_then(set)).unwrap_or(collector.enabled)
+}
+
+/// The indexes of a server's database; the one that the catalogue is for has expected ones.
+pub(super) fn indexes(config: &Config, server: &Arc<Database>) -> Result<SourceSpec, Error> {
+    let settings = &config.indexes;
+    let meant = settings.database.as_ref().or(config.databases.keys().next());
+    let is_meant = meant.is_some_and(|name| name == server.name());
+    let file = settings.catalogue.as_ref().filter(|_| is_meant);
+    let setting = Path::from_iter(["indexes", "catalogue"]);
+    let catalogue = file.map(|file| Catalogue::read(file)).transpose();
+    let catalogue = catalogue.map_err(|error| Error { setting, reason: error.into() })?;
+    let catalogue = catalogue.unwrap_or_default();
+    // Twice as often as tables, so that what went missing is told within a minute.
+    let interval = config.sampling.tables / 2;
+    Ok(spec("index_catalogue", server, interval, catalogue.clone(), |server| {
+        Ok(Source::Indexes(indexes::IndexReader::open(server, catalogue).into()))
+    }))
+}
+
+/// The log of the server that it is said to be of, if there is one.
+pub(super) fn log(config: &Config, servers: &[Server]) -> Option<SourceSpec> {
+    let settings = config.logs.clone();
+    settings.path.as_ref()?;
+    let server = match &settings.database {
+        Some(name) => servers.iter().find(|server| server.name == *name),
+        None => servers.first(),
+    };
+    // One log of one server shares its families with nobody: the label would be left out.
+    let label = server.filter(|_| servers.len() > 1).map(|server| server.name.clone());
+    let database = server.map(|server| Arc::clone(&server.database));
+    let (compared, asked) = ((settings.clone(), label.clone()), database.clone());
+    let open = move || Ok(Source::ServerLog(settings.open(asked, label)?.into()));
+    let section = Path::from_iter(["logs"]);
+    let spec = SourceSpec::new("server_log", section, config.sampling.activity, compared, open);
+    let own = server.map(|server| ("server", server.name.clone()));
+    Some(spec.asking(database.as_ref()).with_label(own))
+}
