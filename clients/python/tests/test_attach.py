@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import poolwatch
 from poolwatch import settings
+from poolwatch.reporter import reporter
 
 PROGRAM_OPTIONS = "&plugin=poolwatch&poolwatch_pool=plugged&poolwatch_app=blog&poolwatch_socket="
 
@@ -123,6 +125,24 @@ def test_engines_of_one_name_are_reported_as_one_pool(plain, receiver):
     query(first)
     query(second)
     receiver.pool(size=5, max_overflow=5, checked_in=2, query=lambda figure: count(figure) == 2)
+
+
+def test_a_thousand_engines_of_tenants_are_one_pool(url, receiver):
+    """Of which nothing is kept once they are gone."""
+    engines = [create_engine(url("psycopg2"), pool_size=2) for _ in range(1000)]
+    for engine in engines:
+        poolwatch.watch(engine, pool="web", socket=receiver.path, app="test")
+    for engine in engines[:20]:
+        query(engine)
+    receiver.pool(size=2000, checked_in=20, query=lambda f: count(f) == 20)
+    assert max(receiver.sizes) < 5_000
+    for engine in engines:
+        engine.dispose()
+    del engine, engines
+    gc.collect()
+    receiver.pool(size=None, query=lambda f: count(f) == 20)
+    (ledger,) = reporter(receiver.path, "test").ledgers.values()
+    assert not ledger.watches()
 
 
 def test_no_thread_runs_before_the_first_use(url, receiver):

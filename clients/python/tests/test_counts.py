@@ -207,3 +207,30 @@ def test_figures_follow_the_counts_of_their_buckets(engine, receiver):
     assert sum(pool["query"]["counts"][bounds.index(0.075) :]) == 1
     assert len(pool["query"]["counts"]) == len(bounds) + 1
     assert len(pool["acquire"]["counts"]) == len(receiver.reports[-1]["acquire_bounds"]) + 1
+
+
+def test_what_a_listener_runs_in_place_of_the_dialect_is_counted_once(engine, receiver):
+    """`do_execute` that returns True has run it."""
+
+    @event.listens_for(engine, "do_execute")
+    def run_some(cursor, statement, parameters, context):
+        if "itself" not in statement:
+            return False
+        cursor.execute(statement, parameters)
+        return True
+
+    with engine.begin() as connection:
+        connection.execute(text("select 1"))
+        connection.execute(text("select 'itself', pg_sleep(0.03)"))
+        connection.execute(text("select 1500 as itself, generate_series(1, 1500)")).all()
+    for failing in ("select 1 / 0", "select 'itself', 1 / 0"):
+        with pytest.raises(exc.DBAPIError), engine.connect() as connection:
+            connection.execute(text(failing))
+    pool = receiver.pool(query=counts(5), hold=counts(3))
+    assert (pool["query_errors"], pool["unpaginated"], count(pool["commit"])) == (2, 1, 1)
+    assert pool["query"]["sum"] >= 0.03
+    poolwatch.unwatch(engine)
+    with engine.connect() as connection:
+        connection.execute(text("select 'itself'"))
+    assert receiver.settled()["query_errors"] == 2
+    assert not [name for name in vars(engine.dialect) if "poolwatch" in name]

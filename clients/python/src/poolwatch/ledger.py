@@ -104,6 +104,8 @@ class Ledger:
             watch.is_new = False
             self._was_used = True
             self.inherited, watch.inherited = self.inherited + watch.inherited, 0
+        if watch.begins is not None:
+            watch.begins()
         self.reporter.begin()
 
     def connected(self) -> None:

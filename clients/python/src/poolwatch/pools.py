@@ -29,6 +29,7 @@ class SqlalchemyWatch(Watch):
         super().__init__(pool, ledger)
         self.counts_itself = isinstance(pool, QueuePool)
         self.listeners: tuple[Listener, ...] = ()
+        self.begins: Callable[[], None] | None = None
         self._invalid: set[int] = set()
 
     def gauges(self, pool: Any) -> Gauges | None:
@@ -60,8 +61,10 @@ class SqlalchemyWatch(Watch):
             self.ledger.disconnected()
 
 
-def watch_pool(pool: Pool, ledger: Ledger) -> None:
+def watch_pool(pool: Pool, ledger: Ledger, begins: Callable[[], None]) -> None:
+    """`begins` is called before each process's first use of it."""
     watch = SqlalchemyWatch(pool, ledger)
+    watch.begins = begins
     watch.listen(pool)
     _adopt(pool, watch)
 
@@ -129,6 +132,7 @@ def _recreate(recreate: Callable[[], Pool], watch: SqlalchemyWatch) -> Callable[
         again = SqlalchemyWatch(made, watch.ledger)
         # SQLAlchemy hands the listeners on.
         again.listeners = watch.listeners
+        again.begins = watch.begins
         _adopt(made, again, instead_of=watch)
         return made
 

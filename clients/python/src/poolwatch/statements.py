@@ -40,7 +40,7 @@ def _timed(execute: Call, ledger: Ledger) -> Call:
         try:
             result = execute(cursor, statement, parameters, context)
         except BaseException as error:
-            _failed(ledger, started, error, context)
+            failed(ledger, started, error, context)
             raise
         try:
             seconds = perf_counter() - started
@@ -81,7 +81,18 @@ def _unknown(ledger: Ledger, connection: Any) -> Hold | None:
     return hold if record is None else ledger.holds.setdefault(record, hold)
 
 
-def _failed(ledger: Ledger, started: float, raised: BaseException, context: Any) -> None:
+def finished(
+    ledger: Ledger, started: float, cursor: Any, statement: str, parameters: Any, context: Any
+) -> None:
+    """As above, where one call more does not matter."""
+    seconds = perf_counter() - started
+    connection = context._dbapi_connection
+    hold = ledger.holds.get(connection._connection_record)
+    if hold is not None:
+        ledger.executed(hold, seconds, cursor.rowcount, statement, parameters)
+
+
+def failed(ledger: Ledger, started: float, raised: BaseException, context: Any) -> None:
     try:
         seconds = perf_counter() - started
         record = context._dbapi_connection._connection_record

@@ -37,6 +37,8 @@ class Watch:
     counts_itself = True
     # Figures that cannot be had here, which are left out of a report rather than sent as 0.
     unknown = STATEMENT_FIGURES
+    # Called before each process's first use of the pool.
+    begins: Callable[[], None] | None = None
 
     def __init__(self, pool: Any, ledger: Ledger) -> None:
         self._pool_ref: Callable[[], Any] = weakref.ref(pool)
