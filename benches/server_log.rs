@@ -1,4 +1,4 @@
-//! How fast the server's log is read: a second's worth of a busy server's lines, fed from memory in
+//! How fast the server's log is read: a second's worth of a busy server's lines, memory from memory in
 //! each of the three formats.
 #![allow(clippy::unwrap_used, reason = "a bench may")]
 #![allow(clippy::print_stdout, reason = "its result is read by people")]
@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use poolwatch::sources::server_log::{Fed, Format};
+use poolwatch::sources::server_log::{Format, MemoryLog};
 
 const LINES: usize = 100_000;
 /// What is read of a file at once.
@@ -76,9 +76,9 @@ fn log(format: Format) -> Vec<u8> {
 }
 
 fn read(format: Format, log: &[u8]) -> u64 {
-    let mut fed = Fed::new(format);
-    log.chunks(PIECE).for_each(|piece| fed.feed(piece));
-    let (read, rejected) = fed.end().messages();
+    let mut memory = MemoryLog::new(format);
+    log.chunks(PIECE).for_each(|piece| memory.feed(piece));
+    let (read, rejected) = memory.end().messages();
     assert_eq!(rejected, 0);
     read
 }

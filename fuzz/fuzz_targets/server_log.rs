@@ -7,7 +7,7 @@ mod shown;
 use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
-use poolwatch::sources::server_log::{Fed, Format};
+use poolwatch::sources::server_log::{MemoryLog, Format};
 
 const PREFIXES: [&str; 4] = ["%m [%p] %q%u@%d ", "%t|%-8u|%d|%a|%5p|%e|%i|%%", "%u%d%a%p%x%v ", ""];
 
@@ -17,17 +17,17 @@ fuzz_target!(|input: &[u8]| {
     let log = &input[5..];
     let format = [Format::Stderr, Format::Csvlog, Format::Jsonlog][usize::from(*format) % 3];
     let log_of = || {
-        let mut fed = Fed::new(format);
+        let mut memory = MemoryLog::new(format);
         match PREFIXES.get(usize::from(*prefix) % 8) {
-            Some(prefix) => fed.expect(prefix),
+            Some(prefix) => memory.expect(prefix),
             // The log begins with its own.
             None if prefix % 8 == 4 => {
                 let line = log.split(|byte| *byte == b'\n').next().unwrap_or_default();
-                fed.expect(&String::from_utf8_lossy(line));
+                memory.expect(&String::from_utf8_lossy(line));
             }
             None => {}
         }
-        fed
+        memory
     };
     let (mut whole, mut pieces) = (log_of(), log_of());
     whole.feed(log);

@@ -4,26 +4,26 @@ use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
-use super::format::Format;
+use super::error::Error;
+use super::parse::Format;
 
-/// Where a server's log is, and what it looks like.
+/// The settings of one server's log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// The files, where `*` stands for anything; nothing is read without it.
     pub path: Option<String>,
-    /// How they are written.
+    /// Their format.
     pub format: Expected,
-    /// What stands before each message of the text log; asked of the server when not set.
+    /// The prefix of each message of the text log; asked of the server when not set.
     pub prefix: Option<String>,
     /// The database whose server writes it; the first of the settings when not set.
     pub database: Option<String>,
-    /// How many bytes are read each time at most; the rest waits.
+    /// The most bytes that are read each time; the rest waits.
     pub read_limit: NonZeroU64,
 }
 
-/// The format that the settings say.
+/// The format in the settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Expected {
@@ -62,7 +62,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Whether the path can be followed.
+    /// Checks that the path can be followed.
     pub fn check(&self) -> Result<(), Error> {
         let Some(path) = &self.path else { return Ok(()) };
         glob::Pattern::new(path).map_err(|error| Error::path(path, &error)).map(|_| ())

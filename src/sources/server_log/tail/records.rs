@@ -5,22 +5,22 @@
 
 use memchr::memchr;
 
-use super::format::{BYTE_ORDER_MARK, Format, begins_csv};
+use super::super::parse::{BYTE_ORDER_MARK, Format, begins_csv};
 
-/// How much of a record is kept, in bytes.
-pub(super) const LIMIT: usize = 64 * 1024;
+/// The most bytes of a record that are kept.
+pub(crate) const LIMIT: usize = 64 * 1024;
 
 /// One message of the log.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Record<'a> {
-    pub(super) bytes: &'a [u8],
-    /// Whether its end is missing.
-    pub(super) cut: bool,
+pub(crate) struct Record<'a> {
+    pub(crate) bytes: &'a [u8],
+    /// True when its end is missing.
+    pub(crate) cut: bool,
 }
 
 /// The record that a file is in the midst of.
 #[derive(Debug)]
-pub(super) struct Records {
+pub(crate) struct Records {
     format: Format,
     kept: Vec<u8>,
     /// Bytes of the record so far, those not kept included.
@@ -28,64 +28,71 @@ pub(super) struct Records {
     /// Within quotes, in CSV.
     quoted: bool,
     /// At the beginning of a line, where a record may begin.
-    fresh: bool,
-    /// Whether what comes is of a record whose beginning was not seen.
+    at_line_start: bool,
+    /// True while what comes is of a record whose beginning was not read.
     lost: bool,
 }
 
 impl Records {
     /// Those of a file from its beginning.
-    pub(super) fn new(format: Format) -> Self {
-        Self { format, kept: Vec::new(), length: 0, quoted: false, fresh: true, lost: false }
+    pub(crate) fn new(format: Format) -> Self {
+        Self {
+            format,
+            kept: Vec::new(),
+            length: 0,
+            quoted: false,
+            at_line_start: true,
+            lost: false,
+        }
     }
 
     /// Those from somewhere in its midst, at the beginning of a line or not.
-    pub(super) fn within(format: Format, line_start: bool) -> Self {
-        Self { fresh: line_start, lost: true, ..Self::new(format) }
+    pub(crate) fn within(format: Format, line_start: bool) -> Self {
+        Self { at_line_start: line_start, lost: true, ..Self::new(format) }
     }
 
-    pub(super) fn format(&self) -> Format {
+    pub(crate) fn format(&self) -> Format {
         self.format
     }
 
-    /// How many bytes are kept of a record not yet whole.
+    /// The bytes that are kept of a record not yet whole.
     #[cfg(test)]
-    pub(super) fn held(&self) -> usize {
+    pub(crate) fn kept_bytes(&self) -> usize {
         self.kept.len()
     }
 
-    /// Whether part of a record was seen.
-    pub(super) fn is_open(&self) -> bool {
+    /// True when part of a record was read.
+    pub(crate) fn is_open(&self) -> bool {
         self.length > 0
     }
 
-    /// Takes what comes next; each record that is whole is told.
-    pub(super) fn take(&mut self, mut bytes: &[u8], tell: &mut impl FnMut(Record<'_>)) {
+    /// Takes what comes next, and hands on each record that is whole.
+    pub(crate) fn take(&mut self, mut bytes: &[u8], emit: &mut impl FnMut(Record<'_>)) {
         while !bytes.is_empty() {
             let line = memchr(b'\n', bytes).map_or(bytes.len(), |end| end + 1);
             let (now, later) = bytes.split_at(line);
-            self.line(now, tell);
+            self.line(now, emit);
             bytes = later;
         }
     }
 
-    /// Tells the record that nothing more is added to, if its last line is whole.
-    pub(super) fn flush(&mut self, tell: &mut impl FnMut(Record<'_>)) {
-        if self.format == Format::Stderr && self.fresh {
-            self.end(tell);
+    /// Hands on the record that nothing more is added to, if its last line is whole.
+    pub(crate) fn flush(&mut self, emit: &mut impl FnMut(Record<'_>)) {
+        if self.format == Format::Stderr && self.at_line_start {
+            self.end(emit);
         }
     }
 
     /// A line or a piece of one.
-    fn line(&mut self, piece: &[u8], tell: &mut impl FnMut(Record<'_>)) {
-        let piece = if self.fresh { without_hole(piece) } else { piece };
+    fn line(&mut self, piece: &[u8], emit: &mut impl FnMut(Record<'_>)) {
+        let piece = if self.at_line_start { without_hole(piece) } else { piece };
         if piece.is_empty() {
             return;
         }
-        if self.fresh {
-            self.begin(piece, tell);
+        if self.at_line_start {
+            self.begin(piece, emit);
         }
-        self.fresh = piece.ends_with(b"\n");
+        self.at_line_start = piece.ends_with(b"\n");
         if self.lost {
             return;
         }
@@ -95,23 +102,23 @@ impl Records {
         self.length = self.length.saturating_add(piece.len());
         let room = LIMIT - self.kept.len();
         self.kept.extend_from_slice(&piece[..piece.len().min(room)]);
-        let whole = self.fresh && !self.quoted && self.format != Format::Stderr;
+        let whole = self.at_line_start && !self.quoted && self.format != Format::Stderr;
         if whole {
-            self.end(tell);
+            self.end(emit);
         }
     }
 
     /// A new line: it may end the record before it, or the wait for one that is whole.
-    fn begin(&mut self, piece: &[u8], tell: &mut impl FnMut(Record<'_>)) {
+    fn begin(&mut self, piece: &[u8], emit: &mut impl FnMut(Record<'_>)) {
         match self.format {
             Format::Stderr if !piece.starts_with(b"\t") => {
-                self.end(tell);
+                self.end(emit);
                 self.lost = false;
             }
             Format::Jsonlog => self.lost = false,
             // Of what is too long the quotes may not have been meant as such.
             Format::Csvlog if (self.lost || self.length > LIMIT) && begins_csv(piece) => {
-                self.end(tell);
+                self.end(emit);
                 self.lost = false;
             }
             _ => {}
@@ -126,9 +133,9 @@ impl Records {
         }
     }
 
-    fn end(&mut self, tell: &mut impl FnMut(Record<'_>)) {
+    fn end(&mut self, emit: &mut impl FnMut(Record<'_>)) {
         if self.length > 0 && !self.lost {
-            tell(Record { bytes: trimmed(&self.kept), cut: self.length > self.kept.len() });
+            emit(Record { bytes: trimmed(&self.kept), cut: self.length > self.kept.len() });
         }
         self.kept.clear();
         self.kept.shrink_to(LIMIT / 16);
@@ -155,15 +162,15 @@ mod tests {
     use super::*;
 
     fn cut(format: Format, pieces: &[&[u8]]) -> Vec<String> {
-        let (mut records, mut told) = (Records::new(format), Vec::new());
-        let mut tell = |record: Record<'_>| {
-            told.push(String::from_utf8_lossy(record.bytes).into_owned());
+        let (mut records, mut emitted) = (Records::new(format), Vec::new());
+        let mut emit = |record: Record<'_>| {
+            emitted.push(String::from_utf8_lossy(record.bytes).into_owned());
         };
         for piece in pieces {
-            records.take(piece, &mut tell);
+            records.take(piece, &mut emit);
         }
-        records.flush(&mut tell);
-        told
+        records.flush(&mut emit);
+        emitted
     }
 
     const CSV: &str = "2026-01-31 23:59:59.123 UTC,\"a\",\"b\",7,\"x\ny\"\"\n\"\n";
@@ -182,8 +189,8 @@ mod tests {
         let twice = [CSV, CSV].concat();
         for at in 0..twice.len() {
             let (begun, rest) = twice.as_bytes().split_at(at);
-            let told = cut(Format::Csvlog, &[begun, rest]);
-            assert_eq!(told, [CSV.trim_end(), CSV.trim_end()], "cut at {at}");
+            let emitted = cut(Format::Csvlog, &[begun, rest]);
+            assert_eq!(emitted, [CSV.trim_end(), CSV.trim_end()], "cut at {at}");
         }
     }
 
@@ -195,10 +202,10 @@ mod tests {
             (Format::Jsonlog, false, "half\"}\nwhole\n".to_owned()),
             (Format::Csvlog, true, format!("in quotes, perhaps\"\"\n\",\n{CSV}")),
         ] {
-            let (mut records, mut told) = (Records::within(format, line_start), 0);
-            records.take(text.as_bytes(), &mut |_| told += 1);
-            records.flush(&mut |_| told += 1);
-            assert_eq!(told, 1, "{format:?}");
+            let (mut records, mut emitted) = (Records::within(format, line_start), 0);
+            records.take(text.as_bytes(), &mut |_| emitted += 1);
+            records.flush(&mut |_| emitted += 1);
+            assert_eq!(emitted, 1, "{format:?}");
         }
     }
 
@@ -208,8 +215,8 @@ mod tests {
         let json = format!("{{\"a\":\"{long}\"}}\n{{}}\n");
         assert_eq!(cut(Format::Jsonlog, &[json.as_bytes()])[1], "{}");
         let csv = format!("2026-01-31 23:59:59.123 UTC,\"never closed {long}\n{CSV}{CSV}");
-        let told = cut(Format::Csvlog, &[csv.as_bytes()]);
-        assert_eq!((told.len(), told[0].len(), &*told[1]), (3, LIMIT, CSV.trim_end()));
+        let emitted = cut(Format::Csvlog, &[csv.as_bytes()]);
+        assert_eq!((emitted.len(), emitted[0].len(), &*emitted[1]), (3, LIMIT, CSV.trim_end()));
     }
 
     #[test]
@@ -239,7 +246,7 @@ mod tests {
             let mut records = Records::new(format);
             for _ in 0..200 {
                 records.take(&bytes, &mut |record| assert!(record.bytes.len() <= LIMIT));
-                prop_assert!(records.held() <= LIMIT);
+                prop_assert!(records.kept_bytes() <= LIMIT);
             }
         }
     }

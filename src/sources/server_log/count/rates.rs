@@ -1,19 +1,19 @@
-//! How many statements one that was logged stands for: the server may log a sample.
+//! The number of statements that one that was logged stands for: the server may log a sample.
 
-/// Which statements the server logs, and how many of them; durations in seconds.
+/// The statements that the server logs, and the share of them; durations in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Rates {
+pub(crate) struct Rates {
     /// Every statement from here on is logged; `None` is none (`log_min_duration_statement`).
-    pub(super) all_from: Option<f64>,
+    pub(crate) all_from: Option<f64>,
     /// Of the statements from here on some are logged (`log_min_duration_sample`) …
-    pub(super) some_from: Option<f64>,
+    pub(crate) some_from: Option<f64>,
     /// … this share of them (`log_statement_sample_rate`).
-    pub(super) statements: f64,
+    pub(crate) statements: f64,
     /// Of all transactions every statement of this share is logged
     /// (`log_transaction_sample_rate`).
-    pub(super) transactions: f64,
+    pub(crate) transactions: f64,
     /// Of every statement the duration is logged, if not the text (`log_duration`).
-    pub(super) durations: bool,
+    pub(crate) durations: bool,
 }
 
 impl Default for Rates {
@@ -29,17 +29,18 @@ impl Default for Rates {
 }
 
 impl Rates {
-    /// The same for a log in which a duration without a text is known to be a statement's.
-    pub(super) fn where_told(self) -> Self {
+    /// The same for a log in which a duration without a text can be told to be a statement's.
+    pub(super) fn with_durations(self) -> Self {
         let all_from = if self.durations { Some(0.0) } else { self.all_from };
         Self { all_from, ..self }
     }
 
-    /// How many statements that took so long one that was logged stands for.
+    /// The number of statements of a duration that one that was logged stands for.
     pub(super) fn weight(&self, seconds: f64) -> f64 {
         // The server compares whole milliseconds.
         let milliseconds = (seconds * 1000.0 + 1e-6).floor() / 1000.0;
-        let reaches = |mark: Option<f64>| mark.is_some_and(|mark| milliseconds >= mark - 1e-9);
+        let reaches =
+            |threshold: Option<f64>| threshold.is_some_and(|least| milliseconds >= least - 1e-9);
         if reaches(self.all_from) {
             return 1.0;
         }
@@ -49,8 +50,9 @@ impl Rates {
         if share > 0.0 { 1.0 / share } else { 1.0 }
     }
 
-    /// From where on every statement is counted, in full or by its sample; `None` when none is.
-    pub(super) fn counted_from(&self) -> Option<f64> {
+    /// The duration from which every statement is counted, in full or by its sample; `None` when none
+    /// is.
+    pub(crate) fn counted_from(&self) -> Option<f64> {
         let some = self.some_from.filter(|_| self.statements > 0.0);
         let any = (self.transactions > 0.0).then_some(0.0);
         [self.all_from, some, any].into_iter().flatten().reduce(f64::min)
@@ -75,7 +77,7 @@ mod tests {
         let both = Rates { transactions: 0.5, ..rates };
         assert_eq!([0.05, 0.5].map(|s| both.weight(s)), [2.0, 1.0 / 0.625]);
         assert_eq!(both.counted_from(), Some(0.0));
-        assert_eq!(both.where_told().weight(0.05), 1.0, "the others are there without a text");
+        assert_eq!(both.with_durations().weight(0.05), 1.0, "the others are there without a text");
     }
 
     #[test]

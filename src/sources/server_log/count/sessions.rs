@@ -1,33 +1,33 @@
-//! What is remembered of a session between two of its messages: in the extended protocol one
-//! statement has up to three durations.
+//! The state of sessions between two of their messages: in the extended protocol one statement has
+//! up to three durations.
 //!
 //! Of a statement's text no more is kept than a hash.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
-use super::said::{Said, Step};
+use super::super::parse::{DurationMessage, Step};
 use crate::latency::is_timed;
 
 /// More sessions than this have not a statement between two messages; what is forgotten is the time
 /// that parsing took.
 const MOST: usize = 4096;
-/// By how many bytes a statement is told from others.
+/// The bytes by which a statement is told from others.
 const TELLING: usize = 1024;
 
 /// A statement that was run to its end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Run {
-    /// What all its steps took.
+    /// The duration of all its steps.
     pub(super) seconds: f64,
-    /// What the last of them took, by which the server decided whether to log it.
+    /// The duration of the last of them, by which the server decided to log it.
     pub(super) last: f64,
-    /// Whether it counts as a query.
+    /// True when it counts as a query.
     pub(super) timed: bool,
     pub(super) rows: Rows,
 }
 
-/// Which of a statement's rows were fetched.
+/// The rows of a statement that were fetched.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) enum Rows {
     #[default]
@@ -38,7 +38,7 @@ pub(super) enum Rows {
     More(u64),
 }
 
-/// All sessions that are between two messages, by their process.
+/// All sessions that are between two messages, by their pid.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     open: HashMap<u32, Session>,
@@ -47,63 +47,65 @@ pub(super) struct Sessions {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Session {
-    /// What a statement's steps took so far.
+    /// The duration of a statement's steps so far.
     steps: Option<(u64, f64)>,
-    /// The statement that runs, whether it counts as a query, and which of its rows are fetched.
+    /// The statement that runs, true when it counts as a query, and the rows that are fetched.
     begun: Option<(u64, bool, Rows)>,
 }
 
-/// Why a duration could not be counted.
+/// A duration of which the statement is unknown.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Untold;
+pub(super) struct UnknownStatement;
 
 impl Sessions {
-    /// Takes a message in; says whether a statement came to its end with it. One that says neither
-    /// of what nor in which session is refused.
+    /// Takes a message in, and returns the statement that came to its end with it. One that names
+    /// neither the statement nor the session is refused.
     pub(super) fn take(
         &mut self,
-        process: Option<u32>,
+        pid: Option<u32>,
         tag: Option<&str>,
-        said: &Said<'_>,
-    ) -> Result<Option<Run>, Untold> {
-        match *said {
-            Said::Begins(step) => {
-                self.begin(process, step);
+        message: &DurationMessage<'_>,
+    ) -> Result<Option<Run>, UnknownStatement> {
+        match *message {
+            DurationMessage::Begins(step) => {
+                self.begin(pid, step);
                 Ok(None)
             }
-            Said::Took(seconds, Step::Untold) => self.untold(process, tag, seconds),
-            Said::Took(seconds, Step::Parse(text)) => {
-                Ok(self.step(process, self.hash(text), seconds, true))
+            DurationMessage::Elapsed(seconds, Step::Unknown) => {
+                self.without_text(pid, tag, seconds)
             }
-            Said::Took(seconds, Step::Bind(text)) => {
-                Ok(self.step(process, self.hash(text), seconds, false))
+            DurationMessage::Elapsed(seconds, Step::Parse(text)) => {
+                Ok(self.step(pid, self.hash(text), seconds, true))
             }
-            Said::Took(seconds, Step::Whole(text)) => {
-                self.forget(process);
+            DurationMessage::Elapsed(seconds, Step::Bind(text)) => {
+                Ok(self.step(pid, self.hash(text), seconds, false))
+            }
+            DurationMessage::Elapsed(seconds, Step::Whole(text)) => {
+                self.forget(pid);
                 Ok(Some(Run { seconds, last: seconds, timed: is_timed(text), rows: Rows::All }))
             }
-            Said::Took(seconds, step) => {
+            DurationMessage::Elapsed(seconds, step) => {
                 let Some((hash, timed, rows)) = self.executed(step) else { return Ok(None) };
-                Ok(Some(Run { rows, ..self.end(process, hash, seconds, timed) }))
+                Ok(Some(Run { rows, ..self.end(pid, hash, seconds, timed) }))
             }
         }
     }
 
-    /// A statement failed: no duration will be told.
-    pub(super) fn forget(&mut self, process: Option<u32>) {
-        if let Some(process) = process {
-            self.open.remove(&process);
+    /// A statement failed: its duration will not be logged.
+    pub(super) fn forget(&mut self, pid: Option<u32>) {
+        if let Some(pid) = pid {
+            self.open.remove(&pid);
         }
     }
 
-    fn begin(&mut self, process: Option<u32>, step: Step<'_>) {
+    fn begin(&mut self, pid: Option<u32>, step: Step<'_>) {
         let Some(begun) = self.executed(step) else { return };
-        if let Some(session) = self.session(process) {
+        if let Some(session) = self.session(pid) {
             session.begun = Some(begun);
         }
     }
 
-    /// What is run by this step, whether it counts as a query, and which of its rows are fetched.
+    /// The statement that a step runs, true when it counts as a query, and the rows that it fetches.
     fn executed(&self, step: Step<'_>) -> Option<(u64, bool, Rows)> {
         let (Step::Whole(text) | Step::Execute(text) | Step::Open(text) | Step::Fetch(text)) = step
         else {
@@ -118,46 +120,46 @@ impl Sessions {
         Some((hash, is_timed(text), rows))
     }
 
-    fn step(&mut self, process: Option<u32>, hash: u64, seconds: f64, first: bool) -> Option<Run> {
-        let session = self.session(process)?;
+    fn step(&mut self, pid: Option<u32>, hash: u64, seconds: f64, first: bool) -> Option<Run> {
+        let session = self.session(pid)?;
         let before = session.steps.filter(|(of, _)| !first && *of == hash);
         session.steps = Some((hash, seconds + before.map_or(0.0, |(_, before)| before)));
         None
     }
 
-    fn end(&mut self, process: Option<u32>, hash: u64, last: f64, timed: bool) -> Run {
-        let session = process.and_then(|process| self.open.remove(&process)).unwrap_or_default();
+    fn end(&mut self, pid: Option<u32>, hash: u64, last: f64, timed: bool) -> Run {
+        let session = pid.and_then(|pid| self.open.remove(&pid)).unwrap_or_default();
         let before = session.steps.filter(|(of, _)| *of == hash).map_or(0.0, |(_, before)| before);
         Run { seconds: before + last, last, timed, rows: Rows::All }
     }
 
     /// A duration alone is of the statement that began before, or of what the session is doing.
-    fn untold(
+    fn without_text(
         &mut self,
-        process: Option<u32>,
+        pid: Option<u32>,
         tag: Option<&str>,
         seconds: f64,
-    ) -> Result<Option<Run>, Untold> {
-        let open = process.and_then(|process| self.open.get(&process));
+    ) -> Result<Option<Run>, UnknownStatement> {
+        let open = pid.and_then(|pid| self.open.get(&pid));
         if let Some((hash, timed, rows)) = open.and_then(|session| session.begun) {
-            return Ok(Some(Run { rows, ..self.end(process, hash, seconds, timed) }));
+            return Ok(Some(Run { rows, ..self.end(pid, hash, seconds, timed) }));
         }
         // No text hashes to nothing.
         match tag {
-            None => Err(Untold),
-            Some("PARSE") => Ok(self.step(process, 0, seconds, true)),
-            Some("BIND") => Ok(self.step(process, 0, seconds, false)),
+            None => Err(UnknownStatement),
+            Some("PARSE") => Ok(self.step(pid, 0, seconds, true)),
+            Some("BIND") => Ok(self.step(pid, 0, seconds, false)),
             // Of what the statement is about only its command is known.
-            Some(tag) => Ok(Some(self.end(process, 0, seconds, is_timed(&format!("{tag} …"))))),
+            Some(tag) => Ok(Some(self.end(pid, 0, seconds, is_timed(&format!("{tag} …"))))),
         }
     }
 
-    fn session(&mut self, process: Option<u32>) -> Option<&mut Session> {
-        let process = process?;
-        if self.open.len() >= MOST && !self.open.contains_key(&process) {
+    fn session(&mut self, pid: Option<u32>) -> Option<&mut Session> {
+        let pid = pid?;
+        if self.open.len() >= MOST && !self.open.contains_key(&pid) {
             self.open.clear();
         }
-        Some(self.open.entry(process).or_default())
+        Some(self.open.entry(pid).or_default())
     }
 
     fn hash(&self, text: &str) -> u64 {
@@ -167,17 +169,17 @@ impl Sessions {
 
 #[cfg(test)]
 mod tests {
-    use super::super::said;
+    use super::super::super::parse::duration;
     use super::*;
 
-    /// What the statements took that ended with these messages of process 7, in milliseconds.
+    /// The milliseconds of the statements that ended with these messages of process 7.
     fn run(messages: &[(&str, Option<&str>)]) -> Vec<Option<f64>> {
         let mut sessions = Sessions::default();
         let ended = messages.iter().filter_map(|(message, tag)| {
-            let said = said::of(message).unwrap();
-            match sessions.take(Some(7), *tag, &said) {
+            let message = duration::parse(message).unwrap();
+            match sessions.take(Some(7), *tag, &message) {
                 Ok(run) => run.map(|run| run.timed.then_some((1000.0 * run.seconds).round())),
-                Err(Untold) => Some(Some(-1.0)),
+                Err(UnknownStatement) => Some(Some(-1.0)),
             }
         });
         ended.collect()
@@ -197,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_parsing_another_took_is_not_counted() {
+    fn the_parsing_of_another_is_not_counted() {
         let ended = run(&[
             ("duration: 1 ms  parse a: SELECT x", None),
             ("duration: 1 ms  parse b: SELECT y", None),
@@ -241,9 +243,9 @@ mod tests {
     #[test]
     fn sessions_are_bounded() {
         let mut sessions = Sessions::default();
-        for process in 0..3 * u32::try_from(MOST).unwrap() {
-            let said = said::of("duration: 1 ms  parse a: SELECT x").unwrap();
-            sessions.take(Some(process), None, &said).unwrap();
+        for pid in 0..3 * u32::try_from(MOST).unwrap() {
+            let message = duration::parse("duration: 1 ms  parse a: SELECT x").unwrap();
+            sessions.take(Some(pid), None, &message).unwrap();
         }
         assert!(sessions.open.len() <= MOST);
     }

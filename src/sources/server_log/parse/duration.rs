@@ -1,18 +1,18 @@
-//! What a message says of a statement: how long it took, or that it begins.
+//! Messages with the duration of a statement, or that one begins.
 
-/// What a message says of a statement.
+/// A message about a statement.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Said<'a> {
-    /// Something took so many seconds.
-    Took(f64, Step<'a>),
-    /// A statement begins; how long it took may be said later, without it (`log_statement`).
+pub(crate) enum DurationMessage<'a> {
+    /// The seconds that a step took.
+    Elapsed(f64, Step<'a>),
+    /// A statement begins; its duration may follow without its text (`log_statement`).
     Begins(Step<'a>),
 }
 
-/// What was done for a statement: all of it at once, or one of the three steps of the extended
+/// The work done for a statement: all of it at once, or one of the three steps of the extended
 /// protocol.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Step<'a> {
+pub(crate) enum Step<'a> {
     Whole(&'a str),
     Parse(&'a str),
     Bind(&'a str),
@@ -21,17 +21,17 @@ pub(super) enum Step<'a> {
     Open(&'a str),
     /// More rows of a portal.
     Fetch(&'a str),
-    /// Not said: the one that began before (`log_duration`).
-    Untold,
+    /// Not in the message: the one that began before (`log_duration`).
+    Unknown,
 }
 
-/// What this message says; `None` when it is about something else, such as the plan of a statement
-/// whose duration is told apart.
-pub(super) fn of(message: &str) -> Option<Said<'_>> {
+/// Reads a message; `None` when it is about something else, such as the plan of a statement whose
+/// duration has a message of its own.
+pub(crate) fn parse(message: &str) -> Option<DurationMessage<'_>> {
     let Some(rest) = message.strip_prefix("duration: ") else {
         let begins = |step: &Step<'_>| !matches!(step, Step::Parse(_) | Step::Bind(_));
         let step = step(message).filter(begins);
-        return step.map(Said::Begins);
+        return step.map(DurationMessage::Begins);
     };
     let (figure, rest) = rest.split_once(" ms")?;
     let seconds = figure.parse::<f64>().ok()? / 1000.0;
@@ -39,10 +39,10 @@ pub(super) fn of(message: &str) -> Option<Said<'_>> {
     let sane = (0.0..1e9).contains(&seconds);
     let step = match rest.strip_prefix("  ") {
         Some(rest) => step(rest)?,
-        None if rest.is_empty() => Step::Untold,
+        None if rest.is_empty() => Step::Unknown,
         None => return None,
     };
-    sane.then_some(Said::Took(seconds, step))
+    sane.then_some(DurationMessage::Elapsed(seconds, step))
 }
 
 fn step(text: &str) -> Option<Step<'_>> {
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_is_read_with_what_took_it() {
+    fn a_duration_is_read_with_its_step() {
         let text = "SELECT $1: x";
         for (message, step) in [
             ("duration: 250.500 ms  statement: SELECT $1: x", Step::Whole(text)),
@@ -80,20 +80,26 @@ mod tests {
             ("duration: 250.500 ms  execute s/c: SELECT $1: x", Step::Open(text)),
             ("duration: 250.500 ms  execute fetch from s/c: SELECT $1: x", Step::Fetch(text)),
             ("duration: 250.500 ms  execute fetch from <unnamed>: SELECT $1: x", Step::Fetch(text)),
-            ("duration: 250.500 ms", Step::Untold),
+            ("duration: 250.500 ms", Step::Unknown),
         ] {
-            assert_eq!(of(message), Some(Said::Took(0.2505, step)), "{message}");
+            assert_eq!(parse(message), Some(DurationMessage::Elapsed(0.2505, step)), "{message}");
         }
     }
 
     #[test]
-    fn a_statement_may_be_told_of_before_it_runs() {
-        assert_eq!(of("statement: SELECT 1"), Some(Said::Begins(Step::Whole("SELECT 1"))));
-        assert_eq!(of("execute s: SELECT 1"), Some(Said::Begins(Step::Execute("SELECT 1"))));
+    fn a_statement_may_be_logged_before_it_runs() {
+        assert_eq!(
+            parse("statement: SELECT 1"),
+            Some(DurationMessage::Begins(Step::Whole("SELECT 1")))
+        );
+        assert_eq!(
+            parse("execute s: SELECT 1"),
+            Some(DurationMessage::Begins(Step::Execute("SELECT 1")))
+        );
     }
 
     #[test]
-    fn what_is_about_something_else_says_nothing() {
+    fn a_message_about_something_else_is_none() {
         for message in [
             "duration: 1.2 ms  plan:\nQuery Text: SELECT 1",
             "duration: 1.2 ms  fastpath function call: \"lo_open\" (OID 952)",
@@ -106,7 +112,7 @@ mod tests {
             "parse x: y",
             "",
         ] {
-            assert_eq!(of(message), None, "{message}");
+            assert_eq!(parse(message), None, "{message}");
         }
     }
 }

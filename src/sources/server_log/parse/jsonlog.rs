@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::entry::{Entry, Severity, Tells, said, state};
+use super::entry::{Entry, Severity, Tells, given, sqlstate};
 
 #[derive(Deserialize)]
 struct Line<'a> {
@@ -33,19 +33,19 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 /// is empty.
 pub(super) fn parse<'a>(record: &'a str, is_cut: bool) -> Option<Entry<'a>> {
     let line: Line<'_> = serde_json::from_str(record).ok()?;
-    let state = line.state_code.and_then(state);
+    let sqlstate = line.state_code.and_then(sqlstate);
     let named =
-        |text: Option<Text<'a>>| text.map(|text| text.0).filter(|text| said(text).is_some());
+        |text: Option<Text<'a>>| text.map(|text| text.0).filter(|text| given(text).is_some());
     Some(Entry {
-        severity: Severity::of(&line.error_severity.0, state),
-        state,
+        severity: Severity::from_word(&line.error_severity.0, sqlstate),
+        sqlstate,
         user: named(line.user),
         database: named(line.dbname),
         application: named(line.application_name).or((!is_cut).then_some(Cow::Borrowed(""))),
         tells: Tells { application: !is_cut, ..Tells::ALL },
-        process: line.pid,
+        pid: line.pid,
         tag: match line.ps {
-            Some(Text(Cow::Borrowed(ps))) => said(ps),
+            Some(Text(Cow::Borrowed(ps))) => given(ps),
             _ => None,
         },
         message: line.message.map(|message| message.0).unwrap_or_default(),
@@ -75,11 +75,11 @@ mod tests {
     fn a_record_is_read() {
         let entry = parse(RECORD, false).unwrap();
         assert_eq!(
-            (entry.severity, entry.process, entry.tag),
+            (entry.severity, entry.pid, entry.tag),
             (Severity::Log, Some(812), Some("SELECT"))
         );
         assert_eq!((entry.user.as_deref(), entry.database.as_deref()), (Some("app"), Some("a\"b")));
-        assert_eq!((entry.state, entry.application.as_deref()), (None, Some("psql")));
+        assert_eq!((entry.sqlstate, entry.application.as_deref()), (None, Some("psql")));
         assert!(entry.message.ends_with("select \"x\", 'é\n\u{1f}\\'"));
     }
 

@@ -1,29 +1,31 @@
-//! What the log said since the start, by database. Only figures are kept, no text of a statement.
+//! Figures of the log since the start, by database. No text of a statement is kept.
 
-use std::borrow::Cow;
+mod accounts;
+mod attribution;
+mod families;
+mod lock_waits;
+mod portals;
+mod rates;
+mod sessions;
+
 use std::collections::HashSet;
 
 use tokio::time::Instant;
 
-use super::accounts::{Account, Accounts};
-use super::broken_name::BrokenName;
-use super::entry::{Entry, Severity};
-use super::fate::{self, Refusal};
-use super::format::Format;
-use super::lock_waits::{self, LockWait, Waiting};
-use super::portals::Portals;
-use super::prefix::Prefixes;
-use super::rates::Rates;
-use super::records::Record;
-use super::said::{self, Said, Step};
-use super::sessions::{Rows, Run, Sessions, Untold};
-use super::whose::{self, Backend, Backends, Whose};
-use super::{csvlog, jsonlog, stderr};
+use self::accounts::{Account, Accounts};
+pub(super) use self::attribution::Backend;
+use self::attribution::{Attribution, Backends, attribute};
+use self::lock_waits::Waiting;
+use self::portals::Portals;
+pub(super) use self::rates::Rates;
+use self::sessions::{Rows, Run, Sessions, UnknownStatement};
+use super::parse::{
+    CancelReason, DurationMessage, Entry, LockWait, Refusal, Severity, Step, Unparsed, duration,
+    lock_wait,
+};
 use crate::reading::LoggedTimes;
 
-mod families;
-
-/// Why a record was not counted.
+/// The reason why a record was not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// It is none of its format.
@@ -64,11 +66,10 @@ impl Reason {
     }
 }
 
-/// All that the log said.
+/// The figures of one server's log.
 #[derive(Debug, Default)]
 pub struct Tally {
-    pub(super) prefixes: Prefixes,
-    /// As the server says, when it was asked.
+    /// The server's settings, when it was asked.
     pub(super) rates: Option<Rates>,
     /// The server's sessions, when it was asked.
     backends: Option<Backends>,
@@ -80,39 +81,20 @@ pub struct Tally {
     rejected: [u64; Reason::ALL.len()],
     messages: u64,
     bytes: u64,
-    /// Whether each message has its SQLSTATE before it.
-    is_verbose: bool,
-    pub(super) broken: BrokenName,
-    /// Whether the log says what a session is doing.
+    /// True once the log named the command that a session runs.
     tagged: bool,
-    /// Whether a session was seen whose database is not told.
+    /// True once there was a session whose database is not named.
     pub(super) nameless: bool,
 }
 
 impl Tally {
-    /// Takes a record in.
-    pub(super) fn record(&mut self, format: Format, record: Record<'_>) {
-        if record.bytes.is_empty() {
-            return;
-        }
+    /// Counts a record: its message, or why it has none.
+    pub(super) fn count_record(&mut self, record: Result<Entry<'_>, Unparsed>) {
         self.messages += 1;
-        let text = String::from_utf8_lossy(record.bytes);
-        let text = match format {
-            Format::Jsonlog if record.cut => Cow::Owned(jsonlog::mended(&text)),
-            _ => text,
-        };
-        let entry = match format {
-            Format::Stderr => stderr::parse(&text, &mut self.prefixes, self.is_verbose),
-            Format::Csvlog => csvlog::parse(&text),
-            Format::Jsonlog => jsonlog::parse(&text, record.cut),
-        };
-        if format == Format::Stderr && self.broken.holds(&text, entry.as_ref(), &self.prefixes) {
-            return self.reject(Reason::Malformed);
-        }
-        match entry {
-            Some(entry) => self.entry(&entry),
-            None if record.cut => self.reject(Reason::TooLong),
-            None => self.reject(Reason::Malformed),
+        match record {
+            Ok(entry) => self.entry(&entry),
+            Err(Unparsed::Malformed) => self.reject(Reason::Malformed),
+            Err(Unparsed::TooLong) => self.reject(Reason::TooLong),
         }
     }
 
@@ -126,26 +108,21 @@ impl Tally {
     }
 
     /// Takes in poolwatch's role, and whether others use it.
-    pub(super) fn role(&mut self, role: &str, shared: bool) {
-        self.backends.get_or_insert_default().role(role, shared);
+    pub(super) fn set_role(&mut self, role: &str, shared: bool) {
+        self.backends.get_or_insert_default().set_role(role, shared);
     }
 
     /// Takes in the sessions that there are.
-    pub(super) fn meet(&mut self, backends: Vec<Backend>, now: Instant) {
-        self.backends.get_or_insert_default().meet(backends, now);
+    pub(super) fn update_backends(&mut self, backends: Vec<Backend>, now: Instant) {
+        self.backends.get_or_insert_default().update(backends, now);
     }
 
-    /// Takes in which databases there are.
-    pub(super) fn confirm(&mut self, databases: HashSet<String>) {
+    /// Takes in the databases that there are.
+    pub(super) fn confirm_databases(&mut self, databases: HashSet<String>) {
         self.rejected[Reason::UnknownDatabase as usize] += self.accounts.confirm(databases);
     }
 
-    /// Takes in how verbose the server's log is.
-    pub(super) fn verbose(&mut self, is_verbose: bool) {
-        self.is_verbose = is_verbose;
-    }
-
-    /// Whether the server is to be asked which databases it has.
+    /// True when the server is to be asked for its databases.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.accounts.is_in_doubt()
     }
@@ -154,63 +131,63 @@ impl Tally {
         match entry.severity {
             Severity::Log => self.log(entry),
             Severity::Error => {
-                self.forget(entry.process);
+                self.forget(entry.pid);
                 self.error(entry);
             }
             Severity::Fatal => {
-                self.forget(entry.process);
+                self.forget(entry.pid);
                 self.fatal(entry);
             }
-            Severity::Location => self.is_verbose = true,
-            Severity::Other | Severity::More => {}
+            Severity::Location | Severity::Other | Severity::More => {}
         }
     }
 
-    /// A statement failed: no duration will be told, and it waits no more.
-    fn forget(&mut self, process: Option<u32>) {
-        self.sessions.forget(process);
-        self.waiting.forget(process);
+    /// A statement failed: its duration will not be logged, and it waits no more.
+    fn forget(&mut self, pid: Option<u32>) {
+        self.sessions.forget(pid);
+        self.waiting.forget(pid);
     }
 
-    /// By which statements are counted in this log.
+    /// The rates by which statements are counted in this log.
     fn rates(&self) -> Option<Rates> {
-        self.rates.map(|rates| if self.tagged { rates.where_told() } else { rates })
+        self.rates.map(|rates| if self.tagged { rates.with_durations() } else { rates })
     }
 
-    /// From how many seconds on every statement is counted.
+    /// The seconds from which every statement is counted.
     fn counted_from(&self) -> Option<f64> {
         self.rates()?.counted_from()
     }
 
     fn log(&mut self, entry: &Entry<'_>) {
-        if let Some(said) = said::of(&entry.message) {
-            self.said(entry, &said);
-        } else if let Some(wait) = lock_waits::parse(&entry.message) {
+        if let Some(message) = duration::parse(&entry.message) {
+            self.statement(entry, &message);
+        } else if let Some(wait) = lock_wait::parse(&entry.message) {
             self.wait(entry, &wait);
         }
     }
 
-    fn said(&mut self, entry: &Entry<'_>, said: &Said<'_>) {
-        let Some(database) = self.database(entry, matches!(said, Said::Took(..))) else { return };
+    fn statement(&mut self, entry: &Entry<'_>, message: &DurationMessage<'_>) {
+        let is_duration = matches!(message, DurationMessage::Elapsed(..));
+        let Some(database) = self.database(entry, is_duration) else { return };
         self.nameless |= entry.database.is_none();
         self.tagged |= entry.tag.is_some();
-        if ends_transaction(said) {
-            self.count_all(|portals| portals.close(entry.process));
+        if ends_transaction(message) {
+            self.count_all(|portals| portals.close(entry.pid));
         }
-        match self.sessions.take(entry.process, entry.tag, said) {
+        match self.sessions.take(entry.pid, entry.tag, message) {
             Ok(None) => {}
-            Ok(Some(run)) => self.run(entry.process, &database, run),
-            Err(Untold) => self.reject(Reason::NoStatement),
+            Ok(Some(run)) => self.run(entry.pid, &database, run),
+            Err(UnknownStatement) => self.reject(Reason::NoStatement),
         }
     }
 
     /// A statement was run, or some of its rows were fetched.
-    fn run(&mut self, process: Option<u32>, database: &str, run: Run) {
+    fn run(&mut self, pid: Option<u32>, database: &str, run: Run) {
         match run.rows {
             Rows::All => self.count(database, run),
-            Rows::More(portal) => self.portals.fetch(process, portal, run, Instant::now()),
+            Rows::More(portal) => self.portals.fetch(pid, portal, run, Instant::now()),
             Rows::First(portal) => {
-                let ended = self.portals.open(process, portal, database, run, Instant::now());
+                let ended = self.portals.open(pid, portal, database, run, Instant::now());
                 if let Some((database, run)) = ended {
                     self.count(&database, run);
                 }
@@ -247,37 +224,37 @@ impl Tally {
 
     fn error(&mut self, entry: &Entry<'_>) {
         let Some(database) = self.database(entry, true) else { return };
-        let class = entry.state.and_then(|state| state.get(..2)).unwrap_or_default();
+        let class = entry.sqlstate.and_then(|sqlstate| sqlstate.get(..2)).unwrap_or_default();
         let Some(account) = self.account(&database) else { return };
         account.error(class);
-        if let Some(fate) = fate::of(&entry.message, entry.state) {
-            account.ended[fate as usize] += 1;
+        if let Some(reason) = CancelReason::from_message(&entry.message, entry.sqlstate) {
+            account.canceled[reason as usize] += 1;
         }
     }
 
     /// Who was never let in may have asked for a database that is not there.
     fn fatal(&mut self, entry: &Entry<'_>) {
-        if let Some(refusal) = fate::refusal(&entry.message, entry.state) {
-            if whose::attribute(entry, self.backends.as_ref()) != Whose::Own {
+        if let Some(refusal) = Refusal::from_message(&entry.message, entry.sqlstate) {
+            if attribute(entry, self.backends.as_ref()) != Attribution::Own {
                 self.refused[refusal as usize] += 1;
             }
-        } else if let Some(fate) = fate::of(&entry.message, entry.state) {
+        } else if let Some(reason) = CancelReason::from_message(&entry.message, entry.sqlstate) {
             let Some(database) = self.database(entry, true) else { return };
             if self.accounts.has(&database)
                 && let Some(account) = self.account(&database)
             {
-                account.ended[fate as usize] += 1;
+                account.canceled[reason as usize] += 1;
             }
         }
     }
 
-    /// In which database a client's message was written; one of which nobody knows whose it is may
-    /// have to be counted as such.
+    /// The database in which a client's message was written; one of an unknown session may have to be
+    /// counted as such.
     fn database(&mut self, entry: &Entry<'_>, counts: bool) -> Option<String> {
-        match whose::attribute(entry, self.backends.as_ref()) {
-            Whose::Client(database) => Some(database.into_owned()),
-            Whose::Own => None,
-            Whose::Unknown => {
+        match attribute(entry, self.backends.as_ref()) {
+            Attribution::Client(database) => Some(database.into_owned()),
+            Attribution::Own => None,
+            Attribution::Unknown => {
                 if counts {
                     self.reject(Reason::NoSession);
                 }
@@ -294,22 +271,22 @@ impl Tally {
         account
     }
 
-    /// How many messages were read, and how many of them could not be counted.
+    /// The number of messages that were read, and of those that could not be counted.
     pub fn messages(&self) -> (u64, u64) {
         (self.messages, self.rejected.iter().sum())
     }
 
-    /// How many messages were not counted for this reason.
+    /// The number of messages that were not counted for this reason.
     pub(super) fn rejected(&self, reason: Reason) -> u64 {
         self.rejected[reason as usize]
     }
 
     /// Samples that are shown only in the sum of all databases beyond the limit.
-    pub(super) fn summed(&self) -> u64 {
+    pub(super) fn aggregated(&self) -> u64 {
         self.accounts.aggregated
     }
 
-    /// How long statements took in the last five minutes, where any ran.
+    /// The durations of statements in the last five minutes, where any ran.
     pub(super) fn recent(&mut self, now: Instant) -> Vec<LoggedTimes> {
         let counted_from = self.counted_from();
         let recent = self.accounts.recent(now).map(|(database, recent)| LoggedTimes {
@@ -322,9 +299,9 @@ impl Tally {
 }
 
 /// With a transaction its portals come to their end.
-fn ends_transaction(said: &Said<'_>) -> bool {
-    let (Said::Took(_, Step::Whole(text) | Step::Execute(text))
-    | Said::Begins(Step::Whole(text) | Step::Execute(text))) = said
+fn ends_transaction(message: &DurationMessage<'_>) -> bool {
+    let (DurationMessage::Elapsed(_, Step::Whole(text) | Step::Execute(text))
+    | DurationMessage::Begins(Step::Whole(text) | Step::Execute(text))) = message
     else {
         return false;
     };

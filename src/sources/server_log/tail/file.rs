@@ -8,13 +8,13 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::format::Format;
+use super::Sink;
 use super::records::Records;
-use super::tally::{Reason, Tally};
+use crate::sources::server_log::parse::Format;
 
-/// By how many of its first bytes a file is known again: they hold the time of its first message.
+/// The number of first bytes by which a file is recognized: they hold the time of its first message.
 const HEAD: usize = 256;
-/// By how many its format is known: the first record of JSON must be whole.
+/// The number of bytes by which its format is recognized: the first record of JSON must be whole.
 const FIRST_RECORD: usize = 16 * 1024;
 /// Fewer tell nothing.
 const TELLING: usize = 16;
@@ -25,9 +25,9 @@ pub(super) struct Followed {
     pub(super) id: Id,
     pub(super) path: PathBuf,
     pub(super) modified: SystemTime,
-    /// Whether the path in the settings still leads to it.
+    /// True while the path in the settings leads to it.
     pub(super) listed: bool,
-    /// When it was last seen to grow.
+    /// The time when it last grew.
     pub(super) grew: Instant,
     /// Open while it may grow, so that it can be read to its end under any name.
     open: Option<File>,
@@ -37,7 +37,7 @@ pub(super) struct Followed {
     records: Option<Records>,
 }
 
-/// Device and inode: what a file is known by when it is renamed.
+/// Device and inode, by which a file is recognized when it is renamed.
 pub(super) type Id = (u64, u64);
 
 pub(super) fn id(metadata: &Metadata) -> Id {
@@ -61,8 +61,8 @@ impl Followed {
         }
     }
 
-    /// Takes in how the file is now, by its name.
-    pub(super) fn see(&mut self, path: PathBuf, metadata: &Metadata) {
+    /// Takes in the file's present metadata, by its name.
+    pub(super) fn update(&mut self, path: PathBuf, metadata: &Metadata) {
         self.path = path;
         self.modified = metadata.modified().unwrap_or(self.modified);
         self.length = metadata.len();
@@ -88,8 +88,9 @@ impl Followed {
         self.open.is_some()
     }
 
-    /// Takes in how an open file is now, whatever its name; says whether its content is another's.
-    pub(super) fn look(&mut self) -> io::Result<bool> {
+    /// Takes in an open file's present metadata, whatever its name; true when its content is
+    /// another's.
+    pub(super) fn refresh(&mut self) -> io::Result<bool> {
         let Some(file) = &self.open else { return Ok(self.length < self.offset) };
         let metadata = file.metadata()?;
         let changed = metadata.len() != self.offset;
@@ -99,13 +100,13 @@ impl Followed {
         Ok(self.length < self.offset || !same)
     }
 
-    /// Whether no name leads to it any more.
+    /// True when no name leads to it any more.
     pub(super) fn is_gone(&self) -> bool {
         let links = self.open.as_ref().and_then(|file| file.metadata().ok());
         links.is_none_or(|metadata| metadata.nlink() == 0)
     }
 
-    /// How many bytes are there to be read.
+    /// The bytes that are there to be read.
     pub(super) fn behind(&self) -> u64 {
         self.length.saturating_sub(self.offset)
     }
@@ -122,21 +123,21 @@ impl Followed {
             return Ok(records.format());
         }
         let name = self.path.to_string_lossy().into_owned();
-        Ok(Format::of(&beginning(self.open()?, u64::MAX, FIRST_RECORD)?, &name))
+        Ok(Format::from_head(&beginning(self.open()?, u64::MAX, FIRST_RECORD)?, &name))
     }
 
-    /// Reads on, but no more than so many bytes; says how many. What a quiet file ends with is
-    /// whole.
+    /// Reads on, but no more than so many bytes, and returns their number. What a quiet file ends
+    /// with is whole.
     pub(super) fn read(
         &mut self,
         format: Format,
         limit: u64,
         buffer: &mut [u8],
-        tally: &mut Tally,
+        sink: &mut impl Sink,
     ) -> io::Result<u64> {
         if self.behind() == 0 {
             if let Some(records) = &mut self.records {
-                records.flush(&mut |record| tally.record(format, record));
+                records.flush(&mut |record| sink.record(format, record));
             }
             return Ok(0);
         }
@@ -149,7 +150,7 @@ impl Followed {
             if count == 0 {
                 break;
             }
-            records.take(&buffer[..count], &mut |record| tally.record(format, record));
+            records.take(&buffer[..count], &mut |record| sink.record(format, record));
             self.offset += count as u64;
             taken += count as u64;
         }
@@ -157,11 +158,11 @@ impl Followed {
             self.head = head(file, self.offset)?;
         }
         self.grew = Instant::now();
-        tally.read(taken);
+        sink.read(taken);
         Ok(taken)
     }
 
-    /// Where in the file the reading begins decides where its first record does.
+    /// Begins with the first record that is whole from where the reading begins.
     fn begin(&mut self, format: Format) -> io::Result<()> {
         let (Some(file), None) = (&self.open, &self.records) else { return Ok(()) };
         self.records = Some(if self.offset == 0 {
@@ -176,15 +177,15 @@ impl Followed {
 
     /// Begins anew, for the file was truncated. What was not read of it is in a copy, if there is
     /// one.
-    pub(super) fn restart(&mut self, tally: &mut Tally) -> Option<Self> {
+    pub(super) fn restart(&mut self, sink: &mut impl Sink) -> Option<Self> {
         let copy = self.copy();
         if copy.is_none()
             && let Some(mut records) = self.records.take()
         {
             let format = records.format();
-            records.flush(&mut |record| tally.record(format, record));
+            records.flush(&mut |record| sink.record(format, record));
             if records.is_open() {
-                tally.reject(Reason::Truncated);
+                sink.truncated();
             }
         }
         (self.offset, self.records) = (0, None);
@@ -210,17 +211,17 @@ impl Followed {
         Some(copy)
     }
 
-    /// Whether another file begins as this one does.
+    /// True when another file begins as this one does.
     pub(super) fn is_copied_to(&self, path: &Path) -> bool {
         let begins_so = |file: File| begins(&file, &self.head);
         self.head.len() >= TELLING && File::open(path).is_ok_and(begins_so)
     }
 
-    /// Is read no further for now. What it ended with is whole, or never will be.
-    pub(super) fn close(&mut self, tally: &mut Tally) {
+    /// Reads no further for now. What it ended with is whole, or never will be.
+    pub(super) fn close(&mut self, sink: &mut impl Sink) {
         if let Some(records) = &mut self.records {
             let format = records.format();
-            records.flush(&mut |record| tally.record(format, record));
+            records.flush(&mut |record| sink.record(format, record));
         }
         self.open = None;
     }

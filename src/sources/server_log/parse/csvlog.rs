@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
-use super::entry::{Entry, Severity, Tells, said, state};
+use super::entry::{Entry, Severity, Tells, given, sqlstate};
 
-/// Where a field stands.
+/// The places of the fields.
 const USER: usize = 1;
 const DATABASE: usize = 2;
 const PROCESS: usize = 3;
@@ -20,22 +20,23 @@ const APPLICATION: usize = 22;
 pub(super) fn parse(record: &str) -> Option<Entry<'_>> {
     let mut fields = [""; APPLICATION + 1];
     let count = split(record, &mut fields);
-    let state = state(fields[STATE]);
-    let told = count > APPLICATION;
+    let sqlstate = sqlstate(fields[STATE]);
+    let names_application = count > APPLICATION;
     (count > MESSAGE).then(|| Entry {
-        severity: Severity::of(fields[SEVERITY], state),
-        state,
-        user: said(fields[USER]).map(unquoted),
-        database: said(fields[DATABASE]).map(unquoted),
-        application: told.then(|| unquoted(said(fields[APPLICATION]).unwrap_or_default())),
-        tells: Tells { application: told, ..Tells::ALL },
-        process: fields[PROCESS].parse().ok(),
-        tag: said(fields[TAG]),
+        severity: Severity::from_word(fields[SEVERITY], sqlstate),
+        sqlstate,
+        user: given(fields[USER]).map(unquoted),
+        database: given(fields[DATABASE]).map(unquoted),
+        application: names_application
+            .then(|| unquoted(given(fields[APPLICATION]).unwrap_or_default())),
+        tells: Tells { application: names_application, ..Tells::ALL },
+        pid: fields[PROCESS].parse().ok(),
+        tag: given(fields[TAG]),
         message: Cow::Borrowed(fields[MESSAGE]),
     })
 }
 
-/// Fills in as many fields as there are, without the quotes around them; says how many.
+/// Fills in as many fields as there are, without the quotes around them, and returns their number.
 fn split<'a>(record: &'a str, fields: &mut [&'a str]) -> usize {
     let mut rest = record;
     for (count, field) in fields.iter_mut().enumerate() {
@@ -56,7 +57,7 @@ fn split<'a>(record: &'a str, fields: &mut [&'a str]) -> usize {
     fields.len()
 }
 
-/// Where the quotes end; a quote that is written twice does not end them.
+/// The end of the quotes; a quote that is written twice does not end them.
 fn closing(text: &[u8]) -> usize {
     let mut from = 0;
     while let Some(at) = memchr(b'"', &text[from..]) {
@@ -84,11 +85,11 @@ mod tests {
     fn a_record_is_read() {
         let entry = parse(RECORD).unwrap();
         assert_eq!(
-            (entry.severity, entry.process, entry.tag),
+            (entry.severity, entry.pid, entry.tag),
             (Severity::Log, Some(812), Some("SELECT"))
         );
         assert_eq!((entry.user.as_deref(), entry.database.as_deref()), (Some("app"), Some("a\"b")));
-        assert_eq!((entry.state, entry.application.as_deref()), (Some("00000"), Some("psql")));
+        assert_eq!((entry.sqlstate, entry.application.as_deref()), (Some("00000"), Some("psql")));
         assert!(entry.message.starts_with("duration: 0.189 ms") && entry.message.ends_with("\n,'"));
     }
 

@@ -28,23 +28,23 @@ impl Portals {
     /// A portal was opened, and its first rows fetched. Returns what came to its end thereby.
     pub(super) fn open(
         &mut self,
-        process: Option<u32>,
+        pid: Option<u32>,
         statement: u64,
         database: &str,
         run: Run,
         now: Instant,
     ) -> Option<(String, Run)> {
         let portal = Portal { database: database.to_owned(), run, last: now };
-        let Some(process) = process.filter(|_| self.0.len() < MOST) else {
+        let Some(pid) = pid.filter(|_| self.0.len() < MOST) else {
             return Some((portal.database, run));
         };
-        let before = self.0.insert((process, statement), portal)?;
+        let before = self.0.insert((pid, statement), portal)?;
         Some((before.database, before.run))
     }
 
     /// More rows were fetched.
-    pub(super) fn fetch(&mut self, process: Option<u32>, statement: u64, run: Run, now: Instant) {
-        let portal = process.and_then(|process| self.0.get_mut(&(process, statement)));
+    pub(super) fn fetch(&mut self, pid: Option<u32>, statement: u64, run: Run, now: Instant) {
+        let portal = pid.and_then(|pid| self.0.get_mut(&(pid, statement)));
         if let Some(portal) = portal {
             portal.run.seconds += run.seconds;
             portal.last = now;
@@ -52,8 +52,8 @@ impl Portals {
     }
 
     /// The transaction of this process is over, and with it its portals.
-    pub(super) fn close(&mut self, process: Option<u32>) -> Vec<(String, Run)> {
-        self.ended(|of, _| Some(of) == process)
+    pub(super) fn close(&mut self, pid: Option<u32>) -> Vec<(String, Run)> {
+        self.ended(|of, _| Some(of) == pid)
     }
 
     /// Those from which nothing was fetched for long.
@@ -65,7 +65,7 @@ impl Portals {
         if self.0.is_empty() {
             return Vec::new();
         }
-        let ended = self.0.extract_if(|(process, _), portal| is_ended(*process, portal.last));
+        let ended = self.0.extract_if(|(pid, _), portal| is_ended(*pid, portal.last));
         ended.map(|(_, portal)| (portal.database, portal.run)).collect()
     }
 }

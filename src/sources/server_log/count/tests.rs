@@ -1,19 +1,20 @@
 use proptest::prelude::*;
 
-use super::super::Fed;
-use super::super::accounts::{CLASSES, DATABASES};
-use super::super::records::LIMIT;
+use super::super::counter::{Counter, MemoryLog};
+use super::super::parse::Format;
+use super::super::tail::{LIMIT, Record, Sink};
+use super::accounts::{CLASSES, DATABASES};
 use std::time::Duration;
 
 use super::*;
 
 const FORMATS: [Format; 3] = [Format::Stderr, Format::Csvlog, Format::Jsonlog];
 
-fn fed(lines: &str) -> Fed {
-    let mut fed = Fed::new(Format::Stderr);
-    fed.feed(lines.as_bytes());
-    fed.end();
-    fed
+fn log(lines: &str) -> MemoryLog {
+    let mut log = MemoryLog::new(Format::Stderr);
+    log.feed(lines.as_bytes());
+    log.end();
+    log
 }
 
 fn line(database: &str, message: &str) -> String {
@@ -34,60 +35,60 @@ fn each_reason_has_a_place_of_its_own() {
 fn databases_are_bounded_and_none_is_lost() {
     let select = "LOG:  duration: 1.000 ms  statement: SELECT a FROM t";
     let all: String = (0..2 * DATABASES).map(|n| line(&format!("d{n}"), select)).collect();
-    let mut fed = fed(&all);
-    let tally = fed.end();
+    let mut log = log(&all);
+    let tally = log.end();
     assert_eq!(counts(tally).len(), DATABASES + 1);
-    assert_eq!((counts(tally).iter().sum::<u64>(), tally.summed()), (200, 100));
+    assert_eq!((counts(tally).iter().sum::<u64>(), tally.aggregated()), (200, 100));
 }
 
 #[test]
 fn classes_of_errors_are_bounded() {
-    let mut fed = Fed::new(Format::Csvlog);
+    let mut log = MemoryLog::new(Format::Csvlog);
     for number in 0..500_u32 {
         let letter = char::from_digit(10 + number % 26, 36).unwrap();
         let class = format!("{letter}{}", number / 26 % 10);
         let record = format!(
             "2026-01-31 23:59:59.123 UTC,\"a\",\"b\",7,,,,\"SELECT\",,,0,ERROR,{class}000,\"x\",\n"
         );
-        fed.feed(record.as_bytes());
+        log.feed(record.as_bytes());
     }
-    assert!(fed.end().accounts.iter().all(|(_, account)| account.errors.len() <= CLASSES + 1));
+    assert!(log.end().accounts.iter().all(|(_, account)| account.errors.len() <= CLASSES + 1));
 }
 
 #[test]
 fn a_duration_of_poolwatchs_own_is_not_counted() {
     let select = "LOG:  duration: 1.000 ms  statement: SELECT a FROM t";
-    let mut fed = Fed::new(Format::Stderr);
-    fed.tally.role("app", false);
-    fed.feed(line("d", select).as_bytes());
-    assert_eq!(counts(fed.end()), [0; 0]);
-    fed.tally.role("app", true);
-    fed.feed(line("d", select).as_bytes());
-    assert_eq!(counts(fed.end()), [0; 0]);
-    assert_eq!(fed.tally.rejected(Reason::NoSession), 1, "the role is another's, too");
-    fed.tally.role("watcher", false);
-    fed.feed(line("d", select).as_bytes());
-    assert_eq!(counts(fed.end()), [1]);
+    let mut log = MemoryLog::new(Format::Stderr);
+    log.counter.tally.set_role("app", false);
+    log.feed(line("d", select).as_bytes());
+    assert_eq!(counts(log.end()), [0; 0]);
+    log.counter.tally.set_role("app", true);
+    log.feed(line("d", select).as_bytes());
+    assert_eq!(counts(log.end()), [0; 0]);
+    assert_eq!(log.tally().rejected(Reason::NoSession), 1, "the role is another's, too");
+    log.counter.tally.set_role("watcher", false);
+    log.feed(line("d", select).as_bytes());
+    assert_eq!(counts(log.end()), [1]);
 }
 
 #[test]
-fn what_auto_explain_tells_is_not_counted_again() {
+fn a_plan_of_auto_explain_is_not_counted_again() {
     let took = "LOG:  duration: 1.000 ms  statement: SELECT a FROM t";
     let plan = "LOG:  duration: 0.900 ms  plan:\n\tQuery Text: SELECT a FROM t\n\tSeq Scan on t";
-    let mut fed = fed(&(line("d", took) + &line("d", plan)));
-    assert_eq!(counts(fed.end()), [1]);
+    let mut log = log(&(line("d", took) + &line("d", plan)));
+    assert_eq!(counts(log.end()), [1]);
 }
 
 #[test]
-fn lately_is_five_minutes() {
-    let mut tally = Tally::default();
+fn recent_is_five_minutes() {
+    let mut counter = Counter::default();
     let start = Instant::now();
     let select = line("d", "LOG:  duration: 1.000 ms  statement: SELECT a FROM t");
     let mut after = |seconds, ran| {
         for _ in 0..ran {
-            tally.record(Format::Stderr, Record { bytes: select.as_bytes(), cut: false });
+            counter.record(Format::Stderr, Record { bytes: select.as_bytes(), cut: false });
         }
-        let recent = tally.recent(start + Duration::from_secs(seconds));
+        let recent = counter.tally.recent(start + Duration::from_secs(seconds));
         recent.first().map_or(0, |times| times.recent.count())
     };
     assert_eq!((after(0, 4), after(1, 0), after(100, 3)), (4, 4, 7));
@@ -96,11 +97,11 @@ fn lately_is_five_minutes() {
 
 #[test]
 fn who_was_never_let_in_invents_no_database() {
-    let mut fed = Fed::new(Format::Csvlog);
+    let mut log = MemoryLog::new(Format::Csvlog);
     let record = "2026-01-31 23:59:59.123 UTC,\"a\",\"invented\",7,,,,\"authentication\",,,0,FATAL,57014,\
                   \"canceling authentication due to timeout\",,,,,,,,,\"\"\n";
-    fed.feed(record.as_bytes());
-    assert_eq!(fed.end().accounts.iter().count(), 0);
+    log.feed(record.as_bytes());
+    assert_eq!(log.end().accounts.iter().count(), 0);
 }
 
 #[test]
@@ -114,21 +115,21 @@ fn a_line_end_in_a_name_writes_no_message() {
         format!("{broken}{}{end}", forged.trim_end()),
         format!("{broken}{end}"),
     ] {
-        let mut fed = fed(&(text + &line("d", select)));
-        assert_eq!(counts(fed.end()), [1]);
-        assert_eq!(fed.tally.accounts.iter().next().unwrap().0, "d");
-        assert!(fed.tally.rejected(Reason::Malformed) >= 2);
+        let mut log = log(&(text + &line("d", select)));
+        assert_eq!(counts(log.end()), [1]);
+        assert_eq!(log.tally().accounts.iter().next().unwrap().0, "d");
+        assert!(log.tally().rejected(Reason::Malformed) >= 2);
     }
 }
 
 #[test]
 fn a_portal_fetched_in_batches_is_one_statement() {
-    let mut fed = Fed::new(Format::Stderr);
+    let mut log = MemoryLog::new(Format::Stderr);
     let mut took = |process: u32, what: &str| {
         let line = format!(
             "2026-01-31 23:59:59.123 UTC [{process}] app@d LOG:  duration: 60.0 ms  {what}\n"
         );
-        fed.feed(line.as_bytes());
+        log.feed(line.as_bytes());
     };
     took(7, "bind s/c: SELECT a FROM t");
     took(7, "execute s/c: SELECT a FROM t");
@@ -137,8 +138,9 @@ fn a_portal_fetched_in_batches_is_one_statement() {
     took(7, "execute fetch from s/c: SELECT a FROM t");
     took(7, "execute fetch from s/c: SELECT a FROM t");
     took(7, "statement: COMMIT");
-    let account = |fed: &mut Fed| fed.end().accounts.iter().next().unwrap().1.durations.histogram();
-    let all = account(&mut fed);
+    let account =
+        |log: &mut MemoryLog| log.end().accounts.iter().next().unwrap().1.durations.histogram();
+    let all = account(&mut log);
     assert_eq!(all.count(), 3);
     assert!((all.sum() - 0.36).abs() < 1e-9, "{} s", all.sum());
 }
@@ -158,17 +160,17 @@ proptest! {
         ], 0..40),
         format in 0..3_usize,
     ) {
-        let mut fed = Fed::new(FORMATS[format]);
+        let mut log = MemoryLog::new(FORMATS[format]);
         let mut before = Vec::new();
         for piece in pieces {
-            fed.feed(&piece);
-            prop_assert!(fed.records.held() <= LIMIT);
-            let now = counts(&fed.tally);
+            log.feed(&piece);
+            prop_assert!(log.records.kept_bytes() <= LIMIT);
+            let now = counts(log.tally());
             prop_assert!(before.iter().zip(&now).all(|(before, now)| before <= now));
             before = now;
         }
-        let (read, rejected) = fed.end().messages();
+        let (read, rejected) = log.end().messages();
         prop_assert!(rejected <= read);
-        prop_assert!(fed.end().families().iter().all(|family| !family.name().is_empty()));
+        prop_assert!(log.end().families().iter().all(|family| !family.name().is_empty()));
     }
 }

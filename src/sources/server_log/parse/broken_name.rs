@@ -5,22 +5,22 @@
 use super::entry::Entry;
 use super::prefix::Prefixes;
 
-/// What begins a message, wherever it stands.
+/// The severities that begin a message, wherever they stand.
 const SEVERITIES: [&str; 5] = ["LOG:  ", "FATAL:  ", "ERROR:  ", "WARNING:  ", "PANIC:  "];
 /// No packet that asks for a session is longer.
 const LONGEST_PACKET: usize = 10_000;
 
-/// Whether the log is in the midst of such a name.
+/// The state of the log with respect to such a name.
 #[derive(Debug, Default)]
 pub(super) struct BrokenName {
-    /// How many bytes may still be those of the name.
+    /// The bytes that may still be those of the name.
     left: usize,
-    /// Whether there ever was one.
+    /// True once there was one.
     pub(super) was_met: bool,
 }
 
 impl BrokenName {
-    /// Whether a record is of such a name rather than a message.
+    /// True when a record is of such a name rather than a message.
     pub(super) fn holds(
         &mut self,
         text: &str,

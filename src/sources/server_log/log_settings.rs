@@ -1,4 +1,4 @@
-//! What the server says of its log: which statements are in it, and what it looks like.
+//! The server's settings of its log: the statements that are in it, and its prefix.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -8,20 +8,20 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use tokio::time::{Instant, timeout};
 
-use super::rates::Rates;
-use super::whose::Backend;
+use super::count::{Backend, Rates};
 use crate::postgres::{self, APPLICATION_NAME, Database, Optional, Reductions, Statement};
 use crate::sources::Failure;
 use poolwatch_client::Checkout;
 
-/// How often it is asked.
+/// The time between two readings of the settings.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// How often at most, when the log has a database that it did not say.
+/// The least time between two, when the log has a database that the server did not have.
 const SOON: Duration = Duration::from_secs(2);
-/// How long one answer may take.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// For how long nothing is counted before the first answer, which decides what counts for how many.
-const FIRST: Duration = Duration::from_secs(30);
+/// The time that one answer may take.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(3);
+/// The time for which nothing is counted before the first answer, which decides what counts for how
+/// many.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(30);
 
 const SETTINGS: [&str; 11] = [
     "log_min_duration_statement",
@@ -55,85 +55,90 @@ SELECT pid, datname, coalesce(usename = current_user, false), coalesce(applicati
 /// A statement with what is bound to it.
 type Query = sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
-/// Asks the server now and then.
+/// Reads the server's settings now and then.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct SettingsReader {
     database: Option<Arc<Database>>,
     began: Instant,
     due: Option<Instant>,
     /// The last answer.
-    pub(super) said: Option<Said>,
+    pub(super) settings: Option<LogSettings>,
     /// When it was last asked.
     last: Option<Instant>,
     reductions: Reductions,
 }
 
-/// What the server said.
+/// The server's settings of its log, and what else is needed to count it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Said {
+pub(super) struct LogSettings {
     settings: HashMap<String, String>,
     /// poolwatch's role.
     pub(super) role: String,
-    /// Whether another than poolwatch has a session as this role.
+    /// True when another than poolwatch has a session as this role.
     pub(super) shared: bool,
     /// The databases that there are, as far as the role may see them.
     pub(super) databases: HashSet<String>,
 }
 
-impl Asked {
+impl SettingsReader {
     pub(super) fn new(database: Option<Arc<Database>>) -> Self {
         let (began, reductions) = (Instant::now(), Reductions::default());
-        Self { database, began, due: None, said: None, last: None, reductions }
+        Self { database, began, due: None, settings: None, last: None, reductions }
     }
 
-    /// Asks, when it is time, or soon; says whether there is an answer that was not there before. A
-    /// server that does not answer is told of by its probe.
-    pub(super) async fn ask(&mut self, soon: bool) -> bool {
+    /// Asks, when it is time, or soon; true when there is an answer that was not there before. A
+    /// server that does not answer is reported by its probe.
+    pub(super) async fn refresh(&mut self, soon: bool) -> bool {
         let now = Instant::now();
         let soon = soon && self.last.is_none_or(|last| last + SOON <= now);
         let due = soon || self.due.is_none_or(|due| due <= now);
         let Some(database) = self.database.clone().filter(|_| due) else { return false };
         self.last = Some(now);
-        let Ok(Ok(said)) = timeout(PATIENCE, look(&database, &mut self.reductions)).await else {
+        let Ok(Ok(settings)) =
+            timeout(QUERY_TIMEOUT, fetch_settings(&database, &mut self.reductions)).await
+        else {
             return false;
         };
         self.due = Some(now + INTERVAL);
-        self.said = Some(said);
+        self.settings = Some(settings);
         true
     }
 
     /// The sessions that there are at this moment; `None` when the server does not answer.
     pub(super) async fn backends(&mut self) -> Option<Vec<Backend>> {
         let database = self.database.clone()?;
-        timeout(PATIENCE, backends(&database, &mut self.reductions)).await.ok()?.ok()
+        timeout(QUERY_TIMEOUT, fetch_backends(&database, &mut self.reductions)).await.ok()?.ok()
     }
 
-    /// What the server lacks.
+    /// Hints about what the server lacks.
     pub(super) fn missing(&mut self) -> Vec<String> {
         let database = self.database.as_ref().map_or("", |database| database.name());
         self.reductions.tell(database, "server_log")
     }
 
-    /// Whether the first answer is still to be waited for. The log waits too; without a server that
+    /// True while the first answer is waited for. The log waits too; without a server that
     /// answers it is read all the same.
     pub(super) fn is_awaited(&self) -> bool {
-        self.database.is_some() && self.said.is_none() && self.began.elapsed() < FIRST
+        self.database.is_some() && self.settings.is_none() && self.began.elapsed() < FIRST_TIMEOUT
     }
 }
 
-async fn look(database: &Database, reductions: &mut Reductions) -> Result<Said, Failure> {
+async fn fetch_settings(
+    database: &Database,
+    reductions: &mut Reductions,
+) -> Result<LogSettings, Failure> {
     let mut connection = database.acquire().await?;
     let bind = |query: Query| query.bind(&SETTINGS[..]).bind(APPLICATION_NAME);
-    let mut said = Said::default();
+    let mut log_settings = LogSettings::default();
     for row in rows(&mut connection, reductions, SQL, bind).await? {
-        said.settings.insert(row.try_get(0)?, row.try_get(1)?);
-        said.role = row.try_get(2)?;
-        said.shared = row.try_get(3)?;
+        log_settings.settings.insert(row.try_get(0)?, row.try_get(1)?);
+        log_settings.role = row.try_get(2)?;
+        log_settings.shared = row.try_get(3)?;
     }
     let names = rows(&mut connection, reductions, DATABASES, |query| query).await?;
     let names = names.iter().filter_map(|row| postgres::text(row, 0).transpose());
-    said.databases = names.collect::<Result<_, _>>()?;
-    Ok(said)
+    log_settings.databases = names.collect::<Result<_, _>>()?;
+    Ok(log_settings)
 }
 
 /// Who cannot tell is as a server that does not answer.
@@ -149,7 +154,7 @@ async fn rows(
     rows.ok_or_else(|| gives.into())
 }
 
-async fn backends(
+async fn fetch_backends(
     database: &Database,
     reductions: &mut Reductions,
 ) -> Result<Vec<Backend>, Failure> {
@@ -158,7 +163,7 @@ async fn backends(
     let rows = rows(&mut connection, reductions, BACKENDS, bind).await?;
     let backends = rows.iter().map(|row| {
         Ok(Backend {
-            process: u32::try_from(row.try_get::<i32, _>(0)?)?,
+            pid: u32::try_from(row.try_get::<i32, _>(0)?)?,
             database: postgres::text(row, 1)?.unwrap_or_default(),
             same_role: row.try_get(2)?,
             own: row.try_get(3)?,
@@ -167,17 +172,17 @@ async fn backends(
     backends.collect()
 }
 
-impl Said {
+impl LogSettings {
     pub(super) fn setting(&self, name: &str) -> Option<&str> {
         self.settings.get(name).map(String::as_str)
     }
 
-    /// Whether each message has its SQLSTATE before it.
+    /// True when each message has its SQLSTATE before it.
     pub(super) fn is_verbose(&self) -> bool {
         self.is("log_error_verbosity", "verbose")
     }
 
-    /// Which statements are logged.
+    /// The rates by which statements are logged.
     pub(super) fn rates(&self) -> Rates {
         let number = |name: &str| self.setting(name)?.parse::<f64>().ok();
         let from = |name: &str| number(name).filter(|from| *from >= 0.0).map(|from| from / 1000.0);
@@ -191,7 +196,7 @@ impl Said {
         }
     }
 
-    /// What would let more be known, each with the statement that does it.
+    /// Hints about what would let more be counted, each with the statement that does it.
     pub(super) fn hints(&self) -> Vec<String> {
         let mut hints = Vec::new();
         let durations = self.rates().counted_from().is_some() || self.is("log_duration", "on");
@@ -215,7 +220,7 @@ impl Said {
         hints
     }
 
-    /// Where the server writes its log, as far as it says.
+    /// The place where the server writes its log, as far as it is set.
     pub(super) fn place(&self) -> Option<String> {
         if !self.is("logging_collector", "on") {
             return Some("to its standard error output (logging_collector is off)".to_owned());
@@ -233,9 +238,9 @@ impl Said {
 mod tests {
     use super::*;
 
-    fn said(settings: &[(&str, &str)]) -> Said {
+    fn with_settings(settings: &[(&str, &str)]) -> LogSettings {
         let settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-        Said { settings: settings.collect(), role: "watch".into(), ..Said::default() }
+        LogSettings { settings: settings.collect(), role: "watch".into(), ..LogSettings::default() }
     }
 
     #[tokio::test(start_paused = true)]
@@ -244,16 +249,16 @@ mod tests {
             url: "postgresql:///d?host=/nowhere&user=nobody".to_owned().into(),
             ..crate::postgres::Settings::default()
         };
-        let mut asked = Asked::new(Some(settings.open("primary").unwrap()));
-        assert!(!asked.ask(false).await && asked.is_awaited());
-        tokio::time::advance(FIRST).await;
-        assert!(!asked.is_awaited());
-        assert!(!Asked::new(None).is_awaited());
+        let mut reader = SettingsReader::new(Some(settings.open("primary").unwrap()));
+        assert!(!reader.refresh(false).await && reader.is_awaited());
+        tokio::time::advance(FIRST_TIMEOUT).await;
+        assert!(!reader.is_awaited());
+        assert!(!SettingsReader::new(None).is_awaited());
     }
 
     #[test]
     fn rates_are_the_servers() {
-        let rates = said(&[
+        let rates = with_settings(&[
             ("log_min_duration_statement", "1000"),
             ("log_min_duration_sample", "-1"),
             ("log_statement_sample_rate", "1"),
@@ -267,17 +272,18 @@ mod tests {
     #[test]
     fn what_is_lacking_is_told_with_its_remedy() {
         let hints =
-            said(&[("log_min_duration_statement", "-1"), ("lc_messages", "de_DE.UTF-8")]).hints();
+            with_settings(&[("log_min_duration_statement", "-1"), ("lc_messages", "de_DE.UTF-8")])
+                .hints();
         assert!(hints[0].contains("log_min_duration_statement = '100ms'"), "{hints:?}");
         assert!(hints[1].contains("lc_messages = 'C'"), "{hints:?}");
         let well = [("log_min_duration_statement", "0"), ("lc_messages", "en_US.UTF-8")];
-        assert_eq!(said(&well).hints(), [""; 0]);
+        assert_eq!(with_settings(&well).hints(), [""; 0]);
     }
 
     #[test]
     fn the_folder_of_the_log_may_be_within_that_of_the_data() {
         let place = |folder| {
-            said(&[
+            with_settings(&[
                 ("logging_collector", "on"),
                 ("data_directory", "/data"),
                 ("log_directory", folder),

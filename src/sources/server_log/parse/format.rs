@@ -1,4 +1,4 @@
-//! The three formats of the server's log, and by what each is known.
+//! The three formats of the server's log, and how a file's format is recognized.
 
 use std::path::Path;
 
@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::jsonlog;
 
 /// The bytes that a text in UTF-8 may begin with.
-pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// How each record of JSON begins.
+/// The beginning of each record of JSON.
 const FIRST_KEY: &str = "{\"timestamp\":\"";
 
-/// How one of the server's logs is written, the one that tells most last.
+/// The format of one of the server's logs, the one that tells most last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
@@ -35,7 +35,7 @@ impl Format {
     }
 
     /// The format of a file that begins so; by its name while it is empty.
-    pub(super) fn of(head: &[u8], name: &str) -> Self {
+    pub(crate) fn from_head(head: &[u8], name: &str) -> Self {
         let end = Path::new(name).extension().and_then(|end| end.to_str());
         let text = &head[head.iter().position(|byte| *byte != 0).unwrap_or(head.len())..];
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
@@ -49,7 +49,7 @@ impl Format {
     }
 }
 
-/// Whether a record of JSON begins so. A prefix of text may look like an object, too; the message
+/// True when a record of JSON begins so. A prefix of text may look like an object, too; the message
 /// behind it does not. Of a record that is not whole its first key decides.
 fn begins_json(text: &[u8]) -> bool {
     let end = text.iter().position(|byte| *byte == b'\n');
@@ -60,9 +60,9 @@ fn begins_json(text: &[u8]) -> bool {
     }
 }
 
-/// Whether a record of CSV begins so: `2026-01-31 23:59:59.123 UTC,"user"` or `… UTC,,`. The
+/// True when a record of CSV begins so: `2026-01-31 23:59:59.123 UTC,"user"` or `… UTC,,`. The
 /// quotes of a message may hold line ends, after which something else follows.
-pub(super) fn begins_csv(text: &[u8]) -> bool {
+pub(crate) fn begins_csv(text: &[u8]) -> bool {
     const SHAPE: &[u8] = b"0000-00-00 00:00:00.000 ";
     let fits = |(byte, shape): (&u8, &u8)| match shape {
         b'0' => byte.is_ascii_digit(),
@@ -81,23 +81,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_format_is_known_by_how_a_file_begins() {
+    fn a_format_is_recognized_by_how_a_file_begins() {
         let csv = b"2026-01-31 23:59:59.123 UTC,\"app\",\"app\",7,";
         let background = b"2026-01-31 23:59:59.123 +03,,,7,,";
-        assert_eq!(Format::of(csv, "a.log"), Format::Csvlog);
-        assert_eq!(Format::of(background, "a.log"), Format::Csvlog);
-        assert_eq!(Format::of(b"{\"timestamp\":", "a.log"), Format::Jsonlog);
+        assert_eq!(Format::from_head(csv, "a.log"), Format::Csvlog);
+        assert_eq!(Format::from_head(background, "a.log"), Format::Csvlog);
+        assert_eq!(Format::from_head(b"{\"timestamp\":", "a.log"), Format::Jsonlog);
         for text in
             ["2026-01-31 23:59:59.123 UTC [7] LOG:  a", "2026-01-31 23:59:59.123 UTC,app,LOG"]
         {
-            assert_eq!(Format::of(text.as_bytes(), "a.csv"), Format::Stderr);
+            assert_eq!(Format::from_head(text.as_bytes(), "a.csv"), Format::Stderr);
         }
-        assert_eq!(Format::of(b"", "a.json"), Format::Jsonlog);
+        assert_eq!(Format::from_head(b"", "a.json"), Format::Jsonlog);
         let json = b"{\"timestamp\":\"2026\",\"error_severity\":\"LOG\",\"message\":\"x\"}\n{";
-        assert_eq!(Format::of(json, "a.log"), Format::Jsonlog);
-        assert_eq!(Format::of(b"\0\0\0{", "a.log"), Format::Jsonlog, "truncated under its writer");
-        assert_eq!(Format::of(&[BYTE_ORDER_MARK, json].concat(), "a.log"), Format::Jsonlog);
-        assert_eq!(Format::of(&[BYTE_ORDER_MARK, csv].concat(), "a.log"), Format::Csvlog);
+        assert_eq!(Format::from_head(json, "a.log"), Format::Jsonlog);
+        assert_eq!(
+            Format::from_head(b"\0\0\0{", "a.log"),
+            Format::Jsonlog,
+            "truncated under its writer"
+        );
+        assert_eq!(Format::from_head(&[BYTE_ORDER_MARK, json].concat(), "a.log"), Format::Jsonlog);
+        assert_eq!(Format::from_head(&[BYTE_ORDER_MARK, csv].concat(), "a.log"), Format::Csvlog);
     }
 
     #[test]
@@ -108,7 +112,7 @@ mod tests {
             "{\"timestamp\":\"2026-01-31 23:59:59.123 UTC\",\"error_severity\":\"LOG:  x\n",
             "{\"ts\":\"2026-01-31 23:59:59.123 UTC\",",
         ] {
-            assert_eq!(Format::of(text.as_bytes(), "a.json"), Format::Stderr, "{text}");
+            assert_eq!(Format::from_head(text.as_bytes(), "a.json"), Format::Stderr, "{text}");
         }
     }
 }

@@ -1,11 +1,10 @@
-//! What the log says of each database. A name counts once the server says that it has such a
-//! database: whoever may connect, without a login even, can put any name into the log.
+//! The figures of each database. A name counts once the server has such a database: whoever may connect, without a login even, can put any name into the log.
 
 use std::collections::{BTreeMap, HashSet};
 
 use tokio::time::Instant;
 
-use super::fate::Fate;
+use super::super::parse::CancelReason;
 use super::lock_waits::Waits;
 use crate::collectors::OTHER;
 use crate::latency::{BOUNDS, Histogram, Weighted};
@@ -20,22 +19,22 @@ pub(super) const CLASSES: usize = 60;
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
     confirmed: BTreeMap<String, Account>,
-    /// Of names that the server did not say yet, for it was asked before.
+    /// Of names that the server did not have when it was asked.
     unconfirmed: BTreeMap<String, Account>,
     /// The databases that the server has, when it was asked.
-    known: Option<HashSet<String>>,
+    databases: Option<HashSet<String>>,
     /// Messages that were counted under [`OTHER`].
     pub(super) aggregated: u64,
 }
 
-/// What one database's sessions did.
+/// The figures of one database's sessions.
 #[derive(Debug, Default)]
 pub(super) struct Account {
     pub(super) durations: Weighted,
     pub(super) errors: BTreeMap<String, u64>,
-    pub(super) ended: [u64; Fate::ALL.len()],
+    pub(super) canceled: [u64; CancelReason::ALL.len()],
     pub(super) waits: Waits,
-    past: Window<Histogram>,
+    window: Window<Histogram>,
     messages: u64,
 }
 
@@ -44,7 +43,7 @@ impl Accounts {
     /// names that the server does not know.
     pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Account> {
         let name = self.spelled(name);
-        if name.is_empty() || self.known.as_ref().is_none_or(|known| known.contains(&*name)) {
+        if name.is_empty() || self.databases.as_ref().is_none_or(|names| names.contains(&*name)) {
             let account = self.confirmed_mut(&name);
             account.messages += 1;
             return Some(account);
@@ -57,9 +56,9 @@ impl Accounts {
         Some(account)
     }
 
-    /// Whether a database of this name is there for sure, or was spoken of by one of its sessions.
+    /// True when the server has a database of this name, or one of its sessions logged something.
     pub(super) fn has(&self, name: &str) -> bool {
-        let known = self.known.as_ref().is_some_and(|known| known.contains(name));
+        let known = self.databases.as_ref().is_some_and(|names| names.contains(name));
         known || self.confirmed.contains_key(name)
     }
 
@@ -73,7 +72,8 @@ impl Accounts {
     fn spelled(&self, name: &str) -> String {
         let ascii = |name: &str| name.chars().filter(char::is_ascii).collect::<String>();
         let foreign = |known: &&String| !known.is_ascii() && ascii(known) == ascii(name);
-        let known = self.known.as_ref().filter(|known| !name.is_ascii() && !known.contains(name));
+        let known =
+            self.databases.as_ref().filter(|known| !name.is_ascii() && !known.contains(name));
         let mut alike = known.into_iter().flatten().filter(foreign);
         match (alike.next(), alike.next()) {
             (Some(one), None) => one.clone(),
@@ -81,18 +81,18 @@ impl Accounts {
         }
     }
 
-    /// Whether the server is to be asked for its databases, because the log has a name that it did
-    /// not say.
+    /// True when the server is to be asked for its databases, because the log has a name that it did
+    /// not have.
     pub(super) fn is_in_doubt(&self) -> bool {
         !self.unconfirmed.is_empty()
     }
 
-    /// Takes in which databases there are, and says how many messages were of others.
-    pub(super) fn confirm(&mut self, known: HashSet<String>) -> u64 {
-        self.known = Some(known);
+    /// Takes in the databases that there are, and returns the number of messages that were of others.
+    pub(super) fn confirm(&mut self, databases: HashSet<String>) -> u64 {
+        self.databases = Some(databases);
         let mut invented = 0;
         for (name, account) in std::mem::take(&mut self.unconfirmed) {
-            let is_known = self.known.as_ref().is_some_and(|known| known.contains(&name));
+            let is_known = self.databases.as_ref().is_some_and(|names| names.contains(&name));
             if is_known && self.confirmed.len() < DATABASES {
                 self.confirmed.insert(name, account);
             } else if is_known {
@@ -109,7 +109,7 @@ impl Accounts {
         self.confirmed.iter()
     }
 
-    /// How long statements took in the last five minutes, by database.
+    /// The durations of statements in the last five minutes, by database.
     pub(super) fn recent(&mut self, now: Instant) -> impl Iterator<Item = (&String, Histogram)> {
         self.confirmed.iter_mut().map(move |(name, account)| (name, account.recent(now.into_std())))
     }
@@ -131,7 +131,7 @@ impl Account {
         for (class, count) in &other.errors {
             *self.errors.entry(class.clone()).or_default() += count;
         }
-        for (sum, count) in self.ended.iter_mut().zip(other.ended) {
+        for (sum, count) in self.canceled.iter_mut().zip(other.canceled) {
             *sum += count;
         }
         self.waits.merge(&other.waits);
@@ -140,12 +140,12 @@ impl Account {
 
     fn recent(&mut self, now: std::time::Instant) -> Histogram {
         let all = self.durations.histogram();
-        let (recent, reached) = match self.past.first(now) {
+        let (recent, reached) = match self.window.first(now) {
             Some(then) => (all.since(then), all),
-            // A database is known from its first message on: before that there was nothing.
+            // A database is counted from its first message on: before that there was nothing.
             None => (all, Histogram::new(BOUNDS)),
         };
-        self.past.keep(now, || reached);
+        self.window.keep(now, || reached);
         recent
     }
 }

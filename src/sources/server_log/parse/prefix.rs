@@ -1,6 +1,6 @@
-//! What stands before each message in the text log: `log_line_prefix`, read backwards.
+//! The prefix of each message in the text log: `log_line_prefix`, read backwards.
 
-use super::entry::{Severity, Tells, said, state};
+use super::entry::{Severity, Tells, given, sqlstate};
 
 /// Prefixes that are tried when the server's own is not known: Debian's, the server's default,
 /// those of pgBadger's manual, and that of Amazon's.
@@ -16,29 +16,29 @@ const USUAL: [&str; 6] = [
 const LONGEST: usize = 256;
 /// Nobody pads more than this.
 const WIDEST: i32 = 1000;
-/// How often the end of a name is guessed in one prefix, where names may hold what separates them.
+/// The number of guesses of where a name ends in one prefix, where names may hold what separates them.
 const GUESSES: u32 = 1000;
 /// As long as `STATEMENT` and its colon, and more.
 const LONGEST_SEVERITY: usize = 12;
-/// How a time begins.
+/// The beginning of a time.
 const TIME: &[u8] = b"0000-00-00 00:00:00";
 
-/// What a prefix says.
+/// The fields that a prefix names.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Fields<'a> {
     pub(super) user: Option<&'a str>,
     pub(super) database: Option<&'a str>,
     pub(super) application: Option<&'a str>,
-    pub(super) process: Option<u32>,
-    pub(super) state: Option<&'a str>,
+    pub(super) pid: Option<u32>,
+    pub(super) sqlstate: Option<&'a str>,
     pub(super) tag: Option<&'a str>,
-    /// What it would say of a session, whether or not it does of this one.
+    /// The names that it has a place for, whether or not this session has them.
     pub(super) tells: Tells,
 }
 
 /// One `log_line_prefix`.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Prefix {
+pub(crate) struct Prefix {
     parts: Vec<Part>,
     tells: Tells,
 }
@@ -67,13 +67,13 @@ impl Prefixes {
     /// Expects this prefix before any other.
     pub(super) fn expect(&mut self, prefix: &str) {
         let prefix = Prefix::new(prefix);
-        self.0.retain(|known| *known != prefix);
+        self.0.retain(|other| *other != prefix);
         self.0.insert(0, prefix);
         // One for each change of the setting would be more and more.
         self.0.truncate(USUAL.len() + 4);
     }
 
-    /// Takes a line apart: what its prefix says, how grave it is, its message.
+    /// Takes a line apart: the fields of its prefix, its severity, its message.
     pub(super) fn split<'a>(&mut self, line: &'a str) -> Option<(Fields<'a>, Severity, &'a str)> {
         let (at, split) =
             self.0.iter().enumerate().find_map(|(at, prefix)| Some((at, prefix.split(line)?)))?;
@@ -84,7 +84,7 @@ impl Prefixes {
         Some(split)
     }
 
-    /// Whether a line that is none begins as the prefix does: then the name that comes next has a
+    /// True when a line that is none begins as the prefix does: then the name that comes next has a
     /// line end in it, and what follows was written by whoever chose that name.
     pub(super) fn breaks_off(&self, line: &str) -> bool {
         self.0.iter().any(|prefix| prefix.begins(line))
@@ -93,7 +93,7 @@ impl Prefixes {
 
 impl Prefix {
     /// From the setting, `%` escapes, paddings and all.
-    pub(super) fn new(setting: &str) -> Self {
+    pub(crate) fn new(setting: &str) -> Self {
         let (mut parts, mut text) = (Vec::new(), String::new());
         let mut rest = setting.chars().peekable();
         while let Some(character) = rest.next() {
@@ -132,7 +132,7 @@ impl Prefix {
         parts(&self.parts, line, fields, &mut guesses)
     }
 
-    /// Whether a line has what stands before the first name, if that is more than mere text.
+    /// True when a line has the parts before the first name, if they are more than mere text.
     fn begins(&self, line: &str) -> bool {
         let named = |part: &Part| matches!(part, Part::Escape(letter, _) if !is_plain(*letter));
         let Some(name) = self.parts.iter().position(named) else { return false };
@@ -142,8 +142,8 @@ impl Prefix {
         telling && begin(before, line, &mut guesses)
     }
 
-    /// What it says of a session.
-    pub(super) fn tells(&self) -> Tells {
+    /// The names that it has a place for.
+    pub(crate) fn tells(&self) -> Tells {
         self.tells
     }
 }
@@ -180,7 +180,7 @@ fn parts<'a>(
     }
 }
 
-/// Whether the parts that stand before the first name are there.
+/// True when the parts before the first name are there.
 fn begin(all: &[Part], line: &str, guesses: &mut u32) -> bool {
     let Some((part, rest)) = all.split_first() else { return true };
     match part {
@@ -219,12 +219,12 @@ fn escape<'a>(
     None
 }
 
-/// Whether the characters of a value are known; a name may hold anything.
+/// True when the characters of a value are known; a name may hold anything.
 fn is_plain(letter: char) -> bool {
     matches!(letter, 't' | 'm' | 's' | 'p' | 'P' | 'l' | 'x' | 'Q' | 'n' | 'c' | 'v' | 'e')
 }
 
-/// Where a value may end, its padding included, the likeliest first.
+/// The places where a value may end, its padding included, the likeliest first.
 fn ends(letter: char, padding: i32, line: &str) -> impl Iterator<Item = usize> {
     let width = padding.unsigned_abs() as usize;
     let spaces = line.bytes().take(width).take_while(|byte| *byte == b' ').count();
@@ -267,24 +267,24 @@ fn value_ends(letter: char, line: &str) -> Option<(usize, usize)> {
 fn with<'a>(fields: Fields<'a>, letter: char, value: &'a str) -> Fields<'a> {
     let value = value.trim_matches(' ');
     match letter {
-        'u' => Fields { user: said(value), ..fields },
-        'd' => Fields { database: said(value), ..fields },
-        'a' => Fields { application: Some(said(value).unwrap_or_default()), ..fields },
+        'u' => Fields { user: given(value), ..fields },
+        'd' => Fields { database: given(value), ..fields },
+        'a' => Fields { application: Some(given(value).unwrap_or_default()), ..fields },
         // Of a session's time and process.
-        'c' => Fields { process: fields.process.or(process_of(value)), ..fields },
-        'p' => Fields { process: value.parse().ok(), ..fields },
-        'e' => Fields { state: state(value), ..fields },
-        'i' => Fields { tag: said(value), ..fields },
+        'c' => Fields { pid: fields.pid.or(pid_of(value)), ..fields },
+        'p' => Fields { pid: value.parse().ok(), ..fields },
+        'e' => Fields { sqlstate: sqlstate(value), ..fields },
+        'i' => Fields { tag: given(value), ..fields },
         _ => fields,
     }
 }
 
 /// The process of a session's identifier, such as `65ba8a3c.32c`.
-fn process_of(session: &str) -> Option<u32> {
+fn pid_of(session: &str) -> Option<u32> {
     u32::from_str_radix(session.split_once('.')?.1, 16).ok()
 }
 
-/// How long a time may be: `2026-01-31 23:59:59.123 UTC`. What separates it from what follows may be
+/// The length that a time may have: `2026-01-31 23:59:59.123 UTC`. What separates it from what follows may be
 /// a character that names of zones have, too.
 fn time(line: &str) -> Option<(usize, usize)> {
     let bytes = line.as_bytes();
@@ -308,7 +308,7 @@ fn time(line: &str) -> Option<(usize, usize)> {
     (least > 0).then_some((space + 1 + least, space + 1 + most))
 }
 
-/// A message begins with how grave it is: `LOG:  `.
+/// A message begins with its severity: `LOG:  `.
 fn severity(line: &str) -> Option<(Severity, &str)> {
     let at = line.bytes().take(LONGEST_SEVERITY).position(|byte| byte == b':')?;
     let (word, rest) = line.split_at(at);
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_usual_prefix_is_understood_without_being_told() {
+    fn a_usual_prefix_needs_no_setting() {
         for line in [
             "2026-01-31 23:59:59.123 UTC [812] app@my db LOG:  duration: 1 ms",
             "2026-01-31 23:59:59 CET [812-3] app@my db LOG:  duration: 1 ms",
@@ -340,7 +340,7 @@ mod tests {
         ] {
             let (fields, severity, message) = Prefixes::default().split(line).expect(line);
             assert_eq!((fields.user, fields.database), (Some("app"), Some("my db")), "{line}");
-            assert_eq!((fields.process, severity), (Some(812), Severity::Log), "{line}");
+            assert_eq!((fields.pid, severity), (Some(812), Severity::Log), "{line}");
             assert_eq!(message, "duration: 1 ms");
         }
         let line = "2026-01-31 23:59:59.123 UTC [812] ERROR:  x@y LOG:  z";
@@ -356,10 +356,10 @@ mod tests {
         )
         .unwrap();
         assert_eq!(names(&fields), [Some("app"), Some("d"), Some("a|b")]);
-        assert_eq!((fields.process, fields.state), (Some(812), Some("40P01")));
+        assert_eq!((fields.pid, fields.sqlstate), (Some(812), Some("40P01")));
         assert_eq!((fields.tag, message), (Some("idle in transaction"), "x"));
         let (fields, _) = split("%-6p x=%c ", "812    x=65ba.32c LOG:  x").unwrap();
-        assert_eq!(fields.process, Some(812));
+        assert_eq!(fields.pid, Some(812));
         assert_eq!(split("", "LOG:  x").unwrap().1, "x");
         let before = "2026-01-31 23:59:59.123 UTC [812] [unknown]@[unknown] FATAL:  x";
         assert_eq!(names(&split("%m [%p] %q%u@%d ", before).unwrap().0), [None; 3]);

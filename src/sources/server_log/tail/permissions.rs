@@ -1,4 +1,4 @@
-//! Why a file cannot be read, in words that say what to do.
+//! The errors of files that cannot be read, with what to do.
 
 use std::fs;
 use std::io;
@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Group, Uid, User};
 
-use super::Error;
+use super::super::error::Error;
 
-/// The error, with the remedy where it is one of rights.
+/// The error, with the remedy where it is one of permissions.
 pub(super) fn explain(path: &Path, source: io::Error) -> Error {
     let path = path.to_owned();
     if source.kind() != io::ErrorKind::PermissionDenied {
@@ -77,7 +77,7 @@ fn group(gid: u32) -> Option<String> {
     Some(group.map_or_else(|| gid.to_string(), |group| group.name))
 }
 
-/// Whether this is the namespace of the whole machine: from 0 on, as many as there can be.
+/// True in the namespace of the whole machine: from 0 on, as many as there can be.
 fn knows_all_groups() -> bool {
     let map = fs::read_to_string("/proc/self/gid_map").unwrap_or_default();
     map.split_whitespace().eq(["0", "0", "4294967295"])

@@ -2,48 +2,48 @@
 
 use std::borrow::Cow;
 
-/// One message, and what its record says of whose it is. What a format does not tell is absent.
+/// One message, and the session that its record names. What a format does not tell is absent.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Entry<'a> {
-    pub(super) severity: Severity,
+pub(crate) struct Entry<'a> {
+    pub(crate) severity: Severity,
     /// The SQLSTATE.
-    pub(super) state: Option<&'a str>,
-    pub(super) user: Option<Cow<'a, str>>,
-    pub(super) database: Option<Cow<'a, str>>,
-    /// Empty where a session has said no name.
-    pub(super) application: Option<Cow<'a, str>>,
-    /// What the record would say of a session, whether or not it does of this one.
-    pub(super) tells: Tells,
+    pub(crate) sqlstate: Option<&'a str>,
+    pub(crate) user: Option<Cow<'a, str>>,
+    pub(crate) database: Option<Cow<'a, str>>,
+    /// Empty where a session has given no name.
+    pub(crate) application: Option<Cow<'a, str>>,
+    /// The names that the record has a place for, whether or not this session has them.
+    pub(crate) tells: Tells,
     /// The process that serves the session.
-    pub(super) process: Option<u32>,
-    /// What the session is doing, such as SELECT or BIND.
-    pub(super) tag: Option<&'a str>,
+    pub(crate) pid: Option<u32>,
+    /// The command that the session runs, such as SELECT or BIND.
+    pub(crate) tag: Option<&'a str>,
     /// Quotes within may still be written twice.
-    pub(super) message: Cow<'a, str>,
+    pub(crate) message: Cow<'a, str>,
 }
 
-/// Which names a record has a place for.
+/// The names that a record has a place for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tells {
-    pub(super) user: bool,
-    pub(super) database: bool,
-    pub(super) application: bool,
+pub(crate) struct Tells {
+    pub(crate) user: bool,
+    pub(crate) database: bool,
+    pub(crate) application: bool,
 }
 
 impl Tells {
-    pub(super) const ALL: Self = Self { user: true, database: true, application: true };
+    pub(crate) const ALL: Self = Self { user: true, database: true, application: true };
 }
 
-/// How grave a message is.
+/// The severity of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Severity {
+pub(crate) enum Severity {
     Log,
     Error,
     /// FATAL or PANIC: the session, or the server, ends.
     Fatal,
     /// A part of the message before it, in text.
     More,
-    /// Where in the server's source the message before it was written (`log_error_verbosity`).
+    /// The place in the server's source of the message before it (`log_error_verbosity`).
     Location,
     /// Notices and the like.
     Other,
@@ -51,7 +51,7 @@ pub(super) enum Severity {
 
 impl Severity {
     /// By its English name; `None` when it is none.
-    pub(super) fn named(word: &str) -> Option<Self> {
+    pub(crate) fn named(word: &str) -> Option<Self> {
         Some(match word {
             "LOG" => Self::Log,
             "ERROR" => Self::Error,
@@ -65,29 +65,29 @@ impl Severity {
     }
 
     /// By its name, which may be of another language; then by the SQLSTATE.
-    pub(super) fn of(word: &str, state: Option<&str>) -> Self {
-        Self::named(word).unwrap_or(match state.and_then(|state| state.get(..2)) {
+    pub(crate) fn from_word(word: &str, sqlstate: Option<&str>) -> Self {
+        Self::named(word).unwrap_or(match sqlstate.and_then(|sqlstate| sqlstate.get(..2)) {
             None | Some("00" | "01" | "02") => Self::Other,
             Some(_) => Self::Error,
         })
     }
 }
 
-/// A text that says something.
-pub(super) fn said(text: &str) -> Option<&str> {
+/// A text that is not empty.
+pub(crate) fn given(text: &str) -> Option<&str> {
     let text = text.trim_matches(' ');
     (!text.is_empty() && text != "[unknown]").then_some(text)
 }
 
 /// The SQLSTATE that a verbose log writes before a message, and the message.
-pub(super) fn verbose(message: &str) -> Option<(&str, &str)> {
+pub(crate) fn verbose(message: &str) -> Option<(&str, &str)> {
     let (code, rest) = message.split_at_checked(5)?;
     let fits = code.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
     Some((code, rest.strip_prefix(": ").filter(|_| fits)?))
 }
 
 /// An SQLSTATE is five characters.
-pub(super) fn state(text: &str) -> Option<&str> {
+pub(crate) fn sqlstate(text: &str) -> Option<&str> {
     let fits = text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
     fits.then_some(text)
 }

@@ -1,4 +1,4 @@
-//! A record of the text log: a prefix, how grave it is, and the message.
+//! A record of the text log: a prefix, a severity, and the message.
 
 use std::borrow::Cow;
 
@@ -14,20 +14,22 @@ pub(super) fn parse<'a>(
     is_verbose: bool,
 ) -> Option<Entry<'a>> {
     let (fields, severity, message) = prefixes.split(record)?;
-    let (state, message) = match verbose(message) {
-        Some((state, message)) if is_verbose || (severity, state) == (Severity::Log, "00000") => {
-            (Some(state), message)
+    let (sqlstate, message) = match verbose(message) {
+        Some((sqlstate, message))
+            if is_verbose || (severity, sqlstate) == (Severity::Log, "00000") =>
+        {
+            (Some(sqlstate), message)
         }
-        _ => (fields.state, message),
+        _ => (fields.sqlstate, message),
     };
     Some(Entry {
         severity,
-        state,
+        sqlstate,
         user: fields.user.map(Cow::Borrowed),
         database: fields.database.map(Cow::Borrowed),
         application: fields.application.map(Cow::Borrowed),
         tells: fields.tells,
-        process: fields.process,
+        pid: fields.pid,
         tag: fields.tag,
         message: Cow::Borrowed(message),
     })

@@ -1,20 +1,20 @@
-//! What was counted, as metrics.
+//! The figures as metrics.
 
+use super::super::parse::{CancelReason, Refusal};
 use super::{Reason, Tally};
 use crate::metric::Family;
-use crate::sources::server_log::fate::{Fate, Refusal};
 
 impl Tally {
     /// Everything that was counted.
     pub fn families(&self) -> Vec<Family> {
-        let mut families = self.of_statements();
-        families.extend(self.of_lock_waits());
+        let mut families = self.statements();
+        families.extend(self.lock_waits());
         families.push(self.refusals());
         families.extend(self.own());
         families
     }
 
-    fn of_statements(&self) -> Vec<Family> {
+    fn statements(&self) -> Vec<Family> {
         let mut durations = Family::histogram(
             "db_statement_duration_seconds",
             "How long queries took in the server, parsing and planning included, by its log: \
@@ -32,7 +32,7 @@ impl Tally {
             "Errors in the server's log, by class: the first two characters of the SQLSTATE, \
              empty where the log has none.",
         );
-        let mut ended = Family::counter(
+        let mut canceled = Family::counter(
             "db_statement_cancellations_total",
             "Statements and sessions that did not end by themselves: timeouts, cancellations, \
              deadlocks, terminations, in the server's log.",
@@ -44,14 +44,15 @@ impl Tally {
                 errors.sample(&[("datname", database), ("class", class)], *count as f64);
             }
             // All from the first on, so that whoever asks for an increase sees it.
-            for (fate, count) in Fate::ALL.iter().zip(account.ended) {
-                ended.sample(&[("datname", database), ("reason", fate.as_str())], count as f64);
+            for (reason, count) in CancelReason::ALL.iter().zip(account.canceled) {
+                canceled
+                    .sample(&[("datname", database), ("reason", reason.as_str())], count as f64);
             }
         }
-        vec![durations, from, errors, ended]
+        vec![durations, from, errors, canceled]
     }
 
-    fn of_lock_waits(&self) -> [Family; 2] {
+    fn lock_waits(&self) -> [Family; 2] {
         let mut waits = Family::counter(
             "db_lock_waits_total",
             "Waits for a lock that took longer than deadlock_timeout, in the server's log \
