@@ -11,33 +11,33 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use poolwatch::sources::server_log::{Format, MemoryLog};
 
 const LINES: usize = 100_000;
-/// What is read of a file at once.
+/// The bytes that are read of a file at once.
 const PIECE: usize = 64 * 1024;
 
 /// A session's messages: one statement of the simple protocol, the three steps of the extended one,
 /// transaction control, and now and then an error.
 fn messages(line: usize) -> (&'static str, &'static str, String) {
-    let (id, took) = (line * 7919 % 1_000_003, line % 97);
+    let (id, elapsed) = (line * 7919 % 1_000_003, line % 97);
     let select = "SELECT posts.id, posts.title, posts.author, posts.score, posts.created_at FROM \
                   posts WHERE posts.subreddit = $1 ORDER BY posts.created_at DESC LIMIT $2";
     let message = match line % 8 {
-        0 => format!("duration: 0.{took:03} ms  parse <unnamed>: {select}"),
-        1 => format!("duration: 0.{took:03} ms  bind <unnamed>: {select}"),
-        2 => format!("duration: {took}.125 ms  execute <unnamed>: {select}"),
+        0 => format!("duration: 0.{elapsed:03} ms  parse <unnamed>: {select}"),
+        1 => format!("duration: 0.{elapsed:03} ms  bind <unnamed>: {select}"),
+        2 => format!("duration: {elapsed}.125 ms  execute <unnamed>: {select}"),
         3 => format!(
-            "duration: {took}.250 ms  statement: UPDATE users SET seen = now() WHERE id = {id}"
+            "duration: {elapsed}.250 ms  statement: UPDATE users SET seen = now() WHERE id = {id}"
         ),
         4 => "duration: 0.011 ms  statement: BEGIN".to_owned(),
         5 => "duration: 0.312 ms  statement: COMMIT".to_owned(),
         6 => format!(
-            "duration: {took}.750 ms  statement: SELECT id, \"text\" FROM comments WHERE post_id = {id}"
+            "duration: {elapsed}.750 ms  statement: SELECT id, \"text\" FROM comments WHERE post_id = {id}"
         ),
         _ if line % 400 == 7 => {
             let message = "duplicate key value violates unique constraint \"users_name_key\"";
             return ("ERROR", "23505", message.to_owned());
         }
         _ => format!(
-            "duration: {took}.500 ms  execute s_{}: INSERT INTO votes VALUES ($1, $2)",
+            "duration: {elapsed}.500 ms  execute s_{}: INSERT INTO votes VALUES ($1, $2)",
             id % 50
         ),
     };

@@ -12,9 +12,9 @@ use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use poolwatch::latency::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS, Histogram};
-use poolwatch::reading::{Figures, MaxOverflow, Timings, Totals};
 use poolwatch::sources::workers::{Fold, Settings, Workers};
+use poolwatch_client::histogram::Histogram;
+use poolwatch_client::pool_figures::{Cumulative, Figures, MaxOverflow, Timings, Totals, Value};
 use poolwatch_client::report::{PoolReport, Report};
 
 const WORKERS: u64 = 2000;
@@ -26,47 +26,32 @@ fn histogram(bounds: &'static [f64], seq: u64) -> Histogram {
 }
 
 fn report(worker: u64, seq: u64) -> Report {
-    let figure = Some(worker % 20);
+    let mut figures = Figures::default();
+    for set in Figures::ROWS.iter().filter_map(|row| row.set) {
+        for value in [
+            Value::Count(worker % 20),
+            Value::Limit(MaxOverflow::Limited(15)),
+            Value::Seconds(1.25),
+        ] {
+            set(&mut figures, value);
+        }
+    }
+    let mut totals = Totals::default();
+    for row in Totals::ROWS {
+        *(row.get_mut)(&mut totals) = Some(seq);
+    }
+    let mut timings = Timings::default();
+    for row in Timings::ROWS {
+        *(row.get_mut)(&mut timings) = Some(histogram(row.bounds, seq));
+    }
     Report {
         instance: format!("{worker:032x}"),
         pid: u32::try_from(worker).ok(),
         seq,
         period: Duration::from_secs(1),
         app: Some("reddit-bot".into()),
-        bye: false,
-        pools: vec![PoolReport {
-            name: "web".into(),
-            figures: Figures {
-                size: Some(5),
-                max_overflow: Some(MaxOverflow::Limited(15)),
-                checked_in: figure,
-                checked_out: figure,
-                overflow: None,
-                pending: figure,
-                pending_peak: figure,
-                connecting: figure,
-                peak: figure,
-                oldest_checkout: Some(1.25),
-            },
-            totals: Totals {
-                timeouts: Some(seq),
-                acquire_errors: Some(seq),
-                abandoned: Some(seq),
-                opened: Some(seq),
-                invalidated: Some(seq),
-                inherited: Some(0),
-                collected: Some(seq),
-                query_errors: Some(seq),
-                n_plus_one: Some(seq),
-                unpaginated: Some(seq),
-            },
-            timings: Timings {
-                acquire: Some(histogram(ACQUIRE_BOUNDS, seq)),
-                hold: Some(histogram(HOLD_BOUNDS, seq)),
-                query: Some(histogram(BOUNDS, seq)),
-                commit: Some(histogram(BOUNDS, seq)),
-            },
-        }],
+        is_final: false,
+        pools: vec![PoolReport { name: "web".into(), figures, totals, timings }],
         findings: Vec::new(),
     }
 }
@@ -147,7 +132,7 @@ fn benches(criterion: &mut Criterion) {
     group.bench_function("fold and read", |bencher| {
         let (mut fold, mut seq) = (Fold::new(&Settings::default()), 0);
         bencher.iter_custom(|rounds| {
-            let mut took = Duration::ZERO;
+            let mut elapsed = Duration::ZERO;
             for _ in 0..rounds {
                 seq += 1;
                 let reports: Vec<_> = (0..WORKERS).map(|worker| report(worker, seq)).collect();
@@ -156,9 +141,9 @@ fn benches(criterion: &mut Criterion) {
                     fold.take(report, None, now).unwrap();
                 }
                 black_box(fold.reading(now));
-                took += began.elapsed();
+                elapsed += began.elapsed();
             }
-            took
+            elapsed
         });
     });
     group.finish();

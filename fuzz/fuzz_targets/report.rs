@@ -59,7 +59,7 @@ fn is_written_and_read(report: &Report) {
         assert!(report.pools.iter().any(is_huge), "what was read can be written and read");
         return;
     };
-    assert_eq!((again.seq, &again.instance, again.bye), (report.seq, &report.instance, report.bye));
+    assert_eq!((again.seq, &again.instance, again.is_final), (report.seq, &report.instance, report.is_final));
     assert_eq!(again.findings, report.findings);
     assert!(again.pools.iter().map(|pool| &pool.name).eq(report.pools.iter().map(|p| &p.name)));
     assert!(again.pools.iter().zip(&report.pools).all(|(a, b)| a.totals == b.totals));

@@ -38,9 +38,9 @@ fn figures(pool: &SharedPool) -> Figures {
 
 /// checked in, checked out, overflow, pending.
 fn counts(pool: &SharedPool) -> (u64, u64, u64, u64) {
-    let seen = figures(pool);
-    let known = |figure: Option<u64>| figure.unwrap();
-    (known(seen.checked_in), known(seen.checked_out), known(seen.overflow), known(seen.pending))
+    let now = figures(pool);
+    let count = |figure: Option<u64>| figure.unwrap();
+    (count(now.checked_in), count(now.checked_out), count(now.overflow), count(now.pending))
 }
 
 /// Waits until something is so.
@@ -57,7 +57,7 @@ async fn backend(checkout: &mut Checkout) -> i32 {
     sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(checkout).await.unwrap()
 }
 
-/// How many sessions the server has from a pool.
+/// The number of sessions that the server has from a pool.
 async fn sessions(pool: &str) -> i64 {
     let other = SharedPool::new("other", options(), settings(1, 0));
     let mut checkout = other.acquire().await.unwrap();
@@ -110,7 +110,7 @@ async fn connections_are_used_first_in_first_out() {
 }
 
 #[tokio::test]
-async fn callers_wait_in_line_and_the_late_are_told_why() {
+async fn callers_wait_in_line_and_the_late_get_the_reason() {
     let pool = pool("line", PoolSettings { timeout: Duration::from_millis(300), ..settings(1, 0) });
     let held = pool.acquire().await.unwrap();
     let refused = pool.acquire().await.unwrap_err();
@@ -167,8 +167,8 @@ async fn no_place_is_lost_however_acquires_are_cancelled() {
                         Ok::<_, AcquireError>(())
                     };
                     // Every await point is met: connecting, pinging, waiting, running.
-                    let patience = Duration::from_micros((round * 37 + task * 911) % 6000);
-                    let _ = timeout(patience, work).await;
+                    let give_up_after = Duration::from_micros((round * 37 + task * 911) % 6000);
+                    let _ = timeout(give_up_after, work).await;
                 })
             })
             .collect();

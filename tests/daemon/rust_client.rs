@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use poolwatch::latency::Histogram;
 use poolwatch::reading::Reading;
 use poolwatch::sources::workers::Settings;
 
@@ -22,7 +23,7 @@ impl Application {
         let client = root.join("clients/rust");
         let dependencies = block(&readme, "toml").replace(
             r#"{ git = "https://github.com/poolwatch/poolwatch" }"#,
-            &format!("{{ path = {client:?} }}"),
+            &format!("{{ path = \"{}\" }}", client.display()),
         );
         assert!(dependencies.contains("{ path = "), "the client is not the one of this repository");
         // Always at the same place, so that what was built there is used again.
@@ -92,7 +93,7 @@ async fn the_example_of_its_readme_is_built_outside_the_workspace_and_reports() 
     let began = Instant::now();
     let committed = |reading: &Reading| {
         let web = reading.pools.iter().find(|pool| pool.name == "web");
-        web.and_then(|web| web.timings.commit.as_ref()).map_or(0, |commit| commit.count())
+        web.and_then(|web| web.timings.commit.as_ref()).map_or(0, Histogram::count)
     };
     loop {
         let reading = workers.read().await.unwrap();

@@ -34,7 +34,7 @@ impl Open {
         self.workers.path().to_owned()
     }
 
-    /// Reads until something is seen.
+    /// Reads until a condition holds.
     async fn until(&mut self, what: &str, mut so: impl FnMut(&Reading) -> bool) -> Reading {
         let began = Instant::now();
         loop {
@@ -76,7 +76,7 @@ fn send(path: &Path, datagram: &[u8]) {
 }
 
 #[tokio::test]
-async fn a_shared_pool_reports_itself_and_says_goodbye() {
+async fn a_shared_pool_reports_itself_and_sends_a_final_report() {
     let mut open = open();
     let options = CLUSTER.url("postgres").parse().unwrap();
     let shared = SharedPool::new("mine", options, PoolSettings::default());
@@ -100,7 +100,7 @@ async fn a_shared_pool_reports_itself_and_says_goodbye() {
 
     drop(checkout);
     drop(shared);
-    let reading = open.until("goodbye", |reading| live(reading, "web") == Some(0)).await;
+    let reading = open.until("the final report", |reading| live(reading, "web") == Some(0)).await;
     let web = pool(&reading, "web").unwrap();
     assert_eq!(web.timings.hold.as_ref().unwrap().count(), 1, "nothing is lost at the end");
 }
@@ -113,14 +113,14 @@ async fn a_pool_whose_poolwatch_is_away_is_not_disturbed() {
     let shared = SharedPool::new("mine", options, PoolSettings::default());
     shared.report_to(&path, "web");
     drop(shared.acquire().await.unwrap());
-    // It comes later, and hears of what was before.
+    // It comes later, and is told of what was before.
     let workers = Settings { socket: Some(path), ..Settings::default() }.open().unwrap();
     let mut open = Open { workers, _folder: folder };
     let reading = open.until("the pool", |reading| live(reading, "web") == Some(1)).await;
     assert_eq!(pool(&reading, "web").unwrap().totals.opened, Some(1));
 }
 
-/// README's first command, by whoever has no right to make /run/poolwatch.
+/// README's first command, by a user who may not make /run/poolwatch.
 #[test]
 fn without_a_place_for_the_socket_it_goes_on_and_a_users_own_folder_is_one() {
     let copy = tempfile::tempdir().unwrap();
@@ -141,8 +141,8 @@ fn without_a_place_for_the_socket_it_goes_on_and_a_users_own_folder_is_one() {
     };
     let (_process, output) = start(None);
     eventually(|| output.text().contains("listening"));
-    let said = output.text();
-    assert!(said.contains("level=warn") && said.contains("workers.socket"), "{said}");
+    let text = output.text();
+    assert!(text.contains("level=warn") && text.contains("workers.socket"), "{text}");
     let (_process, output) = start(Some(&run));
     eventually(|| output.text().contains("workers can report"));
     let socket = run.join("poolwatch/poolwatch.sock");

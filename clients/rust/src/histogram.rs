@@ -105,7 +105,7 @@ impl Histogram {
         Some(lower)
     }
 
-    /// What was counted since an earlier state of the same histogram; all of it when the earlier
+    /// The counts since an earlier state of the same histogram; all of them when the earlier
     /// one is not below this one.
     pub fn since(&self, earlier: &Self) -> Self {
         let grown = self.bounds == earlier.bounds

@@ -6,9 +6,9 @@ use tokio::time::Instant;
 
 use crate::reading::Finding;
 
-/// How many findings are kept.
+/// The most findings that are kept.
 const LIMIT: usize = 100;
-/// How long a finding is kept after it was last seen.
+/// The time for which a finding is kept after it was last reported.
 const MEMORY: Duration = Duration::from_mins(10);
 
 /// The newest findings, by pool, kind, statement and source line.
@@ -16,15 +16,15 @@ const MEMORY: Duration = Duration::from_mins(10);
 pub(super) struct Findings(Vec<(Finding, Instant)>);
 
 impl Findings {
-    /// Keeps a finding with its newest figures; the one not seen for longest gives way.
+    /// Keeps a finding with its newest figures; the one not reported for longest gives way.
     pub(super) fn keep(&mut self, finding: Finding, now: Instant) {
-        let known = self.0.iter_mut().find(|(known, _)| is_same(known, &finding));
-        if let Some(known) = known {
-            *known = (finding, known.1.max(now));
+        let before = self.0.iter_mut().find(|(other, _)| is_same(other, &finding));
+        if let Some(before) = before {
+            *before = (finding, before.1.max(now));
             return;
         }
         if self.0.len() == LIMIT {
-            let oldest = self.0.iter().enumerate().min_by_key(|(_, (_, seen))| *seen);
+            let oldest = self.0.iter().enumerate().min_by_key(|(_, (_, reported))| *reported);
             if let Some((place, _)) = oldest {
                 self.0.swap_remove(place);
             }
@@ -34,8 +34,8 @@ impl Findings {
 
     /// The findings not forgotten, the newest first.
     pub(super) fn recent(&mut self, now: Instant) -> Vec<Finding> {
-        self.0.retain(|(_, seen)| now.saturating_duration_since(*seen) < MEMORY);
-        self.0.sort_by_key(|(_, seen)| std::cmp::Reverse(*seen));
+        self.0.retain(|(_, reported)| now.saturating_duration_since(*reported) < MEMORY);
+        self.0.sort_by_key(|(_, reported)| std::cmp::Reverse(*reported));
         self.0.iter().map(|(finding, _)| finding.clone()).collect()
     }
 }

@@ -15,12 +15,12 @@ use super::total::Total;
 use crate::reading::{Origin, Pool, Reading, Worker};
 use poolwatch_client::report::{self, Reason, Report};
 
-/// How long a silent instance is remembered, so that one that was only stopped (a debugger, a
-/// frozen container) is not counted twice when it goes on. One whose process is known to be there
-/// is remembered for as long as it is.
+/// The time for which a silent instance is remembered, so that one that was only stopped (a debugger,
+/// a frozen container) is not counted twice when it goes on. One whose process is there is remembered
+/// for as long as it is.
 const MEMORY: Duration = Duration::from_mins(10);
 
-/// All that workers said, folded.
+/// All reports of workers, folded.
 #[derive(Debug)]
 pub struct Fold {
     ttl: Duration,
@@ -37,28 +37,28 @@ pub struct Fold {
 #[derive(Debug)]
 struct Instance {
     seq: u64,
-    /// Its process as the kernel knows it, which is how it can be asked for.
+    /// Its pid by the kernel's word, by which it can be looked for.
     sender: Option<u32>,
     pid: Option<u32>,
     app: Option<String>,
     period: Duration,
-    seen: Instant,
-    /// It said goodbye or its process is gone: its figures are no longer shown, its counters are
-    /// kept to go on from.
+    received_at: Instant,
+    /// True once its final report came or its process is gone: its figures are no longer shown, its
+    /// counters are kept to go on from.
     gone: bool,
-    pools: Vec<Known>,
+    pools: Vec<LastReport>,
 }
 
-/// What was last said of a pool.
+/// The last report of a pool.
 #[derive(Debug)]
-struct Known {
+struct LastReport {
     pool: report::PoolReport,
-    /// Whether the newest report still has it.
+    /// True while the newest report has it.
     present: bool,
 }
 
 impl Fold {
-    /// Nothing said yet.
+    /// A fold of no reports.
     pub fn new(settings: &Settings) -> Self {
         Self {
             ttl: settings.ttl,
@@ -71,7 +71,7 @@ impl Fold {
         }
     }
 
-    /// Goes by other limits from now on; what was said stays said.
+    /// Goes by other limits from now on; what was reported stays counted.
     pub(super) fn change(&mut self, settings: &Settings) {
         self.ttl = settings.ttl;
         self.max_workers = settings.max_workers;
@@ -84,23 +84,23 @@ impl Fold {
         &mut self,
         report: Report,
         sender: Option<u32>,
-        seen: Instant,
+        received_at: Instant,
     ) -> Result<(), Reason> {
         let name = self.own_name(&report.instance, sender);
         let before = match self.instances.get_mut(&name) {
-            Some(known) if known.seq >= report.seq => return Err(Reason::Stale),
-            Some(known) => std::mem::take(&mut known.pools),
-            None => self.make_room(seen).map(|()| Vec::new())?,
+            Some(instance) if instance.seq >= report.seq => return Err(Reason::Stale),
+            Some(instance) => std::mem::take(&mut instance.pools),
+            None => self.make_room(received_at).map(|()| Vec::new())?,
         };
-        let Report { pid, seq, period, app, bye, pools, findings, .. } = report;
+        let Report { pid, seq, period, app, is_final, pools, findings, .. } = report;
         let reported = pools.len();
-        let pools = self.add(pools, before, seen);
-        let taken = pools.iter().filter(|known| known.present).count();
+        let pools = self.add(pools, before, received_at);
+        let taken = pools.iter().filter(|last| last.present).count();
         for finding in findings {
-            self.findings.keep(finding, seen);
+            self.findings.keep(finding, received_at);
         }
         let pid = sender.or(pid);
-        let newest = Instance { seq, sender, pid, app, period, seen, gone: bye, pools };
+        let newest = Instance { seq, sender, pid, app, period, received_at, gone: is_final, pools };
         self.instances.insert(name, newest);
         if taken < reported { Err(Reason::TooManyPools) } else { Ok(()) }
     }
@@ -108,7 +108,7 @@ impl Fold {
     /// The instance's name; of two processes that report by one name the second gets another, for
     /// each has a pool of its own. It was forked, and its client did not notice.
     fn own_name(&self, instance: &str, sender: Option<u32>) -> String {
-        let first = self.instances.get(instance).and_then(|known| known.sender);
+        let first = self.instances.get(instance).and_then(|instance| instance.sender);
         let (Some(first), Some(sender)) = (first, sender) else { return instance.to_owned() };
         if first == sender {
             return instance.to_owned();
@@ -124,16 +124,16 @@ impl Fold {
         own
     }
 
-    /// Adds what grew to the sums, and says what is now known of the instance's pools. A pool that
-    /// is no longer reported is remembered: it may come again.
+    /// Adds what grew to the sums, and returns the last reports of the instance's pools. A pool that is
+    /// no longer reported is remembered: it may come again.
     fn add(
         &mut self,
         reported: Vec<report::PoolReport>,
-        mut before: Vec<Known>,
+        mut before: Vec<LastReport>,
         now: Instant,
-    ) -> Vec<Known> {
-        let mut known = Vec::with_capacity(reported.len());
-        // Known ones first, lest they be forgotten for the new.
+    ) -> Vec<LastReport> {
+        let mut newest = Vec::with_capacity(reported.len());
+        // Those that have sums first, lest they be forgotten for the new.
         let (old, new): (Vec<_>, Vec<_>) =
             reported.into_iter().partition(|pool| self.pools.contains_key(&pool.name));
         for pool in &old {
@@ -144,19 +144,19 @@ impl Fold {
                 continue;
             }
             self.last_named.insert(pool.name.clone(), now);
-            let last = before.iter().position(|known| known.pool.name == pool.name);
+            let last = before.iter().position(|last| last.pool.name == pool.name);
             let last = last.map(|place| before.swap_remove(place).pool);
             let total = self.pools.entry(pool.name.clone()).or_default();
             total.add(&mut pool, last.as_ref());
-            known.push(Known { pool, present: true });
+            newest.push(LastReport { pool, present: true });
         }
-        let absent = before.into_iter().map(|known| Known { present: false, ..known });
-        known.extend(absent.take(report::POOLS));
-        known
+        let absent = before.into_iter().map(|last| LastReport { present: false, ..last });
+        newest.extend(absent.take(report::POOLS));
+        newest
     }
 
     /// Makes room for one more pool; `false` when there is none. A pool that no worker has any more
-    /// gives way, the one that was not heard of for longest. Its sums go with it.
+    /// gives way, the one that was not reported for longest. Its sums go with it.
     fn make_room_for_a_pool(&mut self, now: Instant) -> bool {
         if self.pools.len() < self.max_pools {
             return true;
@@ -164,7 +164,7 @@ impl Fold {
         let may_come = |one: &&Instance| !one.gone && one.age(now) < MEMORY;
         let present = self.instances.values().filter(may_come).flat_map(|one| &one.pools);
         let present: HashSet<_> =
-            present.filter(|known| known.present).map(|known| known.pool.name.as_str()).collect();
+            present.filter(|last| last.present).map(|last| last.pool.name.as_str()).collect();
         let left = self
             .last_named
             .iter()
@@ -195,7 +195,7 @@ impl Fold {
 
     fn forget_the_oldest(&mut self, now: Instant) {
         let silent = self.instances.iter().filter(|(_, one)| !one.is_live(self.ttl, now));
-        let oldest = silent.min_by_key(|(_, one)| one.seen).map(|(name, _)| name.clone());
+        let oldest = silent.min_by_key(|(_, one)| one.received_at).map(|(name, _)| name.clone());
         if let Some(name) = oldest {
             self.instances.remove(&name);
         }
@@ -203,8 +203,8 @@ impl Fold {
 
     /// Every pool ever named, with the workers that live, and the newest findings.
     pub fn reading(&mut self, now: Instant) -> Reading {
-        self.instances.values_mut().for_each(|instance| instance.look_after(now));
-        self.instances.retain(|_, one| one.age(now) < MEMORY || one.may_go_on());
+        self.instances.values_mut().for_each(|instance| instance.check_process(now));
+        self.instances.retain(|_, one| one.age(now) < MEMORY || one.may_resume());
         let mut workers = self.workers(now);
         let pools = self.pools.iter().map(|(name, total)| {
             let mut workers = workers.remove(name.as_str()).unwrap_or_default();
@@ -225,12 +225,12 @@ impl Fold {
     fn workers(&self, now: Instant) -> HashMap<&str, Vec<Worker>> {
         let mut workers: HashMap<&str, Vec<Worker>> = HashMap::new();
         for instance in self.instances.values().filter(|one| one.is_live(self.ttl, now)) {
-            for known in instance.pools.iter().filter(|known| known.present) {
-                workers.entry(&known.pool.name).or_default().push(Worker {
+            for last in instance.pools.iter().filter(|last| last.present) {
+                workers.entry(&last.pool.name).or_default().push(Worker {
                     pid: instance.pid,
                     app: instance.app.clone(),
                     age: Some(instance.age(now)),
-                    figures: known.pool.figures,
+                    figures: last.pool.figures,
                     held: None,
                 });
             }
@@ -241,29 +241,29 @@ impl Fold {
 
 impl Instance {
     fn age(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.seen)
+        now.saturating_duration_since(self.received_at)
     }
 
-    /// Whether it has missed fewer than three reports.
+    /// True when it has missed fewer than three reports.
     fn is_live(&self, ttl: Duration, now: Instant) -> bool {
         !self.gone && self.age(now) <= ttl.max(3 * self.period)
     }
 
-    /// Whether it is silent and its process is known to be there.
-    fn may_go_on(&self) -> bool {
+    /// True when its process may send reports again.
+    fn may_resume(&self) -> bool {
         !self.gone && self.sender.is_some()
     }
 
-    /// Asks for the process of an instance that is late.
-    fn look_after(&mut self, now: Instant) {
+    /// Looks for the process of an instance that is late.
+    fn check_process(&mut self, now: Instant) {
         if !self.gone && self.age(now) > self.period.mul_f64(1.5) {
             self.gone = self.sender.is_some_and(is_gone);
         }
     }
 }
 
-fn is_gone(process: u32) -> bool {
-    i32::try_from(process).is_ok_and(|pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH))
+fn is_gone(pid: u32) -> bool {
+    i32::try_from(pid).is_ok_and(|pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH))
 }
 
 #[cfg(test)]

@@ -1,19 +1,20 @@
 //! Other settings for a socket that is in use. A new path is opened before the old one is closed, and
-//! what was said on the old one stays said.
+//! reports that came on the old one stay counted.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::inbox::Inbox;
+use super::error::Error;
+use super::queue::Queue;
 use super::receiver::Receiver;
+use super::settings::Settings;
 use super::socket::Socket;
-use super::{Error, Settings};
 use poolwatch_client::report;
 
-/// Brings other settings to [`Workers`](super::Workers) that is being read elsewhere.
+/// Brings other settings to [`Workers`](super::Workers) that another task reads.
 #[derive(Clone, Debug)]
 pub struct Reopening {
-    inbox: Arc<Inbox>,
-    /// The settings last brought, and what of them was not taken yet.
+    queue: Arc<Queue>,
+    /// The settings last brought, and those of them that were not taken yet.
     last: Arc<Mutex<(Settings, Option<Changed>)>>,
 }
 
@@ -25,12 +26,12 @@ pub struct Changed {
 }
 
 impl Reopening {
-    pub(super) fn of(settings: &Settings, inbox: &Arc<Inbox>) -> Self {
+    pub(super) fn new(settings: &Settings, queue: &Arc<Queue>) -> Self {
         let last = Arc::new(Mutex::new((settings.clone(), None)));
-        Self { inbox: Arc::clone(inbox), last }
+        Self { queue: Arc::clone(queue), last }
     }
 
-    /// Opens what the settings need, so that it is known whether they can be taken.
+    /// Opens the socket that the settings need, to find out whether they can be taken.
     pub fn prepare(&self, settings: &Settings) -> Result<Changed, Error> {
         let last = self.last().0.clone();
         let stays = match &settings.socket {
@@ -38,12 +39,12 @@ impl Reopening {
             None => report::usual_sockets().iter().any(|usual| usual == last.path()),
         };
         if !stays {
-            let (settings, receiver) = settings.receive(&self.inbox)?;
+            let (settings, receiver) = Receiver::open_first(settings, &self.queue)?;
             return Ok(Changed { settings, receiver: Some(receiver) });
         }
         let settings = settings.at(last.path().to_owned());
         if (&settings.group, settings.mode) != (&last.group, last.mode) {
-            Socket::set_rights(&settings)?;
+            Socket::set_permissions(&settings)?;
         }
         Ok(Changed { settings, receiver: None })
     }

@@ -7,27 +7,28 @@ use serde::{Deserialize, Serialize};
 
 use poolwatch_client::report;
 
-/// How workers report.
+/// The settings of the workers' socket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Whether there is a socket at all.
+    /// Makes a socket at all.
     pub enabled: bool,
     /// The path of the socket; its folder is made if absent. When it is not set, the first of
     /// [`usual_sockets`](report::usual_sockets) that can be made.
     pub socket: Option<PathBuf>,
     /// The group that may report, besides poolwatch's own user.
     pub group: Option<String>,
-    /// The rights on the socket, in octal digits.
+    /// The permissions of the socket, in octal digits.
     #[serde(with = "octal")]
     pub mode: u32,
-    /// How long the figures of a silent worker are shown, if three of its periods are not longer.
+    /// The time for which the figures of a silent worker are shown, if three of its periods are not
+    /// longer.
     #[serde(with = "humantime_serde")]
     pub ttl: Duration,
-    /// How many workers may report at a time; the rest are refused.
+    /// The most workers that may report at a time; the rest are refused.
     pub max_workers: usize,
-    /// How many pools are known at a time. For one more, one gives way that no worker has any more;
-    /// where each has one, it is refused.
+    /// The most pools at a time. For one more, one gives way that no worker has any more; where each
+    /// has one, it is refused.
     pub max_pools: usize,
 }
 
@@ -46,7 +47,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The path of the socket, where it was said or found.
+    /// The path of the socket, where it was set or found.
     pub(super) fn path(&self) -> &Path {
         self.socket.as_deref().unwrap_or(Path::new(report::SOCKET))
     }
@@ -57,7 +58,7 @@ impl Settings {
     }
 }
 
-/// Rights as they are usually written, `0660`, whether the file's reader takes that for a number or
+/// Permissions as they are usually written, `0660`, whether the file's reader takes that for a number or
 /// a text.
 mod octal {
     use serde::de::{Error, Unexpected};
@@ -90,7 +91,10 @@ mod octal {
         };
         match u32::from_str_radix(digits.trim_start_matches("0o"), 8) {
             Ok(mode) if mode <= 0o777 => Ok(mode),
-            _ => Err(D::Error::invalid_value(Unexpected::Str(&digits), &"rights such as \"0660\"")),
+            _ => Err(D::Error::invalid_value(
+                Unexpected::Str(&digits),
+                &"permissions such as \"0660\"",
+            )),
         }
     }
 }
@@ -100,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rights_are_read_as_they_are_usually_written() {
+    fn permissions_are_read_as_they_are_usually_written() {
         for json in [r#"{"mode":"0640"}"#, r#"{"mode":640}"#, r#"{"mode":"0o640"}"#] {
             let settings: Settings = serde_json::from_str(json).unwrap();
             assert_eq!(settings.mode, 0o640, "{json}");

@@ -1,4 +1,4 @@
-//! The socket's file: made with the right owner and rights, taken over from a poolwatch that died,
+//! The socket's file: made with the right owner and permissions, taken over from a poolwatch that died,
 //! removed at the end.
 
 use std::ffi::OsStr;
@@ -16,10 +16,8 @@ use nix::fcntl::OFlag;
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::unistd::Group;
 
-use super::{Error, Settings};
-
-/// The longest path of a socket in bytes, on Linux.
-pub(super) const PATH_LIMIT: usize = 107;
+use super::error::{Error, PATH_LIMIT};
+use super::settings::Settings;
 
 /// A socket and the file that it can be found by.
 #[derive(Debug)]
@@ -47,20 +45,20 @@ impl Socket {
         let bind = |source| Error::Bind { path: path.to_owned(), source };
         let datagrams = UnixDatagram::bind(path).map_err(bind)?;
         // From here on the file goes again when something fails.
-        let file = File::of(path).map_err(bind)?;
-        set_rights(path, settings)?;
-        // The sender is then known by the kernel's word instead of its own.
+        let file = File::from_path(path).map_err(bind)?;
+        set_permissions(path, settings)?;
+        // The sender's pid is then the kernel's word instead of its own.
         setsockopt(&datagrams, sockopt::PassCred, &true)
             .map_err(|error| Error::Receive(error.into()))?;
         Ok(Self { datagrams, file })
     }
 
-    /// Gives the file another group or other rights.
-    pub(super) fn set_rights(settings: &Settings) -> Result<(), Error> {
-        set_rights(settings.path(), settings)
+    /// Gives the file another group or other permissions.
+    pub(super) fn set_permissions(settings: &Settings) -> Result<(), Error> {
+        set_permissions(settings.path(), settings)
     }
 
-    /// Whether the socket can still be found by its path.
+    /// True while the socket can be found by its path.
     pub(super) fn is_in_place(&self) -> bool {
         self.file.is_in_place()
     }
@@ -80,12 +78,12 @@ fn make_folder(path: &Path) -> Result<(), Error> {
 /// Removes a socket that nobody listens on any more.
 fn make_room(path: &Path) -> Result<(), Error> {
     let fail = |source| Error::TakeOver { path: path.to_owned(), source };
-    let known = match fs::symlink_metadata(path) {
-        Ok(known) => known,
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(fail(error)),
     };
-    if !known.file_type().is_socket() {
+    if !metadata.file_type().is_socket() {
         return Err(Error::NotASocket(path.to_owned()));
     }
     match listens(path) {
@@ -109,27 +107,27 @@ fn listens(path: &Path) -> io::Result<bool> {
 
 /// Whoever may write in the folder may put a link in the socket's place, to a file that would then
 /// be given away: so what is there is opened, without following links, and looked at first.
-fn set_rights(path: &Path, settings: &Settings) -> Result<(), Error> {
-    let fail = |source| Error::Rights { path: path.to_owned(), source };
-    let held = OpenOptions::new()
+fn set_permissions(path: &Path, settings: &Settings) -> Result<(), Error> {
+    let fail = |source| Error::Permissions { path: path.to_owned(), source };
+    let file = OpenOptions::new()
         .read(true)
         .custom_flags((OFlag::O_PATH | OFlag::O_NOFOLLOW).bits())
         .open(path)
         .map_err(fail)?;
-    if !held.metadata().map_err(fail)?.file_type().is_socket() {
+    if !file.metadata().map_err(fail)?.file_type().is_socket() {
         return Err(Error::NotASocket(path.to_owned()));
     }
-    // By its number, for what is opened so can be changed in no other way.
-    let itself = format!("/proc/self/fd/{}", held.as_raw_fd());
+    // By its descriptor, for a file that is opened so can be changed in no other way.
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
     if let Some(group) = group(settings)? {
-        chown(&itself, None, Some(group.gid.as_raw())).map_err(fail)?;
+        chown(&link, None, Some(group.gid.as_raw())).map_err(fail)?;
     }
-    fs::set_permissions(itself, Permissions::from_mode(settings.mode)).map_err(fail)
+    fs::set_permissions(link, Permissions::from_mode(settings.mode)).map_err(fail)
 }
 
 /// The group that the settings name.
 fn group(settings: &Settings) -> Result<Option<Group>, Error> {
-    let fail = |error: nix::Error| Error::Rights {
+    let fail = |error: nix::Error| Error::Permissions {
         path: settings.path().to_owned(),
         source: error.into(),
     };
@@ -138,7 +136,7 @@ fn group(settings: &Settings) -> Result<Option<Group>, Error> {
     group.map(Some).ok_or_else(|| Error::NoGroup(name.clone()))
 }
 
-/// Finds what is wrong with the settings before there is a socket.
+/// Finds the faults of the settings before there is a socket.
 pub(super) fn check(settings: &Settings) -> Result<(), Error> {
     let path = settings.path();
     if path.as_os_str().len() > PATH_LIMIT {
@@ -148,13 +146,13 @@ pub(super) fn check(settings: &Settings) -> Result<(), Error> {
 }
 
 impl File {
-    fn of(path: &Path) -> io::Result<Self> {
-        let known = fs::symlink_metadata(path)?;
-        Ok(Self { path: path.to_owned(), device: known.dev(), inode: known.ino() })
+    fn from_path(path: &Path) -> io::Result<Self> {
+        let metadata = fs::symlink_metadata(path)?;
+        Ok(Self { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
     }
 
     fn is_in_place(&self) -> bool {
-        let same = |known: Metadata| (known.dev(), known.ino()) == (self.device, self.inode);
+        let same = |now: Metadata| (now.dev(), now.ino()) == (self.device, self.inode);
         fs::symlink_metadata(&self.path).is_ok_and(same)
     }
 }
@@ -213,7 +211,7 @@ mod tests {
         fs::set_permissions(&other, Permissions::from_mode(0o600)).unwrap();
         for target in [&file, &other] {
             std::os::unix::fs::symlink(target, &link).unwrap();
-            let refused = set_rights(&link, &Settings { mode: 0o666, ..at(&link) });
+            let refused = set_permissions(&link, &Settings { mode: 0o666, ..at(&link) });
             assert!(matches!(refused, Err(Error::NotASocket(_))), "{refused:?}");
             assert_eq!(fs::metadata(target).unwrap().permissions().mode() & 0o777, 0o600);
             fs::remove_file(&link).unwrap();
@@ -221,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_the_path_is_said() {
+    fn a_fault_of_the_path_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();

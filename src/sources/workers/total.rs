@@ -1,4 +1,4 @@
-//! Sums over the workers of all times. Only what a worker's counters have grown by is added, so a
+//! Sums over the workers of all times. Only the growth of a worker's counters is added, so a
 //! sum never falls, whether a worker ends, begins again or forgets.
 
 use crate::reading::{Cumulative, Timings, Totals};
@@ -13,7 +13,7 @@ pub(super) struct Total {
 
 impl Total {
     /// Adds what a worker counted since its last report. What the new report leaves out is carried
-    /// over, to go on from when it is said again.
+    /// over, to go on from when it is reported again.
     pub(super) fn add(
         &mut self,
         now: &mut report::PoolReport,

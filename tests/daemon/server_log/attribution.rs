@@ -38,8 +38,8 @@ fn only_the_application_is_counted(daemon: &Daemon) {
     }
 }
 
-/// What the daemon has said of it in its own log.
-fn told(daemon: &Daemon, what: &str) {
+/// The daemon's own log about it.
+fn logs(daemon: &Daemon, what: &str) {
     eventually(|| daemon.output().replace("\\'", "'").contains(what));
 }
 
@@ -88,7 +88,7 @@ async fn prefixes_that_people_have_are_understood() {
         cluster.sql("SELECT pg_reload_conf()").unwrap();
         let shown = || cluster.sql("SHOW log_line_prefix").unwrap();
         eventually(|| shown().trim() == prefix.trim());
-        // What it is known by is how it begins.
+        // It is recognized by how it begins.
         fs::write(folder(&cluster).join("server.log"), b"").unwrap();
         let daemon = follow(&cluster, "server.log");
         select(&mut app, 5).await;
@@ -123,7 +123,7 @@ fn what_nobody_can_attribute_is_rejected_with_a_hint() {
     run(&cluster, 4);
     eventually(|| rejected(&daemon, "no_session") >= 4.0);
     only_the_application_is_counted(&daemon);
-    told(&daemon, "log_line_prefix = '%m [%p] %q%u@%d '");
+    logs(&daemon, "log_line_prefix = '%m [%p] %q%u@%d '");
 }
 
 /// asyncpg says no name, and people let poolwatch use the application's role.
@@ -175,5 +175,5 @@ fn line_ends_in_names_invent_no_database() {
     let text = daemon.metrics().text;
     assert!(!text.contains("datname=\"f0") && !text.contains("datname=\"other\""), "{text}");
     assert!(rejected_in_all(&daemon) >= 130.0);
-    told(&daemon, "log_destination = 'csvlog'");
+    logs(&daemon, "log_destination = 'csvlog'");
 }

@@ -85,7 +85,7 @@ async fn run_extended(cluster: &Cluster, sleeps: &[f64]) {
     connection.close().await.unwrap();
 }
 
-/// What the server logged of these statements, in milliseconds; each begins in the line of its
+/// The milliseconds that the server logged of these statements; each begins in the line of its
 /// duration.
 fn logged(cluster: &Cluster) -> Vec<f64> {
     let text = std::fs::read(folder(cluster).join("server.log")).unwrap();
@@ -166,7 +166,7 @@ fn a_sample_stands_for_all_statements() {
 }
 
 #[test]
-fn durations_told_apart_from_their_statements_are_counted_where_the_log_says_of_what() {
+fn durations_apart_from_their_statements_are_counted_where_the_log_names_the_command() {
     let apart = [("log_min_duration_statement", "-1"), ("log_duration", "on")];
     let cluster = cluster("stderr,csvlog", &apart);
     let [text, csv] = ["server.log", "server.csv"].map(|path| follow(&cluster, path));
@@ -175,8 +175,10 @@ fn durations_told_apart_from_their_statements_are_counted_where_the_log_says_of_
     runtime.block_on(run_extended(&cluster, &[0.001, 0.002]));
     eventually(|| count(&csv.metrics()) == Some(5.0));
     assert_eq!(csv.value("db_statement_duration_counted_from_seconds", &[]), Some(0.0));
-    let untold = [("reason", "no_statement")];
-    eventually(|| text.value("poolwatch_log_messages_rejected_total", &untold) >= Some(8.0));
+    let without_statement = [("reason", "no_statement")];
+    eventually(|| {
+        text.value("poolwatch_log_messages_rejected_total", &without_statement) >= Some(8.0)
+    });
     assert_eq!(count(&text.metrics()), None);
     cluster.sql_in("app", "SET log_statement = 'all'; SELECT 1 AS counted").unwrap();
     eventually(|| count(&text.metrics()) == Some(1.0));
@@ -238,7 +240,7 @@ fn a_group_that_a_user_namespace_hides_is_not_the_one_to_join() {
 
 /// Root reads everything, unless it gives up that right.
 #[test]
-fn who_may_not_read_the_log_is_told_how_to_get_the_right() {
+fn who_may_not_read_the_log_is_told_how_to_get_permission() {
     let cluster = cluster("stderr", &[("log_file_mode", "0640")]);
     let root = std::process::Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
     let set = |what: &str, mode: u32| {
@@ -246,7 +248,7 @@ fn who_may_not_read_the_log_is_told_how_to_get_the_right() {
         std::fs::set_permissions(folder(&cluster).join(what), mode).unwrap();
     };
     let weak = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"];
-    let said = || check(&settings(&cluster, "*.log"), root.then_some(&weak[..])).1;
+    let checked = || check(&settings(&cluster, "*.log"), root.then_some(&weak[..])).1;
     let may_pass = |folder: &Path| {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(folder, mode).unwrap();
@@ -255,14 +257,14 @@ fn who_may_not_read_the_log_is_told_how_to_get_the_right() {
         may_pass(cluster.folder());
         may_pass(&cluster.folder().join("data"));
         set("", 0o755);
-        let text = said();
+        let text = checked();
         assert!(text.contains("it is for the group") && text.contains("usermod -aG"), "{text}");
     }
     set("server.log", if root { 0o600 } else { 0 });
-    let text = said();
+    let text = checked();
     assert!(text.contains("✗ server_log") && text.contains("log_file_mode = '0640'"), "{text}");
     set("", if root { 0o700 } else { 0 });
-    let text = said();
+    let text = checked();
     set("", 0o700);
     assert!(text.contains("chmod g+rx") && text.contains("usermod -aG"), "{text}");
 }

@@ -1,4 +1,4 @@
-//! What each supported version writes is understood.
+//! The log of each supported version is understood.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::{cluster_of, folder, run, run_extended};
 use crate::collectors::servers;
 use crate::support::Metrics;
 
-/// What a log has counted: statements, errors, and messages that were not understood.
+/// The figures of a log: statements, errors, and messages that were not understood.
 async fn counted(log: &mut ServerLog) -> [f64; 3] {
     let families = log.read().await.unwrap().families;
     let family = |name: &str| families.iter().find(|family| family.name() == name).unwrap();
@@ -49,15 +49,15 @@ async fn is_understood(major: u32, binaries: &Path) {
     run_extended(&cluster, &[0.001, 0.002]).await;
     cluster.sql_in("app", "SELECT 1 / 0").unwrap_err();
     for (log, name) in logs.iter_mut().zip(names) {
-        let mut seen = [0.0; 3];
+        let mut sample = [0.0; 3];
         for _ in 0..3000 {
-            seen = counted(log).await;
-            if seen == [7.0, 1.0, 0.0] {
+            sample = counted(log).await;
+            if sample == [7.0, 1.0, 0.0] {
                 break;
             }
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
-        assert_eq!(seen, [7.0, 1.0, 0.0], "PostgreSQL {major}, {name}");
+        assert_eq!(sample, [7.0, 1.0, 0.0], "PostgreSQL {major}, {name}");
     }
 }
 
@@ -84,20 +84,20 @@ async fn waits_are_understood(major: u32, binaries: &Path) {
     let holds = async { holder.execute("SELECT pg_sleep(0.4); COMMIT").await.unwrap() };
     let _ = tokio::join!(gives_up, waits, holds);
     for (log, name) in logs.iter_mut().zip(["server.log", "server.csv"]) {
-        let mut seen = [0.0; 3];
+        let mut sample = [0.0; 3];
         for _ in 0..3000 {
-            seen = waited(log).await;
-            if seen[1] > 0.0 {
+            sample = waited(log).await;
+            if sample[1] > 0.0 {
                 break;
             }
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
-        assert_eq!(seen[..2], [2.0, 1.0], "PostgreSQL {major}, {name}");
-        assert!(seen[2] > 0.2, "{} s, PostgreSQL {major}, {name}", seen[2]);
+        assert_eq!(sample[..2], [2.0, 1.0], "PostgreSQL {major}, {name}");
+        assert!(sample[2] > 0.2, "{} s, PostgreSQL {major}, {name}", sample[2]);
     }
 }
 
-/// How many waits were counted, how many had their lock in the end, and how long they waited.
+/// The waits that were counted, those that had their lock in the end, and the seconds they waited.
 async fn waited(log: &mut ServerLog) -> [f64; 3] {
     let families = log.read().await.unwrap().families;
     let chunk = Chunk::encode(families.iter());

@@ -67,26 +67,26 @@ fn report(core: &Weak<Core>, sender: &Mutex<Sender>, ended: &mpsc::Receiver<()>)
 impl Sender {
     /// Sends the pool as it is now. A report that cannot be sent is lost; the next has the same and
     /// more.
-    fn send(&mut self, core: &Core, bye: bool) {
+    fn send(&mut self, core: &Core, is_final: bool) {
         self.seq += 1;
-        let datagram = self.report(core, bye).serialize();
+        let datagram = self.report(core, is_final).serialize();
         if self.socket.is_none() {
             self.socket = socket().ok();
         }
         let Some(socket) = &self.socket else { return };
         // At the final report the pool is being dropped, perhaps on the application's own thread.
-        let _ = socket.set_nonblocking(bye);
+        let _ = socket.set_nonblocking(is_final);
         let _ = socket.send_to(&datagram, &self.path);
     }
 
-    fn report(&self, core: &Core, bye: bool) -> Report {
+    fn report(&self, core: &Core, is_final: bool) -> Report {
         Report {
             instance: self.instance.clone(),
             pid: Some(std::process::id()),
             seq: self.seq,
             period: PERIOD,
             app: core.options.get_application_name().map(str::to_owned),
-            bye,
+            is_final,
             pools: vec![core.reading(&self.pool)],
             findings: Vec::new(),
         }

@@ -1,4 +1,4 @@
-//! What only grows, counters and histograms: the sum over workers, the difference between two
+//! Counters and histograms, which only grow: the sum over workers, the difference between two
 //! moments, and what is carried on where a later report leaves something out.
 
 use crate::histogram::Histogram;

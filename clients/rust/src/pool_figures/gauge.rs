@@ -1,4 +1,4 @@
-//! What rises and falls: connections and the callers that wait for them.
+//! Gauges, which rise and fall: connections and the callers that wait for them.
 
 use super::Figures;
 
@@ -13,7 +13,7 @@ pub struct Gauge {
     pub help: &'static str,
     /// Its key in the health answers; absent when they do not have it.
     pub json: Option<&'static str>,
-    /// Its value; absent where it cannot be seen.
+    /// Its value; absent where it cannot be measured.
     pub get: fn(&Figures) -> Option<Value>,
     /// Gives it a value, unless it is calculated from the others.
     pub set: Option<fn(&mut Figures, Value)>,
@@ -47,7 +47,7 @@ pub enum Value {
     Share(f64),
 }
 
-/// How many connections above its size a pool may open.
+/// The most connections that a pool may open above its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaxOverflow {
     /// At most so many.

@@ -69,7 +69,7 @@ gauges! {
 }
 
 cumulative! {
-    /// What was counted since a pool began.
+    /// The counters of a pool since it began.
     #[derive(Copy, Eq)]
     pub struct Totals of u64 {
         /// Acquires that waited until the pool's timeout.
@@ -145,7 +145,7 @@ cumulative! {
 }
 
 cumulative! {
-    /// What was timed since a pool began.
+    /// The histograms of a pool since it began.
     #[derive()]
     pub struct Timings of Histogram {
         /// Getting a connection, its wait included.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::Reason;
 use crate::histogram::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS};
 
-/// How many bounds at the beginning of [`ACQUIRE_BOUNDS`] a client sends that knows no longer ones:
+/// The number of bounds at the beginning of [`ACQUIRE_BOUNDS`] that an older client sends:
 /// up to 30 s.
 const SHORT_ACQUIRE: usize = 19;
 

@@ -66,7 +66,7 @@ pub struct Report {
     /// The application's name for itself.
     pub app: Option<String>,
     /// True in the final report of the instance.
-    pub bye: bool,
+    pub is_final: bool,
     /// Its pools, each name once.
     pub pools: Vec<PoolReport>,
     /// Its findings in its own statements since the last report.
@@ -402,10 +402,10 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read_again(
-            pool in pools(), seq: u64, pid: Option<u32>, bye: bool, app in prop::option::of("\\PC{1,30}"),
+            pool in pools(), seq: u64, pid: Option<u32>, is_final: bool, app in prop::option::of("\\PC{1,30}"),
         ) {
             let report = Report {
-                instance: "0f".into(), pid, seq, period: Duration::from_secs(1), app, bye,
+                instance: "0f".into(), pid, seq, period: Duration::from_secs(1), app, is_final,
                 pools: vec![pool], findings: Vec::new(),
             };
             prop_assert_eq!(Report::parse(&report.serialize()), Ok(report));

@@ -73,9 +73,9 @@ fn a_duration_of_poolwatchs_own_is_not_counted() {
 
 #[test]
 fn a_plan_of_auto_explain_is_not_counted_again() {
-    let took = "LOG:  duration: 1.000 ms  statement: SELECT a FROM t";
+    let logged = "LOG:  duration: 1.000 ms  statement: SELECT a FROM t";
     let plan = "LOG:  duration: 0.900 ms  plan:\n\tQuery Text: SELECT a FROM t\n\tSeq Scan on t";
-    let mut log = log(&(line("d", took) + &line("d", plan)));
+    let mut log = log(&(line("d", logged) + &line("d", plan)));
     assert_eq!(counts(log.end()), [1]);
 }
 
@@ -125,19 +125,18 @@ fn a_line_end_in_a_name_writes_no_message() {
 #[test]
 fn a_portal_fetched_in_batches_is_one_statement() {
     let mut log = MemoryLog::new(Format::Stderr);
-    let mut took = |process: u32, what: &str| {
-        let line = format!(
-            "2026-01-31 23:59:59.123 UTC [{process}] app@d LOG:  duration: 60.0 ms  {what}\n"
-        );
+    let mut feed = |pid: u32, what: &str| {
+        let line =
+            format!("2026-01-31 23:59:59.123 UTC [{pid}] app@d LOG:  duration: 60.0 ms  {what}\n");
         log.feed(line.as_bytes());
     };
-    took(7, "bind s/c: SELECT a FROM t");
-    took(7, "execute s/c: SELECT a FROM t");
-    took(8, "execute s: SELECT b FROM t");
-    took(7, "statement: UPDATE t SET a = 1");
-    took(7, "execute fetch from s/c: SELECT a FROM t");
-    took(7, "execute fetch from s/c: SELECT a FROM t");
-    took(7, "statement: COMMIT");
+    feed(7, "bind s/c: SELECT a FROM t");
+    feed(7, "execute s/c: SELECT a FROM t");
+    feed(8, "execute s: SELECT b FROM t");
+    feed(7, "statement: UPDATE t SET a = 1");
+    feed(7, "execute fetch from s/c: SELECT a FROM t");
+    feed(7, "execute fetch from s/c: SELECT a FROM t");
+    feed(7, "statement: COMMIT");
     let account =
         |log: &mut MemoryLog| log.end().accounts.iter().next().unwrap().1.durations.histogram();
     let all = account(&mut log);

@@ -5,7 +5,7 @@
 pub(crate) struct LockWait {
     /// The process that waits.
     pub(crate) pid: u32,
-    /// What it waits for, as `pg_locks.locktype` has it.
+    /// The kind of lock that it waits for, as `pg_locks.locktype` has it.
     pub(crate) kind: &'static str,
     /// The seconds after which it had its lock, when it has it now.
     pub(crate) acquired: Option<f64>,
@@ -26,7 +26,7 @@ const KINDS: [(&str, &str); 12] = [
     ("advisory lock ", "advisory"),
     ("remote transaction ", "applytransaction"),
 ];
-/// What the process does, and whether it has its lock then.
+/// The events of a wait; true where the process has its lock then.
 const EVENTS: [(&str, bool); 5] = [
     ("still waiting for ", false),
     ("acquired ", true),

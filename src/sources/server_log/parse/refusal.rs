@@ -25,10 +25,10 @@ impl Refusal {
     /// The reason in a message, by its SQLSTATE, else by how it begins; `None` when it has none.
     pub(crate) fn from_message(message: &str, sqlstate: Option<&str>) -> Option<Self> {
         match sqlstate {
-            Some("53300") => Some(Refusal::TooManyConnections),
-            Some("57P03") => Some(Refusal::NotReady),
-            Some("3D000") => Some(Refusal::NoDatabase),
-            Some(sqlstate) => sqlstate.starts_with("28").then_some(Refusal::Authentication),
+            Some("53300") => Some(Self::TooManyConnections),
+            Some("57P03") => Some(Self::NotReady),
+            Some("3D000") => Some(Self::NoDatabase),
+            Some(sqlstate) => sqlstate.starts_with("28").then_some(Self::Authentication),
             None => by_words(message),
         }
     }

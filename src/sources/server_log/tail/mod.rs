@@ -24,7 +24,7 @@ pub(super) use self::records::LIMIT;
 const MOST: usize = 100;
 /// A file that has not grown for so long, and is not the newest, will not grow again.
 const QUIET: Duration = Duration::from_secs(60);
-/// What rotation makes of old files.
+/// The file extensions of old files that rotation compressed.
 const COMPRESSED: [&str; 7] = ["gz", "bz2", "xz", "zst", "lz4", "Z", "zip"];
 /// The bytes that are read at once.
 const PIECE: usize = 64 * 1024;
@@ -53,7 +53,7 @@ pub(super) struct Files {
     begun: bool,
 }
 
-/// What was found, and what of it is still to be read.
+/// The files that were found, and the bytes that are still to be read.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// The file that was written to last, and its format.

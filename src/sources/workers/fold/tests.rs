@@ -39,7 +39,7 @@ fn report(instance: &str, seq: u64, opened: u64) -> Report {
         seq,
         period: SECOND,
         app: None,
-        bye: false,
+        is_final: false,
         pools: vec![pool("web", opened)],
         findings: Vec::new(),
     }
@@ -76,10 +76,10 @@ fn figures_go_after_three_missed_reports_and_counters_stay() {
 }
 
 #[test]
-fn a_goodbye_takes_the_figures_at_once_and_keeps_its_counters() {
+fn a_final_report_takes_the_figures_at_once_and_keeps_its_counters() {
     let (mut fold, now) = (fold(), Instant::now());
     fold.take(report("a", 1, 3), None, now).unwrap();
-    fold.take(Report { bye: true, ..report("a", 2, 5) }, None, now).unwrap();
+    fold.take(Report { is_final: true, ..report("a", 2, 5) }, None, now).unwrap();
     let reading = fold.reading(now);
     assert_eq!((reading.pools[0].worker_count, sums(&reading)), (Some(0), (5, 5)));
 }
@@ -162,7 +162,11 @@ fn too_many_workers_are_refused_until_some_are_silent() {
         fold.take(report(name, 1, 1), None, now).unwrap();
     }
     assert_eq!(fold.take(report("d", 1, 1), None, now), Err(Reason::TooManyWorkers));
-    assert_eq!(fold.take(report("c", 2, 2), None, now), Ok(()), "the known are still heard");
+    assert_eq!(
+        fold.take(report("c", 2, 2), None, now),
+        Ok(()),
+        "those that report already still do"
+    );
     for round in 1..20 {
         let now = now + round * 4 * SECOND;
         for name in ["d", "e", "f"] {
@@ -186,8 +190,11 @@ fn too_many_pools_are_refused_and_the_rest_of_the_report_taken() {
 #[test]
 fn a_pool_that_no_worker_has_any_more_makes_room() {
     let mut fold = Fold::new(&Settings { max_pools: 2, ..Settings::default() });
-    let named =
-        |name: &str, seq, bye| Report { pools: vec![pool(name, 1)], bye, ..report(name, seq, 1) };
+    let named = |name: &str, seq, is_final| Report {
+        pools: vec![pool(name, 1)],
+        is_final,
+        ..report(name, seq, 1)
+    };
     let now = Instant::now();
     fold.take(named("web", 1, false), None, now).unwrap();
     for (second, name) in (1..).zip(["a", "b", "c", "d"]) {
@@ -235,7 +242,7 @@ fn findings_are_shown_once() {
 /// passes, a worker begins again.
 #[derive(Clone, Debug)]
 enum Happening {
-    Report { worker: usize, more: u64, bye: bool },
+    Report { worker: usize, more: u64, is_final: bool },
     Late { place: usize },
     Time { millis: u64 },
     Restart { worker: usize },
@@ -246,7 +253,7 @@ fn happening() -> impl Strategy<Value = Happening> {
     use Happening::{Forget, Late, Report, Restart, Time};
     prop_oneof![
         8 => (0..4_usize, 0..50_u64, prop::bool::weighted(0.1))
-            .prop_map(|(worker, more, bye)| Report { worker, more, bye }),
+            .prop_map(|(worker, more, is_final)| Report { worker, more, is_final }),
         4 => (0..1000_usize).prop_map(|place| Late { place }),
         2 => (0..4000_u64).prop_map(|millis| Time { millis }),
         1 => (0..4_usize).prop_map(|worker| Restart { worker }),
@@ -269,13 +276,13 @@ proptest! {
         let (mut sent, mut truth, mut shown) = (Vec::new(), 0, 0);
         for happening in happenings {
             match happening {
-                Happening::Report { worker, more, bye } => {
+                Happening::Report { worker, more, is_final } => {
                     let process = &mut processes[worker];
                     process.seq += 1;
                     process.counted += more;
                     truth += more;
                     let name = format!("{worker}-{}", process.life);
-                    let report = Report { bye, ..report(&name, process.seq, process.counted) };
+                    let report = Report { is_final, ..report(&name, process.seq, process.counted) };
                     sent.push(report.clone());
                     prop_assert_eq!(fold.take(report, None, now), Ok(()));
                 }

@@ -92,7 +92,7 @@ impl Report {
             seq: self.seq,
             period: period(self.period)?,
             app: self.app.filter(|app| !app.is_empty()).map(|app| cut(app, NAME)),
-            bye: self.bye,
+            is_final: self.bye,
             pools,
             findings,
         })
@@ -108,7 +108,7 @@ impl From<&super::Report> for Report {
             seq: report.seq,
             period: report.period.as_secs_f64(),
             app: report.app.clone(),
-            bye: report.bye,
+            bye: report.is_final,
             bounds: Some(Bounds::QUERY),
             hold_bounds: Some(Bounds::HOLD),
             acquire_bounds: Some(Bounds::ACQUIRE),

@@ -55,7 +55,7 @@ impl Pool {
         })
     }
 
-    /// Whether the figures of many such pools can be summed.
+    /// True when the figures of many such pools can be summed.
     fn is_plausible(&self) -> bool {
         let mut gauges = Figures::ROWS.iter().filter_map(|row| (row.get)(&self.figures));
         let mut totals = Totals::ROWS.iter().filter_map(|row| *(row.get)(&self.totals));

@@ -8,75 +8,75 @@ use std::time::Instant;
 
 use poolwatch_client::report::{Reason, Report};
 
-/// How many bytes of datagrams may lie unread.
+/// The most bytes of datagrams that may lie unread.
 const BYTES: usize = 16 * 1024 * 1024;
 
-/// A report on its way.
+/// A report in the queue.
 #[derive(Debug)]
-pub(super) struct Letter {
+pub(super) struct QueuedReport {
     pub(super) report: Report,
     /// The sender as the kernel knows it, when it is of this pid namespace or one below.
     pub(super) pid: Option<u32>,
-    pub(super) arrived: Instant,
+    pub(super) received_at: Instant,
 }
 
 #[derive(Debug)]
-pub(super) struct Inbox {
+pub(super) struct Queue {
     limit: AtomicUsize,
-    waiting: Mutex<Waiting>,
+    queued: Mutex<Queued>,
     received: AtomicU64,
     refused: [AtomicU64; Reason::ALL.len()],
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
-    letters: VecDeque<Letter>,
+struct Queued {
+    reports: VecDeque<QueuedReport>,
     bytes: usize,
 }
 
-impl Inbox {
+impl Queue {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit: AtomicUsize::new(limit),
-            waiting: Mutex::default(),
+            queued: Mutex::default(),
             received: AtomicU64::new(0),
             refused: Default::default(),
         }
     }
 
-    /// What comes from now on may be so much.
-    pub(super) fn limit(&self, limit: usize) {
+    /// Changes the most reports that may lie unread.
+    pub(super) fn set_limit(&self, limit: usize) {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
-    /// Reads a datagram that has just come.
+    /// Reads a datagram that was just received.
     pub(super) fn receive(&self, datagram: &[u8], pid: Option<u32>) {
-        let posted = Report::parse(datagram).and_then(|report| {
-            self.post(Letter { report, pid, arrived: Instant::now() }, datagram.len())
+        let pushed = Report::parse(datagram).and_then(|report| {
+            self.push(QueuedReport { report, pid, received_at: Instant::now() }, datagram.len())
         });
-        if let Err(reason) = posted {
+        if let Err(reason) = pushed {
             self.refuse(reason);
         }
         // Only now, so that what is counted can be seen.
         self.received.fetch_add(1, Ordering::Release);
     }
 
-    fn post(&self, letter: Letter, bytes: usize) -> Result<(), Reason> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.letters.len() >= self.limit.load(Ordering::Relaxed)
-            || waiting.bytes + bytes > BYTES
+    fn push(&self, report: QueuedReport, bytes: usize) -> Result<(), Reason> {
+        let mut queued = self.queued.lock().unwrap_or_else(PoisonError::into_inner);
+        if queued.reports.len() >= self.limit.load(Ordering::Relaxed)
+            || queued.bytes + bytes > BYTES
         {
             return Err(Reason::Overflow);
         }
-        waiting.bytes += bytes;
-        waiting.letters.push_back(letter);
+        queued.bytes += bytes;
+        queued.reports.push_back(report);
         Ok(())
     }
 
-    /// Takes all letters, the oldest first.
-    pub(super) fn empty(&self) -> VecDeque<Letter> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *waiting).letters
+    /// Takes all reports, the oldest first.
+    pub(super) fn drain(&self) -> VecDeque<QueuedReport> {
+        let mut queued = self.queued.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *queued).reports
     }
 
     pub(super) fn refuse(&self, reason: Reason) {
@@ -84,7 +84,7 @@ impl Inbox {
         tracing::debug!(reason = reason.as_str(), "A worker's report was refused: {reason}");
     }
 
-    /// How many datagrams came, the refused included.
+    /// The number of datagrams that came, the refused included.
     pub(super) fn received(&self) -> u64 {
         self.received.load(Ordering::Acquire)
     }
@@ -108,23 +108,23 @@ mod tests {
     }
 
     #[test]
-    fn a_full_inbox_refuses_and_counts() {
-        let inbox = Inbox::new(2);
-        (0..5).for_each(|_| inbox.receive(REPORT, None));
-        inbox.receive(b"{}", None);
-        assert_eq!((inbox.received(), inbox.refused(Reason::Overflow)), (6, 3));
-        assert_eq!((inbox.refused(Reason::Malformed), inbox.empty().len()), (1, 2));
-        inbox.receive(REPORT, None);
-        assert_eq!(inbox.empty().len(), 1);
+    fn a_full_queue_refuses_and_counts() {
+        let queue = Queue::new(2);
+        (0..5).for_each(|_| queue.receive(REPORT, None));
+        queue.receive(b"{}", None);
+        assert_eq!((queue.received(), queue.refused(Reason::Overflow)), (6, 3));
+        assert_eq!((queue.refused(Reason::Malformed), queue.drain().len()), (1, 2));
+        queue.receive(REPORT, None);
+        assert_eq!(queue.drain().len(), 1);
     }
 
     #[test]
-    fn an_inbox_is_bounded_in_bytes() {
-        let inbox = Inbox::new(usize::MAX);
+    fn a_queue_is_bounded_in_bytes() {
+        let queue = Queue::new(usize::MAX);
         let mut large = REPORT.to_vec();
         large.resize(poolwatch_client::report::LIMIT, b' ');
-        (0..300).for_each(|_| inbox.receive(&large, None));
-        assert_eq!(inbox.empty().len(), BYTES / large.len());
-        assert_eq!(inbox.refused(Reason::Overflow), 300 - 256);
+        (0..300).for_each(|_| queue.receive(&large, None));
+        assert_eq!(queue.drain().len(), BYTES / large.len());
+        assert_eq!(queue.refused(Reason::Overflow), 300 - 256);
     }
 }
