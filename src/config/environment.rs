@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 
-use super::layer::meant;
+use super::variable::meant;
 use super::{Config, Environment, LogLevel};
 use crate::collectors::DEFAULT_METRICS;
 use crate::files;

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
 
 use super::example;
-use super::layer::meant;
+use super::variable::meant;
 use crate::yaml::{self, Expected, Found, Path, Refusal, Refused};
 
 /// Keys below these may have a password as their value.

@@ -11,6 +11,7 @@ mod log;
 mod pools;
 mod renamed;
 mod sampling;
+mod variable;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,156 +1,117 @@
-//! The direction of the modules: nothing imports upward.
+//! The direction of the modules: each imports only from the layers below its own.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+mod modules;
+mod tokens;
 
-/// What each module must never import.
-const NEVER: &[(&str, &[&str])] = &[
-    ("http", &["sources", "sampler", "postgres", "collectors", "config", "commands"]),
-    ("exposition", &["snapshot", "sources", "sampler", "postgres", "config", "commands", "http"]),
-    (
-        "sources",
-        &["advice", "state", "snapshot", "sampler", "http", "exposition", "config", "commands"],
-    ),
-    (
-        "advice",
-        &["snapshot", "sources", "postgres", "sampler", "http", "exposition", "config", "commands"],
-    ),
-    (
-        "state",
-        &["snapshot", "advice", "exposition", "sources", "sampler", "http", "config", "postgres"],
-    ),
-    ("indexes", &["sources", "sampler", "http", "snapshot", "advice", "config", "commands"]),
-    ("collectors", &["sources", "postgres", "sampler", "http", "snapshot", "config"]),
-    ("postgres", &["sources", "sampler", "http", "snapshot", "advice", "config", "commands"]),
-    ("reading", &["sources", "sampler", "http", "snapshot", "advice", "config", "postgres"]),
-    ("latency", &["sources", "sampler", "http", "snapshot", "advice", "config", "postgres"]),
-    ("statement", &["sources", "sampler", "http", "snapshot", "advice", "config", "postgres"]),
-    ("metric", &["sources", "sampler", "http", "snapshot", "advice", "config", "postgres"]),
-    ("snapshot", &["sources", "sampler", "http", "config", "postgres", "commands"]),
-    ("sampler", &["http", "config", "commands", "collectors"]),
-    ("config", &["sampler", "commands", "exposition"]),
-    ("plan", &["sampler", "http", "advice", "snapshot", "state", "exposition", "commands"]),
-    ("demo", &["sampler", "http", "exposition", "config", "sources", "advice"]),
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use modules::{Module, Modules};
+
+/// The modules under `src/` from the top to the bottom. A line is a layer, and may hold several
+/// columns: a module imports from lower layers and from what stands after it in its own column,
+/// never from another column of its layer. Every module stands here once.
+const LAYERS: &[&[&[&str]]] = &[
+    &[&["main"]],
+    &[&["commands"]],
+    &[&["plan", "config"], &["sampler"], &["demo"]],
+    // What reads and what gives out know nothing of one another: no request reaches a database.
+    &[&["sources", "indexes", "postgres"], &["http", "snapshot", "exposition", "advice", "state"]],
+    &[&["collectors"], &["process"], &["own_log"], &["files", "joint"]],
+    &[&["reading"]],
+    &[&["metric"], &["statement"]],
+    &[&["latency"], &["window"], &["yaml"]],
 ];
 
+/// The source whose way of reading a view other sources use.
+const SHARED_SOURCE: &str = "collector";
+
+/// Each file, and the other files of the crate that it uses.
+type Uses = BTreeMap<Module, BTreeSet<Module>>;
+
+fn uses() -> &'static Uses {
+    static USES: LazyLock<Uses> = LazyLock::new(|| {
+        let modules = Modules::read();
+        modules.all().map(|module| (module.clone(), modules.used_by(module))).collect()
+    });
+    &USES
+}
+
+/// The place of a module in the list: its layer, its column, and its place therein.
+fn place(name: &str) -> Option<(usize, usize, usize)> {
+    LAYERS.iter().enumerate().find_map(|(layer, columns)| {
+        columns.iter().enumerate().find_map(|(column, modules)| {
+            let within = modules.iter().position(|module| *module == name)?;
+            Some((layer, column, within))
+        })
+    })
+}
+
+/// Whether one module stands above another.
+fn is_above(upper: &str, lower: &str) -> bool {
+    let place = |name| place(name).unwrap_or_else(|| panic!("{name} stands in no layer"));
+    let (upper, lower) = (place(upper), place(lower));
+    upper.0 < lower.0 || upper.0 == lower.0 && upper.1 == lower.1 && upper.2 < lower.2
+}
+
 #[test]
-fn no_module_imports_upward() {
+fn every_module_stands_in_one_layer() {
+    let rooms: BTreeSet<_> = uses().keys().filter_map(|module| module.first()).collect();
+    let listed: Vec<_> = LAYERS.iter().copied().flatten().copied().flatten().collect();
+    for room in &rooms {
+        let count = listed.iter().filter(|listed| **listed == room).count();
+        assert_eq!(count, 1, "src/{room} stands in {count} places of LAYERS in {}", file!());
+    }
+    assert_eq!(listed.len(), rooms.len(), "LAYERS names a module that is not there");
+}
+
+#[test]
+fn every_module_imports_only_downward() {
     let mut wrong = Vec::new();
-    for (module, never) in NEVER {
-        for file in files(module) {
-            for imported in imports(&file) {
-                if never.contains(&imported.as_str()) {
-                    wrong.push(format!("{} imports {imported}", file.display()));
-                }
+    for (module, used) in uses() {
+        let Some(room) = module.first() else { continue };
+        for other in used.iter().filter(|used| used.first() != Some(room)) {
+            if other.first().is_none_or(|other| !is_above(room, other)) {
+                wrong.push(format!("{} imports {}", module.join("::"), other.join("::")));
             }
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// A file may use its own folder's `mod.rs`, which uses the files of the folder.
 #[test]
-fn only_commands_and_the_plan_import_the_settings_and_only_commands_the_sampler() {
-    for (module, allowed) in [("config", &["commands", "plan"][..]), ("sampler", &["commands"])] {
-        let importers: BTreeSet<_> = files("")
-            .into_iter()
-            .filter(|file| imports(file).contains(module))
-            .map(|file| top(&file))
-            .filter(|importer| importer != module)
-            .collect();
-        let allowed: BTreeSet<_> = allowed.iter().map(|&name| name.to_owned()).collect();
-        assert_eq!(importers, allowed, "{module}");
+fn no_two_files_use_each_other() {
+    let mut uses = uses().clone();
+    for (module, used) in &mut uses {
+        used.retain(|used| !module.starts_with(used));
+    }
+    for module in uses.keys() {
+        let (mut reached, mut open) = (BTreeSet::new(), vec![module]);
+        while let Some(next) = open.pop() {
+            open.extend(uses[next].iter().filter(|used| reached.insert(*used)));
+        }
+        let names = || reached.iter().map(|module| module.join("::")).collect::<Vec<_>>();
+        let circle = module.join("::");
+        assert!(
+            !reached.contains(module),
+            "{circle} leads back to itself by some of {:?}",
+            names()
+        );
     }
 }
 
 #[test]
 fn no_source_imports_another() {
-    let folder = source_folder().join("sources");
-    for file in files("sources") {
-        let own = file.strip_prefix(&folder).expect("it is in there").components().next();
-        let own = own.expect("it has a name").as_os_str().to_string_lossy().replace(".rs", "");
-        if own == "mod" {
-            continue;
-        }
-        let text = code(&file);
-        for other in text.split("crate::sources::").skip(1) {
-            let other: String =
-                other.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            let shared = other.starts_with(char::is_uppercase)
-                || other == "explain"
-                || other == "text"
-                || other == own;
-            assert!(shared || other.is_empty(), "{} imports {other}", file.display());
+    for (module, used) in uses() {
+        let [room, source, ..] = module.as_slice() else { continue };
+        let others = used.iter().filter_map(|used| match used.as_slice() {
+            [room, other, ..] if room == "sources" && other != source => Some(other.as_str()),
+            _ => None,
+        });
+        if room == "sources" {
+            let others: BTreeSet<_> = others.filter(|other| *other != SHARED_SOURCE).collect();
+            assert!(others.is_empty(), "sources::{source} imports {others:?}");
         }
     }
-}
-
-fn source_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
-}
-
-/// The files of a module, or of all.
-fn files(module: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![source_folder()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|end| end == "rs") {
-                found.push(path);
-            }
-        }
-    }
-    found.retain(|file| module.is_empty() || top(file) == module);
-    assert!(!found.is_empty(), "no module {module}");
-    found
-}
-
-fn top(file: &Path) -> String {
-    let inner = file.strip_prefix(source_folder()).expect("it is in there");
-    let first = inner.components().next().expect("it has a name");
-    first.as_os_str().to_string_lossy().replace(".rs", "")
-}
-
-/// A file without its comments and its tests, which may use what the code may not.
-fn code(file: &Path) -> String {
-    let text = std::fs::read_to_string(file).unwrap();
-    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
-    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-/// The modules named in `crate::` paths, those in braces included.
-fn imports(file: &Path) -> BTreeSet<String> {
-    let code = code(file);
-    let mut found = BTreeSet::new();
-    for rest in code.split("crate::").skip(1) {
-        let listed = match rest.strip_prefix('{') {
-            Some(braced) => top_level(braced),
-            None => vec![rest.to_owned()],
-        };
-        found.extend(listed.iter().map(|path| {
-            path.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
-        }));
-    }
-    found
-}
-
-/// The entries of a braced list, not those of lists within.
-fn top_level(braced: &str) -> Vec<String> {
-    let (mut depth, mut entries) = (1, vec![String::new()]);
-    for character in braced.chars() {
-        match character {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            ',' if depth == 1 => entries.push(String::new()),
-            _ => {}
-        }
-        if depth == 0 {
-            break;
-        }
-        entries.last_mut().expect("there is one").push(character);
-    }
-    entries
 }

@@ -14,7 +14,7 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// The most time that looking at the files may take. A request's time is that of a probe: seconds.
 const LIMIT: Duration = Duration::from_millis(500);
 
-/// What tells one state of a file from another; `None` for a file that cannot be metadata.
+/// A value that tells one state of a file from another; `None` for a file that cannot be seen.
 type Fingerprint = Option<(u64, u64, i64, i64, i64, i64)>;
 
 /// The value that was made of some files, and their state then.
