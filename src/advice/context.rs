@@ -33,12 +33,6 @@ pub struct ServerFigures {
     pub bytes: Option<f64>,
 }
 
-impl ServerFigures {
-    /// The families that its figures are the totals of, in their order.
-    pub const FAMILIES: [&'static str; 3] =
-        ["pg_server_cpu_seconds_total", "pg_server_cpu_cores", "pg_database_size_bytes"];
-}
-
 impl<'a> RuleContext<'a> {
     /// The findings of one kind in a pool's statements, the newest first.
     pub(super) fn found(&self, pool: &str, kind: &str) -> impl Iterator<Item = &'a Finding> {

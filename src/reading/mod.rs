@@ -10,7 +10,9 @@ use std::time::Duration;
 
 pub use self::indexes::{ForeignKey, Index, Indexes, Reference, TableScans};
 pub use self::pool::{Held, Origin, Pool, Worker};
-pub use self::server::{LoggedTimes, Ran, Sessions, Statement, StatementTimes, Top};
+pub use self::server::{
+    LoggedTimes, Ran, ServerResources, Sessions, Statement, StatementTimes, Top,
+};
 use crate::metric::Family;
 pub use poolwatch_client::pool_figures::{Cumulative, Figures, MaxOverflow, Timings, Totals, both};
 pub use poolwatch_client::report::Finding;
@@ -24,6 +26,8 @@ pub struct Reading {
     pub families: Vec<Family>,
     /// The sessions on the server, counted.
     pub sessions: Option<Sessions>,
+    /// The server's machine and size.
+    pub resources: ServerResources,
     /// The duration of `SELECT 1`.
     pub probe: Option<Duration>,
     /// The recent latency of statements, by database, as estimated.

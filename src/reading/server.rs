@@ -37,6 +37,28 @@ pub struct Sessions {
     pub max_connections: Option<u64>,
 }
 
+/// A server's machine and size, as far as one source tells of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ServerResources {
+    /// Seconds that its processes have computed since they began.
+    pub cpu_seconds: Option<f64>,
+    /// Processors it may use.
+    pub cores: Option<f64>,
+    /// The size of its databases in bytes.
+    pub bytes: Option<f64>,
+}
+
+impl ServerResources {
+    /// These, and those of another source that this does not tell.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            cpu_seconds: self.cpu_seconds.or(other.cpu_seconds),
+            cores: self.cores.or(other.cores),
+            bytes: self.bytes.or(other.bytes),
+        }
+    }
+}
+
 /// The recent latency of the statements of one database, estimated from the server's own figures.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StatementTimes {

@@ -10,7 +10,7 @@ use super::Sampler;
 use crate::advice::{Advice, RuleContext, ServerFigures};
 use crate::exposition::self_metrics::DroppedSeries;
 use crate::exposition::{Chunk, Encoded, pools, self_metrics};
-use crate::reading::{Pool, Reading};
+use crate::reading::{Pool, Reading, ServerResources};
 use crate::snapshot::Snapshot;
 use crate::state::{DatabaseState, Moment, PoolState};
 use crate::{own_log, process};
@@ -67,13 +67,13 @@ impl Sampler {
         self.advisor.review(&context, Instant::now().into_std())
     }
 
-    /// A server's machine and size, as its collectors tell of them.
+    /// A server's machine and size, as its sources tell of them.
     fn server(&self, name: &str) -> ServerFigures {
         let of_server = self.watched.iter().filter(|w| w.database.as_deref() == Some(name));
-        let families: Vec<_> =
-            of_server.filter_map(|w| w.last.as_ref()).flat_map(|r| &r.families).collect();
-        let total = |family: &str| families.iter().find(|f| f.name() == family)?.total();
-        let [cpu_seconds, cores, bytes] = ServerFigures::FAMILIES.map(total);
+        let readings = of_server.filter_map(|watched| watched.last.as_ref());
+        let resources = readings.map(|reading| reading.resources);
+        let ServerResources { cpu_seconds, cores, bytes } =
+            resources.fold(ServerResources::default(), ServerResources::or);
         ServerFigures { name: name.to_owned(), cpu_seconds, cores, bytes }
     }
 

@@ -6,7 +6,6 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::chain;
-use crate::advice::ServerFigures;
 use crate::exposition::Encoded;
 use crate::exposition::self_metrics::DroppedSeries;
 use crate::reading::Reading;
@@ -144,15 +143,12 @@ impl Watched {
         }
     }
 
-    /// Of the families only the text is kept, and those that advice reads.
+    /// Of the families only the text is kept.
     fn encode(&mut self, reading: &mut Reading) {
         if let (true, Some((label, value))) = (self.labelled, &self.label) {
             reading.families.iter_mut().for_each(|family| family.label_all(label, value));
         }
         let families = std::mem::take(&mut reading.families);
-        let advised =
-            families.iter().filter(|family| ServerFigures::FAMILIES.contains(&family.name()));
-        reading.families = advised.cloned().collect();
         self.encoded = Some(Encoded::new(families));
     }
 

@@ -19,7 +19,7 @@ use super::{Failure, text};
 use crate::collectors::DATABASE_SIZE;
 use crate::metric::Family;
 use crate::postgres::{Database, Optional, Reductions, Statement};
-use crate::reading::Reading;
+use crate::reading::{Reading, ServerResources};
 
 /// No size is believed for longer, whatever the counters say.
 const OLDEST: Duration = Duration::from_hours(1);
@@ -92,7 +92,8 @@ impl DatabaseSizes {
         let trouble = self.measure(&mut turn, &mut took).await.err();
         let families = vec![self.family()];
         let hints = self.reductions.tell(self.database.name(), DATABASE_SIZE.name);
-        Ok(Reading { families, hints, trouble, took: Some(took), ..Reading::default() })
+        let resources = ServerResources { bytes: self.bytes(), ..ServerResources::default() };
+        Ok(Reading { families, resources, hints, trouble, took: Some(took), ..Reading::default() })
     }
 
     /// Measures what is due, and fails with the first that failed, having tried the others: unless
@@ -164,6 +165,12 @@ impl DatabaseSizes {
         let mut due: Vec<_> = due.map(|(number, known)| (known.tried, *number)).collect();
         due.sort_unstable();
         due.into_iter().map(|(_, number)| number).collect()
+    }
+
+    /// Of all databases that were measured.
+    fn bytes(&self) -> Option<f64> {
+        let measured = self.known.values().filter_map(|known| known.bytes);
+        measured.map(|bytes| bytes as f64).reduce(|sum, bytes| sum + bytes)
     }
 
     fn family(&self) -> Family {

@@ -16,7 +16,7 @@ use super::collector::Error;
 use crate::collectors::SERVER_CPU;
 use crate::metric::Family;
 use crate::postgres::{Database, Optional, Reductions, Statement};
-use crate::reading::Reading;
+use crate::reading::{Reading, ServerResources};
 
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Ticks a second in `/proc`, the same on every architecture that is supported.
@@ -53,8 +53,8 @@ impl ServerCpu {
                         poolwatch beside it, in its process namespace";
             return Ok(Reading { hints: vec![hint.to_owned()], ..Reading::default() });
         };
-        let families = self.families(first);
-        Ok(Reading { families, ..Reading::default() })
+        let resources = self.measure(first);
+        Ok(Reading { families: families(resources), resources, ..Reading::default() })
     }
 
     /// The process that serves this connection, and when it began; `None` where the server lacks
@@ -70,18 +70,23 @@ impl ServerCpu {
         Ok(session.zip(since))
     }
 
-    fn families(&mut self, first: u32) -> Vec<Family> {
-        let table = &SERVER_CPU.tables[0];
+    fn measure(&mut self, first: u32) -> ServerResources {
         let before = self.known.filter(|(known, _)| *known == first).map_or(0.0, |(_, cpu)| cpu);
-        let figures = [cpu_of_all(first).map(|cpu| cpu.max(before)), cores(first)];
-        self.known = figures[0].map(|cpu| (first, cpu));
-        let built = table.columns.iter().zip(figures).map(|(column, figure)| {
-            let mut family = Family::new(column.kind, table.family(column), column.help);
-            family.sample(&[], figure);
-            family
-        });
-        built.collect()
+        let cpu_seconds = cpu_of_all(first).map(|cpu| cpu.max(before));
+        self.known = cpu_seconds.map(|cpu| (first, cpu));
+        ServerResources { cpu_seconds, cores: cores(first), ..ServerResources::default() }
     }
+}
+
+fn families(figures: ServerResources) -> Vec<Family> {
+    let table = &SERVER_CPU.tables[0];
+    let figures = [figures.cpu_seconds, figures.cores];
+    let built = table.columns.iter().zip(figures).map(|(column, figure)| {
+        let mut family = Family::new(column.kind, table.family(column), column.help);
+        family.sample(&[], figure);
+        family
+    });
+    built.collect()
 }
 
 const SESSION: Statement<'static> = Statement {

@@ -2,6 +2,7 @@
 //! the real daemon finds it.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -170,6 +171,41 @@ fn a_pool_that_is_never_at_rest_and_data_that_grow_are_signs_to_scale() {
     assert!(text(&pool, "message").contains("the pool was never below 90 % (steady)"), "{pool}");
     let server = eventually(|| of("primary"));
     assert!(text(&server, "message").contains("the databases have 0."), "{server}");
+}
+
+#[test]
+fn a_server_whose_processors_are_busy_is_told() {
+    let cluster = Cluster::builder().start().unwrap();
+    let settings = format!(
+        "databases: {{primary: {{url: '{}'}}}}\nadvice: {{server_cpu: {{above: 0.02}}}}\n\
+         sampling: {{server: 1s}}\n",
+        cluster.url("postgres")
+    );
+    let daemon = Daemon::with_settings(&settings).start();
+    let is_over = AtomicBool::new(false);
+    let advice = thread::scope(|scope| {
+        scope.spawn(|| {
+            let began = Instant::now();
+            while !is_over.load(Ordering::Relaxed) && began.elapsed() < Duration::from_mins(4) {
+                cluster.sql("SELECT count(*) FROM generate_series(1, 2000000)").unwrap();
+            }
+        });
+        // It is judged by a whole minute.
+        let began = Instant::now();
+        let advice = loop {
+            let page = daemon.get("/health/detailed").json();
+            let mut all = page["advice"].as_array().unwrap().clone().into_iter();
+            match all.find(|one| one["rule"] == "server_cpu") {
+                Some(advice) => break advice,
+                None => assert!(began.elapsed() < Duration::from_mins(4), "nothing is told"),
+            }
+            thread::sleep(Duration::from_millis(250));
+        };
+        is_over.store(true, Ordering::Relaxed);
+        advice
+    });
+    assert_eq!(text(&advice, "subject"), "primary", "{advice}");
+    assert!(text(&advice, "message").contains("processors in the last minute"), "{advice}");
 }
 
 #[test]
