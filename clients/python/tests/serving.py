@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -75,6 +76,24 @@ def serving(command, folder, url, path, **environment):
         yield truth, server.pid
     finally:
         end(server)
+
+
+def wait_until_idle(stats):
+    """Until no worker of uWSGI is busy: one that is ends without any hook of Python's.
+
+    It is so for a moment after its answer has come.
+    """
+    deadline = time.monotonic() + 30
+    while any(worker["status"] == "busy" for worker in statistics(stats)["workers"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def statistics(stats):
+    """What uWSGI says to whoever connects to its `--stats`."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.connect(stats)
+        return json.loads(b"".join(iter(lambda: asking.recv(1 << 16), b"")))
 
 
 def end(server):

@@ -14,7 +14,7 @@ from itertools import product
 import pytest
 from conftest import VERSION
 from receiver import instances, total
-from serving import ask_all, program, serving, watched
+from serving import ask_all, program, serving, wait_until_idle, watched
 
 REQUESTS = 120
 
@@ -29,7 +29,7 @@ def gunicorn(*options):
 def uwsgi(*options):
     return lambda path: [
         program("uwsgi"), "--master", "--processes=3", "--http-socket", path, "--need-app",
-        "--die-on-term", "--module=preloaded", *options,
+        "--die-on-term", "--module=preloaded", f"--stats={path}.stats", *options,
     ]  # fmt: skip
 
 
@@ -95,6 +95,8 @@ def test_every_worker_is_counted_exactly(url, receiver, tmp_path, server, pool, 
         if server == "granian":
             wait_until_all_have_begun(tmp_path / "log")
         assert ask_all(path, REQUESTS, at_once=6) == [200] * REQUESTS
+        if server.startswith("uwsgi"):
+            wait_until_idle(f"{path}.stats")
         true = truth.read()
     receiver.wait_for(lambda reports: total(reports, "hold") >= REQUESTS)
     figures = {key: total(receiver.reports, key) for key in EXPECTED}

@@ -9,7 +9,7 @@ import textwrap
 
 import pytest
 from receiver import count, newest, total
-from serving import ask_all, program, python_path, serving
+from serving import ask_all, program, python_path, serving, wait_until_idle
 
 RUN = [sys.executable, "-m", "poolwatch.run"]
 PROGRAM = """
@@ -127,11 +127,13 @@ def test_the_workers_of_a_server_are_counted_exactly(url, receiver, tmp_path, se
         "gunicorn": [sys.executable, "-m", "gunicorn", "--bind", f"unix:{path}", "--workers=2",
                      "preloaded:application"],
         "uwsgi": [program("uwsgi"), "--master", "--processes=2", "--http-socket", path,
-                  "--need-app", "--die-on-term", "--module=preloaded"],
+                  "--need-app", "--die-on-term", f"--stats={path}.stats", "--module=preloaded"],
     }[server]  # fmt: skip
     command = [*RUN, "--pool=web", "--socket", receiver.path, *command]
     with serving(command, tmp_path, url("psycopg2"), path) as (truth, _):
         assert ask_all(path, 60, at_once=4) == [200] * 60
+        if server == "uwsgi":
+            wait_until_idle(f"{path}.stats")
         true = truth.read()
     receiver.wait_for(lambda reports: total(reports, "hold") >= 60)
     figures = [total(receiver.reports, key) for key in ("hold", "query", "commit", "query_errors")]

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 from receiver import instances, total
-from serving import ask_all, program, serving, watched
+from serving import ask_all, program, serving, wait_until_idle, watched
 
 pytest.importorskip("pyuwsgi")
 pytestmark = pytest.mark.servers
@@ -17,6 +17,7 @@ def uwsgi(folder, url, receiver, *options, **environment):
     path = f"{receiver.folder}/http.sock"
     command = [program("uwsgi"), "--master", "--processes=3", "--http-socket", path]
     command += ["--module=preloaded", "--need-app", "--die-on-term", *options]
+    command += [f"--stats={path}.stats"]
     with serving(command, folder, watched(url, receiver), path, **environment) as (truth, master):
         yield path, truth, master
 
@@ -39,6 +40,7 @@ def test_every_worker_is_seen_and_counts_exactly(
         path, truth, _ = running
         before = int(used_before_the_fork)
         assert ask_all(path, 300) == [200] * 300
+        wait_until_idle(f"{path}.stats")
         true = truth.read()
     assert true["checkouts"] == 300
     receiver.wait_for(lambda reports: total(reports, "hold") == 300 + before)

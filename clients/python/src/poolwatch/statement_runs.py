@@ -14,6 +14,7 @@ REPEATED = 10
 # Runs at which the values that it is looked up by are compared: enough to tell a loop over rows
 # from the same question asked again.
 SAMPLED = {0: 5, 5: REPEATED, REPEATED: 15, 15: 20, 20: 40, 40: 80}
+FIRST_SAMPLE = SAMPLED[0]
 NEVER = 1 << 62
 MOST_STATEMENTS = 200
 # The texts of one checkout that are kept for a quick look-up, in characters.
@@ -50,14 +51,15 @@ class Runs:
         self.ledger = ledger
         self.runs = 0
         self.rows = 0
-        self.sampled_at = SAMPLED[0] if statement.may_repeat else NEVER
-        self.keys: set[str] = set()
+        self.sampled_at = FIRST_SAMPLE if statement.may_repeat else NEVER
+        # Made with the first sample: most statements run once.
+        self.keys: set[str] | tuple[()] = ()
         self.list_length = 0
         self.line: str | None = None
         self.flushed = False
 
     def sample(self, text: str, parameters: Any) -> None:
-        self.keys.add(looked_up_by(text, parameters))
+        self.keys = {*self.keys, looked_up_by(text, parameters)}
         self.list_length = max(self.list_length, longest_list(text, parameters))
         if self.runs == REPEATED:
             self.line = source_line()

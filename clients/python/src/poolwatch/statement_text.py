@@ -64,6 +64,7 @@ class Statement:
         "is_select",
         "limited",
         "looks_up",
+        "may_repeat",
         "pages",
         "reads_table",
         "shown",
@@ -80,12 +81,9 @@ class Statement:
         self.pages = self.limited and bool(_ORDERED.search(plain) and _PAGES.search(plain))
         self.aggregates = bool(_AGGREGATES.match(plain)) and " GROUP BY " not in plain.upper()
         self.shown = _shortened(text)
-
-    @property
-    def may_repeat(self) -> bool:
-        """Whether running it again and again, for one row each, is a fault."""
         reads = self.is_select and self.reads_table and not self.pages
-        return (reads or self.changes) and self.looks_up
+        # Whether running it again and again, for one row each, is a fault.
+        self.may_repeat = (reads or self.changes) and self.looks_up
 
 
 def is_select(statement: str) -> bool:
