@@ -18,7 +18,7 @@ const SWITCHES: [(&str, &[&str]); 2] =
 const DISCOVER: &str = "auto-discover-databases";
 const TIMEOUT: &str = "collection-timeout";
 
-/// What the flags say of collectors, in the order given.
+/// The flags about collectors, in the order given.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CollectorFlags {
     enabled: Vec<(String, bool)>,
@@ -156,13 +156,13 @@ impl FromArgMatches for CollectorFlags {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        let known = ALL.iter().map(|collector| collector.name);
-        let said = known.flat_map(|name| [(on(name), name, true), (off(name), name, false)]);
-        let said = said.filter(|(flag, ..)| matches.get_flag(flag));
+        let names = ALL.iter().map(|collector| collector.name);
+        let given = names.flat_map(|name| [(on(name), name, true), (off(name), name, false)]);
+        let given = given.filter(|(flag, ..)| matches.get_flag(flag));
         let switched = SWITCHES.iter().filter(|(switch, _)| matches.get_flag(switch));
         self.enabled = switched
             .flat_map(|(_, names)| names.iter().map(|name| ((*name).to_owned(), false)))
-            .chain(said.map(|(_, name, enabled)| (name.to_owned(), enabled)))
+            .chain(given.map(|(_, name, enabled)| (name.to_owned(), enabled)))
             .collect();
         let number = |name: &str| matches.get_one::<u32>(&of_statements(name)).copied();
         let list = |name: &str| {

@@ -7,12 +7,12 @@ use tokio::net::TcpStream;
 
 use crate::config::Config;
 
-/// How long the daemon may take to answer.
-pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+/// The time within which the daemon must answer.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(3);
 /// No answer that is of use is longer.
 const LIMIT: u64 = 8 << 20;
 
-/// Where the daemon of these settings is reached.
+/// The address at which the daemon of these settings is reached.
 pub(super) fn address(config: &Config) -> String {
     reachable(config.web.listen_addresses.first().map_or(":8001", String::as_str))
 }

@@ -5,25 +5,29 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{Failure, daemon, runtime};
+use super::{CommandError, daemon, runtime};
 use crate::config::Config;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Where the daemon listens, when not as the settings say
+    /// Address of the daemon, when it is not the one in the settings
     #[arg(value_name = "HOST:PORT")]
     address: Option<String>,
 }
 
-pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), CommandError> {
     let given = arguments.address.as_deref().map(daemon::reachable);
     let address = given.unwrap_or_else(|| daemon::address(config));
     // Within the runtime, whose clock it asks.
-    let answer = runtime()?.block_on(async { timeout(daemon::PATIENCE, ask(&address)).await });
+    let answer = runtime()?.block_on(async { timeout(daemon::TIMEOUT, ask(&address)).await });
     let answer = answer
-        .map_err(|_| Failure::Other(format!("{address} does not answer")))?
-        .map_err(|error| Failure::Other(format!("{address}: {error}")))?;
-    if is_alive(&answer) { Ok(()) } else { Err(Failure::Other(format!("{address} is not well"))) }
+        .map_err(|_| CommandError::Other(format!("{address} does not answer")))?
+        .map_err(|error| CommandError::Other(format!("{address}: {error}")))?;
+    if is_alive(&answer) {
+        Ok(())
+    } else {
+        Err(CommandError::Other(format!("{address} is not well")))
+    }
 }
 
 async fn ask(address: &str) -> std::io::Result<Vec<u8>> {

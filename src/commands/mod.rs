@@ -1,15 +1,15 @@
-//! What the operator can ask for: one file a subcommand.
+//! The commands: one file a subcommand.
 
-mod answer;
 mod check;
 mod collector_flags;
 mod daemon;
 mod demo;
 mod healthcheck;
 mod indexes;
+mod output;
+mod rating;
 mod run;
 mod systemd;
-mod verdict;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,17 +23,22 @@ use crate::plan::{self, Plan};
 use crate::process;
 use crate::sampler::chain;
 use crate::yaml::Path;
-use answer::complain;
+use output::report_error;
 
 /// The settings or the command line are wrong.
 const WRONG_USAGE: u8 = 2;
 /// Anything else went wrong.
 const FAILED: u8 = 1;
 
-/// Watches an application's `PostgreSQL` connection pools and the server behind them, for
-/// Prometheus.
+/// The command line.
 #[derive(Debug, Parser)]
-#[command(name = "poolwatch", version = version(), max_term_width = 100)]
+#[command(
+    name = "poolwatch",
+    about = "Watches an application's PostgreSQL connection pools and the server behind them, for \
+             Prometheus",
+    version = version(),
+    max_term_width = 100
+)]
 struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
@@ -43,16 +48,16 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// The daemon: samples, and serves what it knows. This is what runs when nothing is said
+    /// Runs the daemon, which samples and serves metrics; the default
     Run,
-    /// Reads every source once and says what works, what does not, and what to do
+    /// Reads every source once and reports what works, what does not, and what to do
     Check(check::Arguments),
     /// Compares the indexes that the application needs with the database's, and creates the missing
-    /// ones while it goes on
+    /// ones without blocking it
     Indexes(indexes::Arguments),
-    /// A throwaway `PostgreSQL`, a realistic application on it, and the daemon over both
+    #[command(about = demo::ABOUT)]
     Demo(demo::Arguments),
-    /// Asks a running daemon whether it is alive, for Docker's HEALTHCHECK
+    /// Checks that a running daemon is alive, for Docker's HEALTHCHECK
     Healthcheck(healthcheck::Arguments),
 }
 
@@ -62,13 +67,17 @@ struct Flags {
     /// The YAML file with the settings
     #[arg(long = "config.file", value_name = "FILE", global = true)]
     config_file: Option<PathBuf>,
-    /// Only say whether the settings are right
+    /// Check the settings and exit
     #[arg(long = "config.check")]
     config_check: bool,
-    /// Address to listen on, such as `:8001` or `[::1]:8001`; may be given several times
-    #[arg(long = "web.listen-address", value_name = "ADDRESS", global = true)]
+    #[arg(
+        long = "web.listen-address",
+        value_name = "ADDRESS",
+        global = true,
+        help = "Address to listen on, such as :8001 or [::1]:8001; may be given several times"
+    )]
     listen_address: Vec<String>,
-    /// The file that switches on TLS or authentication
+    /// The file that configures TLS or authentication
     #[arg(long = "web.config.file", value_name = "FILE", global = true)]
     web_config_file: Option<PathBuf>,
     /// Path of the metrics
@@ -109,21 +118,21 @@ impl Flags {
     }
 }
 
-/// What one command failed of.
+/// The reason why a command failed.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum CommandError {
     /// The settings are wrong.
     #[error("{0}")]
     Usage(String),
     /// Anything else.
     #[error("{0}")]
     Other(String),
-    /// Already said, in its own form.
+    /// Already reported, in a form of its own.
     #[error("")]
-    Said,
+    AlreadyReported,
 }
 
-impl Failure {
+impl CommandError {
     fn other(error: &(dyn std::error::Error + 'static)) -> Self {
         Self::Other(chain(error))
     }
@@ -137,24 +146,24 @@ impl Failure {
 pub fn main() -> ExitCode {
     let line = match CommandLine::try_parse() {
         Ok(line) => line,
-        Err(said) => return answer::instead(&said),
+        Err(error) => return output::print_clap_error(&error),
     };
     let environment: Environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     match dispatch(line, environment) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Said) => ExitCode::from(FAILED),
-        Err(Failure::Usage(error)) => complain(&error, WRONG_USAGE),
-        Err(Failure::Other(error)) => complain(&error, FAILED),
+        Err(CommandError::AlreadyReported) => ExitCode::from(FAILED),
+        Err(CommandError::Usage(error)) => report_error(&error, WRONG_USAGE),
+        Err(CommandError::Other(error)) => report_error(&error, FAILED),
     }
 }
 
-fn dispatch(line: CommandLine, environment: Environment) -> Result<(), Failure> {
+fn dispatch(line: CommandLine, environment: Environment) -> Result<(), CommandError> {
     if let Some(Command::Demo(arguments)) = &line.command {
         return demo::main(arguments, line.flags.listen_address.first());
     }
-    let config = line.flags.config(&environment).map_err(|error| Failure::usage(&error))?;
+    let config = line.flags.config(&environment).map_err(|error| CommandError::usage(&error))?;
     if line.flags.config_check {
         return check_only(&config);
     }
@@ -169,9 +178,9 @@ fn dispatch(line: CommandLine, environment: Environment) -> Result<(), Failure> 
     }
 }
 
-fn check_only(config: &Config) -> Result<(), Failure> {
+fn check_only(config: &Config) -> Result<(), CommandError> {
     for warning in config.warnings() {
-        answer::warn(warning);
+        output::warn(warning);
     }
     if let Some(file) = &config.indexes.catalogue {
         let setting = ["indexes", "catalogue"].into_iter().collect();
@@ -186,12 +195,12 @@ fn check_only(config: &Config) -> Result<(), Failure> {
         let setting: Path = ["web", error.setting()].into_iter().collect();
         wrong(config, &setting, format!("{setting}: {}", chain(&error)))
     })?;
-    answer::say("the settings are right\n")
+    output::print("the settings are right\n")
 }
 
 /// The plan of these settings.
-fn plan(config: &Config) -> Result<Plan, Failure> {
-    Plan::new(config).map_err(|error| Failure::usage(&plan_error(config, &error)))
+fn plan(config: &Config) -> Result<Plan, CommandError> {
+    Plan::new(config).map_err(|error| CommandError::usage(&plan_error(config, &error)))
 }
 
 /// Why there is no plan, with the place of the setting that is to blame.
@@ -199,24 +208,24 @@ fn plan_error(config: &Config, error: &plan::Error) -> config::Error {
     config.wrong(&error.setting, chain(&*error.reason))
 }
 
-fn wrong(config: &Config, setting: &Path, reason: String) -> Failure {
-    Failure::usage(&config.wrong(setting, reason))
+fn wrong(config: &Config, setting: &Path, reason: String) -> CommandError {
+    CommandError::usage(&config.wrong(setting, reason))
 }
 
 /// A runtime on this thread alone: what poolwatch does is wait.
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(4)
         .build()
-        .map_err(|error| Failure::other(&error))
+        .map_err(|error| CommandError::other(&error))
 }
 
 /// Version, revision where it is known, and platform, as `--version` prints them.
 fn version() -> String {
     let revision = match process::REVISION {
         "" => String::new(),
-        known => format!("revision {known}, "),
+        revision => format!("revision {revision}, "),
     };
     let platform = format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH);
     format!("{} ({revision}{platform})", process::VERSION)

@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use super::{Failure, plan_error, runtime, systemd};
+use super::{CommandError, plan_error, runtime, systemd};
 use crate::config::{Config, Error, Log, LogFormat, LogLevel};
 use crate::files;
 use crate::own_log;
@@ -22,10 +22,10 @@ use crate::sources::{self, OpenSource, Source};
 
 /// Reads the settings anew.
 type Reload = Arc<dyn Fn() -> Result<Config, Error> + Send + Sync>;
-/// Who asks for a reload is told how it went.
-type Asked = oneshot::Sender<Result<(), String>>;
+/// Takes the result of a reload to whoever asked for it.
+type ReloadReply = oneshot::Sender<Result<(), String>>;
 
-pub(super) fn main(config: Config, reload: Reload) -> Result<(), Failure> {
+pub(super) fn main(config: Config, reload: Reload) -> Result<(), CommandError> {
     // Until the end of this: what waits is then written.
     let _log = log_to_stderr(&config.log);
     crate::process::count_panics();
@@ -36,15 +36,15 @@ pub(super) fn main(config: Config, reload: Reload) -> Result<(), Failure> {
     result
 }
 
-async fn run(config: Config, reload: Reload) -> Result<(), Failure> {
+async fn run(config: Config, reload: Reload) -> Result<(), CommandError> {
     info!(version = super::version(), "starting");
     warn_of_settings(&config);
     let plan = super::plan(&config)?;
     // Before anything else starts: a port that is taken ends the process.
-    let server = config.web.open().map_err(|error| Failure::other(&error))?;
+    let server = config.web.open().map_err(|error| CommandError::other(&error))?;
     let mut daemon = Daemon::new(&plan);
     let databases = plan.databases();
-    let sources = daemon.open(plan).map_err(|error| Failure::Other(chain(&*error)))?;
+    let sources = daemon.open(plan).map_err(|error| CommandError::Other(chain(&*error)))?;
     for address in server.addresses() {
         info!(%address, "listening");
     }
@@ -55,7 +55,7 @@ async fn run(config: Config, reload: Reload) -> Result<(), Failure> {
         warn!("no database is watched; set DATABASE_URL or databases in the settings");
     }
     sources.iter().for_each(log_source);
-    let (orders, received) = mpsc::channel(4);
+    let (commands, received) = mpsc::channel(4);
     let sampler = Sampler::new(sources, databases, config.thresholds.clone())
         .advised_by(config.advice.clone());
     let (publisher, snapshot) = watch::channel(Arc::new(sampler.first()));
@@ -69,7 +69,7 @@ async fn run(config: Config, reload: Reload) -> Result<(), Failure> {
     systemd::ready();
     tokio::select! {
         () = sampler.run(publisher, received) => {}
-        () = daemon.obey(&reload, orders, asked) => {}
+        () = daemon.serve_requests(&reload, commands, asked) => {}
         () = &mut serve => {}
         () = systemd::keep_alive(snapshot) => {}
     }
@@ -82,7 +82,7 @@ async fn run(config: Config, reload: Reload) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is running, so that a reload changes only what the settings changed.
+/// The running sources and servers, so that a reload changes only what the settings changed.
 struct Daemon {
     servers: Vec<Server>,
     running: HashMap<String, SourceIdentity>,
@@ -154,11 +154,11 @@ impl Daemon {
     }
 
     /// Answers signals and requests for a reload, until told to stop.
-    async fn obey(
+    async fn serve_requests(
         &mut self,
         reload: &Reload,
-        orders: mpsc::Sender<Order>,
-        mut asked: mpsc::Receiver<Asked>,
+        commands: mpsc::Sender<Order>,
+        mut asked: mpsc::Receiver<ReloadReply>,
     ) {
         loop {
             tokio::select! {
@@ -166,10 +166,10 @@ impl Daemon {
                 _ = self.signals.interrupt.recv() => return info!("stopping on SIGINT"),
                 _ = self.signals.hangup.recv() => {
                     // Nobody waits for the answer; it is in the log.
-                    let _ = self.reload(reload, &orders).await;
+                    let _ = self.reload(reload, &commands).await;
                 }
                 Some(answer) = asked.recv() => {
-                    let result = self.reload(reload, &orders).await;
+                    let result = self.reload(reload, &commands).await;
                     // Whoever asked may have gone.
                     let _ = answer.send(result);
                 }
@@ -180,14 +180,14 @@ impl Daemon {
     async fn reload(
         &mut self,
         reload: &Reload,
-        orders: &mpsc::Sender<Order>,
+        commands: &mpsc::Sender<Order>,
     ) -> Result<(), String> {
         systemd::reloading();
         let changed = self
             .read(reload)
             .await
             .and_then(|(config, plan)| self.change(&config, plan).map_err(|error| chain(&*error)));
-        let (order, result) = match changed {
+        let (command, result) = match changed {
             Ok(change) => {
                 info!("settings read anew");
                 (Order::Change(Box::new(change)), Ok(()))
@@ -198,7 +198,7 @@ impl Daemon {
             }
         };
         // The sampler ends only with the daemon.
-        let _ = orders.send(order).await;
+        let _ = commands.send(command).await;
         systemd::ready();
         result
     }
@@ -260,7 +260,7 @@ fn log_source(open: &OpenSource) {
     }
 }
 
-/// Whether it only says that the workers' socket has no place here.
+/// Returns whether it only tells that there is no place for the workers' socket.
 fn is_nowhere(error: &sources::Failure) -> bool {
     matches!(error.downcast_ref(), Some(workers::Error::Nowhere(_)))
 }

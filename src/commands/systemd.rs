@@ -34,10 +34,10 @@ pub(super) fn stopping() {
 /// Says that the daemon is alive, thrice in the time after which `WatchdogSec=` takes it for dead, but
 /// only while the sampler publishes, as it does every second even when no database answers.
 pub(super) async fn keep_alive(mut snapshot: watch::Receiver<Arc<Snapshot>>) {
-    let Some(patience) = sd_notify::watchdog_enabled() else { return pending().await };
+    let Some(timeout) = sd_notify::watchdog_enabled() else { return pending().await };
     while snapshot.changed().await.is_ok() {
         tell(&[NotifyState::Watchdog]);
-        sleep(patience / 3).await;
+        sleep(timeout / 3).await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! What no single type can refuse: settings that do not fit each other or poolwatch.
+//! Checks that no single type can make: settings that do not fit each other or poolwatch.
 
 use std::time::Duration;
 

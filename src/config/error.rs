@@ -1,4 +1,4 @@
-//! What is wrong with the settings, told so that it can be mended: the file and its line or the
+//! Errors of the settings, with all that is needed to mend them: the file and its line or the
 //! variable, the key, what was found, what was expected, and an example of what is right.
 
 use std::fmt::{self, Display, Formatter};
@@ -11,7 +11,7 @@ use crate::yaml::{self, Expected, Found, Path, Refusal, Refused};
 /// Keys below these may have a password as their value.
 const SECRET: [&str; 2] = ["databases", "pools"];
 
-/// What is wrong with the settings.
+/// An error of the settings.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
@@ -30,28 +30,28 @@ pub enum Error {
     Malformed {
         /// The file and the line.
         place: Place,
-        /// What is wrong.
+        /// The reason.
         reason: yaml::Error,
     },
     /// A setting has a value that cannot be.
     #[error("{place}: {reason}")]
     Wrong {
-        /// Where it is set.
+        /// The place where it is set.
         place: Place,
-        /// What is wrong, with the key.
+        /// The reason, with the key.
         reason: String,
     },
 }
 
 impl Error {
-    /// What a type refused of the settings.
+    /// The error for what a type refused of the settings.
     pub(super) fn refused(refused: &Refused, place: Place) -> Self {
         let reason = reason(&refused.path, &refused.refusal, &place);
         Self::Wrong { place, reason }
     }
 }
 
-/// Where a setting is set.
+/// The place where a setting is set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// In this file, in this line where it is one line that is meant.
@@ -78,12 +78,12 @@ impl Display for Place {
 pub(super) struct Unsound {
     /// The setting.
     pub(super) path: Path,
-    /// What is wrong with it, with its key.
+    /// The reason, with its key.
     pub(super) reason: String,
 }
 
 impl Unsound {
-    /// That a setting names something that is not there. The name is repeated unless it may be an
+    /// The error that a setting names something that is not there. The name is repeated unless it may be an
     /// address.
     pub(super) fn unknown<'a>(
         path: Path,
@@ -118,8 +118,8 @@ fn told(path: &Path, refusal: &Refusal) -> String {
     }
 }
 
-/// What is wrong where the value, or the key, may be an address with a password in it: of one that
-/// was written in the wrong place nothing is repeated.
+/// The message where the value, or the key, may be an address with a password in it: nothing of it
+/// is repeated.
 fn withheld(path: &Path, refusal: &Refusal) -> Option<String> {
     let at = match path.to_string() {
         path if path.is_empty() => path,
@@ -148,7 +148,7 @@ fn withheld(path: &Path, refusal: &Refusal) -> Option<String> {
     }
 }
 
-/// What the mistake probably is.
+/// The probable mistake.
 fn hint(path: &Path, refusal: &Refusal, place: &Place) -> Option<String> {
     match refusal {
         Refusal::UnknownKey { key: word, .. } if yaml::is_address(word) => {

@@ -40,7 +40,7 @@ pub(super) fn variable(path: &Path) -> String {
     format!("POOLWATCH__{}", path.keys().join("__").to_uppercase())
 }
 
-/// Whether a setting is a list.
+/// Returns whether a setting is a list.
 pub(super) fn is_list(path: &Path) -> bool {
     find(path).is_some_and(|node| matches!(node.content, Content::List(_)))
 }
@@ -71,7 +71,7 @@ pub(super) fn settings() -> Vec<Path> {
     found
 }
 
-/// Whether the keys below a path are names that the operator chose.
+/// Returns whether the keys below a path are names that the operator chose.
 pub(super) fn is_named(path: &Path) -> bool {
     path.keys().len() == 1 && path.last().is_some_and(|section| NAMED.contains(&section))
 }

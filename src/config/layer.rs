@@ -88,7 +88,7 @@ pub(super) fn merge(layers: impl IntoIterator<Item = Layer>) -> Result<Map<Strin
     builder.build().map_err(internal)?.collect().map_err(internal)
 }
 
-/// Where each setting is set.
+/// The place where each setting is set.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Origins {
     file: Option<PathBuf>,
@@ -130,7 +130,7 @@ impl Origins {
         Some(origin)
     }
 
-    /// Where a setting is set, or the section nearest to it.
+    /// The place where a setting is set, or the section nearest to it.
     pub(super) fn place(&self, path: &Path) -> Place {
         let mut at = Some(path.clone());
         while let Some(path) = at {

@@ -1,4 +1,4 @@
-//! What is logged, and how it looks.
+//! poolwatch's own log: its level and format.
 
 use clap::ValueEnum;
 use serde::Deserialize;
@@ -7,13 +7,13 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
-    /// What is said.
+    /// The least severe level that is logged.
     pub level: LogLevel,
-    /// How lines look.
+    /// The format of its lines.
     pub format: LogFormat,
 }
 
-/// What is said: this and what is graver.
+/// A level; what is more severe is logged too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the field's own words")]
@@ -26,11 +26,11 @@ pub enum LogLevel {
     Trace,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// `key=value` pairs.
+    /// Pairs of key and value.
     #[default]
     Logfmt,
     /// One JSON object a line.

@@ -40,7 +40,7 @@ pub struct Config {
     pub pools: BTreeMap<String, Pool>,
     /// The socket that workers report to.
     pub workers: workers::Settings,
-    /// How often things are read.
+    /// The intervals of reading.
     pub sampling: Sampling,
     /// The server's statistics, by collector.
     pub collectors: BTreeMap<String, collector::Settings>,
@@ -56,10 +56,10 @@ pub struct Config {
     pub web: http::Settings,
     /// Logging.
     pub log: Log,
-    /// Where each of them is set.
+    /// The place where each of them is set.
     #[serde(skip)]
     origins: Origins,
-    /// What works and should be written in another way.
+    /// Notices of settings that work and should be written in another way.
     #[serde(skip)]
     warnings: Vec<String>,
 }
@@ -91,12 +91,12 @@ impl Config {
         Ok(config)
     }
 
-    /// What works and should be written in another way.
+    /// Notices of settings that work and should be written in another way.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// That a setting, or a section of them, cannot be used.
+    /// The error that a setting, or a section of them, cannot be used.
     pub fn wrong(&self, path: &yaml::Path, reason: String) -> Error {
         Error::Wrong { place: self.origins.place(path), reason }
     }
@@ -116,7 +116,7 @@ fn present_names(layers: &mut [Layer], origins: &Origins) -> Result<Vec<String>,
     Ok(warnings)
 }
 
-/// Where the settings are looked for when nobody says: nowhere, if none of these is there.
+/// The file that is read when none is named, if it is there.
 pub fn usual_file() -> Option<PathBuf> {
     let path = PathBuf::from("/etc/poolwatch/poolwatch.yml");
     // One that cannot even be looked at is there: reading it tells what is wrong.

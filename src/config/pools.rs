@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::sources::{activity, app_health, pgbouncer};
 
-/// Where one pool's figures come from: exactly one of these.
+/// The origin of one pool's figures: exactly one of these.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pool {

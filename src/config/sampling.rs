@@ -1,4 +1,4 @@
-//! How often things are read.
+//! The intervals of reading.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::error::Unsound;
 use crate::collectors::Pace;
 use crate::yaml::Path;
 
-/// How often things are read.
+/// The intervals of reading.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sampling {

@@ -19,7 +19,7 @@ pub(super) struct Application {
     load: Process,
     server: Process,
     log: PathBuf,
-    /// Where it answers.
+    /// The address at which it answers.
     pub(super) address: SocketAddr,
 }
 
@@ -84,7 +84,7 @@ fn listen(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
     Ok((listener, address))
 }
 
-/// Whether the application is up: until then, who connects is kept waiting.
+/// Returns whether the application is up: until then, whoever connects waits.
 async fn answers(address: SocketAddr) -> bool {
     let asking = async {
         let mut stream = TcpStream::connect(address).await?;

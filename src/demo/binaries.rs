@@ -21,7 +21,7 @@ pub(super) fn find() -> Option<PathBuf> {
     candidates.into_iter().find(|folder| has_server(folder))
 }
 
-/// Whether the server can load this library (`shared_preload_libraries` with an absent one is fatal).
+/// Returns whether the server can load this library (`shared_preload_libraries` with an absent one is fatal).
 pub(super) fn has_library(binaries: &Path, name: &str) -> bool {
     let told = ask(&binaries.join("pg_config"), "--pkglibdir");
     let beside = binaries

@@ -20,7 +20,7 @@ const PARENT: &str = "/tmp";
 /// The role that owns everything in the cluster; no password is asked for.
 const SUPERUSER: &str = "postgres";
 
-/// What a server does after a first start at most, on a busy machine.
+/// The time within which a server must do what it does after a first start, on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A server that lives for minutes need not survive a power cut, nor take much memory.
@@ -61,7 +61,7 @@ pub enum Error {
     Io {
         /// The program or the file.
         what: String,
-        /// What the operating system says.
+        /// The operating system's error.
         source: io::Error,
     },
     /// A program of the server failed.
@@ -69,9 +69,9 @@ pub enum Error {
     Failed {
         /// Its name.
         program: String,
-        /// How it ended.
+        /// Its exit status.
         status: ExitStatus,
-        /// What it said.
+        /// Its output.
         output: String,
     },
     /// The server ended, or was not ready within a minute.
@@ -92,14 +92,14 @@ pub struct Cluster {
     guard: Child,
 }
 
-/// What a [`Cluster`] is to be like.
+/// The properties of a [`Cluster`].
 #[derive(Debug, Default)]
 pub struct Builder {
     settings: Vec<(String, String)>,
     binaries: Option<PathBuf>,
 }
 
-/// How a server is stopped.
+/// A way of stopping a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
     /// Sessions are ended and a checkpoint is written.
@@ -210,12 +210,12 @@ impl Cluster {
         self.server.as_ref().map(Child::id)
     }
 
-    /// What the server has logged.
+    /// The text that the server has logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
-    /// Where the server logs.
+    /// The file to which the server logs.
     pub fn log_file(&self) -> PathBuf {
         self.folder.join("server.log")
     }

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::{Error, Process};
 
-/// What the daemon is to watch.
+/// The settings of the daemon.
 #[derive(Debug)]
 pub(super) struct Settings<'a> {
     /// The database, as the role that may only look.
@@ -21,7 +21,7 @@ pub(super) struct Settings<'a> {
     pub(super) log: &'a Path,
     /// The application's health endpoint.
     pub(super) health: &'a str,
-    /// Where its workers report.
+    /// The socket to which its workers report.
     pub(super) socket: &'a Path,
     /// Workers of the application, each with a pool of 5 + 15.
     pub(super) workers: u32,
@@ -32,7 +32,7 @@ pub(super) struct Settings<'a> {
 pub(super) struct Daemon {
     process: Process,
     log: PathBuf,
-    /// Where it listens.
+    /// The address on which it listens.
     pub(super) address: SocketAddr,
 }
 

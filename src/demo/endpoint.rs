@@ -1,4 +1,4 @@
-//! What an application has to say about its pool: `/health/database/pool`, for the built-in one.
+//! The endpoint `/health/database/pool` of the built-in application.
 
 use std::convert::Infallible;
 
@@ -15,7 +15,7 @@ use crate::reading::{Figures, MaxOverflow};
 use crate::state::Thresholds;
 use poolwatch_client::SharedPool;
 
-/// Where it answers.
+/// The address at which it answers.
 pub(super) const PATH: &str = "/health/database/pool";
 
 /// Answers for the pool until dropped.

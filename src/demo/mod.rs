@@ -20,14 +20,14 @@ use tokio::signal::unix::{SignalKind, signal};
 pub use cluster::Cluster;
 pub use process::Process;
 
-/// What the demo is to show.
+/// The options of the demo.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The folder of an application with `serve` and `load.py`; the built-in one when absent.
     pub application: Option<PathBuf>,
-    /// How long the built-in application takes from idle to full and back.
+    /// The time in which the built-in application goes from idle to full and back.
     pub breath: Duration,
-    /// Where poolwatch listens; when absent, on 127.0.0.1:8001 or, when that is taken, on any port.
+    /// The address on which poolwatch listens; when absent, on 127.0.0.1:8001 or, when that is taken, on any port.
     pub listen: Option<String>,
 }
 
@@ -45,7 +45,7 @@ pub enum Error {
     Io {
         /// The program or the file.
         what: String,
-        /// What the operating system says.
+        /// The operating system's error.
         source: io::Error,
     },
     /// A part of the demo ended by itself.
@@ -53,7 +53,7 @@ pub enum Error {
     Ended {
         /// Its name.
         program: String,
-        /// How it ended.
+        /// Its exit status.
         status: ExitStatus,
         /// The end of its log.
         log: String,

@@ -36,7 +36,7 @@ const LOGGED: [(&str, &str); 4] = [
     ("log_line_prefix", "%m [%p] %q%u@%d %e "),
 ];
 
-/// How often the built-in application's pool is told of.
+/// The time between two log lines on the built-in application's pool.
 const PULSE: Duration = Duration::from_secs(5);
 
 /// Shows what the options say, until something ends that should not.
@@ -105,7 +105,7 @@ fn database() -> Result<Cluster, Error> {
     Ok(cluster)
 }
 
-/// Where the application's workers report.
+/// The socket to which the application's workers report.
 fn socket(cluster: &Cluster) -> PathBuf {
     cluster.folder().join("poolwatch.sock")
 }

@@ -16,13 +16,13 @@ const CALLERS: u32 = 19;
 /// The share of a breath at which the last caller comes, so that it, too, stays for a while.
 const LAST_CALLER: f64 = 0.9;
 
-/// How long a caller keeps its connection at most: what an application does between two queries.
+/// The longest time for which a caller keeps its connection: the work between two queries.
 const HOLD: Duration = Duration::from_secs(2);
 
-/// How often an idle caller looks whether it is wanted.
+/// The time after which an idle caller checks whether it is wanted.
 const IDLE: Duration = Duration::from_millis(100);
 
-/// What the application asks for one client: each uses one of the nine indexes.
+/// The queries of the application for one client: each uses one of the nine indexes.
 const QUERIES: [&str; 8] = [
     "SELECT p.title, r.content, r.score FROM matched_posts p JOIN ai_responses r ON r.post_id = p.id
      WHERE p.client_id = $1 ORDER BY p.created_at DESC LIMIT 50",

@@ -17,29 +17,29 @@ use super::{Catalogue, Expected, Inventory, State, compare};
 use crate::postgres::{Access, Database};
 use poolwatch_client::AcquireError;
 
-/// How often progress is looked at.
+/// The time between two samples of the progress.
 const GLANCE: Duration = Duration::from_millis(250);
-/// How many statements are tried for one index, those included that a lost connection ended.
+/// The number of statements that are tried for one index, those included that a lost connection ended.
 const ATTEMPTS: u32 = 6;
-/// How long the first pause is before that; each next is twice as long.
+/// The first pause before that; each next is twice as long.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How long clearing away after an interruption may wait for others.
+/// The time for which clearing away after an interruption may wait for others.
 const CLEARING: &str = "2s";
-/// How an index came to be there.
+/// The way in which an index came to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was there, or another serves as well.
     Already,
     /// It was built.
     Built,
-    /// What an earlier build left was dropped first.
+    /// The remains of an earlier build were dropped first.
     Rebuilt,
 }
 
-/// Where a build is.
+/// The phase of a build.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Phase {
-    /// What the server does, in its words.
+    /// The server's own name of the phase.
     pub doing: String,
     /// The share of it that is done, 0 to 1, where the server says.
     pub share: Option<f64>,
@@ -76,7 +76,7 @@ pub enum Error {
     /// The statement failed.
     #[error("the server refuses")]
     Refused(#[source] sqlx::Error),
-    /// What is there cannot be read.
+    /// The present indexes cannot be read.
     #[error("cannot read what is there")]
     Unseen(#[source] sqlx::Error),
     /// There is no connection to watch with.
@@ -157,7 +157,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Whether to go on after a statement that failed.
+    /// Returns whether to go on after a statement that failed.
     async fn after(
         &mut self,
         error: sqlx::Error,
@@ -281,7 +281,7 @@ async fn cancel(database: &Database, process: i32) {
     let _ = timeout(database.patience(), ask).await;
 }
 
-/// Where a statement is; nothing when nobody can say.
+/// The progress of a statement; `None` when the server does not tell.
 async fn glance(database: &Database, process: i32) -> Option<Phase> {
     let look = async {
         let mut connection = database.acquire().await.ok()?;

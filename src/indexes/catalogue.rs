@@ -1,4 +1,4 @@
-//! What is expected: the catalogue's file, and the statements that fulfil it.
+//! The expected indexes: the catalogue's file, and the statements that create them.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -27,13 +27,13 @@ pub struct Expected {
     pub schema: String,
     /// The table.
     pub table: String,
-    /// What is indexed, in order, as it stands in the statement.
+    /// The keys, in order, as they stand in the statement.
     pub keys: Vec<String>,
     /// The plain columns, in order; `None` where a key is an expression.
     pub columns: Vec<Option<String>>,
     /// The access method, such as `btree`.
     pub method: String,
-    /// Whether it allows no value twice.
+    /// True when it allows no value twice.
     pub unique: bool,
     /// The condition of a partial index.
     pub condition: Option<String>,
@@ -55,9 +55,9 @@ pub enum CatalogueError {
     Malformed {
         /// The file.
         path: PathBuf,
-        /// Where in it.
+        /// The line.
         line: usize,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// An entry makes no sense.
@@ -67,7 +67,7 @@ pub enum CatalogueError {
         path: PathBuf,
         /// The entry.
         name: String,
-        /// What is wrong.
+        /// The reason.
         reason: &'static str,
     },
 }
@@ -169,12 +169,12 @@ fn column(text: &str) -> Option<(String, String)> {
     };
     let (name, order) = text.split_at(end);
     let order = order.split_whitespace().map(str::to_uppercase).collect::<Vec<_>>().join(" ");
-    let known = ["", "ASC", "DESC"].iter().any(|direction| {
+    let is_direction = ["", "ASC", "DESC"].iter().any(|direction| {
         let rest = order.strip_prefix(direction).map(str::trim_start);
         matches!(rest, Some("" | "NULLS FIRST" | "NULLS LAST"))
     });
     let name = unquoted(name);
-    (known && !name.is_empty())
+    (is_direction && !name.is_empty())
         .then(|| (format!("{} {order}", identifier(&name)).trim_end().to_owned(), name))
 }
 

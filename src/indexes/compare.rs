@@ -1,4 +1,4 @@
-//! What is expected against what is there.
+//! The expected indexes against the present ones.
 
 use super::catalogue::{Catalogue, Expected};
 use super::name::{identifier, unquoted};
@@ -7,7 +7,7 @@ use super::present::{Inventory, Present};
 /// Indexes not used for less than this long may still be: a report may run once a week.
 const UNUSED_AFTER_DAYS: f64 = 7.0;
 
-/// How an expected index does.
+/// The state of an expected index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// It is there and can be used.
@@ -25,7 +25,7 @@ pub enum State {
     Building,
     /// One of that name is there and is another.
     Different {
-        /// What that one is.
+        /// A description of that one.
         is: String,
     },
     /// Its table is not there.
@@ -33,7 +33,7 @@ pub enum State {
 }
 
 impl State {
-    /// Whether nothing has to be done.
+    /// Returns whether nothing has to be done.
     pub fn is_good(&self) -> bool {
         matches!(self, Self::Present | Self::Covered { .. })
     }
@@ -115,7 +115,7 @@ fn named_alike(expected: &Expected, present: &Present) -> State {
     }
 }
 
-/// What an index is, for people.
+/// A description of an index, for people.
 fn description(index: &Present) -> String {
     let unique = if index.unique { "unique " } else { "" };
     let partial = if index.condition.is_some() { ", partial" } else { "" };
@@ -123,7 +123,7 @@ fn description(index: &Present) -> String {
     format!("{unique}{} on {} ({columns}){partial}", index.method, index.table_title())
 }
 
-/// Whether a plain b-tree that is expected would serve no query that this one does not.
+/// Returns whether a plain b-tree that is expected would serve no query that this one does not.
 fn serves(present: &Present, expected: &Expected) -> bool {
     let plain = |column: &String| expected.keys.contains(&identifier(column));
     let columns: Option<Vec<_>> = expected.columns.iter().cloned().collect();
@@ -262,9 +262,9 @@ mod tests {
         let idle = Present { scans: Some(0), ..index("i", &["a"]) };
         let key = Present { unique: true, ..idle.clone() };
         let reset = Present { reset_ago: Some(86_400.0), ..idle.clone() };
-        let mut known = inventory(vec![idle.clone(), key, reset]);
-        assert_eq!(compare(&Catalogue::default(), &known).unused, [idle]);
-        known.counted_for = 86_400.0;
-        assert_eq!(compare(&Catalogue::default(), &known).unused, []);
+        let mut there = inventory(vec![idle.clone(), key, reset]);
+        assert_eq!(compare(&Catalogue::default(), &there).unused, [idle]);
+        there.counted_for = 86_400.0;
+        assert_eq!(compare(&Catalogue::default(), &there).unused, []);
     }
 }

@@ -32,12 +32,12 @@ pub(super) async fn obstacle(connection: &mut Checkout) -> Result<Option<String>
     text(&row, 0)
 }
 
-/// What of a database is others' code.
+/// The parts of a database that are others' code.
 #[derive(Debug, Default)]
 pub(super) struct ForeignCode {
     /// The names of functions, and of tables and views that lead to another server, in lower case.
     names: HashSet<String>,
-    /// What leads to one without its name, such as an index; or an operator.
+    /// Objects that lead to one without its name, such as an index; or an operator.
     hidden: Option<String>,
 }
 
@@ -50,7 +50,8 @@ impl ForeignCode {
         Ok(Self { names, hidden: text(&row, 1)? })
     }
 
-    /// What planning this statement might run; nothing when it surely runs the server's code alone.
+    /// Others' code that planning this statement might run; nothing when it surely runs the server's
+    /// code alone.
     pub(super) fn within(&self, sql: &str) -> Option<String> {
         if let Some(hidden) = &self.hidden {
             return Some(hidden.clone());

@@ -1,4 +1,4 @@
-//! How the server would run a statement whose values nobody knows: its generic plan, with an index
+//! The server's plan for a statement whose values are not known: its generic plan, with an index
 //! that does not exist where hypopg is installed. No statement is run.
 
 use serde_json::Value;
@@ -14,19 +14,19 @@ use poolwatch_client::Checkout;
 const GENERIC_PLAN: u32 = 160_000;
 /// A statement with more values is not planned.
 const VALUES: usize = 1000;
-/// What the statement is called while it is planned.
+/// The name of the statement while it is planned.
 const NAME: &str = "poolwatch_planned";
 
 /// A statement's generic plan, as far as it reads tables.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// What the server thinks that the whole costs, in its own unit.
+    /// The server's estimate of the whole cost, in its own unit.
     pub cost: f64,
     /// Each table that is read, and how.
     pub scans: Vec<Scan>,
 }
 
-/// How a table is read in a plan.
+/// The way in which a table is read in a plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scan {
     /// The table's schema.
@@ -86,7 +86,7 @@ impl From<sqlx::Error> for Error {
 pub struct Planner<'a> {
     connection: &'a mut Checkout,
     generic: bool,
-    /// Whether a statement is prepared, which no rollback undoes.
+    /// True when a statement is prepared, which no rollback undoes.
     prepared: bool,
     /// The schema of hypopg, quoted, where it is there.
     hypopg: Option<String>,
@@ -111,7 +111,7 @@ impl<'a> Planner<'a> {
         self.obstacle.clone().map(Error::Foreign)
     }
 
-    /// Whether an index can be supposed.
+    /// Returns whether an index can be supposed.
     pub fn can_suppose(&self) -> bool {
         self.hypopg.is_some()
     }
@@ -182,8 +182,8 @@ impl<'a> Planner<'a> {
         let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
         let row = (&mut *self.connection).fetch_one(query).await?;
         let text: &str = row.try_get_unchecked(0)?;
-        let said: Value = serde_json::from_str(text).map_err(|_| Error::Unread)?;
-        parse(&said[0]["Plan"]).ok_or(Error::Unread)
+        let answer: Value = serde_json::from_str(text).map_err(|_| Error::Unread)?;
+        parse(&answer[0]["Plan"]).ok_or(Error::Unread)
     }
 }
 
@@ -195,7 +195,7 @@ impl Expected {
 }
 
 impl Plan {
-    /// How a table is read, the worst way first where it is read more than once.
+    /// The ways in which a table is read, the worst first where it is read more than once.
     pub fn scan(&self, schema: &str, table: &str) -> Option<&Scan> {
         let of_table = |scan: &&Scan| (&*scan.schema, &*scan.table) == (schema, table);
         let mut scans = self.scans.iter().filter(of_table);
@@ -204,7 +204,7 @@ impl Plan {
 }
 
 impl Scan {
-    /// Whether the table is read from its beginning.
+    /// Returns whether the table is read from its beginning.
     pub fn is_whole(&self) -> bool {
         self.how.ends_with("Seq Scan")
     }
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_bitmaps_indexes_are_those_of_its_table() {
-        let said = json!({
+        let answer = json!({
             "Node Type": "Nested Loop", "Total Cost": 12.5, "Plans": [
                 {"Node Type": "Seq Scan", "Schema": "s", "Relation Name": "a", "Total Cost": 1},
                 {"Node Type": "Bitmap Heap Scan", "Schema": "public", "Relation Name": "b", "Plans": [
@@ -261,7 +261,7 @@ mod tests {
                 ]},
             ],
         });
-        let plan = parse(&said).unwrap();
+        let plan = parse(&answer).unwrap();
         assert_eq!(plan.cost, 12.5);
         assert!(plan.scan("s", "a").unwrap().is_whole() && plan.scan("public", "a").is_none());
         assert_eq!(plan.scan("public", "b").unwrap().indexes, ["i", "j"]);

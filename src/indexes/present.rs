@@ -1,4 +1,4 @@
-//! What is there: a database's indexes as its catalogue and its statistics tell of them.
+//! The present indexes: those of a database, from its catalogue and its statistics.
 
 use sqlx::postgres::PgRow;
 use sqlx::{ColumnIndex, Row};
@@ -19,26 +19,26 @@ pub struct Present {
     pub table: String,
     /// Its name.
     pub name: String,
-    /// Whether queries may use it: a build that failed leaves an index that only costs.
+    /// True when queries may use it: a build that failed leaves an index that only costs.
     pub valid: bool,
-    /// Whether it is being built at this moment.
+    /// True while it is being built.
     pub building: bool,
-    /// Whether it allows no value twice.
+    /// True when it allows no value twice.
     pub unique: bool,
-    /// Whether it is needed for more than queries: by a constraint, a replica identity, or as the
+    /// True when it is needed for more than queries: by a constraint, a replica identity, or as the
     /// parent of the indexes of partitions, which has no use of its own counted.
     pub needed: bool,
-    /// Whether it carries columns beside its keys.
+    /// True when it carries columns beside its keys.
     pub included: bool,
     /// The access method.
     pub method: String,
-    /// What is indexed, in order; expressions as the server writes them.
+    /// The keys, in order; expressions as the server writes them.
     pub columns: Vec<String>,
     /// Of each key what is not usual: its operator class, order and collation; empty when usual.
     pub kinds: Vec<String>,
     /// The condition of a partial index, as the server writes it.
     pub condition: Option<String>,
-    /// How often queries used it since the statistics began, if the server tells.
+    /// The number of scans by queries since the statistics began, if the server tells.
     pub scans: Option<u64>,
     /// Seconds since its own statistics were reset; `None` when never, and before 19.
     pub reset_ago: Option<f64>,

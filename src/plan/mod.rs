@@ -22,7 +22,7 @@ pub const WORKERS: &str = "workers";
 pub struct Plan {
     /// The servers, in the order of their names.
     pub servers: Vec<Server>,
-    /// What is read of them and of everything else.
+    /// Everything that is read of them and beside them.
     pub sources: Vec<SourceSpec>,
 }
 
@@ -42,7 +42,7 @@ pub struct Server {
 pub struct Error {
     /// The setting that is to blame.
     pub setting: Path,
-    /// What is wrong with it.
+    /// The reason.
     #[source]
     pub reason: Failure,
 }

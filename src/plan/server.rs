@@ -1,4 +1,4 @@
-//! What is read of one server, and of its log.
+//! The sources of one server, and of its log.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,7 +10,7 @@ use crate::yaml::Path;
 
 /// Settings of any source, which can be compared.
 pub trait SourceSettings: Any + Send {
-    /// Whether they are the same.
+    /// Returns whether they are the same.
     fn equals(&self, other: &dyn SourceSettings) -> bool;
     /// They, whatever they are of.
     fn as_any(&self) -> &dyn Any;
@@ -35,11 +35,11 @@ pub struct SourceSpec {
     open: Open,
 }
 
-/// What a source is and how it is read: it stays at a reload when this is the same.
+/// Everything by which a source is told from others: it stays at a reload when this is the same.
 pub struct SourceIdentity {
     /// The label `source`, such as `primary/activity`.
     pub name: String,
-    /// How often it is read.
+    /// The time between two readings.
     pub interval: Duration,
     group: String,
     label: Option<(&'static str, String)>,
@@ -111,7 +111,7 @@ impl SourceSpec {
         self
     }
 
-    /// What it is.
+    /// Its identity.
     pub fn identity(&self) -> &SourceIdentity {
         &self.identity
     }
@@ -155,7 +155,7 @@ impl SourceSpec {
         Ok((open, self.identity))
     }
 
-    /// What it is, without opening it.
+    /// Its identity, without opening it.
     pub fn into_identity(self) -> SourceIdentity {
         self.identity
     }

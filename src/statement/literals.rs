@@ -1,4 +1,4 @@
-//! What of a statement is a literal, and where that cannot be told for certain.
+//! The literals of a statement, and the places where they cannot be told for certain.
 
 use sqlparser::ast::DollarQuotedString;
 use sqlparser::tokenizer::Token;
@@ -23,7 +23,7 @@ pub(super) fn is_literal(token: &Token) -> bool {
     }
 }
 
-/// Whether the server may see a literal or a comment end elsewhere than it was found to end here.
+/// Returns whether the server may see a literal or a comment end elsewhere than it was found to end here.
 pub(super) fn is_unclear(token: &Token) -> bool {
     match token {
         // `'a\'` ends there, unless standard_conforming_strings is off, or it goes on an E'…' of
@@ -49,7 +49,7 @@ pub(super) fn is_unclear(token: &Token) -> bool {
     }
 }
 
-/// Whether a comment may begin with the end of one operator and the next, as in `?--`.
+/// Returns whether a comment may begin with the end of one operator and the next, as in `?--`.
 pub(super) fn is_unclear_between(operator: &Token, next: &Token) -> bool {
     let is_other =
         |token: &Token| matches!(token, Token::Word(_) | Token::Whitespace(_)) || is_literal(token);
@@ -67,7 +67,7 @@ mod tests {
 
     use super::super::Text;
 
-    /// What stands within quotes and comments: `Z`, which stands nowhere else, and what may be
+    /// The character that stands for what is within quotes and comments: `Z`, which stands nowhere else, and what may be
     /// taken for their end.
     fn bodies() -> impl Strategy<Value = String> {
         "[Z'\\\\\"$\n/* e→-]{0,8}"

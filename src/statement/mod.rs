@@ -1,4 +1,4 @@
-//! What the text of a statement says, as `pg_stat_statements` keeps it: how it may be shown, which
+//! The text of a statement, as `pg_stat_statements` keeps it: how it may be shown, which
 //! tables it is about, and by which columns it chooses their rows.
 //!
 //! Read from its tokens alone, so that no syntax, however new or nested, is too much. What is not
@@ -32,19 +32,19 @@ const TYPES: [&str; 6] = ["INTERVAL", "DATE", "TIMESTAMP", "TIMESTAMPTZ", "TIME"
 pub struct Text {
     /// In one line, without comments, and with `?` for each literal.
     pub shown: String,
-    /// What it does.
+    /// Its kind.
     pub kind: Kind,
     /// The tables it names, each once.
     pub tables: Vec<Table>,
-    /// Whether it is one statement and whole.
+    /// True when it is one statement and whole.
     pub single: bool,
     /// The values that it asks for: the number of the last placeholder.
     pub placeholders: usize,
-    /// Whether some column is compared with a list of values.
+    /// True when some column is compared with a list of values.
     pub by_list: bool,
 }
 
-/// What a statement does.
+/// A kind of statement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
     /// Reads rows and changes nothing by itself.
@@ -100,7 +100,7 @@ impl Text {
         }
     }
 
-    /// What it says of a table, by the name that the server gives it.
+    /// The part that is about a table, by the name that the server gives it.
     pub fn table(&self, title: &str) -> Option<&Table> {
         let name = unqualified(title);
         self.tables.iter().find(|table| table.name == name)

@@ -1,4 +1,4 @@
-//! How a statement may be shown.
+//! The form in which a statement may be shown.
 
 use sqlparser::tokenizer::Token;
 
@@ -48,7 +48,7 @@ pub(super) fn shown(tokens: &[Token], words: &[&Token], length: usize) -> String
     line.chars().take(length.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// Where a setting's value stands, which needs no quotes: `SET app.key = secret`, and so for roles
+/// The place of a setting's value, which needs no quotes: `SET app.key = secret`, and so for roles
 /// and databases (`ALTER … SET`) and functions (`CREATE … SET`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Setting {
@@ -64,7 +64,7 @@ enum Setting {
     None,
 }
 
-/// Whether a token is part of a setting's value.
+/// Returns whether a token is part of a setting's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Outside,

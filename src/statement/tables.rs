@@ -6,9 +6,9 @@ use super::words::{is, name};
 
 /// Columns of an index that is suggested, at most.
 const COLUMNS: usize = 4;
-/// What comes before a comparison that rows are chosen by.
+/// The words before a comparison that rows are chosen by.
 const BEFORE: [&str; 4] = ["WHERE", "AND", "ON", "HAVING"];
-/// What follows a table and is not its alias.
+/// The words that follow a table and are not its alias.
 const AFTER_TABLE: [&str; 30] = [
     "WHERE",
     "JOIN",
@@ -49,7 +49,7 @@ const WITH_FROM: [&str; 5] = ["EXTRACT", "SUBSTRING", "TRIM", "OVERLAY", "POSITI
 pub struct Table {
     /// Its name, without schema and quotes.
     pub name: String,
-    /// What the statement calls it.
+    /// The name that the statement gives it.
     alias: String,
     /// Columns that must equal a value.
     pub equal: Vec<String>,
@@ -207,7 +207,7 @@ fn column_at(words: &[&Token], at: usize) -> Option<(Column, usize)> {
     Some(((None, first), at + 1))
 }
 
-/// Whether a value stands here: a placeholder, a list of them, or for a range a function such as
+/// Returns whether a value stands here: a placeholder, a list of them, or for a range a function such as
 /// `now()`.
 fn is_value(words: &[&Token], at: usize, range: bool) -> bool {
     let placeholder = |at: usize| matches!(words.get(at), Some(Token::Placeholder(_)));

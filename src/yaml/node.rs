@@ -14,14 +14,14 @@ pub struct Node {
     pub content: Content,
 }
 
-/// What a value is.
+/// The content of a value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
     /// A number, a text, true, false or nothing.
     Scalar {
         /// As it is written, without quotes.
         text: String,
-        /// Whether quotes make it a text, whatever is in them.
+        /// True when quotes make it a text, whatever is in them.
         quoted: bool,
     },
     /// Keys and values, in the order of the file.
@@ -36,7 +36,7 @@ impl Node {
         Self { line: 1, content: Content::Map(Vec::new()) }
     }
 
-    /// What a key of a map has.
+    /// The value of a key of a map.
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.entries().iter().find(|(name, _)| name == key).map(|(_, node)| node)
     }
@@ -64,7 +64,7 @@ impl Node {
         node.line
     }
 
-    /// Whether nothing stands here.
+    /// Returns whether nothing stands here.
     pub fn is_null(&self) -> bool {
         matches!(&self.content, Content::Scalar { text, quoted: false } if is_null(text))
     }
@@ -86,7 +86,7 @@ impl Node {
     }
 }
 
-/// What YAML takes a text without quotes for.
+/// The value that YAML takes a text without quotes for.
 fn scalar(text: &str) -> ValueKind {
     match Yaml::from_str(text) {
         Yaml::Null => ValueKind::Nil,

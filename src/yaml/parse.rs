@@ -17,15 +17,15 @@ pub enum Error {
     /// It breaks the rules of YAML.
     #[error("{reason}")]
     Syntax {
-        /// Where.
+        /// The line.
         line: usize,
-        /// What the parser says of it.
+        /// The parser's reason.
         reason: String,
     },
     /// A tab indents a line.
     #[error("a tab indents this line; YAML is indented with spaces alone")]
     Tab {
-        /// Where.
+        /// The line.
         line: usize,
     },
     /// A value begins with a character that means something to YAML.
@@ -34,7 +34,7 @@ pub enum Error {
          quotes, as in `application_name: \"*\"`"
     )]
     Unquoted {
-        /// Where.
+        /// The line.
         line: usize,
         /// The character.
         character: char,
@@ -42,35 +42,35 @@ pub enum Error {
     /// A key stands twice in one map.
     #[error("the key `{key}` stands here a second time; the first is in line {first}")]
     Duplicate {
-        /// Where the second is.
+        /// The line of the second.
         line: usize,
         /// The key.
         key: String,
-        /// Where the first is.
+        /// The line of the first.
         first: usize,
     },
     /// A key is a list or a map.
     #[error("a key must be a plain text, such as `sampling:`")]
     Key {
-        /// Where.
+        /// The line.
         line: usize,
     },
     /// Values within values without an end.
     #[error("the values are nested too deeply")]
     Depth {
-        /// Where.
+        /// The line.
         line: usize,
     },
     /// A second document begins.
     #[error("a second document begins here; one file has one, without `---` in it")]
     Documents {
-        /// Where.
+        /// The line.
         line: usize,
     },
 }
 
 impl Error {
-    /// Where it is; the first line is 1.
+    /// The line; the first is 1.
     pub fn line(&self) -> usize {
         match self {
             Self::Syntax { line, .. }

@@ -1,4 +1,4 @@
-//! What a type refused of a value, in parts.
+//! A type's refusal of a value, in parts.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -28,7 +28,7 @@ impl Path {
         self.0.last().map(String::as_str)
     }
 
-    /// Whether a key may be an address.
+    /// Returns whether a key may be an address.
     pub fn is_address(&self) -> bool {
         self.0.iter().any(|key| is_address(key))
     }
@@ -58,12 +58,12 @@ impl Display for Path {
     }
 }
 
-/// Whether a text may be an address with a password in it.
+/// Returns whether a text may be an address with a password in it.
 pub fn is_address(text: &str) -> bool {
     text.contains("://") || text.contains('@')
 }
 
-/// What stands where something else must be.
+/// A value where something else must be.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found {
     /// No value.
@@ -83,7 +83,7 @@ pub enum Found {
 }
 
 impl Found {
-    /// Whether it is a text that may hold an address.
+    /// Returns whether it is a text that may hold an address.
     pub fn is_address(&self) -> bool {
         matches!(self, Self::Text(text) if is_address(text))
     }
@@ -122,7 +122,7 @@ impl From<Unexpected<'_>> for Found {
     }
 }
 
-/// What must stand there.
+/// The value that must stand there.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expected {
     /// True or false.
@@ -168,9 +168,9 @@ impl Display for Expected {
 pub enum Refusal {
     /// It is of another kind, or beyond the limits.
     Unfit {
-        /// What it is.
+        /// The value that was found.
         found: Found,
-        /// What it must be.
+        /// The value that is allowed.
         expected: Expected,
     },
     /// A map has a key that means nothing.

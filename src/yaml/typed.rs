@@ -12,13 +12,13 @@ use serde_path_to_error::Segment;
 
 use super::{Expected, Found, Path, Refusal};
 
-/// What a type refused, and where.
+/// A refusal, and its place.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {refusal}")]
 pub struct Refused {
     /// The keys that lead to it.
     pub path: Path,
-    /// What is wrong with it.
+    /// The refusal.
     pub refusal: Refusal,
 }
 

@@ -18,7 +18,7 @@ indexes: {{catalogue: '{}/config/indexes.yml'}}\n",
     )
 }
 
-/// How it ended, and what it said.
+/// Its exit code, and its output.
 pub(crate) fn check(settings: &str, folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let file = folder.join("check.yml");
     std::fs::write(&file, settings).unwrap();

@@ -1,4 +1,4 @@
-//! What Docker asks of a container: `poolwatch healthcheck`, and its exit code.
+//! Docker's check of a container: `poolwatch healthcheck`, and its exit code.
 
 use std::net::TcpListener;
 use std::process::Command;

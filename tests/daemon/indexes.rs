@@ -45,7 +45,7 @@ fn a_catalogue_of_another_application_is_told_as_such() {
     assert!(said.contains("config/indexes.yml names those of the demo"), "{said}");
 }
 
-/// How it ended, and what it said.
+/// Its exit code, and its output.
 fn run(cluster: &Cluster, arguments: &[&str]) -> (Option<i32>, String) {
     let output = command(cluster, arguments).output().unwrap();
     let text = [output.stdout, output.stderr].concat();

@@ -96,7 +96,7 @@ const IN_FILE: &[(&str, usize, &[&str])] = &[
     ("databases", 1, &["found a text, expected a map"]),
 ];
 
-/// What is no mistake.
+/// Settings without a mistake.
 const RIGHT: &[&str] = &[
     "",
     "# nothing is set\n",

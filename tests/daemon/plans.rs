@@ -1,4 +1,4 @@
-//! What `poolwatch indexes` says of statements' generic plans, on every supported server; with
+//! The report of `poolwatch indexes` on statements' generic plans, on every supported server; with
 //! hypopg on Debian's.
 
 use std::path::Path;
@@ -54,7 +54,7 @@ fn planned<'a>(plans: &'a Value, list: &str, sql: &str) -> &'a Value {
     found.unwrap_or_else(|| panic!("no {sql} in {plans:#}"))
 }
 
-/// How often each statement on the table ran.
+/// The number of calls of each statement on the table.
 fn calls(cluster: &Cluster) -> String {
     let sql = "SELECT string_agg(calls || ' ' || query, ' | ' ORDER BY query)
                  FROM pg_stat_statements

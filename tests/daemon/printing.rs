@@ -1,4 +1,4 @@
-//! What becomes of an answer that cannot be written, or that nobody reads to its end.
+//! The output of commands: plain text, also where it cannot be written or is not read to its end.
 
 use std::fs::OpenOptions;
 use std::process::{Command, Stdio};
@@ -26,6 +26,30 @@ fn commands(cluster: &Cluster) -> Vec<Command> {
         command
     };
     all.iter().map(command).collect()
+}
+
+#[test]
+fn the_help_of_each_command_is_plain_text() {
+    let help = |arguments: &[&str]| {
+        let output = poolwatch().args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let overview = help(&["--help"]);
+    let (_, list) = overview.split_once("\nCommands:\n").unwrap();
+    let (list, _) = list.split_once("\n\n").unwrap();
+    let names: Vec<_> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(names.len() >= 5 && names.contains(&"indexes"), "{names:?}");
+    for name in names.iter().filter(|name| **name != "help").chain([&""]) {
+        for flag in ["-h", "--help"] {
+            let arguments: Vec<_> =
+                [*name, flag].into_iter().filter(|one| !one.is_empty()).collect();
+            let text = help(&arguments);
+            assert!(text.contains("Usage:"), "{name}: {text}");
+            for markup in ["`", "**", "](", "[["] {
+                assert!(!text.contains(markup), "{name}: {markup} in {text}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What is shipped beside the program agrees with it.
+//! The files that are shipped beside the program agree with it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};

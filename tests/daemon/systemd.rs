@@ -1,4 +1,4 @@
-//! What systemd is told, through a socket as it makes one.
+//! Messages to systemd, through a socket as it makes one.
 
 use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;

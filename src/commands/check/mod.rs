@@ -1,7 +1,7 @@
 //! Reads every source once and says what works, what does not, and what to do.
 
-mod opinion;
-mod rights;
+mod privileges;
+mod report;
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -9,37 +9,38 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 
-use super::answer::{say, warn};
-use super::verdict::{Format, Verdict};
-use super::{Failure, plan, runtime};
+use super::output::{print, warn};
+use super::rating::{Format, Rating};
+use super::{CommandError, plan, runtime};
 use crate::config::Config;
 use crate::plan::{Plan, SourceSpec};
 use crate::postgres::{Database, has_undecodable_text};
 use crate::reading::{Origin, Reading};
 use crate::sampler::chain;
 use crate::sources::{Failure as Unread, workers};
-use opinion::Opinion;
+use report::AdviceReport;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// How the answer looks
+    /// Format of the output
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
 
-/// What is to be said of one source.
+/// The result for one source.
 #[derive(Debug, Serialize)]
 struct Line {
     source: String,
-    verdict: Verdict,
+    #[serde(rename = "verdict")]
+    rating: Rating,
     message: String,
 }
 
-pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), CommandError> {
     let plan = plan(config)?;
     config.warnings().iter().for_each(|warning| warn(warning));
     let (lines, opinion) = runtime()?.block_on(check(config, plan));
-    say(&match arguments.format {
+    print(&match arguments.format {
         Format::Json => {
             format!("{}\n", serde_json::json!({ "sources": lines, "opinion": opinion }))
         }
@@ -54,31 +55,31 @@ pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), Failure
             )
         }
     })?;
-    let bad = lines.iter().any(|line| line.verdict == Verdict::Bad);
-    if bad { Err(Failure::Said) } else { Ok(()) }
+    let bad = lines.iter().any(|line| line.rating == Rating::Bad);
+    if bad { Err(CommandError::AlreadyReported) } else { Ok(()) }
 }
 
-async fn check(config: &Config, plan: Plan) -> (Vec<Line>, Opinion) {
+async fn check(config: &Config, plan: Plan) -> (Vec<Line>, AdviceReport) {
     let mut lines = Vec::new();
-    let daemon = Opinion::of_daemon(config).await;
+    let daemon = AdviceReport::from_daemon(config).await;
     let databases = plan.databases();
     if databases.is_empty() {
         lines.push(Line {
             source: "databases".to_owned(),
-            verdict: Verdict::Doubtful,
+            rating: Rating::Doubtful,
             message: "none is named; set DATABASE_URL=postgresql://user@host/database".to_owned(),
         });
     }
     let mut readings = Vec::new();
     let mut unreachable = Vec::new();
     for database in &databases {
-        match rights::look(database).await {
-            Ok(said) => lines.extend(said),
+        match privileges::inspect(database).await {
+            Ok(found) => lines.extend(found),
             Err(pooler) => {
                 let server = format!("{}/", database.name());
                 lines.push(Line {
                     source: format!("{server}address"),
-                    verdict: Verdict::Bad,
+                    rating: Rating::Bad,
                     message: pooler.to_string(),
                 });
                 unreachable.push(server);
@@ -104,8 +105,8 @@ async fn check(config: &Config, plan: Plan) -> (Vec<Line>, Opinion) {
         }
     }
     // What cannot be there stands apart, after the rest.
-    lines.sort_by_key(|line| line.verdict == Verdict::Absent);
-    (lines, daemon.unwrap_or_else(|| Opinion::at_a_glance(config, &readings)))
+    lines.sort_by_key(|line| line.rating == Rating::Absent);
+    (lines, daemon.unwrap_or_else(|| AdviceReport::from_readings(config, &readings)))
 }
 
 /// Reads once; where texts are in a foreign encoding, again as they are stored.
@@ -117,7 +118,7 @@ async fn read_once(spec: SourceSpec, databases: &[Arc<Database>]) -> Result<Read
         Err(failure) => Some(failure),
     };
     let is_foreign = failure.is_some_and(|failure| has_undecodable_text(&**failure));
-    let asked = databases.iter().find(|known| Some(known.name()) == open.database.as_deref());
+    let asked = databases.iter().find(|database| Some(database.name()) == open.database.as_deref());
     match asked {
         Some(database) if is_foreign && database.take_texts_as_stored() => {
             open.source.read_caught().await
@@ -126,24 +127,24 @@ async fn read_once(spec: SourceSpec, databases: &[Arc<Database>]) -> Result<Read
     }
 }
 
-/// What could not be read. What a running daemon reads is as it should be, though this command, as another user or
+/// The line for what could not be read. What a running daemon reads is as it should be, though this command, as another user or
 /// without what the daemon's unit was given, cannot read it; and so is a socket that one listens on.
 fn excuse(source: String, error: &Unread, daemon_reads: bool) -> Line {
     match error.downcast_ref::<workers::Error>() {
         Some(workers::Error::Nowhere(_)) if !daemon_reads => {
-            Line { source, verdict: Verdict::Doubtful, message: chain(&**error) }
+            Line { source, rating: Rating::Doubtful, message: chain(&**error) }
         }
         Some(workers::Error::Taken(path)) => {
             let message = format!("a running poolwatch listens at {}", path.display());
-            Line { source, verdict: Verdict::Good, message }
+            Line { source, rating: Rating::Good, message }
         }
         _ if daemon_reads => {
             let (me, why) = (myself(), chain(&**error));
             let message =
                 format!("the running poolwatch reads it; as {me} it cannot be read: {why}");
-            Line { source, verdict: Verdict::Good, message }
+            Line { source, rating: Rating::Good, message }
         }
-        _ => Line { source, verdict: Verdict::Bad, message: with_remedy(chain(&**error)) },
+        _ => Line { source, rating: Rating::Bad, message: with_remedy(chain(&**error)) },
     }
 }
 
@@ -167,12 +168,12 @@ fn myself() -> String {
 }
 
 fn judge(source: &str, reading: &Reading) -> Vec<Line> {
-    let line = |verdict, message| Line { source: source.to_owned(), verdict, message };
+    let line = |rating, message| Line { source: source.to_owned(), rating, message };
     let seen = match &reading.trouble {
-        Some(trouble) => line(Verdict::Bad, format!("in part: {}", chain(&**trouble))),
+        Some(trouble) => line(Rating::Bad, format!("in part: {}", chain(&**trouble))),
         None => match &reading.absent {
-            Some(absent) => line(Verdict::Absent, absent.clone()),
-            None => line(Verdict::Good, summary(reading)),
+            Some(absent) => line(Rating::Absent, absent.clone()),
+            None => line(Rating::Good, summary(reading)),
         },
     };
     let sizeless = reading
@@ -186,12 +187,12 @@ fn judge(source: &str, reading: &Reading) -> Vec<Line> {
                 "the pool `{name}` has no utilization, for its size is not known: set \
                  pools.{name}.activity.size, .max_overflow and .workers, or let the workers report"
             );
-            line(Verdict::Doubtful, message)
+            line(Rating::Doubtful, message)
         });
     // What the line about rights says already, with the setting too.
-    let said = |hint: &&String| hint.contains("CREATE EXTENSION pg_stat_statements");
-    let hints = reading.hints.iter().filter(|hint| !said(hint));
-    let hints = hints.map(|hint| line(Verdict::Doubtful, hint.clone()));
+    let is_extension = |hint: &&String| hint.contains("CREATE EXTENSION pg_stat_statements");
+    let hints = reading.hints.iter().filter(|hint| !is_extension(hint));
+    let hints = hints.map(|hint| line(Rating::Doubtful, hint.clone()));
     [seen].into_iter().chain(hints).chain(sizeless).collect()
 }
 
@@ -219,8 +220,8 @@ fn summary(reading: &Reading) -> String {
 
 fn table(lines: &[Line], terminal: bool) -> String {
     let width = lines.iter().map(|line| line.source.chars().count()).max().unwrap_or(0);
-    let row = |Line { source, verdict, message }: &Line| {
-        let sign = verdict.shown(terminal);
+    let row = |Line { source, rating, message }: &Line| {
+        let sign = rating.shown(terminal);
         format!("{sign} {source:width$}  {message}\n")
     };
     lines.iter().map(row).collect()
@@ -233,8 +234,8 @@ mod tests {
     #[test]
     fn lines_are_aligned_and_only_a_terminal_gets_colour() {
         let line =
-            |source: &str, verdict| Line { source: source.into(), verdict, message: "x".into() };
-        let lines = [line("a", Verdict::Good), line("long", Verdict::Bad)];
+            |source: &str, rating| Line { source: source.into(), rating, message: "x".into() };
+        let lines = [line("a", Rating::Good), line("long", Rating::Bad)];
         assert_eq!(table(&lines, false), "✓ a     x\n✗ long  x\n");
         assert!(table(&lines, true).contains("\x1b[31m✗"));
     }

@@ -13,8 +13,8 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::verdict::Format;
-use super::{Failure, answer, runtime};
+use super::rating::Format;
+use super::{CommandError, output, runtime};
 use crate::config::Config;
 use crate::indexes::{
     Builder, Catalogue, Comparison, Expected, Inventory, Outcome, State, compare,
@@ -24,65 +24,67 @@ use crate::sampler::chain;
 use plans::Plans;
 use progress::Progress;
 
-/// Where the catalogue is looked for when nobody names one.
+/// The catalogue that is read when none is named.
 const USUAL_CATALOGUE: &str = "/etc/poolwatch/indexes.yml";
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The file that says which indexes are expected; else as the settings say
+    /// The file with the expected indexes; by default the one in the settings
     #[arg(long, value_name = "FILE")]
     catalogue: Option<PathBuf>,
-    /// The database, by its name in the settings; else as the settings say, or the first
+    /// The server, by its name in the settings; by default indexes.database, or the first
     #[arg(long, value_name = "NAME")]
     database: Option<String>,
-    /// Create the missing ones, and the invalid ones anew, while others read and write
+    /// Create missing indexes and rebuild invalid ones, while others read and write
     #[arg(long)]
     apply: bool,
-    /// How the answer looks
+    /// Format of the output
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
 
-pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), CommandError> {
     let name = database(config, arguments)?;
     let settings = &config.databases[&name];
     let catalogue = catalogue(config, arguments)?;
-    let open = settings.open(&name).map_err(|error| Failure::usage(&error))?;
+    let open = settings.open(&name).map_err(|error| CommandError::usage(&error))?;
     runtime()?.block_on(async {
         if arguments.apply {
-            let before = look(&open, &catalogue).await?;
-            let access = settings.builders(&name).map_err(|error| Failure::usage(&error))?;
+            let before = compare_with(&open, &catalogue).await?;
+            let access = settings.builders(&name).map_err(|error| CommandError::usage(&error))?;
             apply(&open, access, &before, arguments.format).await?;
         }
-        let now = look(&open, &catalogue).await?;
-        let plans = plans::look(&open, &now).await;
-        answer::say(&shown(&now, &plans, arguments))?;
+        let now = compare_with(&open, &catalogue).await?;
+        let plans = plans::explain_missing(&open, &now).await;
+        output::print(&shown(&now, &plans, arguments))?;
         let good = now.invalid.is_empty() && now.expected.iter().all(|(_, state)| state.is_good());
-        if good { Ok(()) } else { Err(Failure::Said) }
+        if good { Ok(()) } else { Err(CommandError::AlreadyReported) }
     })
 }
 
 /// The database that is meant.
-fn database(config: &Config, arguments: &Arguments) -> Result<String, Failure> {
+fn database(config: &Config, arguments: &Arguments) -> Result<String, CommandError> {
     let named = arguments.database.as_ref().or(config.indexes.database.as_ref());
-    let known = || config.databases.keys().cloned().collect::<Vec<_>>().join(", ");
+    let names = || config.databases.keys().cloned().collect::<Vec<_>>().join(", ");
     match named {
         Some(name) if config.databases.contains_key(name) => Ok(name.clone()),
-        Some(name) => Err(Failure::Usage(format!("no database `{name}`; there are: {}", known()))),
+        Some(name) => {
+            Err(CommandError::Usage(format!("no database `{name}`; there are: {}", names())))
+        }
         None => config.databases.keys().next().cloned().ok_or_else(|| {
-            Failure::Usage("no database is named; set DATABASE_URL=postgresql://…".to_owned())
+            CommandError::Usage("no database is named; set DATABASE_URL=postgresql://…".to_owned())
         }),
     }
 }
 
-/// What is expected; nothing when nobody says.
-fn catalogue(config: &Config, arguments: &Arguments) -> Result<Catalogue, Failure> {
+/// The expected indexes; none when no file is named.
+fn catalogue(config: &Config, arguments: &Arguments) -> Result<Catalogue, CommandError> {
     let usual = PathBuf::from(USUAL_CATALOGUE);
     let named = arguments.catalogue.as_ref().or(config.indexes.catalogue.as_ref());
     let file = named.or(Some(&usual).filter(|path| path.is_file()));
     match file {
-        Some(file) => Catalogue::read(file).map_err(|error| Failure::usage(&error)),
-        None if arguments.apply => Err(Failure::Usage(
+        Some(file) => Catalogue::read(file).map_err(|error| CommandError::usage(&error)),
+        None if arguments.apply => Err(CommandError::Usage(
             "nothing says which indexes are expected; name a file with --catalogue, \
              such as config/indexes.yml, or in the settings as indexes.catalogue"
                 .to_owned(),
@@ -91,11 +93,14 @@ fn catalogue(config: &Config, arguments: &Arguments) -> Result<Catalogue, Failur
     }
 }
 
-async fn look(database: &Database, catalogue: &Catalogue) -> Result<Comparison, Failure> {
+async fn compare_with(
+    database: &Database,
+    catalogue: &Catalogue,
+) -> Result<Comparison, CommandError> {
     let connection = database.acquire().await;
-    let mut connection = connection.map_err(|error| Failure::other(&error))?;
+    let mut connection = connection.map_err(|error| CommandError::other(&error))?;
     let inventory = Inventory::read(&mut connection).await;
-    Ok(compare(catalogue, &inventory.map_err(|error| Failure::other(&error))?))
+    Ok(compare(catalogue, &inventory.map_err(|error| CommandError::other(&error))?))
 }
 
 /// Creates what is missing; what cannot be created is said and hinders no other.
@@ -104,11 +109,11 @@ async fn apply(
     access: Access,
     before: &Comparison,
     format: Format,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let wanted: Vec<&Expected> =
         before.expected.iter().filter(|(_, state)| to_build(state)).map(|(e, _)| e).collect();
     let (stop, stopped) = watch::channel(false);
-    tokio::spawn(heed_signals(stop));
+    tokio::spawn(forward_signals(stop));
     let progress = std::cell::RefCell::new(Progress::new(wanted.len(), format));
     let mut show = |phase: &_| progress.borrow_mut().show(phase);
     let mut builder = Builder::new(Arc::clone(database), access, stopped.clone(), &mut show);
@@ -125,16 +130,16 @@ async fn apply(
         }
     }
     builder.close().await;
-    if *stopped.borrow() { Err(Failure::Said) } else { Ok(()) }
+    if *stopped.borrow() { Err(CommandError::AlreadyReported) } else { Ok(()) }
 }
 
-/// Whether building it can help. What is being built elsewhere is waited for.
+/// Returns whether building it can help. An index that another session builds is waited for.
 fn to_build(state: &State) -> bool {
     matches!(state, State::Missing | State::Invalid | State::Building)
 }
 
 /// The first signal ends what is under way properly, the second at once.
-async fn heed_signals(stop: watch::Sender<bool>) {
+async fn forward_signals(stop: watch::Sender<bool>) {
     let listen = |kind| signal(kind).expect("signals can be listened for inside the runtime");
     let mut interrupt = listen(SignalKind::interrupt());
     let mut terminate = listen(SignalKind::terminate());

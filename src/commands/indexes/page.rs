@@ -1,11 +1,11 @@
-//! What there is to say of a database's indexes, for people and for programs.
+//! The report on a database's indexes, for people and for programs.
 
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
 use super::plans::{Planned, Plans, Way};
-use crate::commands::verdict::Verdict;
+use crate::commands::rating::Rating;
 use crate::indexes::{Comparison, Expected, Present, State, identifier};
 
 /// An aligned table of what is expected, and what else was noticed.
@@ -15,8 +15,8 @@ pub(super) fn text(comparison: &Comparison, plans: &Plans, terminal: bool) -> St
     if !page.is_empty() && !lines.is_empty() {
         page.push('\n');
     }
-    for (verdict, line) in lines {
-        let _ = writeln!(page, "{} {line}", verdict.shown(terminal));
+    for (rating, line) in lines {
+        let _ = writeln!(page, "{} {line}", rating.shown(terminal));
     }
     if !page.is_empty() {
         page.push('\n');
@@ -30,18 +30,18 @@ fn table(expected: &[(Expected, State)], terminal: bool) -> String {
     };
     let (names, places) = (width(|expected| expected.name.clone()), width(Expected::place));
     let row = |(expected, state): &(Expected, State)| {
-        let sign = verdict(state).shown(terminal);
+        let sign = rating(state).shown(terminal);
         let (name, place) = (&expected.name, expected.place());
         format!("{sign} {name:names$}  {place:places$}  {}\n", word(state))
     };
     expected.iter().map(row).collect()
 }
 
-fn verdict(state: &State) -> Verdict {
+fn rating(state: &State) -> Rating {
     match state {
-        State::Present | State::Covered { .. } => Verdict::Good,
-        State::Building => Verdict::Doubtful,
-        _ => Verdict::Bad,
+        State::Present | State::Covered { .. } => Rating::Good,
+        State::Building => Rating::Doubtful,
+        _ => Rating::Bad,
     }
 }
 
@@ -57,46 +57,46 @@ fn word(state: &State) -> String {
     }
 }
 
-/// What was noticed beside what is expected, each with a thing to do.
-fn others(comparison: &Comparison) -> Vec<(Verdict, String)> {
+/// Findings beside what is expected, each with a remedy.
+fn others(comparison: &Comparison) -> Vec<(Rating, String)> {
     let invalid = comparison.invalid.iter().map(|index| {
         let line = format!("{} on {} is invalid", index.title(), index.table_title());
-        (Verdict::Bad, format!("{line}, costs every write and serves no query: {}", drop(index)))
+        (Rating::Bad, format!("{line}, costs every write and serves no query: {}", drop(index)))
     });
     let covered = comparison.covered.iter().map(|(index, by)| {
         let line = format!("{} on {} is covered by {by}", index.title(), index.table_title());
-        (Verdict::Doubtful, format!("{line}{}: {}", size(index), drop(index)))
+        (Rating::Doubtful, format!("{line}{}: {}", size(index), drop(index)))
     });
     let days = comparison.counted_days.floor();
     let unused = comparison.unused.iter().map(|index| {
         let line = format!("{} on {} was not used", index.title(), index.table_title());
         let line = format!("{line} in {days} days{}", size(index));
-        (Verdict::Doubtful, format!("{line}; unless a replica uses it: {}", drop(index)))
+        (Rating::Doubtful, format!("{line}; unless a replica uses it: {}", drop(index)))
     });
     invalid.chain(covered).chain(unused).collect()
 }
 
-/// What the missing would change, and what else is worth an index.
-fn planned(plans: &Plans) -> Vec<(Verdict, String)> {
+/// The effect of missing indexes, and what else is worth an index.
+fn planned(plans: &Plans) -> Vec<(Rating, String)> {
     let missing = plans.missing.iter().map(|one| {
-        let verdict = match (one.used, &one.now) {
-            (Some(false), _) | (_, None) => Verdict::Doubtful,
-            _ => Verdict::Bad,
+        let rating = match (one.used, &one.now) {
+            (Some(false), _) | (_, None) => Rating::Doubtful,
+            _ => Rating::Bad,
         };
         let index = one.index.as_deref().unwrap_or_default();
-        (verdict, format!("without {index}: {}", outcome(one)))
+        (rating, format!("without {index}: {}", outcome(one)))
     });
     let whole = plans.whole.iter().map(|one| {
         let remedy = one.index.as_deref().unwrap_or_default();
         let line = format!("{} is read whole: {}", one.table, outcome(one));
         let remedy = if one.used == Some(false) { String::new() } else { format!(": {remedy}") };
-        (Verdict::Doubtful, line + &remedy)
+        (Rating::Doubtful, line + &remedy)
     });
     let any = !plans.missing.is_empty() || !plans.whole.is_empty();
     let unsure = "whether an index would be used is not known: install hypopg (CREATE EXTENSION \
                   hypopg) to have these planned with it";
-    let unsure = (any && !plans.hypopg).then(|| (Verdict::Doubtful, unsure.to_owned()));
-    let trouble = plans.trouble.iter().map(|why| (Verdict::Doubtful, format!("no plans: {why}")));
+    let unsure = (any && !plans.hypopg).then(|| (Rating::Doubtful, unsure.to_owned()));
+    let trouble = plans.trouble.iter().map(|why| (Rating::Doubtful, format!("no plans: {why}")));
     missing.chain(whole).chain(unsure).chain(trouble).collect()
 }
 

@@ -1,4 +1,4 @@
-//! What the missing indexes would change: the generic plans of the statements that take most time,
+//! The effect of missing indexes: the generic plans of the statements that take most time,
 //! and the tables that those read whole.
 
 use std::sync::Arc;
@@ -22,10 +22,10 @@ const ALL: usize = 20;
 /// Rows from which reading a table whole is worth a word.
 const LARGE: u64 = 10_000;
 
-/// What the plans say.
+/// The findings from the plans.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Plans {
-    /// Whether plans with an index that is not there could be had.
+    /// True when plans with an index that is not there could be made.
     pub(super) hypopg: bool,
     /// For each statement that is about a missing index's table.
     pub(super) missing: Vec<Planned>,
@@ -51,14 +51,14 @@ pub(super) struct Planned {
     pub(super) now: Option<Way>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) with_index: Option<Way>,
-    /// Whether the plan with the index has it in it.
+    /// True when the plan with the index uses it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) used: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) trouble: Option<String>,
 }
 
-/// How a table is read, and what the statement costs then.
+/// The way in which a table is read, and the cost of the statement then.
 #[derive(Debug, Serialize)]
 pub(super) struct Way {
     pub(super) scan: String,
@@ -66,13 +66,13 @@ pub(super) struct Way {
 }
 
 impl Way {
-    fn of(plan: &Plan, schema: &str, table: &str) -> Option<Self> {
+    fn from_plan(plan: &Plan, schema: &str, table: &str) -> Option<Self> {
         Some(Self { scan: plan.scan(schema, table)?.how.clone(), cost: plan.cost })
     }
 }
 
 /// Plans what there is to plan; what cannot be planned is said and hinders nothing.
-pub(super) async fn look(database: &Arc<Database>, comparison: &Comparison) -> Plans {
+pub(super) async fn explain_missing(database: &Arc<Database>, comparison: &Comparison) -> Plans {
     match plans(database, comparison).await {
         Ok(plans) => plans,
         Err(error) => Plans { trouble: Some(chain(&*error)), ..Plans::default() },
@@ -87,7 +87,7 @@ async fn plans(database: &Arc<Database>, comparison: &Comparison) -> Result<Plan
         let trouble = "without pg_stat_statements in this database no statement is known";
         return Ok(Plans { trouble: Some(trouble.to_owned()), ..Plans::default() });
     };
-    let read = |here: Here| (Text::read(&here.sql, 500), here);
+    let read = |current: Here| (Text::read(&current.sql, 500), current);
     let all: Vec<_> = statements.into_iter().map(read).collect();
     let missing = comparison.expected.iter().filter(|(_, state)| *state == State::Missing);
     let missing: Vec<&Expected> = missing.map(|(expected, _)| expected).collect();
@@ -110,7 +110,7 @@ async fn plans(database: &Arc<Database>, comparison: &Comparison) -> Result<Plan
     Ok(plans)
 }
 
-/// Whether a statement names the table of an index, and what is first in it.
+/// Returns whether a statement names the table of an index, and what is first in it.
 fn is_about(text: &Text, expected: &Expected) -> bool {
     let first = expected.columns.first().and_then(Option::as_ref);
     text.kind == Kind::Select
@@ -130,9 +130,9 @@ async fn for_missing(
 ) -> Option<Planned> {
     let (schema, table) = (&*expected.schema, &*expected.table);
     let index = Some(expected.name.clone());
-    let planned = Planned::of(statement, table, index);
+    let planned = Planned::new(statement, table, index);
     let now = match planner.plan(&statement.1.sql).await {
-        Ok(plan) => Way::of(&plan, schema, table)?,
+        Ok(plan) => Way::from_plan(&plan, schema, table)?,
         Err(PlanError::NoSelect) => return None,
         Err(error) => return Some(Planned { trouble: Some(chain(&error)), ..planned }),
     };
@@ -164,7 +164,7 @@ async fn read_whole(
     }
     let now = Way { scan: scan.how.clone(), cost: plan.cost };
     let create = format!("CREATE INDEX CONCURRENTLY ON {} ({key})", table.table);
-    let planned = Planned::of(statement, &table.table, Some(create));
+    let planned = Planned::new(statement, &table.table, Some(create));
     let planned = Planned { now: Some(now), ..planned };
     let place = (&*scan.schema, &*scan.table);
     let (schema, name) = (identifier(place.0), identifier(place.1));
@@ -172,20 +172,20 @@ async fn read_whole(
     Some(planned.supposing(planner, &statement.1.sql, &supposed, place).await)
 }
 
-/// Whether a table is the one that is scanned.
+/// Returns whether a table is the one that is scanned.
 fn is(table: &TableScans, scan: &Scan) -> bool {
     let schema = table.table.rsplit_once('.').map_or("public", |(schema, _)| schema);
     unqualified(&table.table) == scan.table && schema.trim_matches('"') == scan.schema
 }
 
 impl Planned {
-    fn of((text, here): &(Text, Here), table: &str, index: Option<String>) -> Self {
+    fn new((text, current): &(Text, Here), table: &str, index: Option<String>) -> Self {
         Self {
             index,
             table: table.to_owned(),
             sql: text.brief(),
-            calls: here.calls,
-            seconds: (here.seconds * 1000.0).round() / 1000.0,
+            calls: current.calls,
+            seconds: (current.seconds * 1000.0).round() / 1000.0,
             now: None,
             with_index: None,
             used: None,
@@ -208,7 +208,7 @@ impl Planned {
             Ok((plan, name)) => {
                 let uses = |scan: &Scan| scan.indexes.contains(&name);
                 let used = plan.scans.iter().any(uses);
-                Self { with_index: Way::of(&plan, schema, table), used: Some(used), ..self }
+                Self { with_index: Way::from_plan(&plan, schema, table), used: Some(used), ..self }
             }
             Err(error) => Self { trouble: Some(chain(&error)), ..self },
         }

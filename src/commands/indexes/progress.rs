@@ -1,9 +1,9 @@
-//! How far the building is: a bar that is drawn over on a terminal, else a line for each change.
+//! The progress of the building: a bar that is drawn over on a terminal, else a line for each change.
 
 use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
-use crate::commands::verdict::{Format, Verdict};
+use crate::commands::rating::{Format, Rating};
 use crate::indexes::{Expected, Phase};
 
 /// Cells of the bar.
@@ -53,17 +53,17 @@ impl Progress {
     }
 
     pub(super) fn end(&mut self, expected: &Expected, how: &str) {
-        let took = self.began.elapsed().as_secs_f64();
-        self.finish(Verdict::Good, &format!("{} {how} in {took:.1} s", expected.name));
+        let elapsed = self.began.elapsed().as_secs_f64();
+        self.finish(Rating::Good, &format!("{} {how} in {elapsed:.1} s", expected.name));
     }
 
     pub(super) fn fail(&mut self, expected: &Expected, why: &str) {
-        self.finish(Verdict::Bad, &format!("{}: {why}", expected.name));
+        self.finish(Rating::Bad, &format!("{}: {why}", expected.name));
     }
 
-    fn finish(&mut self, verdict: Verdict, line: &str) {
+    fn finish(&mut self, rating: Rating, line: &str) {
         let over = if self.terminal { "\r\x1b[K" } else { "" };
-        let sign = verdict.shown(self.terminal);
+        let sign = rating.shown(self.terminal);
         self.draw(&format!("{over}{sign} {line}\n"));
     }
 

@@ -1,4 +1,4 @@
-//! What a role may see and what the server counts, each lack with the exact remedy.
+//! The privileges of the role and the statistics of the server, each lack with the exact remedy.
 
 use std::sync::Arc;
 
@@ -6,14 +6,14 @@ use sqlx::{Executor, Row};
 use tokio::time::timeout;
 
 use super::Line;
-use crate::commands::verdict::Verdict;
+use crate::commands::rating::Rating;
 use crate::indexes::identifier;
 use crate::postgres::{Database, Pooler};
 use crate::sources::Failure;
 
-/// What the server says of itself and of the role.
+/// Facts about the server and the role.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Rights {
+struct Privileges {
     role: String,
     monitor: bool,
     preloaded: bool,
@@ -23,9 +23,9 @@ struct Rights {
 
 /// The line, or lines, about one database. Who cannot be asked is told of by the probe; the pooler
 /// that an address leads to is the error.
-pub(super) async fn look(database: &Arc<Database>) -> Result<Vec<Line>, Pooler> {
-    match timeout(database.patience(), ask(database)).await {
-        Ok(Ok(rights)) => Ok(judge(database.name(), &rights)),
+pub(super) async fn inspect(database: &Arc<Database>) -> Result<Vec<Line>, Pooler> {
+    match timeout(database.patience(), query(database)).await {
+        Ok(Ok(privileges)) => Ok(judge(database.name(), &privileges)),
         Ok(Err(error)) => {
             Pooler::behind(&*error).map_or(Ok(Vec::new()), |pooler| Err(pooler.clone()))
         }
@@ -33,10 +33,10 @@ pub(super) async fn look(database: &Arc<Database>) -> Result<Vec<Line>, Pooler> 
     }
 }
 
-async fn ask(database: &Database) -> Result<Rights, Failure> {
+async fn query(database: &Database) -> Result<Privileges, Failure> {
     let mut connection = database.acquire().await?;
     let row = connection.fetch_one(SQL).await?;
-    Ok(Rights {
+    Ok(Privileges {
         role: row.try_get("role")?,
         monitor: row.try_get("monitor")?,
         preloaded: row.try_get("preloaded")?,
@@ -45,26 +45,26 @@ async fn ask(database: &Database) -> Result<Rights, Failure> {
     })
 }
 
-fn judge(name: &str, rights: &Rights) -> Vec<Line> {
-    let Rights { role, version, .. } = rights;
-    let line = |verdict, message| Line { source: format!("{name}/rights"), verdict, message };
-    let monitor = if rights.monitor {
-        line(Verdict::Good, format!("PostgreSQL {version}; the role {role} sees all sessions"))
+fn judge(name: &str, privileges: &Privileges) -> Vec<Line> {
+    let Privileges { role, version, .. } = privileges;
+    let line = |rating, message| Line { source: format!("{name}/rights"), rating, message };
+    let monitor = if privileges.monitor {
+        line(Rating::Good, format!("PostgreSQL {version}; the role {role} sees all sessions"))
     } else {
         let grant = format!("GRANT pg_monitor TO {}", identifier(role));
         let message =
             format!("the role {role} sees its own sessions only; as a superuser: {grant}");
-        line(Verdict::Doubtful, message)
+        line(Rating::Doubtful, message)
     };
-    let statements = (!rights.preloaded || !rights.installed).then(|| {
+    let statements = (!privileges.preloaded || !privileges.installed).then(|| {
         let preload = "ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements' (add it \
                        to those already there), a restart of the server, then ";
-        let steps = if rights.preloaded { "" } else { preload };
+        let steps = if privileges.preloaded { "" } else { preload };
         let message = format!(
             "the server does not count statements: {steps}CREATE EXTENSION pg_stat_statements \
              in this database"
         );
-        line(Verdict::Doubtful, message)
+        line(Rating::Doubtful, message)
     });
     [monitor].into_iter().chain(statements).collect()
 }
@@ -81,20 +81,20 @@ SELECT current_user::text AS role,
 mod tests {
     use super::*;
 
-    fn messages(rights: &Rights) -> String {
-        judge("primary", rights).into_iter().map(|line| line.message + "\n").collect()
+    fn messages(privileges: &Privileges) -> String {
+        judge("primary", privileges).into_iter().map(|line| line.message + "\n").collect()
     }
 
     #[test]
     fn each_lack_has_its_remedy() {
-        let lacking = Rights { role: "app \"x\"".into(), ..Rights::default() };
-        let said = messages(&lacking);
-        assert!(said.contains(r#"GRANT pg_monitor TO "app ""x""""#), "{said}");
-        assert!(said.contains("shared_preload_libraries = 'pg_stat_statements'"), "{said}");
-        assert!(said.contains("CREATE EXTENSION pg_stat_statements"), "{said}");
-        let preloaded = Rights { monitor: true, preloaded: true, ..lacking.clone() };
+        let lacking = Privileges { role: "app \"x\"".into(), ..Privileges::default() };
+        let text = messages(&lacking);
+        assert!(text.contains(r#"GRANT pg_monitor TO "app ""x""""#), "{text}");
+        assert!(text.contains("shared_preload_libraries = 'pg_stat_statements'"), "{text}");
+        assert!(text.contains("CREATE EXTENSION pg_stat_statements"), "{text}");
+        let preloaded = Privileges { monitor: true, preloaded: true, ..lacking.clone() };
         assert!(!messages(&preloaded).contains("preload"));
-        let well = Rights { installed: true, ..preloaded };
+        let well = Privileges { installed: true, ..preloaded };
         assert_eq!(judge("primary", &well).len(), 1);
     }
 }

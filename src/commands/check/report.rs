@@ -1,4 +1,4 @@
-//! What is advised: by the daemon that runs, which has watched for a while; else at a glance.
+//! Advice: of the running daemon, which has observed for a while; else from one reading.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::advice::{self, RuleContext, Severity};
 use crate::commands::daemon;
-use crate::commands::verdict::Verdict;
+use crate::commands::rating::Rating;
 use crate::config::Config;
 use crate::reading::{Reading, Top};
 use crate::state::{DatabaseState, PoolState, RecentPool};
@@ -19,29 +19,29 @@ const LIMIT: usize = 10;
 const STATEMENTS: usize = 5;
 const CHARACTERS: usize = 120;
 
-/// What is advised, and by whom.
+/// Advice, and where it comes from.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Opinion {
+pub(super) struct AdviceReport {
     /// The daemon's address; `None` when nobody but this command looked.
     pub(super) daemon: Option<String>,
-    advice: Vec<Advice>,
+    advice: Vec<AdviceLine>,
     /// The statements that matter most, those first that took most time.
     top_statements: Vec<TopStatement>,
-    /// What the daemon reads.
+    /// The sources that the daemon reads.
     #[serde(skip)]
-    sources: Vec<Source>,
+    sources: Vec<DaemonSource>,
 }
 
 /// As in `/health/detailed`.
 #[derive(Debug, Deserialize)]
-struct Source {
+struct DaemonSource {
     name: String,
     status: String,
 }
 
 /// As in `/health/detailed`.
 #[derive(Debug, Deserialize, Serialize)]
-struct Advice {
+struct AdviceLine {
     rule: String,
     severity: String,
     subject: String,
@@ -65,37 +65,37 @@ struct TopStatement {
 }
 
 #[derive(Deserialize)]
-struct Detailed {
-    advice: Vec<Advice>,
+struct DetailedHealth {
+    advice: Vec<AdviceLine>,
     #[serde(default)]
     top_statements: Vec<TopStatement>,
     #[serde(default)]
-    sources: Vec<Source>,
+    sources: Vec<DaemonSource>,
 }
 
-impl Opinion {
+impl AdviceReport {
     /// The daemon's, where one listens and says it to everybody.
-    pub(super) async fn of_daemon(config: &Config) -> Option<Self> {
+    pub(super) async fn from_daemon(config: &Config) -> Option<Self> {
         let address = daemon::address(config);
         let ask = daemon::get(&address, "/health/detailed");
-        let body = timeout(daemon::PATIENCE, ask).await.ok()?.ok()?;
-        let detailed: Detailed = serde_json::from_slice(daemon::body(&body)?).ok()?;
-        let Detailed { advice, top_statements, sources } = detailed;
+        let body = timeout(daemon::TIMEOUT, ask).await.ok()?.ok()?;
+        let detailed: DetailedHealth = serde_json::from_slice(daemon::body(&body)?).ok()?;
+        let DetailedHealth { advice, top_statements, sources } = detailed;
         Some(Self { daemon: Some(address), advice, top_statements, sources })
     }
 
-    /// Whether the daemon reads a source that this command perhaps cannot.
+    /// Returns whether the daemon reads a source that this command perhaps cannot.
     pub(super) fn reads(&self, source: &str) -> bool {
         self.sources.iter().any(|one| one.name == source && one.status == "up")
     }
 
-    /// What a single look at these readings says.
-    pub(super) fn at_a_glance(config: &Config, readings: &[Reading]) -> Self {
-        let marks = &config.thresholds;
+    /// The advice that follows from these readings alone.
+    pub(super) fn from_readings(config: &Config, readings: &[Reading]) -> Self {
+        let thresholds = &config.thresholds;
         let pools: Vec<_> = readings
             .iter()
             .flat_map(|reading| reading.pools.iter().cloned())
-            .map(|pool| PoolState::judge(pool, RecentPool::default(), marks))
+            .map(|pool| PoolState::judge(pool, RecentPool::default(), thresholds))
             .collect();
         let sessions = readings.iter().filter_map(|reading| reading.sessions.clone());
         let databases: Vec<_> = sessions
@@ -115,15 +115,15 @@ impl Opinion {
             findings: Vec::new(),
             indexes: readings.iter().filter_map(|reading| reading.indexes.as_ref()).collect(),
             servers: Vec::new(),
-            thresholds: marks,
+            thresholds,
         };
         let advised = advice::judge_once(&config.advice, &context, Instant::now());
         let top = readings.iter().filter_map(|reading| reading.top.as_ref());
         Self {
             daemon: None,
             sources: Vec::new(),
-            advice: advised.into_iter().map(Advice::from).collect(),
-            top_statements: top.flat_map(|top| TopStatement::of(top)).collect(),
+            advice: advised.into_iter().map(AdviceLine::from).collect(),
+            top_statements: top.flat_map(|top| TopStatement::from_top(top)).collect(),
         }
     }
 
@@ -162,8 +162,8 @@ impl Opinion {
             (Some(address), false) => format!("\nthe daemon at {address} advises:\n"),
         };
         for one in self.advice.iter().take(LIMIT) {
-            let Advice { rule, subject, message, remedy, .. } = one;
-            let sign = one.verdict().shown(terminal);
+            let AdviceLine { rule, subject, message, remedy, .. } = one;
+            let sign = one.rating().shown(terminal);
             let _ = writeln!(page, "{sign} {subject}: {message} ({rule})\n  → {remedy}");
         }
         if let Some(more) = self.advice.len().checked_sub(LIMIT).filter(|more| *more > 0) {
@@ -174,7 +174,7 @@ impl Opinion {
 }
 
 impl TopStatement {
-    fn of(top: &Top) -> impl Iterator<Item = Self> {
+    fn from_top(top: &Top) -> impl Iterator<Item = Self> {
         top.statements.iter().map(|statement| Self {
             server: top.server.clone(),
             datname: statement.database.to_string(),
@@ -196,13 +196,13 @@ fn short(sql: &str) -> String {
     }
 }
 
-impl Advice {
-    fn verdict(&self) -> Verdict {
-        if self.severity == Severity::Critical.as_str() { Verdict::Bad } else { Verdict::Doubtful }
+impl AdviceLine {
+    fn rating(&self) -> Rating {
+        if self.severity == Severity::Critical.as_str() { Rating::Bad } else { Rating::Doubtful }
     }
 }
 
-impl From<advice::Advice> for Advice {
+impl From<advice::Advice> for AdviceLine {
     fn from(advice: advice::Advice) -> Self {
         Self {
             rule: advice.rule.to_owned(),
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn advice_is_shown_with_its_remedy_and_who_gave_it() {
-        let advice = || Advice {
+        let advice = || AdviceLine {
             rule: "pool_usage".into(),
             severity: "critical".into(),
             subject: "web".into(),
@@ -231,12 +231,12 @@ mod tests {
         };
         let daemon = Some("127.0.0.1:8001".to_owned());
         let advice = (0..12).map(|_| advice()).collect();
-        let page = Opinion { daemon, advice, ..Opinion::default() }.text(false);
+        let page = AdviceReport { daemon, advice, ..AdviceReport::default() }.text(false);
         assert!(page.contains("✗ web: 19 of 20 (pool_usage)\n  → close sessions\n"), "{page}");
         assert!(
             page.contains("8001 advises:") && page.ends_with("and 2 more in /health/detailed\n")
         );
-        assert_eq!(Opinion::default().text(true), "");
+        assert_eq!(AdviceReport::default().text(true), "");
     }
 
     #[test]
@@ -245,8 +245,8 @@ mod tests {
         let ran = Ran { calls: 4, seconds: 1.0, rows: 8, blocks: 0 };
         let statement = Statement { text: text.into(), ran, ..Statement::default() };
         let top = Top { seconds: Some(3600.2), statements: vec![statement], ..Top::default() };
-        let top_statements = TopStatement::of(&top).collect();
-        let page = Opinion { top_statements, ..Opinion::default() }.text(false);
+        let top_statements = TopStatement::from_top(&top).collect();
+        let page = AdviceReport { top_statements, ..AdviceReport::default() }.text(false);
         assert!(page.contains("most time in 1h:") && page.contains(" 250.00 ms "), "{page}");
         assert!(page.ends_with("x…\n") && page.chars().count() < 320, "{page}");
     }

@@ -1,9 +1,9 @@
-//! How a command says whether something is right: a sign, coloured on a terminal only.
+//! The rating of a finding: a sign, coloured on a terminal only.
 
 use clap::ValueEnum;
 use serde::Serialize;
 
-/// How an answer looks.
+/// The format of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     /// For people.
@@ -12,10 +12,10 @@ pub(super) enum Format {
     Json,
 }
 
-/// Whether something is right.
+/// The rating of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Verdict {
+pub(super) enum Rating {
     Good,
     Doubtful,
     Bad,
@@ -23,7 +23,7 @@ pub(super) enum Verdict {
     Absent,
 }
 
-impl Verdict {
+impl Rating {
     fn sign(self) -> char {
         match self {
             Self::Good => '✓',
