@@ -213,6 +213,16 @@ fn top() -> Vec<String> {
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
+/// The names of all files in a folder and the folders in it.
+fn names_of_files(folder: &Path, names: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        names.push(entry.file_name().into_string().unwrap());
+        if entry.path().is_dir() {
+            names_of_files(&entry.path(), names);
+        }
+    }
+}
+
 /// A name of a file as it stands on a page, up to where it has a placeholder such as NAME.
 fn named_file(code: &str) -> Option<&str> {
     let path = code.split(' ').next()?;
@@ -227,9 +237,19 @@ fn named_file(code: &str) -> Option<&str> {
 
 #[test]
 fn every_file_that_the_pages_for_contributors_name_is_there() {
-    let (mut named, mut missing) = (0, Vec::new());
+    let (mut named, mut missing, mut sources) = (0, Vec::new(), Vec::new());
+    for folder in ["src", "clients/rust/src"] {
+        names_of_files(&Path::new(ROOT).join(folder), &mut sources);
+    }
     for page in ["CONTRIBUTING.md", "docs/architecture.md"] {
         let text = std::fs::read_to_string(Path::new(ROOT).join(page)).unwrap();
+        let codes = text.split('`').skip(1).step_by(2);
+        let files = codes.filter(|code| !code.contains('/') && code.ends_with(".rs"));
+        missing.extend(
+            files
+                .filter(|file| !sources.iter().any(|name| name == file))
+                .map(|file| format!("{page}: {file}")),
+        );
         for path in text.split('`').skip(1).step_by(2).filter_map(named_file) {
             named += 1;
             if !Path::new(ROOT).join(path).exists() {
