@@ -17,32 +17,32 @@ use tokio::time::timeout;
 
 use crate::joint::Joint;
 
-/// How long one read may take.
-pub const LIMIT: Duration = Duration::from_secs(5);
-/// How long reading several files may take: longer than one of them, which can so be named.
-pub const WORK_LIMIT: Duration = Duration::from_secs(15);
+/// The timeout of one read.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// The timeout of work that reads several files: longer than that of one, which can so be named.
+pub const WORK_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How many bytes of a file are read: a device such as `/dev/zero` never ends.
-const LARGEST: u64 = 64 << 20;
+/// The largest file that is read: a device such as `/dev/zero` never ends.
+const MAX_BYTES: u64 = 64 << 20;
 
-/// What was read, for all who wanted it.
-type Outcome = Result<Arc<[u8]>, Arc<io::Error>>;
+/// The outcome of a read, for all who wait for it.
+type ReadResult = Result<Arc<[u8]>, Arc<io::Error>>;
 
-/// What is being read, by path: paths come from the settings alone.
-static READING: LazyLock<Mutex<HashMap<PathBuf, Arc<Joint<Outcome>>>>> =
+/// The reads under way, by path: paths come from the settings alone.
+static READS: LazyLock<Mutex<HashMap<PathBuf, Arc<Joint<ReadResult>>>>> =
     LazyLock::new(Mutex::default);
 
 /// The bytes of a file.
 pub async fn read(path: &Path) -> io::Result<Vec<u8>> {
     let reading = {
-        let mut all = READING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = READS.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(all.entry(path.to_owned()).or_default())
     };
     let owned = path.to_owned();
-    let read = reading.get(LIMIT, move || Ok(whole(&owned)?.into())).await;
-    match read.ok_or_else(hangs)? {
+    let read = reading.get(READ_TIMEOUT, move || Ok(read_bounded(&owned)?.into())).await;
+    match read.ok_or_else(timed_out)? {
         Ok(bytes) => Ok(bytes.to_vec()),
-        Err(error) => Err(again(&error)),
+        Err(error) => Err(copy_of(&error)),
     }
 }
 
@@ -56,7 +56,8 @@ pub async fn read_to_string(path: &Path) -> io::Result<String> {
 pub fn read_blocking(path: &Path) -> io::Result<Vec<u8>> {
     static HANGING: AtomicUsize = AtomicUsize::new(0);
     let path = path.to_owned();
-    block_on(on_a_thread(&HANGING, LIMIT, move || whole(&path)))?.ok_or_else(hangs)?
+    block_on(run_counted(&HANGING, READ_TIMEOUT, move || read_bounded(&path)))?
+        .ok_or_else(timed_out)?
 }
 
 /// The text of a file, for a caller outside the runtime or before it has anything else to do.
@@ -64,10 +65,10 @@ pub fn read_to_string_blocking(path: &Path) -> io::Result<String> {
     text(read_blocking(path)?)
 }
 
-/// Says whether there is a file, for a caller outside the runtime; `None` when that cannot be told.
+/// True when there is a file, for a caller outside the runtime; `None` when that cannot be told.
 pub fn is_file_blocking(path: &Path) -> Option<bool> {
     let path = path.to_owned();
-    block_on(apart(move || path.is_file())).ok().flatten()
+    block_on(run_in_thread(move || path.is_file())).ok().flatten()
 }
 
 /// Waits for what ends by itself, on a thread with a runtime of its own: the caller may be within
@@ -81,10 +82,10 @@ fn block_on<T: Send>(work: impl Future<Output = T> + Send) -> io::Result<T> {
     })
 }
 
-fn whole(path: &Path) -> io::Result<Vec<u8>> {
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
+    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has over 64 MiB"));
     }
     Ok(bytes)
@@ -96,42 +97,44 @@ pub fn text(bytes: Vec<u8>) -> io::Result<String> {
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
-/// The same error for one more.
-fn again(error: &io::Error) -> io::Error {
+/// Copies an error for one more caller.
+fn copy_of(error: &io::Error) -> io::Error {
     let of_system = error.raw_os_error().map(io::Error::from_raw_os_error);
     of_system.unwrap_or_else(|| io::Error::new(error.kind(), error.to_string()))
 }
 
-fn hangs() -> io::Error {
+fn timed_out() -> io::Error {
     let message = format!(
         "it could not be read within {} s: is it a pipe, or on a mount whose server does not answer?",
-        LIMIT.as_secs()
+        READ_TIMEOUT.as_secs()
     );
     io::Error::new(io::ErrorKind::TimedOut, message)
 }
 
-/// Does something that reads files on a thread of its own. `None` when it takes longer than the
+/// Runs work that reads files on a thread of its own. `None` when it takes longer than the
 /// limit, or when too much hangs already.
-pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    apart_within(LIMIT, work).await
+pub async fn run_in_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    run_in_thread_within(READ_TIMEOUT, work).await
 }
 
-/// The same with a limit of its own.
-pub async fn apart_within<T: Send + 'static>(
+/// The same with a timeout of its own.
+pub async fn run_in_thread_within<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
     static HANGING: AtomicUsize = AtomicUsize::new(0);
-    on_a_thread(&HANGING, limit, work).await
+    run_counted(&HANGING, limit, work).await
 }
 
-/// Does something on a thread of its own, where not too many of them hang.
-async fn on_a_thread<T: Send + 'static>(
+/// Runs work on a thread of its own, unless too many of them hang.
+async fn run_counted<T: Send + 'static>(
     hanging: &'static AtomicUsize,
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
-    let place = Place::take(hanging)?;
+    let place = HangingThread::take(hanging)?;
     let (send, made) = oneshot::channel();
     let begun = thread::Builder::new().name("files".into()).spawn(move || {
         let made = work();
@@ -144,19 +147,19 @@ async fn on_a_thread<T: Send + 'static>(
 }
 
 /// One of the threads that may hang; the place is free again when this is dropped.
-struct Place(&'static AtomicUsize);
+struct HangingThread(&'static AtomicUsize);
 
-impl Place {
-    /// How many threads may hang.
-    const MOST: usize = 4;
+impl HangingThread {
+    /// The number of threads that may hang.
+    const MAX: usize = 4;
 
     fn take(hanging: &'static AtomicUsize) -> Option<Self> {
         let place = Self(hanging);
-        (hanging.fetch_add(1, Relaxed) < Self::MOST).then_some(place)
+        (hanging.fetch_add(1, Relaxed) < Self::MAX).then_some(place)
     }
 }
 
-impl Drop for Place {
+impl Drop for HangingThread {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
@@ -189,7 +192,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_panics_makes_nothing() {
-        assert_eq!(apart(|| panic!("it is broken")).await, None::<u8>);
-        assert_eq!(apart(|| 7).await, Some(7));
+        assert_eq!(run_in_thread(|| panic!("it is broken")).await, None::<u8>);
+        assert_eq!(run_in_thread(|| 7).await, Some(7));
     }
 }

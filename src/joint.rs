@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// How long work may hang before it is begun once more beside itself: the file that it waits for
-/// may be another by now.
+/// The time that work may hang before it is begun once more beside itself: the file that it waits
+/// for may be another by now.
 const GIVEN_UP: Duration = Duration::from_secs(10);
-/// How many threads may hang at most.
+/// The number of threads that may hang.
 const HANGING: usize = 4;
 
 /// One piece of work, done now and again.
@@ -21,7 +21,7 @@ pub(crate) struct Joint<T>(Mutex<State<T>>);
 #[derive(Debug)]
 struct State<T> {
     running: Option<Running<T>>,
-    /// What was begun before and hangs.
+    /// The work that was begun before and hangs.
     given_up: Vec<Running<T>>,
 }
 
@@ -38,8 +38,8 @@ impl<T> Default for Joint<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> Joint<T> {
-    /// What the work under way makes, else what is begun now. `None` when it takes longer than the
-    /// limit since its beginning: a file may hang, and then nobody waits for it again.
+    /// Returns the result of the work under way, else of work begun now. `None` when it takes longer
+    /// than the limit since its beginning: a file may hang, and then nobody waits for it again.
     pub(crate) async fn get(
         &self,
         limit: Duration,
@@ -78,7 +78,7 @@ impl<T> State<T> {
 }
 
 impl<T> Running<T> {
-    /// Whether it has made something, or never will.
+    /// True when it has a result, or never will.
     fn is_over(&self) -> bool {
         self.outcome.borrow().is_some() || self.outcome.has_changed().is_err()
     }

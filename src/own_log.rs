@@ -8,12 +8,12 @@ use std::sync::OnceLock;
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-/// How many lines wait to be written at most.
+/// The number of lines that may wait to be written.
 const WAITING: usize = 1024;
 
 static COUNTER: OnceLock<ErrorCounter> = OnceLock::new();
 
-/// Where to write lines to without waiting. When the guard is dropped, those that wait are
+/// Returns a writer that never waits. When the guard is dropped, the lines that wait are
 /// written, for a second at most.
 pub fn writer() -> (NonBlocking, WorkerGuard) {
     let (writer, guard) = NonBlockingBuilder::default()
@@ -24,7 +24,7 @@ pub fn writer() -> (NonBlocking, WorkerGuard) {
     (writer, guard)
 }
 
-/// How many lines were dropped since the start.
+/// The number of lines that were dropped since the start.
 pub fn dropped_lines() -> u64 {
     COUNTER.get().map_or(0, |counter| counter.dropped_lines() as u64)
 }

@@ -206,14 +206,14 @@ impl Daemon {
     /// Reads the settings and the files that they name, which may hang.
     async fn read(&self, reload: &Reload) -> Result<(Config, Plan), String> {
         let (reload, running) = (Arc::clone(reload), self.servers.clone());
-        let read = files::apart_within(files::WORK_LIMIT, move || {
+        let read = files::run_in_thread_within(files::WORK_TIMEOUT, move || {
             let config = reload().map_err(|error| chain(&error))?;
             let plan = Plan::after(&config, &running)
                 .map_err(|error| chain(&plan_error(&config, &error)))?;
             Ok((config, plan))
         });
         let hangs = || {
-            let limit = files::WORK_LIMIT.as_secs();
+            let limit = files::WORK_TIMEOUT.as_secs();
             format!("the settings, or a file that they name, could not be read within {limit} s")
         };
         read.await.unwrap_or_else(|| Err(hangs()))

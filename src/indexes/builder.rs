@@ -278,7 +278,7 @@ async fn cancel(database: &Database, process: i32) {
         connection.execute(cancel).await.ok()
     };
     // The statement's own end says how it went.
-    let _ = timeout(database.patience(), ask).await;
+    let _ = timeout(database.read_timeout(), ask).await;
 }
 
 /// The progress of a statement; `None` when the server does not tell.
@@ -291,7 +291,7 @@ async fn glance(database: &Database, process: i32) -> Option<Phase> {
         let doing = doing.or_else(|| waits_for.map(|_| "waiting for the table".to_owned()))?;
         Some(Phase { doing, share: row.try_get("share").ok()?, waits_for })
     };
-    timeout(database.patience(), look).await.ok()?
+    timeout(database.read_timeout(), look).await.ok()?
 }
 
 const PROGRESS: &str = "

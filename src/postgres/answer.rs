@@ -1,4 +1,4 @@
-//! What a server answers: texts of whatever encoding, and errors in words that say what to do.
+//! The answers of a server: texts of any encoding, and errors in words that say what to do.
 
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgDatabaseError, PgRow};
@@ -22,14 +22,14 @@ where
     Ok(raw.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect())
 }
 
-/// What a failed statement means, in words that say what to do.
+/// Explains a failed statement in words that say what to do.
 pub(crate) fn explain(error: &sqlx::Error) -> Option<&'static str> {
     let code = error.as_database_error()?.code()?;
     Some(match &*code {
         "42501" => remedy(error.as_database_error()?.message()),
         "53300" => "the server has no connection left",
         "55P03" => "a lock was not had in time; something holds it",
-        "57014" => "the statement took too long and was cancelled",
+        "57014" => "the statement ran for too long and was cancelled",
         "57P01" => "the server ended the session",
         "28P01" | "28000" => "the server refuses the role or its password",
         "0A000" => "the server refuses a function or a view of PostgreSQL",
@@ -40,7 +40,7 @@ pub(crate) fn explain(error: &sqlx::Error) -> Option<&'static str> {
     })
 }
 
-/// What gives a privilege that is missing, by what the server says is denied.
+/// The remedy for a missing privilege, by what the server says is denied.
 fn remedy(message: &str) -> &'static str {
     if message.starts_with("permission denied for schema ") {
         "the role may not use a schema; GRANT USAGE ON SCHEMA … TO it"
@@ -53,16 +53,18 @@ fn remedy(message: &str) -> &'static str {
 /// source, and leaves out its detail and its hint.
 pub(crate) fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
     match error.downcast_ref::<sqlx::Error>() {
-        Some(sqlx::Error::Database(said)) => format!("the server says: {}", said_by(&**said)),
+        Some(sqlx::Error::Database(error)) => {
+            format!("the server says: {}", server_message(&**error))
+        }
         _ => error.to_string(),
     }
 }
 
-fn said_by(said: &dyn DatabaseError) -> String {
-    let more = said.try_downcast_ref::<PgDatabaseError>();
-    let detail = more.and_then(PgDatabaseError::detail).map(|text| format!("; detail: {text}"));
-    let hint = more.and_then(PgDatabaseError::hint).map(|text| format!("; hint: {text}"));
-    format!("{}{}{}", said.message(), detail.unwrap_or_default(), hint.unwrap_or_default())
+fn server_message(error: &dyn DatabaseError) -> String {
+    let server = error.try_downcast_ref::<PgDatabaseError>();
+    let detail = server.and_then(PgDatabaseError::detail).map(|text| format!("; detail: {text}"));
+    let hint = server.and_then(PgDatabaseError::hint).map(|text| format!("; hint: {text}"));
+    format!("{}{}{}", error.message(), detail.unwrap_or_default(), hint.unwrap_or_default())
 }
 
 /// The causes of an error, each in words; what a server says has no further cause.
@@ -80,16 +82,16 @@ fn is_servers(error: &(dyn std::error::Error + 'static)) -> bool {
     matches!(error.downcast_ref(), Some(sqlx::Error::Database(_)))
 }
 
-/// Whether a text cannot be had in the encoding of the database that was asked. A statement of a
+/// True when a text cannot be had in the encoding of the database that was asked. A statement of a
 /// database without an encoding may hold any bytes, and the view of all statements then fails as a
 /// whole where another database reads it.
 pub(crate) fn is_undecodable(error: &sqlx::Error) -> bool {
-    let Some(said) = error.as_database_error() else { return false };
-    match said.code().as_deref() {
+    let Some(error) = error.as_database_error() else { return false };
+    match error.code().as_deref() {
         Some("22021" | "22P05") => true,
         // Between some encodings there is no conversion at all, which counts as a missing function.
         Some("42883") => {
-            let server = said.try_downcast_ref::<PgDatabaseError>();
+            let server = error.try_downcast_ref::<PgDatabaseError>();
             server.and_then(PgDatabaseError::routine) == Some("pg_do_encoding_conversion")
         }
         _ => false,

@@ -1,4 +1,4 @@
-//! Who asks: the login, done here so that no password comes to the driver, and so that what libpq
+//! The login, done here so that no password comes to the driver, and so that what libpq
 //! takes for a password is one.
 
 use bytes::{Buf, BytesMut};
@@ -14,7 +14,7 @@ use super::fault::Fault;
 use super::methods::{Binding, Method, Methods};
 use super::wire::{self, Frame, Stream, Violation};
 
-/// What the login is made of.
+/// The state of one login.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Login<'a> {
     pub(super) user: &'a str,

@@ -1,6 +1,6 @@
-//! How often a server is tried again, whoever of poolwatch asks: all sources of a server and role
-//! go one at a time, share one failure for a moment, and a login that was refused is not repeated
-//! until the password is another or a while has gone by, so that no account is locked.
+//! Spaces the attempts to reach a server, whoever of poolwatch asks: all sources of a server and a
+//! role go one at a time, share one failure for a moment, and a login that was refused is not
+//! repeated until the password is another or a while has gone by, so that no account is locked.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use super::Secret;
 
-/// How long a failure holds for all who ask: a little less than the shortest usual interval.
+/// The time for which a failure holds for every caller: a little less than the shortest interval.
 const SHARED: Duration = Duration::from_millis(900);
-/// How long a refused login is not repeated, the first time and at most.
+/// The time for which a refused login is not repeated: the first time, and at most.
 const FIRST: Duration = Duration::from_secs(20);
 const LONGEST: Duration = Duration::from_mins(1);
-/// What stands for all that is asked of a server.
+/// The key that stands for all that is asked of a server.
 pub(super) const SERVER: &str = "";
 /// Of so many questions failures are kept.
 const QUESTIONS: usize = 1000;
@@ -30,7 +30,7 @@ pub(super) struct Backoff<F> {
 
 #[derive(Debug)]
 struct State<F> {
-    /// By what was asked for, such as one database, for that may be refused alone.
+    /// The failures by what was asked for, such as one database, which may be refused alone.
     recent: HashMap<String, (Instant, F)>,
     refused: Option<Refused<F>>,
 }
@@ -57,7 +57,7 @@ impl<F: Clone> Backoff<F> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn mark(&self, password: Option<&Secret>) -> u64 {
+    fn fingerprint(&self, password: Option<&Secret>) -> u64 {
         self.hasher.hash_one(password.map(Secret::reveal))
     }
 
@@ -66,21 +66,21 @@ impl<F: Clone> Backoff<F> {
     pub(super) fn holds(&self, question: &str, password: Option<&Secret>) -> Option<F> {
         let state = self.state();
         if let Some(refused) = &state.refused {
-            if refused.password == self.mark(password) && refused.until > Instant::now() {
+            if refused.password == self.fingerprint(password) && refused.until > Instant::now() {
                 return Some(refused.failure.clone());
             }
-            if refused.password != self.mark(password) {
+            if refused.password != self.fingerprint(password) {
                 return None;
             }
         }
-        let known = [SERVER, question].into_iter().filter_map(|key| state.recent.get(key));
-        let mut fresh = known.filter(|(at, _)| at.elapsed() < SHARED);
+        let recent = [SERVER, question].into_iter().filter_map(|key| state.recent.get(key));
+        let mut fresh = recent.filter(|(at, _)| at.elapsed() < SHARED);
         fresh.next().map(|(_, failure)| failure.clone())
     }
 
     /// A login was refused.
     pub(super) fn refused(&self, password: Option<&Secret>, failure: F) {
-        let password = self.mark(password);
+        let password = self.fingerprint(password);
         let mut state = self.state();
         let before = state.refused.as_ref().filter(|before| before.password == password);
         let count = before.map_or(0, |before| before.count + 1);
@@ -114,15 +114,15 @@ pub(super) struct Registry<F: 'static>(
 );
 
 impl<F: Clone> Registry<F> {
-    /// That of one server and role.
+    /// The backoff of one server and role.
     pub(super) fn entry(&self, server: &str) -> Arc<Backoff<F>> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|_, backoff| backoff.strong_count() > 0);
-        if let Some(backoff) = known.get(server).and_then(Weak::upgrade) {
+        let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.retain(|_, backoff| backoff.strong_count() > 0);
+        if let Some(backoff) = servers.get(server).and_then(Weak::upgrade) {
             return backoff;
         }
         let backoff = Arc::new(Backoff::new());
-        known.insert(server.to_owned(), Arc::downgrade(&backoff));
+        servers.insert(server.to_owned(), Arc::downgrade(&backoff));
         backoff
     }
 }

@@ -15,18 +15,18 @@ use super::credentials::Credentials;
 use super::dial::{self, Ready};
 use super::fault::Fault;
 use super::host::Host;
-use super::relay::{self, Local};
+use super::relay::{self, LocalSocket};
 use super::startup;
 use super::target::{Target, Wanted};
 use super::wire::{self, ServerError};
 use super::{APPLICATION_NAME, Secret};
 
-static KNOWN: Registry<Failure> = Registry(LazyLock::new(|| Mutex::new(HashMap::new())));
+static BACKOFFS: Registry<Failure> = Registry(LazyLock::new(|| Mutex::new(HashMap::new())));
 
 /// The SQLSTATE by which a server says that it cannot send texts as UTF-8.
 const NOT_SUPPORTED: &str = "0A000";
 
-/// Why there is no connection.
+/// The reason why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The server refuses.
@@ -37,14 +37,14 @@ pub enum ConnectError {
     Dial(Arc<DialError>),
 }
 
-/// What was tried, each with what came of it.
+/// The places that were tried, each with its fault.
 #[derive(Debug)]
 pub struct DialError(Vec<(String, Fault)>);
 
 impl std::error::Error for DialError {}
 
 impl DialError {
-    /// Whether to try again costs nobody anything, so that everybody may.
+    /// True when another attempt costs nobody anything.
     fn is_cheap(&self) -> bool {
         use std::io::ErrorKind::{ConnectionRefused, NotFound};
         self.0.iter().all(|(_, fault)| match fault {
@@ -77,7 +77,7 @@ enum Failure {
     Dial(Arc<DialError>),
 }
 
-/// How a server is connected to.
+/// Opens connections to one server.
 pub(crate) struct Connector {
     target: Target,
     credentials: Credentials,
@@ -96,7 +96,7 @@ impl std::fmt::Debug for Connector {
 impl Connector {
     /// All attempts of one connect together may take `timeout`.
     pub(crate) fn new(target: Target, credentials: Credentials, timeout: Duration) -> Self {
-        let backoff = KNOWN.entry(&format!("{} {}", target.place(), target.user));
+        let backoff = BACKOFFS.entry(&format!("{} {}", target.place(), target.user));
         Self { target, credentials, timeout, backoff, unconverted: Mutex::default() }
     }
 
@@ -104,7 +104,7 @@ impl Connector {
         &self.target
     }
 
-    /// What the driver asks of a session here, to which more may be added. Where the server is and
+    /// The driver's options of a session, to which more may be added. Where the server is and
     /// how it is reached is none of its business.
     pub(crate) fn options(&self) -> PgConnectOptions {
         let options = PgConnectOptions::new_without_pgpass()
@@ -122,7 +122,7 @@ impl Connector {
         &self,
         options: &PgConnectOptions,
     ) -> Result<PgConnection, ConnectError> {
-        let local = Local::new().map_err(local_error)?;
+        let local = LocalSocket::new().map_err(local_error)?;
         let options = options.clone().socket(&local.folder).port(5432).ssl_mode(PgSslMode::Disable);
         let database = options.get_database().unwrap_or(&self.target.database).to_owned();
         let (driver, relayed) = tokio::join!(options.connect(), self.serve(&local, &database));
@@ -133,7 +133,7 @@ impl Connector {
     }
 
     /// The server's end of what the driver asks.
-    async fn serve(&self, local: &Local, database: &str) -> Result<(), Arc<DialError>> {
+    async fn serve(&self, local: &LocalSocket, database: &str) -> Result<(), Arc<DialError>> {
         let failed = |error| Arc::new(DialError(vec![("itself".into(), Fault::Local(error))]));
         let (mut driver, startup) = local.accept().await.map_err(failed)?;
         let startup = match &self.target.options {
@@ -190,8 +190,8 @@ impl Connector {
                     self.backoff.succeeded(&question);
                     return Ok(ready);
                 }
-                Err(Outcome::Known(failure)) => return Err(failure),
-                Err(Outcome::Login(error)) => {
+                Err(Attempted::Recent(failure)) => return Err(failure),
+                Err(Attempted::Login(error)) => {
                     if !is_renewed && self.credentials.may_renew(password.as_ref()) {
                         is_renewed = true;
                         continue;
@@ -200,8 +200,8 @@ impl Connector {
                     self.backoff.refused(password.as_ref(), failure.clone());
                     failure
                 }
-                Err(Outcome::Refused(error)) => Failure::Refused(Arc::new(error)),
-                Err(Outcome::Faults(faults)) => Failure::Dial(Arc::new(DialError(faults))),
+                Err(Attempted::Refused(error)) => Failure::Refused(Arc::new(error)),
+                Err(Attempted::Faults(faults)) => Failure::Dial(Arc::new(DialError(faults))),
             };
             match &failure {
                 Failure::Refused(_) => self.backoff.failed(&question, failure.clone()),
@@ -218,7 +218,7 @@ impl Connector {
         startup: &[u8],
         database: &str,
         deadline: Instant,
-    ) -> (Result<Ready, Outcome>, Option<Secret>) {
+    ) -> (Result<Ready, Attempted>, Option<Secret>) {
         let mut last = None;
         let mut faults = Vec::new();
         let passes: &[Wanted] = match self.target.wanted {
@@ -240,7 +240,7 @@ impl Connector {
                 if let Some(failure) =
                     self.backoff.holds(&String::from_utf8_lossy(startup), password.as_ref())
                 {
-                    return (Err(Outcome::Known(failure)), password);
+                    return (Err(Attempted::Recent(failure)), password);
                 }
                 let share = share(deadline, hosts.len() - at);
                 let tried = try_host(&target, host, startup, password.as_ref(), share, &mut faults);
@@ -251,14 +251,14 @@ impl Connector {
                 }
             }
         }
-        (Err(Outcome::Faults(faults)), last)
+        (Err(Attempted::Faults(faults)), last)
     }
 }
 
-/// What came of trying.
-enum Outcome {
+/// The outcome of an attempt that gave no session.
+enum Attempted {
     /// It is known from a moment ago.
-    Known(Failure),
+    Recent(Failure),
     /// The server refuses the password.
     Login(ServerError),
     /// The server refuses something else.
@@ -275,7 +275,7 @@ async fn try_host(
     password: Option<&Secret>,
     deadline: Instant,
     faults: &mut Vec<(String, Fault)>,
-) -> Option<Result<Ready, Outcome>> {
+) -> Option<Result<Ready, Attempted>> {
     let places = match tokio::time::timeout_at(deadline, dial::resolve(host)).await {
         Ok(Ok(places)) => places,
         Ok(Err(fault)) => {
@@ -293,13 +293,13 @@ async fn try_host(
         match dial::attempt(target, host, place, startup, password, share).await {
             Ok(ready) => return Some(Ok(ready)),
             Err(Fault::Refused { error, has_answered: true }) => {
-                return Some(Err(Outcome::Login(error)));
+                return Some(Err(Attempted::Login(error)));
             }
             // Another may be ready where this one is not.
             Err(fault @ Fault::Refused { .. }) if is_starting(&fault) && target.hosts.len() > 1 => {
                 faults.push((host.to_string(), fault));
             }
-            Err(Fault::Refused { error, .. }) => return Some(Err(Outcome::Refused(error))),
+            Err(Fault::Refused { error, .. }) => return Some(Err(Attempted::Refused(error))),
             Err(fault) => faults.push((host.to_string(), fault)),
         }
     }
@@ -310,7 +310,7 @@ fn is_starting(fault: &Fault) -> bool {
     matches!(fault, Fault::Refused { error, .. } if error.sqlstate == "57P03")
 }
 
-/// What is left of the time, in equal parts.
+/// Divides the time that is left into equal parts.
 fn share(deadline: Instant, parts: usize) -> Instant {
     let now = Instant::now();
     let parts = u32::try_from(parts.max(1)).unwrap_or(u32::MAX);

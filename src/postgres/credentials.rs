@@ -19,7 +19,7 @@ use super::{PasswordSettings, Secret};
 use crate::files;
 
 /// The longest password, in bytes. Tokens of the clouds have a few thousand.
-const LONGEST: u64 = 64 * 1024;
+const MAX_BYTES: u64 = 64 * 1024;
 
 /// A command: a program and its arguments, or a line for the shell.
 #[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
@@ -42,7 +42,7 @@ impl std::fmt::Debug for Command {
 }
 
 impl Command {
-    /// What may be shown of it.
+    /// The part of it that may be shown.
     fn name(&self) -> &str {
         match self {
             Self::Line(_) => "sh",
@@ -66,14 +66,14 @@ impl Command {
     }
 }
 
-/// Why there is no password.
+/// The reason why there is no password.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("password_file: cannot read the password in {path}: {reason}")]
     File { path: String, reason: Arc<std::io::Error> },
     #[error("password_file: {0} is empty")]
     Empty(String),
-    #[error("password_file: {0} has over {LONGEST} bytes")]
+    #[error("password_file: {0} has over {MAX_BYTES} bytes")]
     TooLong(String),
     #[error("password_command: cannot run `{name}`: {reason}")]
     Start { name: String, reason: Arc<std::io::Error> },
@@ -87,12 +87,12 @@ pub(crate) enum Error {
     Nothing(String),
 }
 
-/// Where passwords come from, the first of these that is set.
+/// The sources of a password, of which the first that is set counts.
 pub(crate) struct Credentials {
     file: Option<PathBuf>,
     command: Option<TokenCommand>,
     /// In the address, or by PGPASSWORD.
-    said: Option<Secret>,
+    given: Option<Secret>,
     passfile: Option<PathBuf>,
 }
 
@@ -101,30 +101,30 @@ struct TokenCommand {
     command: Command,
     timeout: Duration,
     max_age: Duration,
-    kept: Mutex<Kept>,
+    cache: Mutex<CachedToken>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct CachedToken {
     answer: Option<(Instant, Secret)>,
     running: Option<Shared<BoxFuture<'static, Result<Secret, Error>>>>,
 }
 
 impl TokenCommand {
     fn new(command: Command, timeout: Duration, max_age: Duration) -> Self {
-        Self { command, timeout, max_age, kept: Mutex::default() }
+        Self { command, timeout, max_age, cache: Mutex::default() }
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cache(&self) -> std::sync::MutexGuard<'_, CachedToken> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Its last answer while that is fresh, else a new one. A command that was begun goes on when
     /// whoever asked has gone, so that a slow one comes to an end.
     async fn password(&self) -> Result<Secret, Error> {
         let running = {
-            let mut kept = self.kept();
-            match &kept.answer {
+            let mut cache = self.cache();
+            match &cache.answer {
                 Some((at, secret)) if at.elapsed() < self.max_age => return Ok(secret.clone()),
                 _ => {}
             }
@@ -134,26 +134,26 @@ impl TokenCommand {
                 let end = async move { task.await.unwrap_or(Err(Error::Nothing(name))) };
                 end.boxed().shared()
             };
-            kept.running.get_or_insert_with(begin).clone()
+            cache.running.get_or_insert_with(begin).clone()
         };
         let answer = running.clone().await;
-        let mut kept = self.kept();
-        if kept.running.as_ref().is_some_and(|now| now.ptr_eq(&running)) {
-            kept.running = None;
-            kept.answer = answer.clone().ok().map(|secret| (Instant::now(), secret));
+        let mut cache = self.cache();
+        if cache.running.as_ref().is_some_and(|now| now.ptr_eq(&running)) {
+            cache.running = None;
+            cache.answer = answer.clone().ok().map(|secret| (Instant::now(), secret));
         }
         answer
     }
 
     /// Lets go of an answer that the server does not take.
     fn forget(&self, refused: &Secret) -> bool {
-        let mut kept = self.kept();
-        let is_it = kept.answer.as_ref().is_some_and(|(at, secret)| {
+        let mut cache = self.cache();
+        let is_it = cache.answer.as_ref().is_some_and(|(at, secret)| {
             // One that was just had would be had again.
             secret == refused && at.elapsed() > Duration::from_secs(1)
         });
         if is_it {
-            kept.answer = None;
+            cache.answer = None;
         }
         is_it
     }
@@ -168,7 +168,7 @@ async fn run(command: Command, limit: Duration) -> Result<Secret, Error> {
     let mut output = Vec::new();
     let run = async {
         if let Some(stdout) = child.stdout.take() {
-            stdout.take(LONGEST).read_to_end(&mut output).await?;
+            stdout.take(MAX_BYTES).read_to_end(&mut output).await?;
         }
         child.wait().await
     };
@@ -190,7 +190,7 @@ impl Credentials {
         Self {
             file,
             command: command.map(|command| TokenCommand::new(command, timeout, max_age)),
-            said: target.password.clone(),
+            given: target.password.clone(),
             passfile: target.passfile.clone(),
         }
     }
@@ -208,14 +208,14 @@ impl Credentials {
         if let Some(command) = &self.command {
             return command.password().await.map(Some);
         }
-        if self.said.is_some() {
-            return Ok(self.said.clone());
+        if self.given.is_some() {
+            return Ok(self.given.clone());
         }
         let Some(file) = &self.passfile else { return Ok(None) };
         Ok(from_passfile(file, host, database, user).await)
     }
 
-    /// Whether another password may be had than the one that was refused.
+    /// True when another password may be had than the one that was refused.
     pub(super) fn may_renew(&self, refused: Option<&Secret>) -> bool {
         match (&self.command, refused) {
             (Some(command), Some(refused)) if self.file.is_none() => command.forget(refused),
@@ -229,7 +229,7 @@ async fn read_file(path: &Path) -> Result<Secret, Error> {
     let shown = || path.display().to_string();
     let failed = |reason| Error::File { path: shown(), reason: Arc::new(reason) };
     let text = files::read_to_string(path).await.map_err(failed)?;
-    if text.len() as u64 > LONGEST {
+    if text.len() as u64 > MAX_BYTES {
         return Err(Error::TooLong(shown()));
     }
     let password = text.trim_end_matches(['\r', '\n']);
@@ -239,7 +239,7 @@ async fn read_file(path: &Path) -> Result<Secret, Error> {
 /// `.pgpass`, which is passed over when others may read it, as libpq does it.
 async fn from_passfile(path: &Path, host: &Host, database: &str, user: &str) -> Option<Secret> {
     let own = path.to_owned();
-    let meta = files::apart(move || std::fs::metadata(own)).await?.ok()?;
+    let meta = files::run_in_thread(move || std::fs::metadata(own)).await?.ok()?;
     if !meta.is_file() || meta.len() > 1 << 20 {
         return None;
     }

@@ -20,11 +20,11 @@ use super::tls::{self, Mode};
 use super::wire::{self, ReadError, ServerError, Stream, Violation};
 
 /// The longest message of a server before the session begins, and the most of them, in bytes.
-const GREETING: usize = 64 * 1024;
-const GREETINGS: usize = 256 * 1024;
+const MAX_GREETING_MESSAGE: usize = 64 * 1024;
+const MAX_GREETING: usize = 256 * 1024;
 /// Asks for TLS: a length and a number that is no version.
 const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
-/// What tells the driver of the session; other parameters it is not told.
+/// The parameters of the session that the driver is told; others it is not.
 const PARAMETERS: [&str; 12] = [
     "server_version",
     "server_encoding",
@@ -43,9 +43,9 @@ const PARAMETERS: [&str; 12] = [
 /// A session that began.
 pub(super) struct Ready {
     pub(super) stream: Box<dyn Stream>,
-    /// What was read of it and is not looked at yet.
+    /// The bytes that were read and not yet parsed.
     pub(super) buffer: BytesMut,
-    /// What the driver is told when its session begins.
+    /// The messages that the driver is told when its session begins.
     pub(super) greeting: BytesMut,
     in_hot_standby: Option<bool>,
 }
@@ -178,7 +178,7 @@ impl Attempt<'_> {
         let mut greeting = BytesMut::new();
         let (mut is_in, mut bytes, mut in_hot_standby) = (false, 0, None);
         loop {
-            let frame = match wire::next(&mut stream, &mut buffer, GREETING).await {
+            let frame = match wire::next(&mut stream, &mut buffer, MAX_GREETING_MESSAGE).await {
                 Err(ReadError::Violation(violation)) if bytes == 0 && !buffer.is_empty() => {
                     return Err(if violation == Violation::Closed {
                         violation
@@ -190,8 +190,8 @@ impl Attempt<'_> {
                 other => other?,
             };
             bytes += frame.bytes.len();
-            if bytes > GREETINGS {
-                return Err(Violation::Answer(GREETINGS).into());
+            if bytes > MAX_GREETING {
+                return Err(Violation::Answer(MAX_GREETING).into());
             }
             match frame.kind {
                 b'R' if !is_in => is_in = login.answer(&mut *stream, &frame).await?,
@@ -226,12 +226,12 @@ impl Attempt<'_> {
     }
 }
 
-/// Whether a server refused because of the line, encrypted or not, before any password was sent.
+/// True when a server refused because of the line, encrypted or not, before any password was sent.
 fn is_of_the_line(fault: &Fault) -> bool {
     matches!(fault, Fault::Refused { error, has_answered: false } if error.sqlstate == "28000")
 }
 
-/// What is no `PostgreSQL`, by the beginning of what it says.
+/// Names what is no `PostgreSQL`, by the beginning of what it says.
 fn foreign(begin: &[u8]) -> Violation {
     let begin = &begin[..begin.len().min(24)];
     Violation::Foreign(String::from_utf8_lossy(begin).into_owned())
@@ -256,7 +256,7 @@ async fn is_standby(ready: &mut Ready) -> Result<bool, Fault> {
     ready.stream.flush().await?;
     let mut is_standby = None;
     loop {
-        let frame = wire::next(&mut ready.stream, &mut ready.buffer, GREETING).await?;
+        let frame = wire::next(&mut ready.stream, &mut ready.buffer, MAX_GREETING_MESSAGE).await?;
         match frame.kind {
             b'D' => is_standby = Some(frame.body().ends_with(b"t")),
             b'E' => {

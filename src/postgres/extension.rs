@@ -1,4 +1,4 @@
-//! Where an extension is, and whether its functions are its own.
+//! Finds an extension, and checks that its functions are its own.
 
 use sqlx::Row as _;
 
@@ -14,7 +14,7 @@ pub struct Extension {
     pub schema: String,
 }
 
-/// Why an extension cannot be called.
+/// The reason why an extension cannot be called.
 #[derive(Debug, thiserror::Error)]
 pub enum ExtensionError {
     /// Its schema has a function of this name that is none of the extension's: those are of C, and

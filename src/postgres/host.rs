@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::address::{Address, AddressError};
 
-/// Where the server listens when nobody says a port.
+/// The port of an address that names none.
 const PORT: u16 = 5432;
-/// Where a server of this machine has its socket, as distributions and `PostgreSQL` have it.
+/// The folders of a local server's socket, as distributions and `PostgreSQL` have them.
 const SOCKET_FOLDERS: [&str; 3] = ["/var/run/postgresql", "/run/postgresql", "/tmp"];
 
 /// One server, or one of several.
@@ -19,7 +19,7 @@ pub(crate) struct Host {
     pub(super) port: u16,
 }
 
-/// Where to connect to.
+/// The place to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Socket(PathBuf),
@@ -44,16 +44,16 @@ impl std::fmt::Display for Host {
 /// The servers of an address, in their order.
 pub(super) fn hosts(address: &Address) -> Result<Vec<Host>, AddressError> {
     let list = |key: &str| -> Vec<String> {
-        let said = address.value(key);
-        said.map_or_else(Vec::new, |said| {
-            said.split(',').map(|one| one.trim().to_owned()).collect()
+        let value = address.value(key);
+        value.map_or_else(Vec::new, |value| {
+            value.split(',').map(|one| one.trim().to_owned()).collect()
         })
     };
     let (names, addresses, ports) = (list("host"), list("hostaddr"), list("port"));
     let count = names.len().max(addresses.len()).max(1);
     let fits = |list: &[String], key: &str| match list.len() {
         0 => Ok(()),
-        of if of == count => Ok(()),
+        length if length == count => Ok(()),
         1 if key == "port" => Ok(()),
         _ => Err(AddressError::Value {
             key: key.to_owned(),
@@ -72,8 +72,8 @@ pub(super) fn hosts(address: &Address) -> Result<Vec<Host>, AddressError> {
                     must: "it must be a number from 1 to 65535",
                 })
             })?;
-            let said = |list: &[String]| list.get(at).cloned().unwrap_or_default();
-            host(said(&names), &said(&addresses), port)
+            let item = |list: &[String]| list.get(at).cloned().unwrap_or_default();
+            host(item(&names), &item(&addresses), port)
         })
         .collect()
 }
@@ -91,13 +91,13 @@ fn host(name: String, address: &str, port: u16) -> Result<Host, AddressError> {
         // Linux' abstract sockets, which the kernel names by a zero.
         Some('@') => Place::Socket(PathBuf::from(name.replacen('@', "\0", 1))),
         Some(_) => ip(&name).map_or_else(|| Place::Name(name.clone()), Place::Ip),
-        None => return Ok(here(port)),
+        None => return Ok(local_host(port)),
     };
     Ok(Host { name, place, port })
 }
 
 /// The server of this machine: its socket, where there is one.
-fn here(port: u16) -> Host {
+fn local_host(port: u16) -> Host {
     let has_socket = |folder: &&&str| Path::new(folder).join(format!(".s.PGSQL.{port}")).exists();
     if let Some(folder) = SOCKET_FOLDERS.iter().find(has_socket) {
         let place = Place::Socket(PathBuf::from(folder));

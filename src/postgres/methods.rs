@@ -35,14 +35,14 @@ const METHODS: [(&str, Option<Method>); 7] = [
 pub(super) struct Methods(Vec<Method>);
 
 impl Methods {
-    pub(super) fn new(said: Option<&str>) -> Result<Self, AddressError> {
+    pub(super) fn new(value: Option<&str>) -> Result<Self, AddressError> {
         let all = METHODS.iter().filter_map(|(_, method)| *method);
-        let Some(said) = said else { return Ok(Self(all.collect())) };
+        let Some(value) = value else { return Ok(Self(all.collect())) };
         let (mut named, mut without) = (Vec::new(), false);
-        for (at, word) in said.split(',').map(str::trim).enumerate() {
+        for (at, word) in value.split(',').map(str::trim).enumerate() {
             let negated = word.strip_prefix('!');
-            let known = METHODS.iter().find(|(name, _)| *name == negated.unwrap_or(word));
-            match known {
+            let entry = METHODS.iter().find(|(name, _)| *name == negated.unwrap_or(word));
+            match entry {
                 Some((_, method)) if at == 0 || without == negated.is_some() => {
                     without = negated.is_some();
                     named.extend(*method);
@@ -61,7 +61,7 @@ impl Methods {
 
     /// Returns the name of a method that is not allowed as the error.
     pub(super) fn check(&self, method: Method) -> Result<(), &'static str> {
-        let name = METHODS.iter().find(|(_, known)| *known == Some(method));
+        let name = METHODS.iter().find(|(_, one)| *one == Some(method));
         let name = name.map_or("", |(name, _)| name);
         if self.0.contains(&method) { Ok(()) } else { Err(name) }
     }
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn the_ways_to_log_in_are_those_asked_for() {
-        let takes = |said, method| Methods::new(said).unwrap().check(method).is_ok();
+        let takes = |value, method| Methods::new(value).unwrap().check(method).is_ok();
         assert!(takes(None, Method::None) && takes(None, Method::Password));
         assert!(takes(Some("scram-sha-256"), Method::Scram));
         assert!(!takes(Some("scram-sha-256"), Method::Md5));

@@ -52,23 +52,24 @@ pub use pooler::Pooler;
 use pooler::{Direct, NotDirect};
 pub use reduced::{Optional, Reduced, Reductions, Statement};
 use session::Purpose;
-pub use sessions::{Sessions, SessionsSample, Unseen};
+pub use sessions::{SessionGroup, SessionsError, SessionsSample};
 pub(crate) use target::Target;
 
-/// What poolwatch calls itself on the server: `application_name`, by which its own sessions are
+/// poolwatch's `application_name` on the server, by which its own sessions are
 /// left out of what it counts.
 pub const APPLICATION_NAME: &str = "poolwatch";
 
 /// Has the server send texts as they are stored, where names of other databases or roles are not in
 /// the encoding of the one that is asked.
-const FOREIGN_NAMES: &str = "SET client_encoding = SQL_ASCII";
+const SEND_AS_STORED: &str = "SET client_encoding = SQL_ASCII";
 
 /// The newest major version that is tested.
 pub const NEWEST: u32 = 19;
 
-/// How long a command that prints a password may take when the settings do not say.
+/// The default timeout of a command that prints a password.
 pub(crate) const PASSWORD_COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long its answer is used: tokens of RDS, the shortest-lived, hold for 15 minutes.
+/// The default age up to which its answer is used: RDS tokens, the shortest-lived, hold for 15
+/// minutes.
 pub(crate) const PASSWORD_MAX_AGE: Duration = Duration::from_mins(5);
 
 /// The most connections poolwatch opens to one database.
@@ -111,16 +112,16 @@ impl std::fmt::Debug for Secret {
 #[derive(Clone, Debug, PartialEq, Hash, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Where it is: a URL (`postgresql://user@host/db`) or libpq's `key=value` form.
+    /// The address: a URL (`postgresql://user@host/db`) or libpq's `key=value` form.
     pub url: Secret,
     /// A file that holds the password, read at each connect.
     pub password_file: Option<PathBuf>,
     /// A command that prints the password, such as a token of a cloud.
     pub password_command: Option<Command>,
-    /// How long the command may take.
+    /// The timeout of the command.
     #[serde(with = "humantime_serde")]
     pub password_command_timeout: Duration,
-    /// How long what the command printed is used for further connections.
+    /// The age up to which the command's answer is used for further connections.
     #[serde(with = "humantime_serde")]
     pub password_max_age: Duration,
     /// The server gives up on a statement of poolwatch after this long.
@@ -129,7 +130,7 @@ pub struct Settings {
     /// The server gives up waiting for a lock after this long.
     #[serde(with = "humantime_serde")]
     pub lock_timeout: Duration,
-    /// How long to wait for a connection.
+    /// The timeout of a connection attempt.
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
 }
@@ -149,7 +150,7 @@ impl Default for Settings {
     }
 }
 
-/// Why a database cannot be watched as the settings say.
+/// The reason why a database cannot be watched as the settings say.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address cannot be understood.
@@ -157,7 +158,7 @@ pub enum Error {
     Address {
         /// The database's name in the settings.
         name: String,
-        /// What is wrong, without the address, which may hold a password.
+        /// The error, without the address, which may hold a password.
         reason: AddressError,
     },
     /// The password file cannot be read.
@@ -167,7 +168,7 @@ pub enum Error {
         name: String,
         /// The file.
         path: String,
-        /// Why not.
+        /// The cause.
         reason: std::io::Error,
     },
 }
@@ -185,14 +186,14 @@ impl Settings {
             pool: access.pool(CONNECTIONS),
             access,
             version: AtomicU32::new(0),
-            patience: self.statement_timeout + Duration::from_secs(1),
+            read_timeout: self.statement_timeout + Duration::from_secs(1),
             lane: Semaphore::new(1),
             sessions: Mutex::default(),
             as_stored: AtomicBool::new(false),
         }))
     }
 
-    /// How it is connected to. A password file that cannot be read now is refused.
+    /// Makes its connector. A password file that cannot be read now is refused.
     fn connector(&self, name: &str) -> Result<Connector, Error> {
         let wrong = |reason| Error::Address { name: name.to_owned(), reason };
         let variables = |name: &str| std::env::var(name).ok();
@@ -214,7 +215,7 @@ impl Settings {
         Ok(Connector::new(target, credentials, self.connect_timeout))
     }
 
-    /// How a session on it is opened and what is set there.
+    /// Makes what opens a session on it and sets it up.
     fn access(&self, name: &str, purpose: Purpose) -> Result<Access, Error> {
         let connector = Arc::new(self.connector(name)?);
         let options = connector.options();
@@ -228,13 +229,13 @@ impl Settings {
         })
     }
 
-    /// How sessions are opened that may write, for as long as it takes.
+    /// Makes what opens sessions that may write, for as long as it takes.
     pub fn builders(&self, name: &str) -> Result<Access, Error> {
         self.access(name, Purpose::Build)
     }
 }
 
-/// What settings say of a password.
+/// The settings of a password.
 pub(crate) struct PasswordSettings {
     pub(crate) file: Option<PathBuf>,
     pub(crate) command: Option<Command>,
@@ -243,7 +244,7 @@ pub(crate) struct PasswordSettings {
 }
 
 impl PasswordSettings {
-    /// Where passwords for a target come from; an error is of a file that cannot be read.
+    /// Returns the sources of passwords for a target; an error is of a file that cannot be read.
     pub(crate) fn credentials(
         self,
         target: &Target,
@@ -251,16 +252,16 @@ impl PasswordSettings {
         if let Some(path) = &self.file {
             files::read_blocking(path).map_err(|reason| (path.display().to_string(), reason))?;
         }
-        Ok(self.later(target))
+        Ok(self.unchecked(target))
     }
 
     /// The same; a file that cannot be read is found out when it is needed.
-    pub(crate) fn later(self, target: &Target) -> Credentials {
+    pub(crate) fn unchecked(self, target: &Target) -> Credentials {
         Credentials::new(self, target)
     }
 }
 
-/// How sessions are opened on one database, straight to the server.
+/// Opens sessions on one database, straight to the server.
 #[derive(Clone)]
 pub struct Access {
     connector: Arc<Connector>,
@@ -271,7 +272,7 @@ pub struct Access {
     timeout: Duration,
 }
 
-/// How the server sends texts.
+/// The form in which the server sends texts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Texts {
     /// As UTF-8, where it can convert them.
@@ -289,7 +290,7 @@ impl std::fmt::Debug for Access {
 
 impl Access {
     /// The same for another database of the server.
-    fn elsewhere(&self, database: &str, texts: Texts) -> Self {
+    fn other_database(&self, database: &str, texts: Texts) -> Self {
         let options = self.options.clone().database(database);
         let direct = Arc::new(Direct::new(&self.connector, &options));
         Self { options, direct, texts, ..self.clone() }
@@ -303,7 +304,7 @@ impl Access {
         })?;
         self.purpose.set(&mut connection).await.map_err(AcquireError::Connect)?;
         if self.texts == Texts::AsStored {
-            connection.execute(FOREIGN_NAMES).await.map_err(AcquireError::Connect)?;
+            connection.execute(SEND_AS_STORED).await.map_err(AcquireError::Connect)?;
         }
         Ok(connection)
     }
@@ -330,9 +331,9 @@ impl Connect for Access {
 
 /// The major version of a server that is newer than any that was tested, where it was another
 /// before: it is told once, and again when the server was upgraded meanwhile.
-fn untested(known: u32, version: u32) -> Option<u32> {
-    let (known, version) = (known / 10_000, version / 10_000);
-    (known != version && version > NEWEST).then_some(version)
+fn untested(previous: u32, version: u32) -> Option<u32> {
+    let (previous, version) = (previous / 10_000, version / 10_000);
+    (previous != version && version > NEWEST).then_some(version)
 }
 
 /// A database that is watched, over at most [`CONNECTIONS`] connections.
@@ -342,10 +343,10 @@ pub struct Database {
     access: Access,
     pool: SharedPool,
     version: AtomicU32,
-    patience: Duration,
+    read_timeout: Duration,
     lane: Semaphore,
     sessions: Mutex<sessions::Cache>,
-    /// Whether the server is to send texts as they are stored.
+    /// True when the server is to send texts as they are stored.
     as_stored: AtomicBool,
 }
 
@@ -355,7 +356,7 @@ impl Database {
         &self.name
     }
 
-    /// Where it is and as whom it is asked, such as `poolwatch@localhost:5432/app`.
+    /// The role and the address, such as `poolwatch@localhost:5432/app`.
     pub fn address(&self) -> String {
         let target = self.access.connector.target();
         format!("{}@{}/{}", target.user, target.place(), target.database)
@@ -366,28 +367,28 @@ impl Database {
         &self.pool
     }
 
-    /// How long one reading may take: a little longer than the server gives it.
-    pub fn patience(&self) -> Duration {
-        self.patience
+    /// The timeout of one reading: a little longer than the server gives it.
+    pub fn read_timeout(&self) -> Duration {
+        self.read_timeout
     }
 
     /// Takes a connection.
     pub async fn acquire(&self) -> Result<Checkout, AcquireError> {
         let mut checkout = self.pool.acquire().await?;
         if self.as_stored.load(Ordering::Relaxed) {
-            let set = (&mut checkout).execute(FOREIGN_NAMES).await;
+            let set = (&mut checkout).execute(SEND_AS_STORED).await;
             set.map_err(|source| AcquireError::OnConnect {
-                sql: FOREIGN_NAMES.to_owned(),
+                sql: SEND_AS_STORED.to_owned(),
                 source,
             })?;
         }
         if let Some(version) = checkout.server_version_num() {
-            let known = self.version.swap(version, Ordering::Relaxed);
-            if known != version {
+            let previous = self.version.swap(version, Ordering::Relaxed);
+            if previous != version {
                 let version = self.version();
                 info!(server = %self.name, version, "connected");
             }
-            if let Some(version) = untested(known, version) {
+            if let Some(version) = untested(previous, version) {
                 warn!(database = %self.name, version, "newer than any PostgreSQL this was tested \
                     with; what has moved since is missing");
             }
@@ -403,11 +404,11 @@ impl Database {
     }
 
     /// One connection to another database of the same server, for whoever closes it again.
-    pub fn elsewhere(&self, database: &str, texts: Texts) -> SharedPool {
-        self.access.elsewhere(database, texts).pool(1)
+    pub fn other_database(&self, database: &str, texts: Texts) -> SharedPool {
+        self.access.other_database(database, texts).pool(1)
     }
 
-    /// Whether the server behind a pooler answers: leaves nothing behind there.
+    /// Checks that the server behind a pooler answers, and leaves nothing behind there.
     pub async fn ask_through(&self) -> Result<(), ConnectError> {
         pooler::ask_through(&self.access.connector, &self.access.options).await
     }

@@ -1,4 +1,4 @@
-//! Whether an address leads to `PostgreSQL` itself, or to a pooler, whose sessions others get next.
+//! Tells `PostgreSQL` itself from a pooler, whose sessions others get next.
 //!
 //! What poolwatch sets in a session would stay there for the application, so nothing is set before
 //! the session is proved to be poolwatch's alone. The proof is a setting of no effect that goes
@@ -18,10 +18,10 @@ use poolwatch_client::AcquireError;
 
 /// The setting's name, which `PostgreSQL` itself gives no meaning.
 const MARKER: &str = "poolwatch.session";
-/// For how long a pooler is taken for one without asking again.
-const BELIEVED: Duration = Duration::from_secs(60);
-/// How long a connection that is of no use may take to close.
-const CLOSING: Duration = Duration::from_secs(1);
+/// The time for which a pooler is taken for one without asking again.
+const POOLER_MAX_AGE: Duration = Duration::from_secs(60);
+/// The time that a connection of no use may take to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The address leads to a pooler.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -42,7 +42,7 @@ impl Pooler {
     }
 }
 
-/// Why there is no connection straight to the server.
+/// The reason why there is no connection straight to the server.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotDirect {
     /// A pooler is between.
@@ -57,24 +57,24 @@ pub(crate) enum NotDirect {
 pub(crate) struct Direct {
     connector: Arc<Connector>,
     options: PgConnectOptions,
-    /// What the marker is set to: the same for all connections of this process, and unlike
+    /// The marker's value: the same for all connections of this process, and unlike
     /// another's.
-    mark: String,
-    /// When a pooler was met last.
-    met: Mutex<Option<(Instant, Pooler)>>,
+    marker: String,
+    /// The pooler that was met last, and when.
+    last_pooler: Mutex<Option<(Instant, Pooler)>>,
 }
 
 impl Direct {
     pub(crate) fn new(connector: &Arc<Connector>, options: &PgConnectOptions) -> Self {
         let started = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
-        let mark = format!("{}-{started}", std::process::id());
-        let options = options.clone().options([(MARKER, &mark)]);
-        Self { connector: Arc::clone(connector), options, mark, met: Mutex::new(None) }
+        let marker = format!("{}-{started}", std::process::id());
+        let options = options.clone().options([(MARKER, &marker)]);
+        Self { connector: Arc::clone(connector), options, marker, last_pooler: Mutex::new(None) }
     }
 
     /// A session that nobody else gets, and in which nothing was set yet.
     pub(crate) async fn connect(&self) -> Result<PgConnection, NotDirect> {
-        if let Some(pooler) = self.known() {
+        if let Some(pooler) = self.recent_pooler() {
             return Err(pooler.into());
         }
         let connection = match self.connector.connect(&self.options).await {
@@ -86,19 +86,22 @@ impl Direct {
             Err(error) => Err(error.into()),
         };
         if let Err(NotDirect::Pooler(pooler)) = &connection {
-            *self.met() = Some((Instant::now(), pooler.clone()));
+            *self.last_pooler() = Some((Instant::now(), pooler.clone()));
         }
         connection
     }
 
-    fn met(&self) -> std::sync::MutexGuard<'_, Option<(Instant, Pooler)>> {
-        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    fn last_pooler(&self) -> std::sync::MutexGuard<'_, Option<(Instant, Pooler)>> {
+        self.last_pooler.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A pooler that was met a moment ago.
-    fn known(&self) -> Option<Pooler> {
-        let met = self.met();
-        met.as_ref().filter(|(at, _)| at.elapsed() < BELIEVED).map(|(_, pooler)| pooler.clone())
+    fn recent_pooler(&self) -> Option<Pooler> {
+        let last_pooler = self.last_pooler();
+        last_pooler
+            .as_ref()
+            .filter(|(at, _)| at.elapsed() < POOLER_MAX_AGE)
+            .map(|(_, pooler)| pooler.clone())
     }
 
     /// SHOW calls no function and needs no snapshot: it does the same in a session in which anybody
@@ -110,31 +113,31 @@ impl Direct {
             Err(error) if is_unknown(&error) => None,
             Err(error) => return Err(ConnectError::Refused(error).into()),
         };
-        if shown.as_ref() == Some(&self.mark) {
+        if shown.as_ref() == Some(&self.marker) {
             return Ok(connection);
         }
-        let _ = timeout(CLOSING, connection.close()).await;
+        let _ = timeout(CLOSE_TIMEOUT, connection.close()).await;
         Err(Pooler("passes no start-up options on".to_owned()).into())
     }
 }
 
-/// Whether the server behind knows no such setting.
+/// True when the server behind knows no such setting.
 fn is_unknown(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.as_deref() == Some("42704")
 }
 
-/// Whether a login was refused by a pooler because of the marker: `PostgreSQL` takes it.
+/// The pooler that refused a login because of the marker, which `PostgreSQL` takes.
 fn refused(error: &sqlx::Error) -> Option<Pooler> {
     let message = error.as_database_error()?.message();
-    let known = ["startup parameter", "startup packet: options", "command-line options"];
-    known
+    let phrases = ["startup parameter", "startup packet: options", "command-line options"];
+    phrases
         .iter()
         .any(|words| message.contains(words))
         .then(|| Pooler(format!("refuses start-up options: {message}")))
 }
 
-/// Whether the server behind a pooler answers: asked by the protocol that leaves nothing behind,
+/// Checks that the server behind a pooler answers, by the protocol that leaves nothing behind,
 /// over a connection of its own, so that no session of the pooler is taken for longer.
 pub(crate) async fn ask_through(
     connector: &Connector,
@@ -142,6 +145,6 @@ pub(crate) async fn ask_through(
 ) -> Result<(), ConnectError> {
     let mut connection = connector.connect(options).await?;
     let answer = connection.execute(sqlx::raw_sql("SELECT 1")).await;
-    let _ = timeout(CLOSING, connection.close()).await;
+    let _ = timeout(CLOSE_TIMEOUT, connection.close()).await;
     answer.map(drop).map_err(ConnectError::Refused)
 }

@@ -12,7 +12,7 @@ use tracing::warn;
 use super::NEWEST;
 use poolwatch_client::Checkout;
 
-/// What may stand for a column of any type: the first that the rest of the statement takes.
+/// The replacements for a column of any type: the first that the rest of the statement takes.
 const NULLS: [&str; 8] = [
     "NULL",
     "NULL::float8",
@@ -24,17 +24,18 @@ const NULLS: [&str; 8] = [
     "NULL::text",
 ];
 
-/// How often a statement may be reduced: what is missing may stand in it several times.
-const MOST: usize = 64;
+/// The number of times that a statement may be reduced: what is missing may stand in it several
+/// times.
+const MAX_REDUCTIONS: usize = 64;
 
 /// A statement with what is lost where it cannot be asked.
 #[derive(Clone, Copy, Debug)]
 pub struct Statement<'s> {
     /// The statement itself.
     pub sql: &'s str,
-    /// What its rows say something true without.
+    /// The names without which its rows are still true.
     pub optional: Optional<'s>,
-    /// What is read from it, for the hint that it is left out.
+    /// The figures that are read from it, for the hint that they are left out.
     pub gives: &'s str,
 }
 
@@ -54,7 +55,7 @@ pub struct Reductions {
     version: u32,
     by_statement: HashMap<String, Reduced>,
     /// The hints that were logged.
-    told: BTreeSet<String>,
+    logged: BTreeSet<String>,
 }
 
 /// A statement without what the server lacks.
@@ -127,13 +128,13 @@ impl Reductions {
         Ok(reduced)
     }
 
-    /// Whether a statement was reduced by this column or function.
+    /// True when a statement was reduced by this column or function.
     pub fn lacks(&self, sql: &str, name: &str) -> bool {
         let reduced = self.by_statement.get(sql);
         reduced.is_some_and(|reduced| reduced.names.iter().any(|one| one == name))
     }
 
-    /// What the server lacks, and what is not shown for it.
+    /// The hints about what the server lacks and what is not shown for it.
     pub fn hints(&self) -> Vec<String> {
         let hints: BTreeSet<_> = self.by_statement.values().map(|reduced| &reduced.hint).collect();
         hints.into_iter().cloned().collect()
@@ -143,7 +144,7 @@ impl Reductions {
     pub fn tell(&mut self, database: &str, source: &str) -> Vec<String> {
         let hints = self.hints();
         for hint in &hints {
-            if self.told.insert(hint.clone()) {
+            if self.logged.insert(hint.clone()) {
                 warn!(database, source, "{hint}");
             }
         }
@@ -166,7 +167,7 @@ async fn reduce(
     mut error: sqlx::Error,
 ) -> Result<(Option<String>, Vec<Gap>), sqlx::Error> {
     let (mut sql, mut gaps) = (statement.sql.to_owned(), Vec::new());
-    for _ in 0..MOST {
+    for _ in 0..MAX_REDUCTIONS {
         let Some(gap) = Gap::from_error(&error, &sql) else { return Err(error) };
         let filled = if statement.optional.has(gap.name.as_deref()) {
             gap.fill(connection, &sql).await?
@@ -192,7 +193,7 @@ impl Optional<'_> {
     }
 }
 
-/// What became of a statement with a gap.
+/// The outcome of a statement with a gap.
 enum Filled {
     /// The server takes it.
     Whole(String),
@@ -202,13 +203,13 @@ enum Filled {
     Never,
 }
 
-/// What a server lacks.
+/// A view, column or function that a server lacks.
 #[derive(Debug)]
 struct Gap {
     /// In the server's words.
     message: String,
     kind: Kind,
-    /// Where it is named in the statement, as a count of characters.
+    /// The position of its name in the statement, in characters.
     position: Option<usize>,
     /// The name of the column or function, without what it is qualified by.
     name: Option<String>,

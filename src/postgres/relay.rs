@@ -1,4 +1,4 @@
-//! What stands between the driver and a server. The driver believes every message; here each is
+//! Stands between the driver and a server. The driver believes every message; here each is
 //! looked at first, so that a broken or hostile server costs its own connection and no more.
 //!
 //! The driver connects to a socket within this machine that is there for one connection. It has no
@@ -18,26 +18,26 @@ use super::dial::{Ready, parameter};
 use super::wire::{self, Frame, ServerError, Violation};
 
 /// The longest message of a server, in bytes.
-const MESSAGE: usize = 8 << 20;
+const MAX_MESSAGE: usize = 8 << 20;
 /// The most that one answer may hold, in bytes of memory that it takes in the driver.
-const ANSWER: usize = 32 << 20;
-/// What a message takes beside its bytes, and each value of a row.
-const OVERHEAD: usize = 128;
-const VALUE: usize = 12;
-/// What a driver says first is short.
-const STARTUP: usize = 10_000;
-/// What is read at once, and the largest buffer that is kept.
-const CHUNK: usize = 8 * 1024;
-const KEPT: usize = 64 * 1024;
+const MAX_ANSWER: usize = 32 << 20;
+/// The memory that a message takes beside its bytes, and each value of a row.
+const MESSAGE_OVERHEAD: usize = 128;
+const VALUE_OVERHEAD: usize = 12;
+/// The longest start-up message of the driver, in bytes.
+const MAX_STARTUP: usize = 10_000;
+/// The bytes read at once, and the largest buffer that is kept.
+const READ_SIZE: usize = 8 * 1024;
+const MAX_KEPT: usize = 64 * 1024;
 
-/// Where the driver connects to, once.
-pub(super) struct Local {
+/// The socket that the driver connects to, once.
+pub(super) struct LocalSocket {
     listener: UnixListener,
     /// The folder, as the driver takes it; it begins with a zero.
     pub(super) folder: String,
 }
 
-impl Local {
+impl LocalSocket {
     pub(super) fn new() -> io::Result<Self> {
         let folder = format!("poolwatch/{:016x}", RandomState::new().build_hasher().finish());
         let name = format!("{folder}/.s.PGSQL.5432");
@@ -46,7 +46,7 @@ impl Local {
         Ok(Self { listener: UnixListener::from_std(listener)?, folder: format!("\0{folder}") })
     }
 
-    /// The driver's end, and what it says first.
+    /// Returns the driver's end and its start-up message.
     pub(super) async fn accept(&self) -> io::Result<(UnixStream, Vec<u8>)> {
         let own = i32::try_from(std::process::id()).ok();
         let mut stream = loop {
@@ -56,7 +56,7 @@ impl Local {
             }
         };
         let length = stream.read_u32().await?;
-        let rest = (length as usize).checked_sub(4).filter(|rest| *rest < STARTUP);
+        let rest = (length as usize).checked_sub(4).filter(|rest| *rest < MAX_STARTUP);
         let rest = rest.ok_or(io::ErrorKind::InvalidData)?;
         let mut startup = length.to_be_bytes().to_vec();
         startup.resize(4 + rest, 0);
@@ -102,10 +102,10 @@ async fn down(
     loop {
         let mut violation = None;
         loop {
-            match wire::take(&mut buffer, MESSAGE).and_then(|frame| {
+            match wire::take(&mut buffer, MAX_MESSAGE).and_then(|frame| {
                 frame.map(|frame| pass(&frame, &mut answer, &mut out)).transpose()
             }) {
-                Ok(Some(())) if out.len() < KEPT => {}
+                Ok(Some(())) if out.len() < MAX_KEPT => {}
                 Ok(_) => break,
                 Err(error) => {
                     violation = Some(error);
@@ -113,7 +113,7 @@ async fn down(
                 }
             }
         }
-        let has_more = out.len() >= KEPT;
+        let has_more = out.len() >= MAX_KEPT;
         if !out.is_empty() {
             driver.write_all(&out).await.map_err(|_| Violation::Closed)?;
             out.clear();
@@ -125,10 +125,10 @@ async fn down(
             continue;
         }
         // What a large message took is given back.
-        if buffer.is_empty() && out.capacity() > KEPT {
+        if buffer.is_empty() && out.capacity() > MAX_KEPT {
             (buffer, out) = (BytesMut::new(), BytesMut::new());
         }
-        buffer.reserve(CHUNK);
+        buffer.reserve(READ_SIZE);
         match server.read_buf(&mut buffer).await {
             Ok(0) | Err(_) => return Err(Violation::Closed),
             Ok(_) => {}
@@ -143,9 +143,9 @@ fn pass(frame: &Frame, answer: &mut usize, out: &mut BytesMut) -> Result<(), Vio
         b'D' => wire::row(frame.body()).unwrap_or_default(),
         _ => 0,
     };
-    *answer += frame.bytes.len() + OVERHEAD + VALUE * usize::from(values);
-    if *answer > ANSWER {
-        return Err(Violation::Answer(ANSWER));
+    *answer += frame.bytes.len() + MESSAGE_OVERHEAD + VALUE_OVERHEAD * usize::from(values);
+    if *answer > MAX_ANSWER {
+        return Err(Violation::Answer(MAX_ANSWER));
     }
     match frame.kind {
         // These belong to the beginning of a session.
@@ -169,18 +169,18 @@ mod tests {
 
     fn frame(kind: u8, body: &[u8]) -> Frame {
         let mut buffer = BytesMut::from(&wire::message(kind, body)[..]);
-        wire::take(&mut buffer, MESSAGE).unwrap().unwrap()
+        wire::take(&mut buffer, MAX_MESSAGE).unwrap().unwrap()
     }
 
     #[test]
     fn an_answer_has_an_end() {
         let (mut answer, mut out) = (0, BytesMut::new());
         let row = frame(b'D', b"\0\x01\0\0\0\x01a");
-        let rows = (0..=ANSWER).find(|_| {
+        let rows = (0..=MAX_ANSWER).find(|_| {
             out.clear();
             pass(&row, &mut answer, &mut out).is_err()
         });
-        assert!(rows.unwrap() < ANSWER / OVERHEAD);
+        assert!(rows.unwrap() < MAX_ANSWER / MESSAGE_OVERHEAD);
         let flood = frame(b'S', b"x\0y\0");
         assert!(pass(&flood, &mut answer, &mut out).is_err(), "what is dropped counts too");
     }

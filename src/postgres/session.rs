@@ -1,4 +1,4 @@
-//! What is set in each session that poolwatch has on a server: a role or a database may have set
+//! Sets up each session that poolwatch has on a server: a role or a database may have set
 //! anything else.
 
 use std::time::Duration;
@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Executor as _};
 const ANY_BYTES: &str = "SELECT set_config('client_encoding', 'SQL_ASCII', false) \
                          WHERE current_setting('server_encoding') = 'SQL_ASCII'";
 
-/// What every session relies on, whatever it is for. It acts as the role that logged in: the owner
+/// The settings that every session relies on. It acts as the role that logged in: the owner
 /// of a database may set another for its sessions, whose code would then pass for poolwatch's own.
 /// Names are looked up in `pg_catalog` alone, so that nothing that a user made can stand in for a
 /// function or an operator of the server's.
@@ -37,7 +37,7 @@ const RELIED_ON: &[(u32, &str)] = &[
     (17, "transaction_timeout = 0"),
 ];
 
-/// What a session is for.
+/// The purpose of a session.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Purpose {
     /// Reading, within these limits for one statement and for one lock.
@@ -66,8 +66,8 @@ impl Purpose {
     /// SET calls no function and needs no snapshot: none fails or waits because of what was set
     /// before.
     fn statements(self, major: u32) -> String {
-        let known = RELIED_ON.iter().filter(|(since, _)| *since <= major);
-        let relied_on: Vec<_> = known.map(|(_, setting)| format!("SET {setting}; ")).collect();
+        let settings = RELIED_ON.iter().filter(|(since, _)| *since <= major);
+        let relied_on: Vec<_> = settings.map(|(_, setting)| format!("SET {setting}; ")).collect();
         relied_on.concat() + &self.settings()
     }
 

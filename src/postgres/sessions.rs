@@ -12,24 +12,24 @@ use super::{APPLICATION_NAME, Database, Optional, Reductions, Statement};
 use poolwatch_client::AcquireError;
 
 /// For how long a look speaks for the next who asks: less than any source waits between two.
-const SHARED: Duration = Duration::from_millis(200);
+const SAMPLE_MAX_AGE: Duration = Duration::from_millis(200);
 
 /// Sessions alike, counted.
 #[derive(Clone, Debug, Default)]
-pub struct Sessions {
-    /// Whether they are in the database that was asked.
-    pub here: bool,
+pub struct SessionGroup {
+    /// True when they are in the database that was asked.
+    pub in_current_database: bool,
     /// Their role.
     pub user: String,
-    /// What they call themselves.
+    /// Their `application_name`.
     pub application_name: String,
-    /// What they do, such as `active`.
+    /// Their state, such as `active`.
     pub state: Option<String>,
     /// `client backend` or `parallel worker`; `None` when the role may not see what they do.
     pub kind: Option<String>,
-    /// What they wait for while active: its type and itself.
+    /// The wait event while they are active: its type and its name.
     pub wait: Option<(String, String)>,
-    /// How many they are.
+    /// Their number.
     pub sessions: i64,
     /// Age in seconds of the oldest statement that runs.
     pub oldest_statement: Option<f64>,
@@ -43,9 +43,9 @@ pub struct Sessions {
     pub max_connections: Option<i64>,
 }
 
-/// Why the sessions were not seen.
+/// The reason why the sessions could not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum Unseen {
+pub enum SessionsError {
     /// No connection.
     #[error("no connection")]
     Acquire(#[from] AcquireError),
@@ -57,11 +57,11 @@ pub enum Unseen {
 /// All sessions at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct SessionsSample {
-    /// Sessions alike; `None` where the server lacks what tells of them.
-    pub groups: Option<Arc<[Sessions]>>,
-    /// Whether it tells what they wait for.
+    /// The sessions by groups; `None` where the server lacks what tells of them.
+    pub groups: Option<Arc<[SessionGroup]>>,
+    /// True when it tells what they wait for.
     pub has_waits: bool,
-    /// What the server lacks.
+    /// The columns and functions that the server lacks.
     pub hints: Vec<String>,
 }
 
@@ -74,11 +74,11 @@ pub(super) struct Cache {
 
 impl Database {
     /// The sessions of clients and their parallel workers on the server, poolwatch's included.
-    /// Who asks while another looks waits for that look.
-    pub async fn sessions(&self) -> Result<SessionsSample, Unseen> {
+    /// A caller that asks while another reads them waits for that sample.
+    pub async fn sessions(&self) -> Result<SessionsSample, SessionsError> {
         let mut cache = self.sessions.lock().await;
         let Cache { last, reductions } = &mut *cache;
-        if let Some((_, sample)) = last.as_ref().filter(|(at, _)| at.elapsed() < SHARED) {
+        if let Some((_, sample)) = last.as_ref().filter(|(at, _)| at.elapsed() < SAMPLE_MAX_AGE) {
             return Ok(sample.clone());
         }
         *last = None;
@@ -86,7 +86,7 @@ impl Database {
         let rows =
             reductions.rows(&mut connection, STATEMENT, |query| query.bind(APPLICATION_NAME));
         let groups = match rows.await? {
-            Some(rows) => Some(rows.iter().map(Sessions::from_row).collect::<Result<_, _>>()?),
+            Some(rows) => Some(rows.iter().map(SessionGroup::from_row).collect::<Result<_, _>>()?),
             None => None,
         };
         let lacks = |column| reductions.lacks(SQL, column);
@@ -98,7 +98,7 @@ impl Database {
     }
 }
 
-impl Sessions {
+impl SessionGroup {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let text = |column| Ok::<_, sqlx::Error>(super::text(row, column)?.unwrap_or_default());
         let kind = super::text(row, "wait_event_type")?;
@@ -108,7 +108,7 @@ impl Sessions {
             Ok::<_, sqlx::Error>(age.map(|age| age.max(0.0)))
         };
         Ok(Self {
-            here: row.try_get("here")?,
+            in_current_database: row.try_get("in_current_database")?,
             user: text("usename")?,
             application_name: text("application_name")?,
             state: super::text(row, "state")?,
@@ -144,7 +144,7 @@ const STATEMENT: Statement<'static> = Statement {
 /// are few. Ages are of the earliest time, rather than one for each session.
 const SQL: &str = "
 SELECT coalesce(datid = (SELECT oid FROM pg_database WHERE datname = current_database()), false)
-           AS here,
+           AS in_current_database,
        pg_get_userbyid(usesysid)::text AS usename,
        application_name, state, backend_type, wait_event_type, wait_event, sessions,
        extract(epoch FROM clock_timestamp() - statement_start)::float8 AS oldest_statement,

@@ -1,4 +1,4 @@
-//! What an address means: the servers in their order, who asks, and how safe it has to be.
+//! The meaning of an address: the servers in their order, the role, and how safe it has to be.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(super) enum Wanted {
     PreferStandby,
 }
 
-/// What keeps a connection over TCP alive. `None` is the kernel's own.
+/// The keepalives of a connection over TCP. `None` is the kernel's own.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Keepalive {
     pub(super) is_off: bool,
@@ -29,7 +29,7 @@ pub(super) struct Keepalive {
     pub(super) user_timeout: Option<u32>,
 }
 
-/// What an address means.
+/// The meaning of an address.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(super) hosts: Vec<Host>,
@@ -49,13 +49,13 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// What an address means in this environment. It reads no file but a service's.
+    /// Interprets an address in this environment. It reads no file but a service's.
     pub(crate) fn new(address: &Address, variables: Variables<'_>) -> Result<Self, AddressError> {
         let value = |key: &str| address.value(key);
         let home = variables("HOME").map(PathBuf::from);
         let user = value("user").or_else(own_name).ok_or(AddressError::Value {
             key: "user".to_owned(),
-            must: "it must be said, for the user of this process has no name",
+            must: "it must be given, for the user of this process has no name",
         })?;
         let passfile = value("passfile").map(PathBuf::from);
         Ok(Self {
@@ -94,15 +94,15 @@ impl Target {
         })
     }
 
-    /// Where it is, without secrets: `host:port` or the path of a socket, several by commas.
+    /// The servers without secrets: `host:port` or the path of a socket, several by commas.
     pub(crate) fn place(&self) -> String {
         self.hosts.iter().map(Host::to_string).collect::<Vec<_>>().join(",")
     }
 }
 
 /// poolwatch's own sessions are read-only, so that what can be written to is the primary.
-fn wanted(said: Option<&str>) -> Result<Wanted, AddressError> {
-    Ok(match said.unwrap_or("any") {
+fn wanted(value: Option<&str>) -> Result<Wanted, AddressError> {
+    Ok(match value.unwrap_or("any") {
         "any" => Wanted::Any,
         "primary" | "read-write" => Wanted::Primary,
         "standby" | "read-only" => Wanted::Standby,
@@ -119,8 +119,8 @@ fn wanted(said: Option<&str>) -> Result<Wanted, AddressError> {
 /// Seconds; 0 and less are no limit.
 fn timeout(address: &Address) -> Result<Option<Duration>, AddressError> {
     let key = "connect_timeout";
-    let Some(said) = address.value(key) else { return Ok(None) };
-    let seconds: i64 = said.trim().parse().map_err(|_| AddressError::Value {
+    let Some(value) = address.value(key) else { return Ok(None) };
+    let seconds: i64 = value.trim().parse().map_err(|_| AddressError::Value {
         key: key.to_owned(),
         must: "it must be a number of seconds",
     })?;
@@ -128,15 +128,16 @@ fn timeout(address: &Address) -> Result<Option<Duration>, AddressError> {
 }
 
 fn number(address: &Address, key: &str) -> Result<Option<u32>, AddressError> {
-    let parse = |said: String| {
-        said.trim()
+    let parse = |value: String| {
+        value
+            .trim()
             .parse()
             .map_err(|_| AddressError::Value { key: key.to_owned(), must: "it must be a number" })
     };
     address.value(key).map(parse).transpose()
 }
 
-/// Who runs this process, as libpq takes it for the role.
+/// The user who runs this process, whom libpq takes for the role.
 fn own_name() -> Option<String> {
     let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok()??;
     Some(user.name)

@@ -6,14 +6,14 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 /// The longest text of an error that is passed on, in bytes.
-const TEXT: usize = 1024;
+const MAX_TEXT: usize = 1024;
 /// The longest description of a statement's columns or parameters, in bytes. A view has at most
 /// 1,664 columns; no statement of poolwatch has a hundred. The driver keeps every description.
-const DESCRIPTION: usize = 64 << 10;
-/// What is read at once.
-const CHUNK: usize = 8 * 1024;
+const MAX_DESCRIPTION: usize = 64 << 10;
+/// The bytes read at once.
+const READ_SIZE: usize = 8 * 1024;
 
-/// What a server must not send.
+/// A message that a server must not send.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Violation {
     #[error("what answers does not speak PostgreSQL's protocol; it begins with {0:?}")]
@@ -53,7 +53,7 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// What it says, without type and length.
+    /// The body, without type and length.
     pub(super) fn body(&self) -> &[u8] {
         &self.bytes[5..]
     }
@@ -63,14 +63,14 @@ impl Frame {
 pub(super) fn take(buffer: &mut BytesMut, limit: usize) -> Result<Option<Frame>, Violation> {
     let Some(head) = buffer.get(..5) else { return Ok(None) };
     let (kind, length) = (head[0], u32::from_be_bytes([head[1], head[2], head[3], head[4]]));
-    if !is_known(kind) {
+    if !is_valid_type(kind) {
         return Err(Violation::Type(kind));
     }
     if length < 4 {
         return Err(Violation::Length(length));
     }
     let whole = length as usize + 1;
-    let limit = if matches!(kind, b'T' | b't') { limit.min(DESCRIPTION) } else { limit };
+    let limit = if matches!(kind, b'T' | b't') { limit.min(MAX_DESCRIPTION) } else { limit };
     if whole > limit {
         return Err(Violation::TooLong(length, limit));
     }
@@ -91,18 +91,18 @@ pub(super) async fn next<R: AsyncRead + Unpin>(
         if let Some(frame) = take(buffer, limit)? {
             return Ok(frame);
         }
-        buffer.reserve(CHUNK);
+        buffer.reserve(READ_SIZE);
         if stream.read_buf(buffer).await? == 0 {
             return Err(Violation::Closed.into());
         }
     }
 }
 
-fn is_known(kind: u8) -> bool {
+fn is_valid_type(kind: u8) -> bool {
     b"RSKZENATDCI123stnv".contains(&kind)
 }
 
-/// Whether a message is made as its type demands, so that a driver that believes it is not led
+/// Checks that a message is made as its type demands, so that a driver that believes it is not led
 /// astray.
 pub(super) fn check(frame: &Frame) -> Result<(), Violation> {
     let body = frame.body();
@@ -118,7 +118,7 @@ pub(super) fn check(frame: &Frame) -> Result<(), Violation> {
     if is_whole { Ok(()) } else { Err(Violation::Broken(frame.kind)) }
 }
 
-/// How many values a row has.
+/// The number of values of a row.
 pub(super) fn row(mut body: &[u8]) -> Option<u16> {
     let count = body.try_get_u16().ok()?;
     for _ in 0..count {
@@ -187,14 +187,14 @@ impl ServerError {
         });
         let sqlstate = sqlstate.unwrap_or_else(|| "XX000".to_owned());
         let message = field(&fields, b'M').unwrap_or_default();
-        let mut told = vec![
+        let mut shown = vec![
             (b'S', severity.clone()),
             (b'V', severity),
             (b'C', sqlstate.clone()),
             (b'M', message.clone()),
         ];
-        told.extend(fields.into_iter().filter(|(field, _)| !b"SVCM".contains(field)));
-        Self { sqlstate, message, bytes: error_message(&told) }
+        shown.extend(fields.into_iter().filter(|(field, _)| !b"SVCM".contains(field)));
+        Self { sqlstate, message, bytes: error_message(&shown) }
     }
 
     /// An error that poolwatch itself has to tell the driver, after which the connection ends.
@@ -231,9 +231,9 @@ pub(super) fn message(kind: u8, body: &[u8]) -> Bytes {
 
 /// At most so many bytes that are text.
 fn shortened(value: &[u8]) -> String {
-    let cut = &value[..value.len().min(TEXT)];
+    let cut = &value[..value.len().min(MAX_TEXT)];
     let mut text = String::from_utf8_lossy(cut).into_owned();
-    if value.len() > TEXT {
+    if value.len() > MAX_TEXT {
         text.push('…');
     }
     text
@@ -252,7 +252,7 @@ mod tests {
         let take = |bytes: &[u8]| take(&mut BytesMut::from(bytes), 1 << 20);
         assert_eq!(take(b"D\0\0\0\0").unwrap_err(), Violation::Length(0));
         assert!(matches!(take(b"D\x7f\xff\xff\xff"), Err(Violation::TooLong(..))));
-        assert!(matches!(take(b"T\0\x01\0\x01"), Err(Violation::TooLong(_, DESCRIPTION))));
+        assert!(matches!(take(b"T\0\x01\0\x01"), Err(Violation::TooLong(_, MAX_DESCRIPTION))));
         assert!(take(b"D\0\x01\0\x01").unwrap().is_none());
         assert_eq!(take(b"HTTP/").unwrap_err(), Violation::Type(b'H'));
         assert!(take(b"D\0\0\0\x10abc").unwrap().is_none());
@@ -276,8 +276,8 @@ mod tests {
         body.extend(vec![b'x'; 1 << 20]);
         body.extend(b"\0Pmany\0");
         let error = ServerError::parse(&frame(b'E', &body));
-        assert_eq!((error.sqlstate.as_str(), error.message.len()), ("42501", TEXT + "…".len()));
-        assert!(error.bytes.len() < 2 * TEXT && !error.bytes.ends_with(b"many\0\0"));
+        assert_eq!((error.sqlstate.as_str(), error.message.len()), ("42501", MAX_TEXT + "…".len()));
+        assert!(error.bytes.len() < 2 * MAX_TEXT && !error.bytes.ends_with(b"many\0\0"));
         let nothing = ServerError::parse(&frame(b'E', b"\xff\xff"));
         assert_eq!((nothing.sqlstate.as_str(), nothing.message.as_str()), ("XX000", ""));
     }

@@ -13,13 +13,13 @@ use tokio::time::timeout;
 use wildmatch::WildMatchPattern;
 
 use super::Failure;
-use crate::postgres::{self, APPLICATION_NAME, Database, Unseen};
+use crate::postgres::{self, APPLICATION_NAME, Database, SessionsError};
 use crate::reading::{
     Figures, MaxOverflow, Origin, Pool, Reading, Sessions, Timings, Totals, Worker,
 };
 
 /// Sessions alike.
-type Group = postgres::Sessions;
+type Group = postgres::SessionGroup;
 
 /// How long one reading may take.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -91,7 +91,7 @@ pub enum Error {
     Slow,
     /// The sessions were not seen.
     #[error(transparent)]
-    Unseen(#[from] Unseen),
+    Unseen(#[from] SessionsError),
 }
 
 impl Activity {
@@ -139,7 +139,7 @@ fn is_of(group: &Group, pool: &Settings) -> bool {
     let wanted = |pattern: &Option<String>, name: &str| {
         pattern.as_deref().is_none_or(|pattern| matches(pattern, name))
     };
-    group.here
+    group.in_current_database
         && wanted(&pool.application_name, &group.application_name)
         && wanted(&pool.user, &group.user)
 }
@@ -246,7 +246,7 @@ mod tests {
 
     fn group(application_name: &str, state: &str, sessions: i64) -> Group {
         Group {
-            here: true,
+            in_current_database: true,
             kind: Some("client backend".into()),
             application_name: application_name.into(),
             state: Some(state.into()),

@@ -131,7 +131,7 @@ impl DatabaseSizes {
     ) -> (Result<Vec<PgRow>, Failure>, Duration) {
         turn.take().await;
         let database = turn.database;
-        let (began, patience) = (Instant::now(), database.patience());
+        let (began, patience) = (Instant::now(), database.read_timeout());
         let asked = timeout(patience, async {
             let mut connection = database.acquire().await?;
             let bind = |query| number.into_iter().fold(query, sqlx::query::Query::bind);

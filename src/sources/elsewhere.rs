@@ -297,7 +297,7 @@ impl Visited {
 
     /// Reads what is due over a session that is gone afterwards.
     async fn visit(&mut self, server: &Database, name: &str) -> Result<(), Failure> {
-        let pool = server.elsewhere(name, self.texts);
+        let pool = server.other_database(name, self.texts);
         let outcome = timeout(VISIT, self.read(&pool)).await;
         pool.close().await;
         outcome.unwrap_or_else(|_| Err(Error::Slow(VISIT.as_secs()).into()))

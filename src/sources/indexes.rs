@@ -72,7 +72,7 @@ impl IndexReader {
         let database = Arc::clone(&self.database);
         let _turn = database.slow_lane().await;
         let began = Instant::now();
-        let patience = database.patience();
+        let patience = database.read_timeout();
         let read = timeout(patience, self.look()).await;
         let mut indexes = read.map_err(|_| Error::Slow(patience.as_secs()))??;
         self.readings += 1;

@@ -12,7 +12,7 @@ use super::Failure;
 use super::collector::Error;
 use crate::collectors::{OTHER, Table, WAIT_EVENTS};
 use crate::metric::Family;
-use crate::postgres::{APPLICATION_NAME, Database, Sessions};
+use crate::postgres::{APPLICATION_NAME, Database, SessionGroup};
 use crate::reading::Reading;
 
 /// How long one look may take.
@@ -63,7 +63,7 @@ impl WaitEvents {
 }
 
 impl Sums {
-    fn add(&mut self, seen: &[Sessions], time: Duration) {
+    fn add(&mut self, seen: &[SessionGroup], time: Duration) {
         let of_others = seen.iter().filter(|group| group.application_name != APPLICATION_NAME);
         for group in of_others.filter(|group| group.state.as_deref() == Some("active")) {
             let mut key = group.wait.clone().unwrap_or_else(|| (CPU.to_owned(), CPU.to_owned()));
@@ -89,9 +89,9 @@ impl Sums {
 mod tests {
     use super::*;
 
-    fn waiting(kind: &str, event: &str, sessions: i64) -> Sessions {
+    fn waiting(kind: &str, event: &str, sessions: i64) -> SessionGroup {
         let wait = Some((kind.to_owned(), event.to_owned()));
-        Sessions { state: Some("active".to_owned()), wait, sessions, ..Sessions::default() }
+        SessionGroup { state: Some("active".to_owned()), wait, sessions, ..SessionGroup::default() }
     }
 
     #[test]
@@ -107,12 +107,13 @@ mod tests {
     #[test]
     fn poolwatch_and_idle_sessions_do_not_count() {
         let mut sums = Sums::default();
-        let own = Sessions {
+        let own = SessionGroup {
             application_name: APPLICATION_NAME.to_owned(),
             ..waiting("Client", "ClientRead", 1)
         };
-        let idle = Sessions { state: Some("idle".to_owned()), sessions: 5, ..Sessions::default() };
-        let running = Sessions { wait: None, ..waiting("", "", 2) };
+        let idle =
+            SessionGroup { state: Some("idle".to_owned()), sessions: 5, ..SessionGroup::default() };
+        let running = SessionGroup { wait: None, ..waiting("", "", 2) };
         sums.add(&[own, idle, running], Duration::from_secs(1));
         let known: Vec<_> = sums.seconds.into_iter().collect();
         assert_eq!(known, [((CPU.to_owned(), CPU.to_owned()), 2.0)]);

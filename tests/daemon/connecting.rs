@@ -23,7 +23,7 @@ fn server(settings: &[(&str, &str)]) -> (Cluster, Ipv4Addr) {
     (builder.start().unwrap(), address)
 }
 
-/// Who may connect by TCP, and how, from now on.
+/// Sets who may connect by TCP, and how.
 fn allow(cluster: &Cluster, lines: &str) {
     let file = cluster.folder().join("data/pg_hba.conf");
     std::fs::write(file, format!("local all all trust\n{lines}\n")).unwrap();

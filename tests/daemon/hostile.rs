@@ -33,7 +33,7 @@ fn flood(stream: &mut TcpStream, message: &[u8]) {
     while stream.write_all(&block).is_ok() {}
 }
 
-/// What is done to whoever asks something.
+/// The treatment of whoever asks something.
 type Attack = fn(&mut TcpStream);
 
 const ATTACKS: [(&str, Attack); 9] = [

@@ -1,4 +1,4 @@
-//! What the daemon does while the database is down, full, or silent.
+//! The daemon while the database is down, full, or silent.
 
 use std::io::Write as _;
 use std::net::TcpListener;

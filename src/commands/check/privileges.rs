@@ -24,7 +24,7 @@ struct Privileges {
 /// The line, or lines, about one database. Who cannot be asked is told of by the probe; the pooler
 /// that an address leads to is the error.
 pub(super) async fn inspect(database: &Arc<Database>) -> Result<Vec<Line>, Pooler> {
-    match timeout(database.patience(), query(database)).await {
+    match timeout(database.read_timeout(), query(database)).await {
         Ok(Ok(privileges)) => Ok(judge(database.name(), &privileges)),
         Ok(Err(error)) => {
             Pooler::behind(&*error).map_or(Ok(Vec::new()), |pooler| Err(pooler.clone()))

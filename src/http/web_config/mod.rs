@@ -25,7 +25,7 @@ use hyper::{HeaderMap, StatusCode};
 use tokio_rustls::rustls::ServerConfig;
 
 use super::response::{self, Answer};
-use crate::files::{self, WORK_LIMIT};
+use crate::files::{self, WORK_TIMEOUT};
 use file::File;
 use file_cache::FileCache;
 use gate::{Admission, Gate};
@@ -54,7 +54,7 @@ enum Reason {
     #[error(
         "it, or a file that it names, could not be read within {} s: is it a pipe, or on a mount \
          whose server does not answer?",
-        WORK_LIMIT.as_secs()
+        WORK_TIMEOUT.as_secs()
     )]
     Hangs,
     #[error("it is not as it should be")]
@@ -114,7 +114,7 @@ impl WebConfig {
             // Nobody waits for what came too late.
             let _ = send.send(Self::read(owned));
         });
-        made.recv_timeout(WORK_LIMIT).map_err(|_| Reason::Hangs)?
+        made.recv_timeout(WORK_TIMEOUT).map_err(|_| Reason::Hangs)?
     }
 
     fn read(path: PathBuf) -> Result<Self, Error> {

@@ -9,7 +9,7 @@ pub(super) struct Key {
     pub(super) used: Use,
 }
 
-/// What becomes of a parameter.
+/// The treatment of a parameter.
 pub(super) enum Use {
     /// It is followed.
     Followed,
@@ -126,14 +126,14 @@ impl Key {
         KEYS.iter().find(|key| key.name == name)
     }
 
-    /// Whether a value may be given; `called` is how it was said.
+    /// Checks that a value may be given; `called` is the name that the address uses.
     pub(super) fn check(&self, value: &str, called: &str) -> Result<(), AddressError> {
         let unsupported =
             |remedy| Err(AddressError::Unsupported { key: called.to_owned(), remedy });
         match self.used {
             _ if value.is_empty() => Ok(()),
             Refused(remedy) => unsupported(remedy),
-            Only(known, remedy) if !known.contains(&value) => unsupported(remedy),
+            Only(accepted, remedy) if !accepted.contains(&value) => unsupported(remedy),
             _ if self.name == "sslmode" && value == "no-verify" => {
                 let remedy = "the value no-verify is node-postgres' own; write sslmode=require";
                 unsupported(remedy)
@@ -143,7 +143,7 @@ impl Key {
     }
 }
 
-/// Whether a parameter that is not libpq's may ask for a safety that would then be missing.
+/// True when a parameter that is not libpq's may ask for a safety that would then be missing.
 pub(super) fn is_about_security(name: &str) -> bool {
     ["ssl", "tls", "gss", "scram", "oauth", "require", "channel"]
         .iter()

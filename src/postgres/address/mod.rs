@@ -1,4 +1,4 @@
-//! Where a server is: a URL, in the spelling of the application that shares it, or libpq's
+//! The address of a server: a URL, in the spelling of the application that shares it, or libpq's
 //! `key=value` form, as `postgres_exporter` takes both. What it does not say is taken from a
 //! service file, then from libpq's variables, as libpq does it.
 
@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 
 use self::keys::{KEYS, Key};
 
-/// Why an address cannot be understood. It never repeats the address, which may hold a password.
+/// The reason why an address cannot be understood. It never repeats the address, which may hold a
+/// password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// Nothing was given.
@@ -31,7 +32,7 @@ pub enum AddressError {
     Value {
         /// The parameter.
         key: String,
-        /// What the value must be.
+        /// The demand on the value.
         must: &'static str,
     },
     /// A parameter that libpq does not know either.
@@ -42,7 +43,7 @@ pub enum AddressError {
     Unsupported {
         /// The parameter, or the variable that says it.
         key: String,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
     },
     /// A service that cannot be had.
@@ -50,7 +51,7 @@ pub enum AddressError {
     Service {
         /// Its name.
         name: String,
-        /// Why not.
+        /// The cause.
         reason: String,
     },
 }
@@ -58,7 +59,7 @@ pub enum AddressError {
 /// Variables of the environment.
 pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// What is said of a server, by libpq's names.
+/// The parameters of a server, by libpq's names.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Address {
     values: BTreeMap<&'static str, String>,
@@ -67,23 +68,23 @@ pub(crate) struct Address {
 }
 
 impl Address {
-    /// What an address says, a service that it names, and the variables, each only for what those
+    /// Joins an address, a service that it names, and the variables, each only for what those
     /// before it leave open.
     pub(crate) fn parse(address: &str, variables: Variables<'_>) -> Result<Self, AddressError> {
         let mut read = Self::parse_only(address)?;
         if let Some(name) = read.value("service").or_else(|| set(variables, "PGSERVICE")) {
             read.fill(service::read(&name, read.value("servicefile").as_deref(), variables)?)?;
         }
-        let said = KEYS.iter().filter_map(|key| Some((key, set(variables, key.variable?)?)));
-        let said: Vec<(&Key, String)> = said.collect();
-        for (key, value) in &said {
+        let given = KEYS.iter().filter_map(|key| Some((key, set(variables, key.variable?)?)));
+        let given: Vec<(&Key, String)> = given.collect();
+        for (key, value) in &given {
             key.check(value, key.variable.unwrap_or(key.name))?;
         }
-        read.fill(said.into_iter().map(|(key, value)| (key.name.to_owned(), value)).collect())?;
+        read.fill(given.into_iter().map(|(key, value)| (key.name.to_owned(), value)).collect())?;
         Ok(read)
     }
 
-    /// What the address itself says.
+    /// The parameters of the address itself.
     pub(crate) fn parse_only(address: &str) -> Result<Self, AddressError> {
         let address = address.trim();
         let pairs = match address.split_once("://") {
@@ -139,7 +140,7 @@ impl Address {
         self.values.get(key).is_some_and(|value| !value.is_empty())
     }
 
-    /// What is said; an empty value says nothing, as with libpq.
+    /// The value of a parameter; an empty one counts as none, as with libpq.
     pub(crate) fn value(&self, key: &str) -> Option<String> {
         self.values.get(key).filter(|value| !value.is_empty()).cloned()
     }
@@ -172,7 +173,10 @@ mod tests {
 
     fn with(address: &str, variables: &[(&str, &str)]) -> Result<Address, AddressError> {
         let find = |name: &str| {
-            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            variables
+                .iter()
+                .find(|(variable, _)| *variable == name)
+                .map(|(_, value)| (*value).to_owned())
         };
         Address::parse(address, &find)
     }

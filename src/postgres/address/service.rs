@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use super::{AddressError, Variables, set};
 use crate::files;
 
-/// Where a distribution keeps the file of the whole machine when PGSYSCONFDIR does not say.
+/// The folder of the machine's own file when PGSYSCONFDIR names none.
 const SYSTEM: &str = "/etc/postgresql-common";
 
-/// What a service says.
+/// Reads the parameters of a service.
 pub(super) fn read(
     name: &str,
     file: Option<&str>,

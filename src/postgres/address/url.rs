@@ -71,8 +71,8 @@ fn places(hosts: &str) -> Result<(String, String), AddressError> {
         ports.push(port.to_owned());
     }
     let joined = |parts: &[String]| {
-        let said = parts.iter().any(|part| !part.is_empty());
-        if said { parts.join(",") } else { String::new() }
+        let is_given = parts.iter().any(|part| !part.is_empty());
+        if is_given { parts.join(",") } else { String::new() }
     };
     Ok((joined(&names), joined(&ports)))
 }

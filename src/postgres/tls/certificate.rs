@@ -13,13 +13,13 @@ use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, SubjectAltName};
 
 /// Purposes of a certificate: a server's, and any.
 const PURPOSES: [&str; 2] = ["1.3.6.1.5.5.7.3.1", "2.5.29.37.0"];
-/// How many certificates there may be between a server's and a root.
+/// The number of certificates that there may be between a server's and a root.
 const DEPTH: usize = 6;
 
 pub(super) struct Certificate {
     whole: x509_cert::Certificate,
     der: Vec<u8>,
-    /// What is signed.
+    /// The signed part.
     body: Vec<u8>,
 }
 
@@ -54,7 +54,7 @@ impl Certificate {
         }
     }
 
-    /// Whether a trusted certificate is this one, or issued it by way of those between.
+    /// True when a trusted certificate is this one, or issued it by way of those between.
     pub(super) fn check_trust(
         &self,
         roots: &[CertificateDer<'_>],
@@ -104,7 +104,7 @@ impl Certificate {
         self.whole.tbs_certificate().extensions().is_some_and(|extensions| !extensions.is_empty())
     }
 
-    /// Whether it says that it may issue others, if it says either.
+    /// True when it may issue others; `None` when it says neither.
     fn is_authority(&self) -> Option<bool> {
         match self.whole.tbs_certificate().get_extension::<BasicConstraints>() {
             Ok(constraints) => constraints.map(|(_, constraints)| constraints.ca),
@@ -126,7 +126,7 @@ impl Certificate {
         if is_for_servers { Ok(()) } else { Err(fault()) }
     }
 
-    /// Whether this certificate has issued `other`.
+    /// True when this certificate has issued `other`.
     fn issued(&self, other: &Self, algorithms: &WebPkiSupportedAlgorithms) -> bool {
         let (own, others) = (self.whole.tbs_certificate(), other.whole.tbs_certificate());
         if own.subject() != others.issuer() {
@@ -147,33 +147,34 @@ impl Certificate {
         let names = self.whole.tbs_certificate().get_extension::<SubjectAltName>();
         let names = names.map_err(|_| "the server's certificate cannot be read".to_owned())?;
         let names = names.map(|(_, names)| names.0).unwrap_or_default();
-        let (mut known, mut fits, mut counts) = (Vec::new(), false, false);
+        let (mut valid_for, mut fits, mut counts) = (Vec::new(), false, false);
         for other in &names {
             match other {
                 GeneralName::DnsName(pattern) => {
                     counts |= ip.is_none();
                     fits |= matches(pattern.as_ref(), name);
-                    known.push(pattern.to_string());
+                    valid_for.push(pattern.to_string());
                 }
                 GeneralName::IpAddress(bytes) => {
                     let other = address(bytes.as_bytes());
                     counts |= ip.is_some();
                     fits |= other.is_some() && other == ip;
-                    known.extend(other.map(|ip| ip.to_string()));
+                    valid_for.extend(other.map(|ip| ip.to_string()));
                 }
                 _ => {}
             }
         }
         if !counts && let Some(common) = self.common_name() {
             fits |= matches(&common, name);
-            known.push(common);
+            valid_for.push(common);
         }
         if fits {
             return Ok(());
         }
-        let known = if known.is_empty() { "nobody".to_owned() } else { known.join(", ") };
+        let valid_for =
+            if valid_for.is_empty() { "nobody".to_owned() } else { valid_for.join(", ") };
         Err(format!(
-            "the server's certificate is for {known}, not for {name}; connect by a name that it \
+            "the server's certificate is for {valid_for}, not for {name}; connect by a name that it \
              has, or have it issued for this one (sslmode=verify-ca does not ask for the name)"
         ))
     }

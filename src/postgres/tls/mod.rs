@@ -41,7 +41,7 @@ enum Roots {
     System,
 }
 
-/// What an address says of TLS. Files are read at each connect.
+/// The TLS parameters of an address. Files are read at each connect.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) mode: Mode,
@@ -50,13 +50,13 @@ pub(super) struct Settings {
     roots: Roots,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
-    /// Where a certificate is when nobody names one.
+    /// The folder of a certificate that no parameter names.
     home: Option<PathBuf>,
     sends_name: bool,
     versions: &'static [&'static SupportedProtocolVersion],
 }
 
-/// Why TLS cannot be had.
+/// The reason why TLS cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("{key}: cannot read {path}")]
@@ -217,7 +217,7 @@ impl PartialOrd for Mode {
     }
 }
 
-/// What versions are spoken. Those before TLS 1.2 are not, whatever is allowed.
+/// The versions that are spoken. Those before TLS 1.2 are not, whatever is allowed.
 fn versions(
     address: &Address,
 ) -> Result<&'static [&'static SupportedProtocolVersion], AddressError> {
@@ -239,7 +239,7 @@ fn versions(
 
 async fn exists(path: &Path) -> bool {
     let path = path.to_owned();
-    files::apart(move || path.exists()).await.unwrap_or(false)
+    files::run_in_thread(move || path.exists()).await.unwrap_or(false)
 }
 
 async fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
@@ -260,5 +260,7 @@ async fn certificates(
 
 /// The machine's own authorities. Those that cannot be read are missing, as anywhere.
 async fn system() -> Vec<CertificateDer<'static>> {
-    files::apart(|| rustls_native_certs::load_native_certs().certs).await.unwrap_or_default()
+    files::run_in_thread(|| rustls_native_certs::load_native_certs().certs)
+        .await
+        .unwrap_or_default()
 }

@@ -18,7 +18,7 @@ use tokio_rustls::rustls;
 
 use super::certificate::Certificate;
 
-/// What is verified.
+/// The checks of a server's certificate.
 #[derive(Debug)]
 pub(super) struct Verifier {
     roots: Option<(Vec<CertificateDer<'static>>, RootCertStore)>,
@@ -47,7 +47,7 @@ impl Verifier {
         })
     }
 
-    /// Why the certificate was not taken.
+    /// The reason why the certificate was refused.
     pub(super) fn fault(&self) -> Option<String> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -79,7 +79,7 @@ impl Verifier {
         }
     }
 
-    /// Whether the server holds the key of the certificate that it shows.
+    /// Checks that the server holds the key of the certificate that it shows.
     fn check_signature(
         &self,
         message: &[u8],

@@ -135,7 +135,7 @@ impl Reader {
     }
 
     async fn read_table(&mut self, at: usize) -> Result<Seen, Failure> {
-        let patience = self.database.patience();
+        let patience = self.database.read_timeout();
         timeout(patience, async {
             let mut connection = self.database.acquire().await?;
             Ok(self.look.read_table(at, &mut connection).await?)
@@ -151,7 +151,7 @@ impl Reader {
     async fn unseen(&mut self) -> Vec<String> {
         let is_fresh = |at: &Instant| at.elapsed() < UNSEEN_EVERY;
         if self.unseen.as_ref().is_none_or(|(at, _)| !is_fresh(at)) {
-            let asked = timeout(self.database.patience(), self.ask_unseen()).await;
+            let asked = timeout(self.database.read_timeout(), self.ask_unseen()).await;
             self.unseen = asked.ok().and_then(Result::ok).map(|seen| (Instant::now(), seen));
         }
         self.unseen.as_ref().map(|(_, reasons)| reasons.clone()).unwrap_or_default()

@@ -209,7 +209,7 @@ impl Settings {
             timeout: self.password_command_timeout,
             max_age: self.password_max_age,
         };
-        Ok(Connector::new(target.clone(), passwords.later(&target), self.timeout))
+        Ok(Connector::new(target.clone(), passwords.unchecked(&target), self.timeout))
     }
 }
 

@@ -88,7 +88,7 @@ impl Statements {
         let database = Arc::clone(&self.database);
         let _turn = database.slow_lane().await;
         let began = Instant::now();
-        let patience = database.patience();
+        let patience = database.read_timeout();
         let looked = timeout(patience, self.look()).await;
         let Some(look) = looked.map_err(|_| Error::Slow(patience.as_secs()))?? else {
             self.last = None;

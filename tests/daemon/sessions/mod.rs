@@ -1,4 +1,4 @@
-//! What poolwatch leaves behind on a server, and what others can make it do there: nothing.
+//! Poolwatch leaves nothing behind on a server, and others can make it do nothing there.
 
 mod extension;
 mod letting_go;

@@ -142,7 +142,7 @@ fn run(config: &Path, arguments: &[&str]) {
     assert!(output.status.code().is_some_and(|code| code < 2), "{arguments:?}: {text}");
 }
 
-/// What is called that is neither the server's nor C of an extension.
+/// The calls that go neither to the server nor to C of an extension.
 fn others(cluster: &Cluster, calls: &BTreeSet<Call>) -> String {
     let of = |catalogue: &str| {
         let numbers = calls.iter().filter(|call| call.catalogue == catalogue);

@@ -22,7 +22,7 @@ CREATE FUNCTION public.evil() RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$
 BEGIN RAISE LOG 'evil ran as %', current_user; RETURN 7; END $$;
 ";
 
-/// What reaches the function: what is made first, the statement, and what is cleared away.
+/// The ways to the function: the objects made first, the statement, and the objects to drop.
 const WAYS: [(&str, &str, &str); 7] = [
     ("", "SELECT title FROM posts WHERE author = 5 AND id = public.evil()", ""),
     (

@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 use crate::pgbouncer::bouncer::Bouncer;
 use crate::support::{Daemon, eventually, poolwatch};
 
-/// What the application did, and what of it failed.
+/// The application's work, and the part of it that failed.
 #[derive(Default)]
 struct Work {
     inserts: AtomicU32,

@@ -23,7 +23,7 @@ struct Node {
     fields: Vec<(String, Vec<Value>)>,
 }
 
-/// What gives the type of a node, by the kind of node.
+/// The fields that give the type of a node, by the kind of node.
 const TYPES: [&str; 19] = [
     "vartype",
     "consttype",
@@ -145,7 +145,7 @@ impl Node {
         }
     }
 
-    /// What was converted silently: a cast that nobody wrote.
+    /// The silent conversion: a cast that nobody wrote.
     fn before_conversion(&self) -> &Self {
         let silent = |format: &str| self.number(format) == Some(2);
         let inner = if silent("funcformat") {
