@@ -113,7 +113,7 @@ fn status(pools: &[PoolState]) -> Family {
         Family::gauge("db_pool_status", "1 for the status the busiest worker is in, else 0.");
     for pool in pools {
         let Some(now) = pool.status else { continue };
-        for status in Status::ALL {
+        for &status in Status::ALL {
             let labels = [("pool", pool.pool.name.as_str()), ("status", status.as_str())];
             family.sample(&labels, f64::from(u8::from(status == now)));
         }

@@ -7,8 +7,9 @@ use serde::Serialize;
 use poolwatch_client::pool_figures::{Figures, Timings, Totals};
 
 /// The origin of a pool's figures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Origin {
     /// Reported by the workers themselves.
     Workers,
@@ -23,12 +24,7 @@ pub enum Origin {
 impl Origin {
     /// The value of the label `source` of `db_pool_info`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Workers => "workers",
-            Self::Pgbouncer => "pgbouncer",
-            Self::AppHealth => "app_health",
-            Self::Activity => "activity",
-        }
+        self.into()
     }
 }
 

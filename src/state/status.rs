@@ -1,10 +1,23 @@
 //! The status of a pool, and the health of the service as a whole.
 
 use serde::Serialize;
+use strum::VariantArray;
 
 /// The status of a pool, in rising order of trouble.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    strum::IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Status {
     /// Below the warning threshold.
     Healthy,
@@ -16,21 +29,18 @@ pub enum Status {
 
 impl Status {
     /// Every status, for metrics that show each.
-    pub const ALL: [Self; 3] = [Self::Healthy, Self::Warning, Self::Critical];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The status in lower case.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Healthy => "healthy",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
+        self.into()
     }
 }
 
 /// The health of the service as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, strum::IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Health {
     /// Every pool is healthy and every database answers.
     Healthy,
@@ -43,10 +53,6 @@ pub enum Health {
 impl Health {
     /// The health in lower case.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Healthy => "healthy",
-            Self::Degraded => "degraded",
-            Self::Unhealthy => "unhealthy",
-        }
+        self.into()
     }
 }

@@ -10,6 +10,7 @@ mod sessions;
 
 use std::collections::HashSet;
 
+use strum::VariantArray;
 use tokio::time::Instant;
 
 use self::accounts::{Account, Accounts};
@@ -26,7 +27,8 @@ use super::parse::{
 use crate::reading::LoggedTimes;
 
 /// The reason why a record was not counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Reason {
     /// It is none of its format.
     Malformed,
@@ -44,25 +46,11 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for the metric that shows each.
-    pub const ALL: [Self; 6] = [
-        Self::Malformed,
-        Self::TooLong,
-        Self::Truncated,
-        Self::NoStatement,
-        Self::NoSession,
-        Self::UnknownDatabase,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The label's value.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::TooLong => "too_long",
-            Self::Truncated => "truncated",
-            Self::NoStatement => "no_statement",
-            Self::NoSession => "no_session",
-            Self::UnknownDatabase => "unknown_database",
-        }
+        self.into()
     }
 }
 

@@ -1,7 +1,10 @@
 //! The reasons why statements and sessions are ended from outside.
 
+use strum::VariantArray;
+
 /// The reason why a statement or its session was ended from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum CancelReason {
     StatementTimeout,
     LockTimeout,
@@ -18,34 +21,10 @@ pub(crate) enum CancelReason {
 }
 
 impl CancelReason {
-    pub(crate) const ALL: [Self; 11] = [
-        Self::StatementTimeout,
-        Self::LockTimeout,
-        Self::UserRequest,
-        Self::IdleInTransactionTimeout,
-        Self::IdleSessionTimeout,
-        Self::TransactionTimeout,
-        Self::RecoveryConflict,
-        Self::Terminated,
-        Self::Autovacuum,
-        Self::Deadlock,
-        Self::Canceled,
-    ];
+    pub(crate) const ALL: &'static [Self] = Self::VARIANTS;
 
     pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::StatementTimeout => "statement_timeout",
-            Self::LockTimeout => "lock_timeout",
-            Self::UserRequest => "user_request",
-            Self::IdleInTransactionTimeout => "idle_in_transaction_timeout",
-            Self::IdleSessionTimeout => "idle_session_timeout",
-            Self::TransactionTimeout => "transaction_timeout",
-            Self::RecoveryConflict => "recovery_conflict",
-            Self::Terminated => "terminated",
-            Self::Autovacuum => "autovacuum",
-            Self::Deadlock => "deadlock",
-            Self::Canceled => "canceled",
-        }
+        self.into()
     }
 }
 

@@ -13,8 +13,21 @@ pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const FIRST_KEY: &str = "{\"timestamp\":\"";
 
 /// The format of one of the server's logs, the one that tells most last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Deserialize,
+    Serialize,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Format {
     /// Text, each message after a prefix of the operator's choice.
     Stderr,
@@ -27,11 +40,7 @@ pub enum Format {
 impl Format {
     /// The format's name in `log_destination`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Stderr => "stderr",
-            Self::Csvlog => "csvlog",
-            Self::Jsonlog => "jsonlog",
-        }
+        self.into()
     }
 
     /// The format of a file that begins so; by its name while it is empty.

@@ -1,25 +1,23 @@
 //! The reasons why the server refuses connections.
 
+use strum::VariantArray;
+
 /// The reason why the server refused a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum Refusal {
     TooManyConnections,
     Authentication,
+    #[strum(serialize = "no_such_database")]
     NoDatabase,
     NotReady,
 }
 
 impl Refusal {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::TooManyConnections, Self::Authentication, Self::NoDatabase, Self::NotReady];
+    pub(crate) const ALL: &'static [Self] = Self::VARIANTS;
 
     pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::TooManyConnections => "too_many_connections",
-            Self::Authentication => "authentication",
-            Self::NoDatabase => "no_such_database",
-            Self::NotReady => "not_ready",
-        }
+        self.into()
     }
 
     /// The reason in a message, by its SQLSTATE, else by how it begins; `None` when it has none.
