@@ -1,6 +1,6 @@
 //! Archiving of write-ahead log.
 
-use super::{Collector, Pace, Query, Scope, Table, age, counter, gauge};
+use super::{Collector, Pace, Query, Reader, Scope, Table, age, counter, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_archiver",
@@ -8,6 +8,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_stat_archiver",
         queries: &[Query {

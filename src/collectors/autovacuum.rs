@@ -1,6 +1,6 @@
 //! Autovacuum at work: its workers, and what they are on.
 
-use super::{Collector, Pace, Query, Scope, Table, age, gauge};
+use super::{Collector, Pace, Query, Reader, Scope, Table, age, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_activity_autovacuum",
@@ -8,6 +8,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_stat_activity_autovacuum",
         labels: &["relname"],
@@ -34,6 +35,7 @@ pub(super) const WORKERS: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_autovacuum",
         queries: &[Query {

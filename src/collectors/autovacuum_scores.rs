@@ -1,7 +1,7 @@
 //! In what order autovacuum would take the tables: it begins with the highest score. Catalogues and
 //! TOAST tables have scores too.
 
-use super::{Bound, Collector, Pace, Query, Rank, Scope, Table, gauge};
+use super::{Bound, Collector, Pace, Query, Rank, Reader, Scope, Table, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_autovacuum_scores",
@@ -9,6 +9,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Database,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_stat_autovacuum_scores",
         labels: &["datname", "schemaname", "relname"],

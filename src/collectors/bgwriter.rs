@@ -1,7 +1,7 @@
 //! Checkpoints and the background writer under the names of before `PostgreSQL` 17, which moved
 //! the checkpoints to a view of their own.
 
-use super::{Collector, Pace, Query, Scope, Table, counter};
+use super::{Collector, Pace, Query, Reader, Scope, Table, counter};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_bgwriter",
@@ -9,6 +9,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_stat_bgwriter",
         queries: &[

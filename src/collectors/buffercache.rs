@@ -1,6 +1,6 @@
 //! The buffer cache as a whole, by the extension `pg_buffercache`.
 
-use super::{Collector, Pace, Query, Scope, Table, gauge};
+use super::{Collector, Pace, Query, Reader, Scope, Table, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "buffercache_summary",
@@ -8,6 +8,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: false,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_buffercache_summary",
         extension: Some("pg_buffercache"),

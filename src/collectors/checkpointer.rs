@@ -1,6 +1,6 @@
 //! Checkpoints by `PostgreSQL` 17's view of them.
 
-use super::{Collector, Pace, Query, Scope, Table, counter};
+use super::{Collector, Pace, Query, Reader, Scope, Table, counter};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_checkpointer",
@@ -8,6 +8,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_stat_checkpointer",
         queries: &[

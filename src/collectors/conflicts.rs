@@ -1,6 +1,6 @@
 //! Queries that recovery cancelled on a standby, by cause.
 
-use super::{Collector, Pace, Query, Scope, Table, counter, gauge};
+use super::{Collector, Pace, Query, Reader, Scope, Table, counter, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_database_conflicts",
@@ -8,6 +8,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_stat_database_conflicts",
         labels: &["datid", "datname"],

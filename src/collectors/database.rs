@@ -1,6 +1,6 @@
 //! Each database's limit of connections. Its size is apart, for sizes walk the disk.
 
-use super::{Collector, Pace, Query, Scope, Table, gauge};
+use super::{Collector, Pace, Query, Reader, Scope, Table, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "database",
@@ -8,6 +8,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_database",
         labels: &["datname"],

@@ -1,7 +1,7 @@
 //! Indexes: how they are used, and which are invalid or never used. There are more of them than
 //! tables, and whether one is of use shows in days.
 
-use super::{Bound, Collector, Pace, Query, Rank, Scope, Table, counter, gauge};
+use super::{Bound, Collector, Pace, Query, Rank, Reader, Scope, Table, counter, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_user_indexes",
@@ -9,6 +9,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Database,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_stat_user_indexes",
         labels: &["datname", "schemaname", "relname", "indexrelname"],
@@ -92,6 +93,7 @@ pub(super) const HEALTH: Collector = Collector {
     scope: Scope::Database,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[
         Table {
             prefix: "pg_indexes",

@@ -1,7 +1,7 @@
 //! Input and output by who does it, on what, and why (`PostgreSQL` 16). A kind that never
 //! happened has no series.
 
-use super::{Collector, Pace, Query, Scope, Table, counter};
+use super::{Collector, Pace, Query, Reader, Scope, Table, counter};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_io",
@@ -9,6 +9,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_stat_io",
         labels: &["backend_type", "object", "context"],

@@ -1,7 +1,7 @@
 //! Who waits for locks, how long, and who is at the root of it. A waiter can wait for a waiter:
 //! the root is who holds all of them up and waits for nobody.
 
-use super::{Bound, Collector, Pace, Query, Rank, Scope, Table, age, gauge};
+use super::{Bound, Collector, Pace, Query, Rank, Reader, Scope, Table, age, gauge};
 
 /// The first 200 waiters, each with those it waits for; and each with its roots. Prepared
 /// transactions have process 0.
@@ -65,6 +65,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[
         Table {
             prefix: "pg_lock_waits",

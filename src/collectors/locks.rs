@@ -1,6 +1,6 @@
 //! Locks held and waited for, by mode.
 
-use super::{Collector, Every, Pace, Query, Scope, Table, gauge};
+use super::{Collector, Every, Pace, Query, Reader, Scope, Table, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "locks",
@@ -8,6 +8,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_locks",
         labels: &["datname", "mode"],

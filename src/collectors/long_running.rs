@@ -1,6 +1,6 @@
 //! Open transactions, and the oldest.
 
-use super::{Collector, Pace, Query, Scope, Table, age, gauge};
+use super::{Collector, Pace, Query, Reader, Scope, Table, age, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "long_running_transactions",
@@ -8,6 +8,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_long_running",
         queries: &[Query {

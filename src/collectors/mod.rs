@@ -1,6 +1,7 @@
 //! The server's statistics as tables of SQL: one file a view, no code.
 //!
-//! To add one, write `NAME.rs` with one `pub(super) const` and add it to [`ALL`]. Its metrics are
+//! To add one, write `NAME.rs` with one `pub(super) const` and add it to [`ALL`]. Where a statement
+//! does not say all, its [`Reader`] names the source. Its metrics are
 //! `PREFIX_COLUMN`, where the column is the alias in the SQL, so that grep finds both. Units are
 //! made base units in the SQL. NULL is left out. A column that moved with a version is one more
 //! [`Query`]; a view that a version lacks has no query for it, and then nothing is asked.
@@ -123,8 +124,27 @@ pub struct Collector {
     pub enabled: bool,
     /// The collector that `postgres_exporter` has it in: switched off with that one.
     pub part_of: Option<&'static str>,
+    /// What reads it.
+    pub reader: Reader,
     /// What is asked.
     pub tables: &'static [Table],
+}
+
+/// What reads a collector: its tables' statements say all, or it needs code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// Its tables alone: `sources/collector`.
+    Tables,
+    /// `sources/database_sizes.rs`.
+    DatabaseSizes,
+    /// `sources/other_databases.rs`.
+    OtherDatabases,
+    /// `sources/server_cpu.rs`.
+    ServerCpu,
+    /// `sources/statements`.
+    Statements,
+    /// `sources/wait_events.rs`.
+    WaitEvents,
 }
 
 /// Which timer of the settings' `sampling` reads a collector.
@@ -246,6 +266,13 @@ impl Column {
     }
 }
 
+impl Query {
+    /// The newest of these statements that a version takes.
+    pub fn newest(queries: &'static [Self], version: u32) -> Option<&'static str> {
+        queries.iter().find(|query| query.since <= version).map(|query| query.sql)
+    }
+}
+
 impl Collector {
     /// The name of the collector that has settings of its own.
     pub const STATEMENTS: &str = "stat_statements";
@@ -298,7 +325,7 @@ impl Table {
     /// version has no such view. One that the server ranks takes the limit and the keys that are
     /// always shown.
     pub fn statement(&self, version: u32) -> Option<String> {
-        let sql = self.queries.iter().find(|query| query.since <= version)?.sql;
+        let sql = Query::newest(self.queries, version)?;
         let labels = self.labels.iter().map(|label| format!("\"{label}\"::text"));
         let figures = self.columns(version).map(|column| format!("\"{}\"::float8", column.name));
         let selected = labels.chain(figures).collect::<Vec<_>>().join(", ");
@@ -316,6 +343,15 @@ mod tests {
     fn tables() -> impl Iterator<Item = (&'static Collector, &'static Table)> {
         ALL.iter()
             .flat_map(|collector| collector.tables.iter().map(move |table| (*collector, table)))
+    }
+
+    #[test]
+    fn what_its_tables_alone_read_has_statements_and_what_needs_code_has_none() {
+        for collector in ALL {
+            let has_statements = collector.tables.iter().any(|table| !table.queries.is_empty());
+            let is_of_tables = collector.reader == Reader::Tables;
+            assert_eq!(has_statements, is_of_tables, "{}", collector.name);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Settings that were changed and wait for a restart.
 
-use super::{Collector, Pace, Query, Scope, Table, gauge};
+use super::{Collector, Pace, Query, Reader, Scope, Table, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "settings_pending_restart",
@@ -8,6 +8,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_setting",
         labels: &["name"],

@@ -1,6 +1,6 @@
 //! When the server began.
 
-use super::{Collector, Pace, Query, Scope, Table, gauge};
+use super::{Collector, Pace, Query, Reader, Scope, Table, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "postmaster",
@@ -8,6 +8,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_postmaster",
         queries: &[Query {

@@ -1,6 +1,6 @@
 //! Prepared transactions: one that is forgotten holds its locks and stops vacuum.
 
-use super::{Collector, Pace, Query, Scope, Table, age, gauge};
+use super::{Collector, Pace, Query, Reader, Scope, Table, age, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "prepared_transactions",
@@ -8,6 +8,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_prepared_transactions",
         labels: &["datname"],

@@ -1,6 +1,6 @@
 //! How long idle sessions have been idle.
 
-use super::{Collector, Pace, Query, Scope, Table, histogram};
+use super::{Collector, Pace, Query, Reader, Scope, Table, histogram};
 
 /// `postgres_exporter`'s, in seconds.
 const BOUNDS: &[f64] = &[1.0, 2.0, 5.0, 15.0, 30.0, 60.0, 90.0, 120.0, 300.0];
@@ -11,6 +11,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: false,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_process_idle",
         labels: &["state", "application_name"],

@@ -1,7 +1,7 @@
 //! How far long commands have come. A table of another database is shown by its number, for
 //! only that database knows its name.
 
-use super::{Collector, Pace, Query, Scope, Table, gauge};
+use super::{Collector, Pace, Query, Reader, Scope, Table, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_progress",
@@ -9,6 +9,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[
         Table {
             prefix: "pg_stat_progress_create_index",

@@ -2,7 +2,7 @@
 //! it, so that two of one name are two. `PostgreSQL` 17 counts the dead rows it remembers anew, in
 //! bytes: families in rows stay in rows here.
 
-use super::{Collector, Pace, Query, Scope, Table, gauge};
+use super::{Collector, Pace, Query, Reader, Scope, Table, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_progress_vacuum",
@@ -10,6 +10,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[
         Table {
             prefix: "pg_stat_progress",

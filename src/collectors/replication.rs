@@ -1,6 +1,6 @@
 //! What a replica lacks.
 
-use super::{Collector, Pace, Query, Scope, Table, age, gauge};
+use super::{Collector, Pace, Query, Reader, Scope, Table, age, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "replication",
@@ -8,6 +8,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[
         // Apart, for a managed server may refuse what the rest asks for.
         Table {

@@ -1,6 +1,6 @@
 //! Replication slots, and how much write-ahead log each holds back.
 
-use super::{Collector, Pace, Query, Scope, Table, counter, gauge};
+use super::{Collector, Pace, Query, Reader, Scope, Table, counter, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "replication_slots",
@@ -8,6 +8,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[
         Table {
             prefix: "pg_replication_slots",

@@ -1,8 +1,6 @@
-//! Collectors that more than a statement is needed for. Their sources are `sources/wait_events.rs`,
-//! `sources/server_cpu.rs`, `sources/database_sizes.rs`, `sources/elsewhere.rs` and
-//! `sources/statements`.
+//! Collectors that need more than statements: the reader of each names its source.
 
-use super::{Collector, Pace, Scope, Table, counter, gauge, histogram};
+use super::{Collector, Pace, Reader, Scope, Table, counter, gauge, histogram};
 use crate::latency::BOUNDS;
 
 /// What active sessions wait for, looked at again and again.
@@ -12,6 +10,7 @@ pub const WAIT_EVENTS: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::WaitEvents,
     tables: &[Table {
         prefix: "pg_wait_sampled",
         labels: &["wait_event_type", "wait_event"],
@@ -31,6 +30,7 @@ pub const DATABASE_SIZE: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: Some("database"),
+    reader: Reader::DatabaseSizes,
     tables: &[Table {
         prefix: "pg_database",
         labels: &["datname"],
@@ -50,6 +50,7 @@ pub const SERVER_CPU: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::ServerCpu,
     tables: &[Table {
         prefix: "pg_server_cpu",
         columns: &[
@@ -70,6 +71,7 @@ pub const STATEMENT_DURATIONS: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: Some(Collector::STATEMENTS),
+    reader: Reader::Statements,
     tables: &[
         Table {
             prefix: "db_statement_duration",
@@ -110,5 +112,6 @@ pub const OTHER_DATABASES: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::OtherDatabases,
     tables: &[],
 };

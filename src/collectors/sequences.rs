@@ -1,6 +1,6 @@
 //! The sequences nearest to their end.
 
-use super::{Bound, Collector, Pace, Query, Rank, Scope, Table, gauge};
+use super::{Bound, Collector, Pace, Query, Rank, Reader, Scope, Table, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "sequences",
@@ -8,6 +8,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Database,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_sequence",
         labels: &["datname", "schemaname", "sequencename"],

@@ -2,7 +2,7 @@
 //! in seconds or bytes where it has a unit. What poolwatch sets for its own sessions is shown as it
 //! is for others.
 
-use super::{Collector, Pace, Query, Scope, Table, gauge};
+use super::{Collector, Pace, Query, Reader, Scope, Table, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "settings",
@@ -10,6 +10,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_settings",
         labels: &["name", "help"],

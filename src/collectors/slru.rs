@@ -1,6 +1,6 @@
 //! The small caches of transaction status, subtransactions and the like.
 
-use super::{Collector, Pace, Query, Scope, Table, counter};
+use super::{Collector, Pace, Query, Reader, Scope, Table, counter};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_slru",
@@ -8,6 +8,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_stat_slru",
         labels: &["name"],

@@ -1,6 +1,6 @@
 //! Sessions by what they do, in `postgres_exporter`'s labels.
 
-use super::{Collector, Every, Pace, Query, Scope, Table, age, gauge};
+use super::{Collector, Every, Pace, Query, Reader, Scope, Table, age, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_activity",
@@ -8,6 +8,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_stat_activity",
         labels: &[

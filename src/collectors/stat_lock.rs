@@ -1,6 +1,6 @@
 //! Waits for locks by what was locked, as the server counts them.
 
-use super::{Collector, Pace, Query, Scope, Table, counter, gauge};
+use super::{Collector, Pace, Query, Reader, Scope, Table, counter, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_lock",
@@ -8,6 +8,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_stat_lock",
         labels: &["locktype"],

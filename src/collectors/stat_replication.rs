@@ -1,7 +1,7 @@
 //! What each standby lacks, as the server that sends sees it. Standbys alike are one series,
 //! with the one that lacks most.
 
-use super::{Collector, Pace, Query, Scope, Table, gauge};
+use super::{Collector, Pace, Query, Reader, Scope, Table, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_replication",
@@ -9,6 +9,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_stat_replication",
         labels: &["application_name", "client_addr", "state", "slot_name"],

@@ -3,7 +3,7 @@
 //! for each statement, and a numeric becomes a float by way of an integer, which is ten times
 //! faster. All are given: the server would take four times as long to rank them.
 
-use super::{Bound, Collector, Measure, Pace, Query, Rank, Scope, Table, counter, gauge};
+use super::{Bound, Collector, Measure, Pace, Query, Rank, Reader, Scope, Table, counter, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_statements",
@@ -11,6 +11,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[
         Table {
             prefix: "pg_stat_statements",

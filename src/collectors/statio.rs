@@ -1,6 +1,6 @@
 //! Blocks of tables and indexes, read or found in shared buffers.
 
-use super::{Bound, Collector, Pace, Query, Rank, Scope, Table, counter};
+use super::{Bound, Collector, Pace, Query, Rank, Reader, Scope, Table, counter};
 
 pub(super) const INDEXES: Collector = Collector {
     name: "statio_user_indexes",
@@ -8,6 +8,7 @@ pub(super) const INDEXES: Collector = Collector {
     scope: Scope::Database,
     enabled: false,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_statio_user_indexes",
         labels: &["datname", "schemaname", "relname", "indexrelname"],
@@ -40,6 +41,7 @@ pub(super) const TABLES: Collector = Collector {
     scope: Scope::Database,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_statio_user_tables",
         labels: &["datname", "schemaname", "relname"],

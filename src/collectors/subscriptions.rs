@@ -1,6 +1,6 @@
 //! Logical replication, as the subscriber sees it.
 
-use super::{Collector, Pace, Query, Scope, Table, age, counter, gauge};
+use super::{Collector, Pace, Query, Reader, Scope, Table, age, counter, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "subscriptions",
@@ -8,6 +8,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[
         Table {
             prefix: "pg_stat_subscription",

@@ -87,8 +87,7 @@ impl Unseen {
     /// The statement for a collector on a version, if anything may stay unseen there.
     pub fn statement(collector: &str, version: u32) -> Option<&'static str> {
         let of_collector = UNSEEN.iter().find(|unseen| unseen.collector == collector)?;
-        let query = of_collector.queries.iter().find(|query| query.since <= version)?;
-        Some(query.sql)
+        Query::newest(of_collector.queries, version)
     }
 }
 

@@ -2,7 +2,7 @@
 //! disk. A table that somebody has locked has no size meanwhile: asking would wait. The largest are
 //! measured, as many as are shown, and those of which the catalogue knows no size yet.
 
-use super::{Bound, Collector, Pace, Query, Rank, Scope, Table, counter, gauge};
+use super::{Bound, Collector, Pace, Query, Rank, Reader, Scope, Table, counter, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_user_tables",
@@ -10,6 +10,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Database,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_stat_user_tables",
         labels: &["datname", "schemaname", "relname"],
@@ -163,6 +164,7 @@ pub(super) const SIZE: Collector = Collector {
     scope: Scope::Database,
     enabled: true,
     part_of: Some("stat_user_tables"),
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_stat_user_tables",
         labels: &["datname", "schemaname", "relname"],

@@ -1,6 +1,6 @@
 //! Write-ahead log: what is written, and what lies in its folder.
 
-use super::{Collector, Pace, Query, Scope, Table, counter, gauge};
+use super::{Collector, Pace, Query, Reader, Scope, Table, counter, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "wal",
@@ -8,6 +8,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_wal",
         queries: &[Query {
@@ -29,6 +30,7 @@ pub(super) const ACTIVITY: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[
         Table {
             prefix: "pg_stat_wal",

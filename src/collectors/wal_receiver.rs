@@ -1,6 +1,6 @@
 //! Streaming replication, as the replica sees it.
 
-use super::{Collector, Pace, Query, Scope, Table, counter, gauge};
+use super::{Collector, Pace, Query, Reader, Scope, Table, counter, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "stat_wal_receiver",
@@ -8,6 +8,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_stat_wal_receiver",
         labels: &["upstream_host", "slot_name", "status"],

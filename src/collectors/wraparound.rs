@@ -1,7 +1,7 @@
 //! How near transaction numbers are to their end at 2,147,483,647, and what holds the oldest
 //! back.
 
-use super::{Bound, Collector, Pace, Query, Rank, Scope, Table, gauge};
+use super::{Bound, Collector, Pace, Query, Rank, Reader, Scope, Table, gauge};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "database_wraparound",
@@ -9,6 +9,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     scope: Scope::Server,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[
         Table {
             prefix: "pg_database_wraparound",
@@ -99,6 +100,7 @@ pub(super) const TABLES: Collector = Collector {
     scope: Scope::Database,
     enabled: true,
     part_of: None,
+    reader: Reader::Tables,
     tables: &[Table {
         prefix: "pg_table",
         labels: &["datname", "schemaname", "relname"],

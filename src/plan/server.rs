@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Error, Server, SourceSpec, pools};
-use crate::collectors::{self, Collector, DATABASE_SIZE, OTHER_DATABASES, SERVER_CPU};
-use crate::collectors::{STATEMENT_DURATIONS, Scope, WAIT_EVENTS};
+use crate::collectors::{self, Collector, Reader, Scope};
 use crate::config::Config;
 use crate::indexes::Catalogue;
 use crate::postgres::Database;
@@ -50,23 +49,23 @@ fn collector_source(
 ) -> SourceSpec {
     let (settings, interval) = chosen(config, collector);
     let name = collector.name;
-    let spec = match name {
-        of if of == WAIT_EVENTS.name => spec(name, server, interval, settings, |server| {
+    let spec = match collector.reader {
+        Reader::WaitEvents => spec(name, server, interval, settings, |server| {
             Ok(Source::WaitEvents(wait_events::WaitEvents::open(server)))
         }),
-        of if of == DATABASE_SIZE.name => spec(name, server, interval, settings, |server| {
+        Reader::DatabaseSizes => spec(name, server, interval, settings, |server| {
             Ok(Source::DatabaseSizes(database_sizes::DatabaseSizes::open(server)))
         }),
-        of if of == SERVER_CPU.name => spec(name, server, interval, settings, |server| {
+        Reader::ServerCpu => spec(name, server, interval, settings, |server| {
             Ok(Source::ServerCpu(server_cpu::ServerCpu::open(server)))
         }),
-        of if of == STATEMENT_DURATIONS.name => {
+        Reader::Statements => {
             let excluded = excluded(config);
             spec(name, server, interval, (settings, excluded.clone()), |server| {
                 Ok(Source::Statements(statements::Statements::open(server, excluded).into()))
             })
         }
-        of if of == OTHER_DATABASES.name => {
+        Reader::OtherDatabases => {
             let wanted = wanted_in_other_databases(config);
             let each =
                 wanted.iter().map(|one| (one.collector.name, one.settings.clone(), one.interval));
@@ -75,11 +74,12 @@ fn collector_source(
                 Ok(Source::Elsewhere(elsewhere::Elsewhere::open(server, wanted)))
             })
         }
-        _ => spec(name, server, interval, settings.clone(), move |server| {
+        Reader::Tables => spec(name, server, interval, settings.clone(), move |server| {
             Ok(Source::Collector(collector::Reader::open(server, collector, settings)))
         }),
     };
-    let is_joined = collector.scope == Scope::Database || name == OTHER_DATABASES.name;
+    let is_joined =
+        collector.scope == Scope::Database || collector.reader == Reader::OtherDatabases;
     if is_joined { spec.in_group(DATABASES) } else { spec }
 }
 

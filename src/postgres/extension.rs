@@ -30,6 +30,11 @@ pub enum ExtensionError {
 }
 
 impl Extension {
+    /// Its version as the collectors' tables compare it: 1.8 is 108.
+    pub fn since(&self) -> u32 {
+        self.version.0 * 100 + self.version.1.min(99)
+    }
+
     /// The extension of this name, of which these functions are called; `None` when the database
     /// has not got it.
     ///

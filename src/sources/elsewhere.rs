@@ -16,7 +16,7 @@ use tracing::info;
 use super::Failure;
 use super::collector::{Error, Look, Rows, Seen, Settings, joined};
 use super::text;
-use crate::collectors::{Collector, OTHER_DATABASES};
+use crate::collectors::{Collector, OTHER_DATABASES, Query};
 use crate::metric::Family;
 use crate::postgres::{
     Database, Optional, Reductions, Statement, Texts, has_undecodable_text, in_words,
@@ -43,15 +43,21 @@ const COUNTS: Optional<'static> = Optional::These(&[
     "pg_stat_get_db_active_time",
 ]);
 
+/// Sessions begun in a database and how long they were active; before 14 what stands for the former.
+const SESSIONS: &[Query] = &[
+    Query {
+        since: 14,
+        sql: "pg_stat_get_db_sessions(pg_database.oid), \
+              pg_stat_get_db_active_time(pg_database.oid)",
+    },
+    Query { since: 0, sql: "pg_stat_get_db_xact_commit(pg_database.oid), 0::float8" },
+];
+
 /// Each database with what was done in it, and why it is not visited. What was done: rows changed
 /// and sessions begun, and how long they were active. What vacuum does alone in a database that
 /// nobody uses is in neither.
-fn list_sql(version_num: u32) -> String {
-    let sessions = if version_num < 140_000 {
-        "pg_stat_get_db_xact_commit(pg_database.oid), 0::float8"
-    } else {
-        "pg_stat_get_db_sessions(pg_database.oid), pg_stat_get_db_active_time(pg_database.oid)"
-    };
+fn list_sql(version: u32) -> String {
+    let sessions = Query::newest(SESSIONS, version).unwrap_or_default();
     format!(
         "SELECT datname::text,
                 pg_stat_get_db_tuples_inserted(pg_database.oid)
@@ -209,7 +215,7 @@ impl Elsewhere {
 
     async fn list(&mut self) -> Result<Listed, Failure> {
         let mut connection = self.database.acquire().await?;
-        let sql = list_sql(connection.server_version_num().unwrap_or(0));
+        let sql = list_sql(connection.server_version_num().unwrap_or(0) / 10_000);
         let statement =
             Statement { sql: &sql, optional: COUNTS, gives: "what is in the other databases" };
         let rows = self.reductions.rows(&mut connection, statement, |query| query).await;

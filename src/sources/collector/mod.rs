@@ -393,8 +393,5 @@ async fn version(
         return Ok(Some(Version { number, schema: String::new() }));
     };
     let found = Extension::find(connection, extension, &table.called(), reductions).await?;
-    Ok(found.map(|Extension { version: (major, minor), schema }| Version {
-        number: major * 100 + minor.min(99),
-        schema,
-    }))
+    Ok(found.map(|found| Version { number: found.since(), schema: found.schema }))
 }

@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, Executor, Row as _};
 
 use super::super::is_undecodable;
 use super::{Error, Excluded};
+use crate::collectors::Query;
 use crate::latency::{Moments, is_timed};
 use crate::postgres::{self, APPLICATION_NAME, Optional, Reductions, Statement as Asked};
 use crate::statement::Text;
@@ -31,6 +32,29 @@ const OPTIONAL: Optional<'static> = Optional::These(&[
     "minmax_stats_since",
     "stats_reset",
 ]);
+
+/// How the columns of times end.
+const TIME: &[Query] = &[Query { since: 108, sql: "exec_time" }, Query { since: 0, sql: "time" }];
+/// Whether a client sent it.
+const TOPLEVEL: &[Query] =
+    &[Query { since: 109, sql: "toplevel" }, Query { since: 0, sql: "true" }];
+/// Since when it is counted, and since when its extremes are.
+const SINCE: &[Query] = &[
+    Query {
+        since: 111,
+        sql: "extract(epoch FROM stats_since)::float8, extract(epoch FROM minmax_stats_since)::float8",
+    },
+    Query { since: 0, sql: "NULL::float8, NULL::float8" },
+];
+/// When all were last forgotten.
+const RESET: &[Query] = &[
+    Query {
+        since: 109,
+        sql: "(SELECT extract(epoch FROM stats_reset)::float8
+                 FROM @extension.pg_stat_statements_info())",
+    },
+    Query { since: 0, sql: "NULL::float8" },
+];
 
 /// By what a statement is known again: its role, its database, its number.
 pub(super) type Key = (i64, i64, i64);
@@ -67,8 +91,8 @@ pub(super) struct Statement {
 
 /// The extension as it is there, which may be older than its server.
 pub(super) struct Extension {
-    /// 1.10 is (1, 10).
-    version: (u32, u32),
+    /// As the collectors' tables have it: 1.10 is 110.
+    version: u32,
     /// Quoted.
     schema: String,
 }
@@ -82,20 +106,15 @@ impl Extension {
         let functions = ["pg_stat_statements", "pg_stat_statements_info"];
         let name = functions[0];
         let found = postgres::Extension::find(connection, name, &functions, reductions).await?;
-        Ok(found.map(|postgres::Extension { version, schema }| Self { version, schema }))
+        Ok(found.map(|found| Self { version: found.since(), schema: found.schema }))
     }
 
     /// Only statements that clients sent, where those within functions are kept apart: their time
     /// is in that of the function's caller.
     fn statements(&self) -> String {
         let schema = &self.schema;
-        let time = if self.version < (1, 8) { "time" } else { "exec_time" };
-        let toplevel = if self.version < (1, 9) { "true" } else { "toplevel" };
-        let since = if self.version < (1, 11) {
-            "NULL::float8, NULL::float8"
-        } else {
-            "extract(epoch FROM stats_since)::float8, extract(epoch FROM minmax_stats_since)::float8"
-        };
+        let [time, toplevel, since] = [TIME, TOPLEVEL, SINCE]
+            .map(|columns| Query::newest(columns, self.version).unwrap_or_default());
         format!(
             "SELECT userid::int8, dbid::int8, queryid, datname::text, calls, total_{time},
                     min_{time}, max_{time}, stddev_{time}, {since},
@@ -113,9 +132,9 @@ impl Extension {
     /// Of the database that the connection is to, with their texts.
     pub(super) fn here(&self) -> String {
         let schema = &self.schema;
-        let time = if self.version < (1, 8) { "total_time" } else { "total_exec_time" };
+        let time = Query::newest(TIME, self.version).unwrap_or_default();
         format!(
-            "SELECT min(query), sum(calls)::int8, sum({time})::float8 / 1000
+            "SELECT min(query), sum(calls)::int8, sum(total_{time})::float8 / 1000
                FROM {schema}.pg_stat_statements(true)
                JOIN pg_database ON pg_database.oid = dbid
               WHERE datname = current_database() AND queryid IS NOT NULL
@@ -124,15 +143,8 @@ impl Extension {
     }
 
     fn surroundings(&self) -> String {
-        let reset = if self.version < (1, 9) {
-            "NULL::float8".to_owned()
-        } else {
-            format!(
-                "(SELECT extract(epoch FROM stats_reset)::float8
-                    FROM {}.pg_stat_statements_info())",
-                self.schema
-            )
-        };
+        let reset = Query::newest(RESET, self.version).unwrap_or_default();
+        let reset = reset.replace("@extension", &self.schema);
         format!(
             "SELECT extract(epoch FROM clock_timestamp())::float8,
                     extract(epoch FROM pg_postmaster_start_time())::float8, {reset}, oid::int8,
@@ -306,10 +318,10 @@ mod tests {
 
     #[test]
     fn an_extension_is_asked_for_what_it_has() {
-        let sql = |minor| Extension { version: (1, minor), schema: "s".into() }.statements();
-        assert!(sql(7).contains("total_time") && !sql(7).contains("toplevel"));
-        assert!(sql(8).contains("total_exec_time") && !sql(8).contains("toplevel"));
-        assert!(sql(10).contains("toplevel") && !sql(10).contains("stats_since"));
-        assert!(sql(11).contains("minmax_stats_since"));
+        let sql = |version| Extension { version, schema: "s".into() }.statements();
+        assert!(sql(107).contains("total_time") && !sql(107).contains("toplevel"));
+        assert!(sql(108).contains("total_exec_time") && !sql(108).contains("toplevel"));
+        assert!(sql(110).contains("toplevel") && !sql(110).contains("stats_since"));
+        assert!(sql(111).contains("minmax_stats_since"));
     }
 }
