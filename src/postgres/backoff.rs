@@ -84,7 +84,7 @@ impl<F: Clone> Backoff<F> {
         let mut state = self.state();
         let before = state.refused.as_ref().filter(|before| before.password == password);
         let count = before.map_or(0, |before| before.count + 1);
-        let until = Instant::now() + (FIRST * 2_u32.pow(count.min(4))).min(LONGEST);
+        let until = Instant::now() + delay(count);
         state.refused = Some(Refused { count, until, password, failure });
     }
 
@@ -106,6 +106,11 @@ impl<F: Clone> Backoff<F> {
         state.recent.remove(SERVER);
         state.refused = None;
     }
+}
+
+/// How long nothing is tried again that failed before so often.
+pub(super) fn delay(count: u32) -> Duration {
+    (FIRST * 2_u32.pow(count.min(4))).min(LONGEST)
 }
 
 /// All that are in use, so that several names of one server in the settings count as one.

@@ -8,11 +8,14 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command as Process;
 use tokio::time::timeout;
 
+use super::backoff;
 use super::host::{Host, Place};
 use super::target::Target;
 use super::{PasswordSettings, Secret};
@@ -107,7 +110,22 @@ struct TokenCommand {
 #[derive(Default)]
 struct CachedToken {
     answer: Option<(Instant, Secret)>,
+    failure: Option<Failure>,
     running: Option<Shared<BoxFuture<'static, Result<Secret, Error>>>>,
+}
+
+/// A command that failed is not run again for a while, as a login that was refused.
+struct Failure {
+    count: u32,
+    until: Instant,
+    error: Error,
+}
+
+impl Failure {
+    fn new(before: Option<&Self>, error: Error) -> Self {
+        let count = before.map_or(0, |before| before.count.saturating_add(1));
+        Self { count, until: Instant::now() + backoff::delay(count), error }
+    }
 }
 
 impl TokenCommand {
@@ -124,8 +142,13 @@ impl TokenCommand {
     async fn password(&self) -> Result<Secret, Error> {
         let running = {
             let mut cache = self.cache();
-            match &cache.answer {
-                Some((at, secret)) if at.elapsed() < self.max_age => return Ok(secret.clone()),
+            match (&cache.answer, &cache.failure) {
+                (Some((at, secret)), _) if at.elapsed() < self.max_age => {
+                    return Ok(secret.clone());
+                }
+                (_, Some(failure)) if failure.until > Instant::now() => {
+                    return Err(failure.error.clone());
+                }
                 _ => {}
             }
             let begin = || {
@@ -140,6 +163,8 @@ impl TokenCommand {
         let mut cache = self.cache();
         if cache.running.as_ref().is_some_and(|now| now.ptr_eq(&running)) {
             cache.running = None;
+            let failed = answer.as_ref().err().cloned();
+            cache.failure = failed.map(|error| Failure::new(cache.failure.as_ref(), error));
             cache.answer = answer.clone().ok().map(|secret| (Instant::now(), secret));
         }
         answer
@@ -159,12 +184,31 @@ impl TokenCommand {
     }
 }
 
+/// The processes that a command began, which end with it unless it ends by itself.
+struct Group(Option<u32>);
+
+impl Group {
+    fn release(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let leader = self.0.and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+        if let Some(Err(error)) = leader.map(|leader| killpg(leader, Signal::SIGKILL)) {
+            tracing::debug!(%error, "cannot end the processes of a password_command");
+        }
+    }
+}
+
 async fn run(command: Command, limit: Duration) -> Result<Secret, Error> {
     let name = || command.name().to_owned();
     let start = |reason| Error::Start { name: name(), reason: Arc::new(reason) };
     let mut process = command.process();
     process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
-    let mut child = process.spawn().map_err(start)?;
+    let mut child = process.process_group(0).spawn().map_err(start)?;
+    let group = Group(child.id());
     let mut output = Vec::new();
     let run = async {
         if let Some(stdout) = child.stdout.take() {
@@ -174,6 +218,8 @@ async fn run(command: Command, limit: Duration) -> Result<Secret, Error> {
     };
     let status = timeout(limit, run).await.map_err(|_| Error::Timeout { name: name(), limit })?;
     let status = status.map_err(start)?;
+    // Before the process's number may be another's. A command that ended well may leave processes.
+    group.release();
     if !status.success() {
         return Err(Error::Failed { name: name(), status: status.to_string() });
     }

@@ -196,6 +196,86 @@ async fn a_command_gives_the_password_and_is_asked_again_when_it_is_refused() {
     assert!(error.contains("exit status: 7") && !error.contains("s3cret"), "{error}");
 }
 
+/// The processes whose numbers a command wrote that run still.
+fn running(numbers: &Path) -> Vec<String> {
+    let numbers = std::fs::read_to_string(numbers).unwrap_or_default();
+    let runs = |number: &&str| {
+        // One that ended and was not waited for has no arguments any more.
+        std::fs::read(format!("/proc/{number}/cmdline")).is_ok_and(|line| !line.is_empty())
+    };
+    numbers.lines().filter(runs).map(str::to_owned).collect()
+}
+
+/// As the programs of the clouds, which are scripts themselves.
+const HANGS: &str = "echo $$ >> @; sleep 3600 & echo $! >> @; wait";
+
+#[tokio::test]
+async fn a_password_command_that_hangs_leaves_no_process_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let numbers = folder.path().join("numbers");
+    let line = HANGS.replace('@', &numbers.display().to_string());
+    let url = "postgresql://watch@127.0.0.1:1/postgres";
+    let hanging = json!({"url": url, "password_command": line, "password_command_timeout": "1s"});
+    let error = connect(&hanging).await.unwrap_err();
+    assert!(error.contains("no end of `sh` within 1s"), "{error}");
+    assert_eq!(std::fs::read_to_string(&numbers).unwrap().lines().count(), 2);
+    eventually(|| running(&numbers).is_empty());
+}
+
+#[test]
+fn a_password_command_ends_with_the_daemon() {
+    let folder = tempfile::tempdir().unwrap();
+    let numbers = folder.path().join("numbers");
+    let line = HANGS.replace('@', &numbers.display().to_string());
+    let yaml = format!(
+        "databases: {{primary: {{url: 'postgresql://watch@127.0.0.1:1/postgres', \
+         password_command: '{line}', password_command_timeout: 1h}}}}\n"
+    );
+    let daemon = Daemon::with_settings(&yaml).start();
+    eventually(|| running(&numbers).len() == 2);
+    daemon.terminate();
+    eventually(|| running(&numbers).is_empty());
+}
+
+#[test]
+fn a_password_command_that_fails_is_not_run_at_each_reading() {
+    let folder = tempfile::tempdir().unwrap();
+    let calls = folder.path().join("calls");
+    let line = format!("echo >> {}; exit 1", calls.display());
+    let yaml = format!(
+        "databases: {{primary: {{url: 'postgresql://watch@127.0.0.1:1/postgres', \
+         password_command: '{line}'}}}}\n\
+         sampling: {{activity: 1s, server: 1s, statements: 1s}}\n"
+    );
+    let daemon = Daemon::with_settings(&yaml).start();
+    let failures = |source: &str| {
+        daemon.value("poolwatch_source_failures_total", &[("source", source)]).unwrap_or(0.0)
+    };
+    eventually(|| failures("primary/probe") >= 5.0);
+    let called = std::fs::read_to_string(&calls).unwrap().len();
+    // Once at the start, and a few times more where all this took minutes.
+    assert!(called <= 3, "{called} runs");
+}
+
+/// What psql does not take is not taken otherwise here.
+#[tokio::test]
+async fn a_percent_sign_that_begins_no_token_is_refused_as_by_libpq() {
+    for url in [
+        "postgresql://watch:s3cret%zz@127.0.0.1:1/postgres",
+        "postgresql://watch:s3cret%@127.0.0.1:1/postgres",
+        "postgresql://watch:s3cret%4@127.0.0.1:1/postgres",
+        "postgresql://watch:s3cret%é@127.0.0.1:1/postgres",
+        "postgresql://watch:s3cret%00@127.0.0.1:1/postgres",
+        "postgresql://watch@127.0.0.1:1/postgres?password=s3cret%zz",
+    ] {
+        let error = connect(&json!({ "url": url })).await.unwrap_err();
+        assert!(error.contains('%') && !error.contains("s3cret"), "{url}: {error}");
+        let psql = Command::new("psql").arg(url).output().unwrap();
+        let said = String::from_utf8_lossy(&psql.stderr).into_owned();
+        assert!(said.contains("percent-encoded"), "{url}: {said}");
+    }
+}
+
 #[test]
 fn the_settings_stand_above_the_variables_of_all_programs() {
     let cluster = Cluster::builder().start().unwrap();

@@ -7,6 +7,8 @@ use super::{AddressError, Pairs};
 
 const PORT: &str = "a port is not a number; in a password, `/` is written %2F, `?` %3F and `:` %3A";
 
+const TOKEN: &str = "a `%` is not followed by two hexadecimal digits; `%` itself is written %25";
+
 pub(super) fn is_scheme(text: &str) -> bool {
     let belongs = |byte: u8| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte);
     text.bytes().all(belongs)
@@ -94,7 +96,20 @@ fn jdbc(key: String, value: String) -> Result<(String, String), AddressError> {
     Ok(("sslmode".to_owned(), mode.to_owned()))
 }
 
+/// As libpq decodes it: what is no `%` with two digits is refused, so that no password is another
+/// one than it is for psql.
 fn decode(text: &str) -> Result<String, AddressError> {
+    let tokens = text.split('%').skip(1);
+    if tokens.clone().any(|token| !begins_with_two_digits(token)) {
+        return Err(AddressError::Url(TOKEN));
+    }
+    if tokens.into_iter().any(|token| token.starts_with("00")) {
+        return Err(AddressError::Url("%00 is not allowed"));
+    }
     let decoded = percent_decode_str(text).decode_utf8();
     decoded.map(Into::into).map_err(|_| AddressError::Url("a `%…` is not UTF-8"))
+}
+
+fn begins_with_two_digits(token: &str) -> bool {
+    token.len() >= 2 && token.bytes().take(2).all(|byte| byte.is_ascii_hexdigit())
 }
