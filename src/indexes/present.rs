@@ -80,9 +80,11 @@ impl Inventory {
         let limited = |query: Query| query.bind(LIMIT);
         let rows = reductions.rows(connection, statement(&sql, "the indexes"), limited).await?;
         let Some(rows) = rows else { return Ok(None) };
+        no_more_than_asked(&rows)?;
         let indexes = rows.iter().map(Present::from_row).collect::<Result<_, _>>()?;
         let rows = reductions.rows(connection, statement(TABLES, "the tables"), limited).await?;
         let Some(rows) = rows else { return Ok(None) };
+        no_more_than_asked(&rows)?;
         let table = |row: &PgRow| Ok::<_, sqlx::Error>((name(row, 0)?, name(row, 1)?));
         let tables = rows.iter().map(table).collect::<Result<_, _>>()?;
         let counted_for = statement(COUNTED_FOR, "since when the use of indexes is counted");
@@ -130,6 +132,14 @@ impl Present {
     pub fn table_title(&self) -> String {
         titled(&self.schema, &self.table)
     }
+}
+
+/// What answers with more rows is not the server that was asked.
+fn no_more_than_asked(rows: &[PgRow]) -> Result<(), sqlx::Error> {
+    if rows.len() as u64 <= LIMIT.unsigned_abs() {
+        return Ok(());
+    }
+    Err(sqlx::Error::Protocol(format!("{} rows where at most {LIMIT} were asked for", rows.len())))
 }
 
 /// A statement with what is bound to it.
