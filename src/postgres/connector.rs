@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -85,6 +86,8 @@ pub(crate) struct Connector {
     backoff: Arc<Backoff<Failure>>,
     /// Databases whose texts the server cannot convert to UTF-8.
     unconverted: Mutex<HashSet<String>>,
+    /// Whether the last session was one of the server's own, and no pooler's.
+    is_direct: AtomicBool,
 }
 
 impl std::fmt::Debug for Connector {
@@ -97,7 +100,14 @@ impl Connector {
     /// All attempts of one connect together may take `timeout`.
     pub(crate) fn new(target: Target, credentials: Credentials, timeout: Duration) -> Self {
         let backoff = BACKOFFS.entry(&format!("{} {}", target.place(), target.user));
-        Self { target, credentials, timeout, backoff, unconverted: Mutex::default() }
+        let (unconverted, is_direct) = (Mutex::default(), AtomicBool::new(false));
+        Self { target, credentials, timeout, backoff, unconverted, is_direct }
+    }
+
+    /// Takes in whether a session was one of the server's own. Only then do the next ones begin
+    /// with poolwatch's name.
+    pub(crate) fn proved_direct(&self, is_direct: bool) {
+        self.is_direct.store(is_direct, Ordering::Relaxed);
     }
 
     pub(crate) fn target(&self) -> &Target {
@@ -112,7 +122,6 @@ impl Connector {
             .database(&self.target.database)
             .password("")
             .ssl_mode(PgSslMode::Disable)
-            .application_name(APPLICATION_NAME)
             .extra_float_digits(None);
         options.disable_statement_logging()
     }
@@ -127,7 +136,11 @@ impl Connector {
         let database = options.get_database().unwrap_or(&self.target.database).to_owned();
         let (driver, relayed) = tokio::join!(options.connect(), self.serve(&local, &database));
         match (driver, relayed) {
-            (_, Err(error)) => Err(ConnectError::Dial(error)),
+            (_, Err(error)) => {
+                // What comes back there may be another.
+                self.proved_direct(false);
+                Err(ConnectError::Dial(error))
+            }
             (driver, Ok(())) => driver.map_err(ConnectError::Refused),
         }
     }
@@ -136,6 +149,9 @@ impl Connector {
     async fn serve(&self, local: &LocalSocket, database: &str) -> Result<(), Arc<DialError>> {
         let failed = |error| Arc::new(DialError(vec![("itself".into(), Fault::Local(error))]));
         let (mut driver, startup) = local.accept().await.map_err(failed)?;
+        // In a pooler's sessions it would stay.
+        let name = self.is_direct.load(Ordering::Relaxed).then_some(APPLICATION_NAME);
+        let startup = startup::named(&startup, name).map_err(failed)?;
         let startup = match &self.target.options {
             Some(options) => startup::with_options(&startup, options).map_err(failed)?,
             None => startup,

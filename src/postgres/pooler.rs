@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
+use sqlx::{Connection as _, Executor as _, Row as _};
 use tokio::time::{Instant, timeout};
 
 use super::connector::{ConnectError, Connector};
@@ -18,6 +18,9 @@ use poolwatch_client::AcquireError;
 
 /// The setting's name, which `PostgreSQL` itself gives no meaning.
 const MARKER: &str = "poolwatch.session";
+/// The first statement of each session. Until the next one, which sets what is relied on, the
+/// session may be without poolwatch's name.
+pub const FIRST_STATEMENT: &str = "SHOW poolwatch.session";
 /// The time for which a pooler is taken for one without asking again.
 const POOLER_MAX_AGE: Duration = Duration::from_secs(60);
 /// The time that a connection of no use may take to close.
@@ -85,6 +88,7 @@ impl Direct {
             }),
             Err(error) => Err(error.into()),
         };
+        self.connector.proved_direct(connection.is_ok());
         if let Err(NotDirect::Pooler(pooler)) = &connection {
             *self.last_pooler() = Some((Instant::now(), pooler.clone()));
         }
@@ -107,8 +111,7 @@ impl Direct {
     /// SHOW calls no function and needs no snapshot: it does the same in a session in which anybody
     /// set anything, on a standby too.
     async fn prove(&self, mut connection: PgConnection) -> Result<PgConnection, NotDirect> {
-        let show = AssertSqlSafe(format!("SHOW {MARKER}"));
-        let shown = match connection.fetch_one(sqlx::raw_sql(show)).await {
+        let shown = match connection.fetch_one(sqlx::raw_sql(FIRST_STATEMENT)).await {
             Ok(row) => row.try_get::<String, _>(0).ok(),
             Err(error) if is_unknown(&error) => None,
             Err(error) => return Err(ConnectError::Refused(error).into()),
@@ -143,6 +146,7 @@ pub(crate) async fn ask_through(
     connector: &Connector,
     options: &PgConnectOptions,
 ) -> Result<(), ConnectError> {
+    connector.proved_direct(false);
     let mut connection = connector.connect(options).await?;
     let answer = connection.execute(sqlx::raw_sql("SELECT 1")).await;
     let _ = timeout(CLOSE_TIMEOUT, connection.close()).await;

@@ -18,6 +18,7 @@ const ANY_BYTES: &str = "SELECT set_config('client_encoding', 'SQL_ASCII', false
 const RELIED_ON: &[(u32, &str)] = &[
     (13, "role = none"),
     (13, "search_path = pg_catalog, pg_temp"),
+    (13, "application_name = poolwatch"),
     (13, "default_transaction_isolation = 'read committed'"),
     (13, "default_transaction_deferrable = off"),
     (13, "standard_conforming_strings = on"),

@@ -10,6 +10,8 @@ use super::wire;
 
 /// The setting that says in what encoding texts are sent.
 const ENCODING: &str = "client_encoding";
+/// The setting that says whose a session is.
+const NAME: &str = "application_name";
 /// Texts are sent as they are stored.
 const AS_STORED: &str = "SQL_ASCII";
 
@@ -22,6 +24,14 @@ pub(super) fn with_options(startup: &[u8], options: &str) -> io::Result<Vec<u8>>
     let own = own.last().map_or("", |(_, value)| value.strip_prefix(&driver).unwrap_or(value));
     others.push(("options".into(), format!("{options} {}", own.trim()).trim().to_owned().into()));
     message(&others)
+}
+
+/// The same message with this `application_name`, or with none: the driver takes PGAPPNAME.
+pub(super) fn named(startup: &[u8], name: Option<&str>) -> io::Result<Vec<u8>> {
+    let mut parameters = parameters(startup);
+    parameters.retain(|(parameter, _)| parameter != NAME);
+    parameters.extend(name.map(|name| (NAME.into(), name.into())));
+    message(&parameters)
 }
 
 /// The same message, asking for texts as they are stored.
@@ -52,6 +62,16 @@ fn message(parameters: &[(Cow<'_, str>, Cow<'_, str>)]) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_the_one_that_is_given_or_none() {
+        let pairs = [("user", "me"), (NAME, "another")];
+        let pairs = pairs.map(|(name, value)| (name.into(), value.into()));
+        let message = message(&pairs).unwrap();
+        assert_eq!(parameters(&named(&message, None).unwrap()).len(), 1);
+        let named = named(&message, Some("poolwatch")).unwrap();
+        assert_eq!(parameters(&named)[1], (NAME.into(), "poolwatch".into()));
+    }
 
     #[test]
     fn an_encoding_takes_the_place_of_another() {

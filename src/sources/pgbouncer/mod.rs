@@ -278,6 +278,8 @@ impl Pgbouncer {
     }
 
     async fn connect(&self) -> Result<Console, Fault> {
+        // The console passes nothing on to a session of a server's.
+        self.connector.proved_direct(self.connector.target().database == "pgbouncer");
         let opened = self.connector.connect(&self.connector.options()).await;
         let mut connection = opened.map_err(|error| match error {
             ConnectError::Refused(error) => {

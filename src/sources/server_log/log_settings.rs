@@ -37,20 +37,25 @@ const SETTINGS: [&str; 11] = [
     "lc_messages",
 ];
 
+/// Of a session that has run no more than poolwatch's first statement nobody knows yet whose it is.
 const SQL: &str = "
 SELECT name, setting, current_user::text,
        EXISTS (SELECT FROM pg_stat_activity
                 WHERE usename = current_user AND backend_type = 'client backend'
-                  AND application_name <> $2)
+                  AND application_name <> $2
+                  AND NOT (application_name = '' AND query IN ('', 'SHOW poolwatch.session')))
   FROM pg_settings WHERE name = ANY ($1)";
 
 const DATABASES: &str = "SELECT datname FROM pg_database";
 
-/// A role without `pg_monitor` does not see what kind others' sessions are of.
+/// A role without `pg_monitor` does not see what kind others' sessions are of. A session that has
+/// run no more than poolwatch's first statement is left for the next time.
 const BACKENDS: &str = "
 SELECT pid, datname, coalesce(usename = current_user, false), coalesce(application_name = $1, false)
   FROM pg_stat_activity
- WHERE datid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'";
+ WHERE datid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'
+   AND (usename = current_user AND application_name = ''
+        AND query IN ('', 'SHOW poolwatch.session')) IS NOT TRUE";
 
 /// A statement with what is bound to it.
 type Query = sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>;

@@ -150,7 +150,9 @@ impl Extension {
                     extract(epoch FROM pg_postmaster_start_time())::float8, {reset}, oid::int8,
                     EXISTS (SELECT FROM pg_stat_activity
                              WHERE usesysid = pg_roles.oid AND backend_type = 'client backend'
-                               AND application_name <> $1),
+                               AND application_name <> $1
+                               AND NOT (application_name = ''
+                                        AND query IN ('', 'SHOW poolwatch.session'))),
                     (SELECT oid::int8 FROM pg_database WHERE datname = current_database())
                FROM pg_roles WHERE rolname = current_user"
         )

@@ -149,7 +149,9 @@ fn server() -> Rc<Cluster> {
     cluster
         .sql(
             "CREATE ROLE one LOGIN; CREATE ROLE two LOGIN;
-                 GRANT pg_monitor TO one; CREATE SCHEMA one AUTHORIZATION one",
+                 GRANT pg_monitor TO one; CREATE SCHEMA one AUTHORIZATION one;
+                 ALTER DATABASE postgres SET TimeZone = 'Asia/Kathmandu';
+                 ALTER DATABASE postgres SET DateStyle = 'German, DMY'",
         )
         .unwrap();
     Rc::new(cluster)

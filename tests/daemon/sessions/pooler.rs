@@ -1,5 +1,7 @@
 //! An application that works through a pooler, and poolwatch with the same address beside it.
 
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
@@ -139,5 +141,65 @@ async fn a_pooler_of_whole_sessions_is_told_of_too() {
         let said = tokio::task::spawn_blocking(move || check(&yaml)).await.unwrap();
         assert!(said.contains("the address leads to a pooler"), "{said}");
         assert_eq!(settings(&bouncer).await, before);
+    }
+}
+
+/// What a client that asks for nothing in its start-up message finds in the session that it gets:
+/// its name, and what the driver that poolwatch uses asks for.
+fn found(bouncer: &Bouncer) -> String {
+    const ASK: &str = "SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_settings \
+        WHERE name IN ('application_name', 'client_encoding', 'DateStyle', 'TimeZone')\0";
+    let mut socket = UnixStream::connect(bouncer.folder.join(".s.PGSQL.6432")).unwrap();
+    let pairs = b"\0\x03\0\0user\0one\0database\0app\0\0";
+    let framed =
+        |body: &[u8]| [&u32::try_from(body.len() + 4).unwrap().to_be_bytes(), body].concat();
+    socket.write_all(&framed(pairs)).unwrap();
+    let mut found = String::new();
+    for sent in [None, Some(ASK)] {
+        if let Some(ask) = sent {
+            socket.write_all(&[b"Q", &*framed(ask.as_bytes())].concat()).unwrap();
+        }
+        loop {
+            let mut head = [0; 5];
+            socket.read_exact(&mut head).unwrap();
+            let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
+            let mut body = vec![0; length as usize - 4];
+            socket.read_exact(&mut body).unwrap();
+            match head[0] {
+                b'Z' => break,
+                b'E' => panic!("{}", String::from_utf8_lossy(&body)),
+                // A count of columns and the length of the first.
+                b'D' => found = String::from_utf8(body.split_off(6)).unwrap(),
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// The names of the settings that poolwatch or its driver would leave are looked at with nobody
+/// else there, whose own settings would hide them.
+#[test]
+fn a_client_that_asks_for_nothing_finds_nothing_of_poolwatch() {
+    for mode in ["transaction", "statement"] {
+        for passed_over in ["", "ignore_startup_parameters = options,extra_float_digits\n"] {
+            for bouncer in Bouncer::of_each(&format!("pool_mode = {mode}\n{passed_over}")) {
+                let case = format!("1.{} {mode} {passed_over}", bouncer.minor());
+                let before = found(&bouncer);
+                assert!(before.contains("TimeZone=Asia/Kathmandu"), "{case}: {before}");
+                let yaml =
+                    format!("databases: {{primary: {{url: '{}'}}}}\n", bouncer.url("one", "app"));
+                check(&format!("{yaml}workers: {{enabled: false}}\n"));
+                assert_eq!(found(&bouncer), before, "{case}: after check");
+                let daemon =
+                    Daemon::with_settings(&yaml).variable("PGAPPNAME", "poolwatch").start();
+                eventually(|| {
+                    assert_eq!(found(&bouncer), before, "{case}: beside the daemon");
+                    daemon.value("pg_up", &[]) == Some(1.0)
+                });
+                daemon.terminate();
+                assert_eq!(found(&bouncer), before, "{case}: after the daemon");
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::parse::Entry;
-use crate::postgres::APPLICATION_NAME;
+use crate::postgres::{APPLICATION_NAME, FIRST_STATEMENT};
 
 /// The time for which an ended session is remembered: what it logged is read soon after.
 const KEPT: Duration = Duration::from_secs(60);
@@ -100,6 +100,10 @@ fn is_own(
     backends: Option<&Backends>,
     backend: Option<&Backend>,
 ) -> Option<bool> {
+    // Until the next statement the session may have no name.
+    if entry.message.ends_with(FIRST_STATEMENT) {
+        return Some(true);
+    }
     if let Some(name) = &entry.application {
         return Some(name == APPLICATION_NAME);
     }
@@ -163,6 +167,9 @@ mod tests {
             "an empty name is one"
         );
         assert_eq!(session(&entry(Some("app"), Some("poolwatch"), 2)), "own");
+        let message = Cow::Borrowed("duration: 0.1 ms  statement: SHOW poolwatch.session");
+        let first = Entry { message, ..entry(Some("watcher"), Some(""), 3) };
+        assert_eq!(session(&first), "own");
     }
 
     #[test]
