@@ -20,6 +20,9 @@ use poolwatch_client::report::{self, Reason, Report};
 /// for as long as it is.
 const MEMORY: Duration = Duration::from_mins(10);
 
+/// How often the log tells of processes that report as one instance.
+const FORKS_EVERY: Duration = Duration::from_mins(1);
+
 /// All reports of workers, folded.
 #[derive(Debug)]
 pub struct Fold {
@@ -31,6 +34,8 @@ pub struct Fold {
     /// When each of them was last reported.
     last_named: HashMap<String, Instant>,
     findings: Findings,
+    /// When the log last told of processes that report as one instance.
+    forks_told: Option<Instant>,
 }
 
 /// The newest report of one instance.
@@ -68,6 +73,7 @@ impl Fold {
             pools: BTreeMap::new(),
             last_named: HashMap::new(),
             findings: Findings::default(),
+            forks_told: None,
         }
     }
 
@@ -86,11 +92,18 @@ impl Fold {
         sender: Option<u32>,
         received_at: Instant,
     ) -> Result<(), Reason> {
-        let name = self.own_name(&report.instance, sender);
+        let (name, forked_from) = self.own_name(&report.instance, sender);
         let before = match self.instances.get_mut(&name) {
             Some(instance) if instance.seq >= report.seq => return Err(Reason::Stale),
             Some(instance) => std::mem::take(&mut instance.pools),
-            None => self.make_room(received_at).map(|()| Vec::new())?,
+            None => {
+                self.make_room(received_at)?;
+                // Told once room was found: a report that is refused comes again and again.
+                if let Some(first) = forked_from {
+                    self.tell_of_fork(first, sender, received_at);
+                }
+                Vec::new()
+            }
         };
         let Report { pid, seq, period, app, is_final, pools, findings, .. } = report;
         let reported = pools.len();
@@ -106,22 +119,28 @@ impl Fold {
     }
 
     /// The instance's name; of two processes that report by one name the second gets another, for
-    /// each has a pool of its own. It was forked, and its client did not notice.
-    fn own_name(&self, instance: &str, sender: Option<u32>) -> String {
+    /// each has a pool of its own. It was forked, and its client did not notice. Then the process
+    /// that reported first is named, too.
+    fn own_name(&self, instance: &str, sender: Option<u32>) -> (String, Option<u32>) {
         let first = self.instances.get(instance).and_then(|instance| instance.sender);
-        let (Some(first), Some(sender)) = (first, sender) else { return instance.to_owned() };
-        if first == sender {
-            return instance.to_owned();
+        match (first, sender) {
+            (Some(first), Some(sender)) if first != sender => {
+                (format!("{instance} {sender}"), Some(first))
+            }
+            _ => (instance.to_owned(), None),
         }
-        let own = format!("{instance} {sender}");
-        if !self.instances.contains_key(&own) {
-            tracing::warn!(
-                pids = ?[first, sender],
-                "Two processes report as one instance: the client did not notice a fork. Upgrade \
-                 it; with uWSGI also set lazy-apps, or py-call-osafterfork"
-            );
+    }
+
+    fn tell_of_fork(&mut self, first: u32, sender: Option<u32>, now: Instant) {
+        if self.forks_told.is_some_and(|told| now.duration_since(told) < FORKS_EVERY) {
+            return;
         }
-        own
+        self.forks_told = Some(now);
+        tracing::warn!(
+            pids = ?[Some(first), sender],
+            "Two processes report as one instance: the client did not notice a fork. Upgrade it; \
+             with uWSGI also set lazy-apps, or py-call-osafterfork"
+        );
     }
 
     /// Adds what grew to the sums, and returns the last reports of the instance's pools. A pool that is

@@ -97,6 +97,25 @@ fn two_processes_that_report_as_one_are_two_workers() {
 }
 
 #[test]
+fn a_fork_is_told_once_it_has_room_and_once_a_minute() {
+    let (mut fold, now) = (fold(), Instant::now());
+    let parent = std::process::id();
+    let tell = |fold: &mut Fold, child, seq, at| {
+        let taken = fold.take(report("forked", seq, 1), Some(child), at);
+        (taken.is_ok(), fold.forks_told)
+    };
+    assert_eq!(tell(&mut fold, parent, 1, now), (true, None));
+    fold.max_workers = 1;
+    assert_eq!(tell(&mut fold, parent + 1, 1, now), (false, None));
+    fold.max_workers = 4;
+    assert_eq!(tell(&mut fold, parent + 1, 1, now), (true, Some(now)));
+    let soon = now + FORKS_EVERY / 2;
+    assert_eq!(tell(&mut fold, parent + 2, 1, soon), (true, Some(now)));
+    let later = now + FORKS_EVERY;
+    assert_eq!(tell(&mut fold, parent + 3, 1, later), (true, Some(later)));
+}
+
+#[test]
 fn a_worker_whose_process_is_gone_is_not_waited_for() {
     let mut ended = std::process::Command::new("true").spawn().unwrap();
     ended.wait().unwrap();
