@@ -213,6 +213,10 @@ fn top() -> Vec<String> {
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
+fn has_extension(name: &str, extension: &str) -> bool {
+    Path::new(name).extension().is_some_and(|found| found == extension)
+}
+
 /// The names of all files in a folder and the folders in it.
 fn names_of_files(folder: &Path, names: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
@@ -244,7 +248,7 @@ fn every_file_that_the_pages_for_contributors_name_is_there() {
     for page in ["CONTRIBUTING.md", "docs/architecture.md"] {
         let text = std::fs::read_to_string(Path::new(ROOT).join(page)).unwrap();
         let codes = text.split('`').skip(1).step_by(2);
-        let files = codes.filter(|code| !code.contains('/') && code.ends_with(".rs"));
+        let files = codes.filter(|code| !code.contains('/') && has_extension(code, "rs"));
         missing.extend(
             files
                 .filter(|file| !sources.iter().any(|name| name == file))
