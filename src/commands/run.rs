@@ -16,7 +16,7 @@ use crate::config::{Config, Error, Log, LogFormat, LogLevel};
 use crate::files;
 use crate::own_log;
 use crate::plan::{Plan, Server, SourceIdentity, SourceSpec, WORKERS};
-use crate::sampler::{Change, Order, Sampler, chain};
+use crate::sampler::{Change, Command, Sampler, chain};
 use crate::sources::workers::{self, Reopening};
 use crate::sources::{self, OpenSource, Source};
 
@@ -157,7 +157,7 @@ impl Daemon {
     async fn serve_requests(
         &mut self,
         reload: &Reload,
-        commands: mpsc::Sender<Order>,
+        commands: mpsc::Sender<Command>,
         mut asked: mpsc::Receiver<ReloadReply>,
     ) {
         loop {
@@ -180,7 +180,7 @@ impl Daemon {
     async fn reload(
         &mut self,
         reload: &Reload,
-        commands: &mpsc::Sender<Order>,
+        commands: &mpsc::Sender<Command>,
     ) -> Result<(), String> {
         systemd::reloading();
         let changed = self
@@ -190,11 +190,11 @@ impl Daemon {
         let (command, result) = match changed {
             Ok(change) => {
                 info!("settings read anew");
-                (Order::Change(Box::new(change)), Ok(()))
+                (Command::Change(Box::new(change)), Ok(()))
             }
             Err(error) => {
                 error!(%error, "the settings in force are kept");
-                (Order::ReloadFailed, Err(error))
+                (Command::ReloadFailed, Err(error))
             }
         };
         // The sampler ends only with the daemon.

@@ -148,7 +148,9 @@ impl Open {
         let lowest = ranked.iter().map(|(rank, ..)| *rank).min();
         ranked.retain(|(rank, ..)| Some(*rank) == lowest);
         let mut of_client: HashMap<IpAddr, usize> = HashMap::new();
-        ranked.iter().for_each(|(_, _, one)| *of_client.entry(one.client).or_default() += 1);
+        for (_, _, one) in &ranked {
+            *of_client.entry(one.client).or_default() += 1;
+        }
         let chosen = ranked.iter().min_by_key(|(_, _, one)| {
             (Reverse(of_client[&one.client]), Reverse(one.progress.age()))
         });

@@ -4,11 +4,11 @@
 //! A source is read by one future at a time, so a slow one misses its own ticks and nobody
 //! else's. This is the only place where a reading succeeds or fails.
 
-mod history;
 mod outcome;
 mod publish;
+mod recent;
 mod servers;
-mod watched;
+mod task;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use self::history::History;
 use self::outcome::{Outcome, read};
+use self::recent::RecentPools;
 use self::servers::Servers;
-use self::watched::Watched;
+use self::task::SourceTask;
 use crate::advice::{self, Advisor};
 use crate::exposition::Chunk;
 use crate::exposition::self_metrics::DroppedSeries;
@@ -39,19 +39,19 @@ const TICK: Duration = Duration::from_millis(250);
 const GATHERING: Duration = Duration::from_millis(25);
 /// A snapshot is published at least this often, so that its age says that the loop runs.
 const AT_LEAST: Duration = Duration::from_secs(1);
-/// No reading takes longer, whatever its source thinks: more than the slowest lane of collectors
-/// on a server that answers none of them.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// The most time that a reading may take, whatever its source allows: more than the slowest lane of
+/// collectors on a server that answers none of them.
+const READ_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Reads sources and publishes what they say.
+/// Reads sources and publishes snapshots.
 pub struct Sampler {
-    watched: Vec<Watched>,
+    tasks: Vec<SourceTask>,
     databases: Vec<Arc<Database>>,
     servers: Servers,
     thresholds: Thresholds,
     stale_after: Duration,
     started_at: Moment,
-    history: History,
+    recent_pools: RecentPools,
     advisor: Advisor,
     probes: Vec<Histogram>,
     chunks: HashMap<String, Arc<Chunk>>,
@@ -61,7 +61,7 @@ pub struct Sampler {
 }
 
 /// A command to the sampler while it runs.
-pub enum Order {
+pub enum Command {
     /// The settings changed.
     Change(Box<Change>),
     /// The settings could not be read anew; those in force are kept.
@@ -76,7 +76,7 @@ pub struct Change {
     pub add: Vec<OpenSource>,
     /// All databases from now on.
     pub databases: Vec<Arc<Database>>,
-    /// The marks everything is judged by.
+    /// The thresholds by which everything is judged.
     pub thresholds: Thresholds,
     /// The rules of advice.
     pub advice: advice::Settings,
@@ -87,18 +87,18 @@ pub struct Change {
 impl Sampler {
     /// A sampler of these sources, the databases they ask, and the thresholds they are judged by.
     pub fn new(
-        watches: Vec<OpenSource>,
+        sources: Vec<OpenSource>,
         databases: Vec<Arc<Database>>,
         thresholds: Thresholds,
     ) -> Self {
         let mut sampler = Self {
-            watched: Vec::new(),
+            tasks: Vec::new(),
             databases: Vec::new(),
             servers: Servers::default(),
             thresholds,
             stale_after: Duration::ZERO,
             started_at: Moment::now(),
-            history: History::default(),
+            recent_pools: RecentPools::default(),
             advisor: Advisor::new(advice::Settings::default()),
             probes: Vec::new(),
             chunks: HashMap::new(),
@@ -106,7 +106,7 @@ impl Sampler {
             dropped_series: DroppedSeries::default(),
             next: 0,
         };
-        sampler.watch(watches, databases);
+        sampler.add(sources, databases);
         sampler
     }
 
@@ -116,7 +116,7 @@ impl Sampler {
         self
     }
 
-    /// Nothing seen yet, for whoever asks before the first sample.
+    /// The snapshot for whoever asks before the first sample.
     pub fn first(&self) -> Snapshot {
         let own = Chunk::encode(&process::families());
         Snapshot {
@@ -129,20 +129,20 @@ impl Sampler {
     pub async fn run(
         mut self,
         publisher: watch::Sender<Arc<Snapshot>>,
-        mut orders: mpsc::Receiver<Order>,
+        mut commands: mpsc::Receiver<Command>,
     ) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut under_way = FuturesUnordered::new();
         let mut published = Instant::now();
         while !publisher.is_closed() {
-            let fresh = tokio::select! {
+            let dirty = tokio::select! {
                 _ = ticks.tick() => {
                     under_way.extend(self.start_due());
                     false
                 }
-                Some(order) = orders.recv() => {
-                    self.obey(order);
+                Some(command) = commands.recv() => {
+                    self.apply(command);
                     true
                 }
                 Some(outcome) = under_way.next() => {
@@ -152,56 +152,56 @@ impl Sampler {
                 }
             };
             let silent = self.drop_silent();
-            if fresh || silent || published.elapsed() >= AT_LEAST {
+            if dirty || silent || published.elapsed() >= AT_LEAST {
                 published = Instant::now();
                 publisher.send_replace(Arc::new(self.publish()));
             }
         }
     }
 
-    fn obey(&mut self, order: Order) {
-        match order {
-            Order::ReloadFailed => self.reloaded.0 = false,
-            Order::Change(change) => {
+    fn apply(&mut self, command: Command) {
+        match command {
+            Command::ReloadFailed => self.reloaded.0 = false,
+            Command::Change(change) => {
                 self.reloaded = (true, change.at);
                 self.thresholds = change.thresholds;
                 self.advisor.change(change.advice);
-                let (kept, gone) = std::mem::take(&mut self.watched)
+                let (kept, gone) = std::mem::take(&mut self.tasks)
                     .into_iter()
-                    .partition(|watched| change.keep.contains_key(&watched.name));
-                self.watched = kept;
-                for watched in &mut self.watched {
-                    watched.interval = change.keep[&watched.name];
+                    .partition(|task| change.keep.contains_key(&task.name));
+                self.tasks = kept;
+                for task in &mut self.tasks {
+                    task.interval = change.keep[&task.name];
                 }
                 self.forget(gone);
-                self.watch(change.add, change.databases);
+                self.add(change.add, change.databases);
             }
         }
     }
 
-    /// What sources that are no more said is said no longer; what they left out stays counted.
-    fn forget(&mut self, gone: Vec<Watched>) {
-        for watched in gone {
-            self.dropped_series += watched.dropped_series;
-            self.chunks.remove(&watched.group);
-            self.watched
+    /// Drops the chunks of sources that are no more; the series that they dropped stay counted.
+    fn forget(&mut self, gone: Vec<SourceTask>) {
+        for task in gone {
+            self.dropped_series += task.dropped_series;
+            self.chunks.remove(&task.group);
+            self.tasks
                 .iter_mut()
-                .filter(|other| other.group == watched.group)
-                .for_each(|other| other.fresh = true);
+                .filter(|other| other.group == task.group)
+                .for_each(|other| other.dirty = true);
         }
     }
 
-    fn watch(&mut self, watches: Vec<OpenSource>, databases: Vec<Arc<Database>>) {
-        for watch in watches {
+    fn add(&mut self, sources: Vec<OpenSource>, databases: Vec<Arc<Database>>) {
+        for source in sources {
             self.next += 1;
-            self.watched.push(Watched::new(self.next, watch));
+            self.tasks.push(SourceTask::new(self.next, source));
         }
         self.probes = databases.iter().map(|database| self.probe(database.name())).collect();
         self.databases = databases;
-        let probes = self.watched.iter().filter(|watched| watched.is_probe());
+        let probes = self.tasks.iter().filter(|task| task.is_probe());
         self.servers.expect(probes.filter_map(|probe| probe.database.as_deref()));
         self.label();
-        let shortest = self.watched.iter().map(|watched| watched.interval).min().unwrap_or(TICK);
+        let shortest = self.tasks.iter().map(|task| task.interval).min().unwrap_or(TICK);
         self.stale_after = (3 * shortest).max(Duration::from_secs(5));
     }
 
@@ -209,21 +209,21 @@ impl Sampler {
     /// again at once.
     fn label(&mut self) {
         let mut labels: HashMap<&str, Vec<_>> = HashMap::new();
-        for watched in &self.watched {
-            labels.entry(&watched.group).or_default().push(&watched.label);
+        for task in &self.tasks {
+            labels.entry(&task.group).or_default().push(&task.label);
         }
         let alone = |group: &str| labels[group].len() == 1;
         let several = |group: &str| labels[group].iter().any(|label| *label != labels[group][0]);
         let company: Vec<_> =
-            self.watched.iter().map(|one| (alone(&one.group), several(&one.group))).collect();
-        for (watched, (alone, several)) in self.watched.iter_mut().zip(company) {
-            let unfit = watched.labelled != several || (!alone && watched.encoded.is_none());
-            if unfit && watched.last.is_some() {
-                watched.encoded = None;
-                watched.fresh = true;
-                watched.due = Instant::now();
+            self.tasks.iter().map(|one| (alone(&one.group), several(&one.group))).collect();
+        for (task, (alone, several)) in self.tasks.iter_mut().zip(company) {
+            let unfit = task.labelled != several || (!alone && task.encoded.is_none());
+            if unfit && task.last.is_some() {
+                task.encoded = None;
+                task.dirty = true;
+                task.due = Instant::now();
             }
-            watched.labelled = several;
+            task.labelled = several;
         }
     }
 
@@ -236,17 +236,17 @@ impl Sampler {
         let now = Instant::now();
         let servers = &self.servers;
         let answers =
-            |watched: &Watched| watched.server().is_none_or(|server| servers.answers(server));
+            |task: &SourceTask| task.server().is_none_or(|server| servers.answers(server));
         let due = self
-            .watched
+            .tasks
             .iter_mut()
-            .filter(|watched| watched.due <= now && (watched.is_probe() || answers(watched)));
-        due.filter_map(|watched| {
-            let source = watched.source.take()?;
+            .filter(|task| task.due <= now && (task.is_probe() || answers(task)));
+        due.filter_map(|task| {
+            let source = task.source.take()?;
             // The next time follows from the last, so that a timer does not drift; a tick that was
             // missed is not made up for.
-            watched.due = (watched.due + watched.interval).max(now + watched.interval / 2);
-            Some(Box::pin(read(watched.id, source)) as LocalBoxFuture<'static, Outcome>)
+            task.due = (task.due + task.interval).max(now + task.interval / 2);
+            Some(Box::pin(read(task.id, source)) as LocalBoxFuture<'static, Outcome>)
         })
         .collect()
     }

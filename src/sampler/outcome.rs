@@ -1,4 +1,4 @@
-//! Takes in what was read, or what failed, and what that says of the server.
+//! Takes in a reading or its failure, and what that shows of the server.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use super::servers::{News, Servers, without_session};
-use super::watched::Watched;
-use super::{PATIENCE, Sampler, chain};
+use super::task::SourceTask;
+use super::{READ_TIMEOUT, Sampler, chain};
 use crate::postgres::has_undecodable_text;
 use crate::reading::Reading;
 use crate::sources::{Failure, Source};
@@ -17,36 +17,36 @@ pub(super) struct Outcome {
     id: u64,
     source: Source,
     result: Result<Reading, Failure>,
-    took: Duration,
+    elapsed: Duration,
 }
 
 impl Sampler {
     pub(super) fn absorb(&mut self, outcome: Outcome) {
         // A reload may have taken the source away while it was read.
-        let Some(watched) = self.watched.iter_mut().find(|watched| watched.id == outcome.id) else {
+        let Some(task) = self.tasks.iter_mut().find(|task| task.id == outcome.id) else {
             return;
         };
-        watched.source = Some(outcome.source);
-        let server = watched.server().map(str::to_owned);
-        let news = server
-            .as_deref()
-            .and_then(|server| hear(&mut self.servers, watched, server, outcome.result.as_ref()));
-        let quiet = !watched.is_probe()
-            && (watched.server().is_some_and(|server| !self.servers.answers(server))
+        task.source = Some(outcome.source);
+        let server = task.server().map(str::to_owned);
+        let news = server.as_deref().and_then(|server| {
+            observe_server(&mut self.servers, task, server, outcome.result.as_ref())
+        });
+        let quiet = !task.is_probe()
+            && (task.server().is_some_and(|server| !self.servers.answers(server))
                 || outcome
                     .result
                     .as_ref()
                     .is_err_and(|failure| without_session(&**failure).is_some()));
         let undecodable = is_undecodable(&outcome.result);
-        let probe = watched.absorb(outcome.result, outcome.took, quiet);
-        let database = watched.database.as_deref();
+        let probe = task.absorb(outcome.result, outcome.elapsed, quiet);
+        let database = task.database.as_deref();
         let known = self.databases.iter().position(|known| Some(known.name()) == database);
         if undecodable && known.is_some_and(|at| self.databases[at].take_texts_as_stored()) {
-            let of_server = |other: &&mut Watched| other.server() == server.as_deref();
-            self.watched.iter_mut().filter(of_server).for_each(Watched::read_anew);
+            let of_server = |other: &&mut SourceTask| other.server() == server.as_deref();
+            self.tasks.iter_mut().filter(of_server).for_each(SourceTask::read_anew);
         }
-        if let (Some(took), Some(at)) = (probe, known) {
-            self.probes[at].observe(took.as_secs_f64());
+        if let (Some(elapsed), Some(at)) = (probe, known) {
+            self.probes[at].observe(elapsed.as_secs_f64());
         }
         if let Some((server, news)) = server.zip(news) {
             self.tell(&server, news);
@@ -57,8 +57,7 @@ impl Sampler {
     fn tell(&mut self, server: &str, news: News) {
         match news {
             News::Refuses(error) => {
-                let sources =
-                    self.watched.iter().filter(|watched| watched.server() == Some(server));
+                let sources = self.tasks.iter().filter(|task| task.server() == Some(server));
                 let sources = sources.count();
                 warn!(
                     server,
@@ -67,18 +66,18 @@ impl Sampler {
             }
             News::AnswersAgain => {
                 info!(server, "the server answers again; all of it is read anew");
-                let of_server = |watched: &&mut Watched| watched.server() == Some(server);
-                self.watched.iter_mut().filter(of_server).for_each(Watched::read_anew);
+                let of_server = |task: &&mut SourceTask| task.server() == Some(server);
+                self.tasks.iter_mut().filter(of_server).for_each(SourceTask::read_anew);
             }
         }
     }
 
-    /// Shows nothing any more of the servers that do not answer; says whether there were any.
+    /// Shows nothing any more of the servers that do not answer; returns true if there were any.
     pub(super) fn drop_silent(&mut self) -> bool {
         let silent = self.servers.fallen_silent();
         for server in &silent {
-            let of_server = |watched: &&mut Watched| watched.server() == Some(server);
-            let silent = self.watched.iter_mut().filter(of_server).map(Watched::fall_silent);
+            let of_server = |task: &&mut SourceTask| task.server() == Some(server);
+            let silent = self.tasks.iter_mut().filter(of_server).map(SourceTask::fall_silent);
             let sources = silent.count();
             info!(server, sources, "no figures of the server are shown until it answers");
         }
@@ -96,14 +95,14 @@ fn is_undecodable(result: &Result<Reading, Failure>) -> bool {
 }
 
 /// The answer of a server, as a reading of it or a failure shows it.
-fn hear(
+fn observe_server(
     servers: &mut Servers,
-    watched: &Watched,
+    task: &SourceTask,
     server: &str,
     result: Result<&Reading, &Failure>,
 ) -> Option<News> {
     match result {
-        _ if watched.is_probe() => return servers.probed(server, result.is_ok()),
+        _ if task.is_probe() => return servers.probed(server, result.is_ok()),
         Ok(reading) if reading.is_of_server() => servers.read(server),
         Err(failure) => {
             if let Some(reason) = without_session(&**failure) {
@@ -117,8 +116,8 @@ fn hear(
 
 pub(super) async fn read(id: u64, mut source: Source) -> Outcome {
     let began = Instant::now();
-    let result = timeout(PATIENCE, source.read_caught())
+    let result = timeout(READ_TIMEOUT, source.read_caught())
         .await
-        .unwrap_or_else(|_| Err(format!("not read within {} s", PATIENCE.as_secs()).into()));
-    Outcome { id, source, result, took: began.elapsed() }
+        .unwrap_or_else(|_| Err(format!("not read within {} s", READ_TIMEOUT.as_secs()).into()));
+    Outcome { id, source, result, elapsed: began.elapsed() }
 }

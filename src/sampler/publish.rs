@@ -1,4 +1,4 @@
-//! Putting a snapshot together from what every source last said.
+//! Putting a snapshot together from the last reading of every source.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ impl Sampler {
         let pools = self.judge_pools();
         let databases = self.databases();
         let advice = self.advise(&pools, &databases);
-        let sources: Vec<_> = self.watched.iter().map(|watched| watched.state.clone()).collect();
+        let sources: Vec<_> = self.tasks.iter().map(|task| task.state.clone()).collect();
         let own = Encoded::new(
             pools::families(&pools)
                 .into_iter()
@@ -55,7 +55,7 @@ impl Sampler {
 
     fn advise(&mut self, pools: &[PoolState], databases: &[DatabaseState]) -> Vec<Advice> {
         let servers = databases.iter().map(|database| self.server(&database.name)).collect();
-        let readings = || self.watched.iter().filter_map(|watched| watched.last.as_ref());
+        let readings = || self.tasks.iter().filter_map(|task| task.last.as_ref());
         let context = RuleContext {
             pools: pools.iter().collect(),
             databases,
@@ -69,8 +69,8 @@ impl Sampler {
 
     /// A server's machine and size, as its sources tell of them.
     fn server(&self, name: &str) -> ServerFigures {
-        let of_server = self.watched.iter().filter(|w| w.database.as_deref() == Some(name));
-        let readings = of_server.filter_map(|watched| watched.last.as_ref());
+        let of_server = self.tasks.iter().filter(|w| w.database.as_deref() == Some(name));
+        let readings = of_server.filter_map(|task| task.last.as_ref());
         let resources = readings.map(|reading| reading.resources);
         let ServerResources { cpu_seconds, cores, bytes } =
             resources.fold(ServerResources::default(), ServerResources::or);
@@ -78,30 +78,31 @@ impl Sampler {
     }
 
     fn readings(&self) -> impl Iterator<Item = &Reading> {
-        self.watched.iter().filter_map(|watched| watched.last.as_ref())
+        self.tasks.iter().filter_map(|task| task.last.as_ref())
     }
 
     fn dropped_series(&self) -> DroppedSeries {
         let mut all = self.dropped_series;
-        self.watched.iter().for_each(|watched| all += watched.dropped_series);
+        self.tasks.iter().for_each(|task| all += task.dropped_series);
         all
     }
 
     /// Encodes the groups of which some source has spoken since; the others stay as they were.
     fn encode_fresh_groups(&mut self) {
-        let fresh = self.watched.iter_mut().filter_map(|watched| {
-            std::mem::take(&mut watched.fresh).then(|| watched.group.clone())
-        });
-        let groups: BTreeSet<String> = fresh.collect();
+        let dirty = self
+            .tasks
+            .iter_mut()
+            .filter_map(|task| std::mem::take(&mut task.dirty).then(|| task.group.clone()));
+        let groups: BTreeSet<String> = dirty.collect();
         for group in groups {
-            let members = || self.watched.iter().filter(|watched| watched.group == group);
+            let members = || self.tasks.iter().filter(|task| task.group == group);
             let encoded: Vec<_> = members().filter_map(|member| member.encoded.as_ref()).collect();
             let mut chunk = Chunk::join(&encoded);
             if members().all(|member| member.interval >= SLOW) {
                 chunk = chunk.packed();
             }
             if members().count() == 1 {
-                let only = self.watched.iter_mut().find(|watched| watched.group == group);
+                let only = self.tasks.iter_mut().find(|task| task.group == group);
                 only.expect("it was counted").encoded = None;
             }
             self.dropped_series.dropped += chunk.dropped() as u64;
@@ -116,7 +117,7 @@ impl Sampler {
     /// Every pool once: where two sources see one pool, the one that sees better is believed.
     fn judge_pools(&mut self) -> Vec<PoolState> {
         let mut best: HashMap<&str, &Pool> = HashMap::new();
-        for pool in self.watched.iter().filter_map(|w| w.last.as_ref()).flat_map(|r| &r.pools) {
+        for pool in self.tasks.iter().filter_map(|w| w.last.as_ref()).flat_map(|r| &r.pools) {
             let known = best.entry(&pool.name).or_insert(pool);
             if pool.origin < known.origin {
                 *known = pool;
@@ -124,12 +125,13 @@ impl Sampler {
         }
         let mut pools: Vec<Pool> = best.into_values().cloned().collect();
         pools.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        self.history.keep_only(&pools.iter().map(|pool| pool.name.as_str()).collect::<Vec<_>>());
+        self.recent_pools
+            .keep_only(&pools.iter().map(|pool| pool.name.as_str()).collect::<Vec<_>>());
         let now = Instant::now().into_std();
         pools
             .into_iter()
             .map(|pool| {
-                let recent = self.history.add(&pool, now);
+                let recent = self.recent_pools.add(&pool, now);
                 PoolState::judge(pool, recent, &self.thresholds)
             })
             .collect()
@@ -145,13 +147,13 @@ impl Sampler {
                     ..DatabaseState::default()
                 };
                 let of_database =
-                    self.watched.iter().filter(|w| w.database.as_deref() == Some(database.name()));
-                for watched in of_database {
-                    if watched.is_probe() {
-                        state.up = watched.state.up;
-                        state.error.clone_from(&watched.state.error);
+                    self.tasks.iter().filter(|w| w.database.as_deref() == Some(database.name()));
+                for task in of_database {
+                    if task.is_probe() {
+                        state.up = task.state.up;
+                        state.error.clone_from(&task.state.error);
                     }
-                    if let Some(reading) = &watched.last {
+                    if let Some(reading) = &task.last {
                         state.probe = state.probe.or(reading.probe);
                         state.statements.extend_from_slice(&reading.statements);
                         state.top = state.top.or_else(|| reading.top.clone());

@@ -14,7 +14,7 @@ const PEAK_STEP: Duration = Duration::from_secs(1);
 
 /// Every pool in the last minutes.
 #[derive(Debug, Default)]
-pub(super) struct History {
+pub(super) struct RecentPools {
     pools: HashMap<String, PoolWindows>,
 }
 
@@ -35,7 +35,7 @@ impl PoolWindows {
     }
 }
 
-impl History {
+impl RecentPools {
     /// Adds a pool as it is now; returns its peaks and timings of the last minutes.
     pub(super) fn add(&mut self, pool: &Pool, now: Instant) -> RecentPool {
         let windows = self.pools.entry(pool.name.clone()).or_insert_with(PoolWindows::new);
@@ -103,34 +103,38 @@ mod tests {
         }
     }
 
-    fn peak_after(history: &mut History, checked_out: u64, at: Instant) -> f64 {
-        history.add(&pool(checked_out, Timings::default()), at).peak.unwrap()
+    fn peak_after(recent_pools: &mut RecentPools, checked_out: u64, at: Instant) -> f64 {
+        recent_pools.add(&pool(checked_out, Timings::default()), at).peak.unwrap()
     }
 
     #[test]
     fn a_burst_is_remembered_for_a_minute_and_no_longer() {
-        let (mut history, start) = (History::default(), Instant::now());
+        let (mut recent_pools, start) = (RecentPools::default(), Instant::now());
         let seconds = |n| start + Duration::from_secs(n);
-        assert_eq!(peak_after(&mut history, 18, seconds(0)), 0.9);
-        assert_eq!(peak_after(&mut history, 2, seconds(30)), 0.9);
-        assert_eq!(peak_after(&mut history, 4, seconds(59)), 0.9);
-        assert_eq!(peak_after(&mut history, 1, seconds(61)), 0.2);
+        assert_eq!(peak_after(&mut recent_pools, 18, seconds(0)), 0.9);
+        assert_eq!(peak_after(&mut recent_pools, 2, seconds(30)), 0.9);
+        assert_eq!(peak_after(&mut recent_pools, 4, seconds(59)), 0.9);
+        assert_eq!(peak_after(&mut recent_pools, 1, seconds(61)), 0.2);
     }
 
     #[test]
     fn recent_timings_leave_out_what_was_before() {
-        let (mut history, start) = (History::default(), Instant::now());
+        let (mut recent_pools, start) = (RecentPools::default(), Instant::now());
         let mut query = Histogram::new(BOUNDS);
-        let mut timings = |history: &mut History, second| {
+        let mut timings = |recent_pools: &mut RecentPools, second| {
             query.observe(0.01);
             let now = Timings { query: Some(query.clone()), ..Timings::default() };
             let RecentPool { timings: recent, .. } =
-                history.add(&pool(1, now), start + Duration::from_secs(second));
+                recent_pools.add(&pool(1, now), start + Duration::from_secs(second));
             recent.query.unwrap().count()
         };
-        assert_eq!(timings(&mut history, 0), 0, "what was before the first look is not recent");
-        assert_eq!(timings(&mut history, 100), 1);
-        assert_eq!(timings(&mut history, 400), 1, "since second 100, 300 s ago");
-        assert_eq!(timings(&mut history, 500), 2);
+        assert_eq!(
+            timings(&mut recent_pools, 0),
+            0,
+            "what was before the first look is not recent"
+        );
+        assert_eq!(timings(&mut recent_pools, 100), 1);
+        assert_eq!(timings(&mut recent_pools, 400), 1, "since second 100, 300 s ago");
+        assert_eq!(timings(&mut recent_pools, 500), 2);
     }
 }

@@ -23,7 +23,7 @@ const PROBE: &str = "probe";
 const LOG: &str = "server_log";
 
 /// A source with its last reading.
-pub(super) struct Watched {
+pub(super) struct SourceTask {
     /// Unlike the name never used again, so that a late reading is not taken for another's.
     pub(super) id: u64,
     pub(super) name: String,
@@ -46,17 +46,17 @@ pub(super) struct Watched {
     /// Set if the last failure was logged quietly, because its server's probe tells of it.
     quiet: bool,
     /// Set while the last reading is not yet in the group's chunk.
-    pub(super) fresh: bool,
+    pub(super) dirty: bool,
 }
 
-impl Watched {
-    pub(super) fn new(id: u64, watch: OpenSource) -> Self {
+impl SourceTask {
+    pub(super) fn new(id: u64, source: OpenSource) -> Self {
         Self {
             id,
             state: SourceState {
-                name: watch.name.clone(),
-                kind: watch.source.kind(),
-                interval: watch.interval,
+                name: source.name.clone(),
+                kind: source.source.kind(),
+                interval: source.interval,
                 up: None,
                 duration: None,
                 failures: 0,
@@ -64,20 +64,20 @@ impl Watched {
                 error: None,
                 unseen: Vec::new(),
             },
-            name: watch.name,
-            group: watch.group,
-            label: watch.label,
-            database: watch.database,
-            interval: watch.interval,
+            name: source.name,
+            group: source.group,
+            label: source.label,
+            database: source.database,
+            interval: source.interval,
             due: Instant::now(),
-            source: Some(watch.source),
+            source: Some(source.source),
             last: None,
             encoded: None,
             labelled: false,
             dropped_series: DroppedSeries::default(),
             failed: 0,
             quiet: false,
-            fresh: false,
+            dirty: false,
         }
     }
 
@@ -96,7 +96,7 @@ impl Watched {
     pub(super) fn fall_silent(&mut self) {
         (self.last, self.encoded) = (None, None);
         self.state.unseen.clear();
-        self.fresh = true;
+        self.dirty = true;
         if self.state.up != Some(false) {
             self.state.up = Some(false);
             self.state.error = Some("the server does not answer".to_owned());
@@ -112,19 +112,19 @@ impl Watched {
         }
     }
 
-    /// Takes in what came; what did not come leaves nothing behind that could be taken for new.
+    /// Takes in a reading; one that failed leaves nothing behind that could be taken for new.
     /// A failure that the probe of its server tells of is told quietly.
     pub(super) fn absorb(
         &mut self,
         result: Result<Reading, Failure>,
-        took: Duration,
+        elapsed: Duration,
         quiet: bool,
     ) -> Option<Duration> {
-        self.fresh = true;
-        self.state.duration = Some(took);
+        self.dirty = true;
+        self.state.duration = Some(elapsed);
         match result {
             Ok(mut reading) => {
-                self.state.duration = Some(reading.took.unwrap_or(took));
+                self.state.duration = Some(reading.took.unwrap_or(elapsed));
                 self.tell(reading.trouble.take(), quiet);
                 self.dropped_series =
                     DroppedSeries { dropped: reading.dropped, aggregated: reading.aggregated };
@@ -178,8 +178,8 @@ impl Watched {
                 self.state.failures += 1;
                 self.state.error = Some(error);
                 self.state.up = Some(false);
-                let patience = self.interval.mul_f64((RETRY * 2_f64.powi(self.failed)).min(1.0));
-                self.due = self.due.min(Instant::now() + patience.max(SOONEST));
+                let delay = self.interval.mul_f64((RETRY * 2_f64.powi(self.failed)).min(1.0));
+                self.due = self.due.min(Instant::now() + delay.max(SOONEST));
                 self.failed = self.failed.saturating_add(1);
             }
         }
@@ -194,7 +194,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_failed_is_read_again_soon_and_then_ever_later() {
         let interval = Duration::from_mins(5);
-        let mut watched = Watched::new(
+        let mut task = SourceTask::new(
             1,
             OpenSource {
                 name: "primary/settings".to_owned(),
@@ -206,9 +206,9 @@ mod tests {
             },
         );
         let mut read = |result: Result<Reading, Failure>| {
-            watched.due = Instant::now() + interval;
-            watched.absorb(result, Duration::ZERO, false);
-            (watched.due - Instant::now()).as_secs_f64()
+            task.due = Instant::now() + interval;
+            task.absorb(result, Duration::ZERO, false);
+            (task.due - Instant::now()).as_secs_f64()
         };
         let mut fail = || read(Err("no answer".into()));
         let later: Vec<_> = (0..7).map(|_| fail()).collect();
