@@ -47,8 +47,8 @@ def test_statements_and_commits_are_timed_and_its_own_are_not(receiver, postgres
             with pytest.raises(asyncpg.PostgresError):
                 await connection.fetch("select 1 / 0")
         await pool.fetchval("select 1")
-        figures = await seen(query=lambda f: count(f) == 4, commit=lambda f: count(f) == 1)
-        assert (figures["query_errors"], count(figures["hold"])) == (1, 2)
+        figures = await seen(query=lambda f: count(f) == 4, hold=lambda f: count(f) == 2)
+        assert (figures["query_errors"], count(figures["commit"])) == (1, 1)
         assert figures["query"]["sum"] >= 0.02
 
     run(receiver, postgres, use)
