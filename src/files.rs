@@ -18,9 +18,9 @@ use tokio::time::timeout;
 use crate::joint::Joint;
 
 /// The timeout of one read.
-pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// The timeout of work that reads several files: longer than that of one, which can so be named.
-pub const WORK_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const WORK_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The largest file that is read: a device such as `/dev/zero` never ends.
 const MAX_BYTES: u64 = 64 << 20;
@@ -33,7 +33,7 @@ static READS: LazyLock<Mutex<HashMap<PathBuf, Arc<Joint<ReadResult>>>>> =
     LazyLock::new(Mutex::default);
 
 /// The bytes of a file.
-pub async fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
     let reading = {
         let mut all = READS.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(all.entry(path.to_owned()).or_default())
@@ -47,13 +47,13 @@ pub async fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// The text of a file.
-pub async fn read_to_string(path: &Path) -> io::Result<String> {
+pub(crate) async fn read_to_string(path: &Path) -> io::Result<String> {
     text(read(path).await?)
 }
 
 /// The bytes of a file, for a caller outside the runtime or before it has anything else to do.
 /// It is read anew each time: another file may have taken the place of one that hangs.
-pub fn read_blocking(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read_blocking(path: &Path) -> io::Result<Vec<u8>> {
     static HANGING: AtomicUsize = AtomicUsize::new(0);
     let path = path.to_owned();
     block_on(run_counted(&HANGING, READ_TIMEOUT, move || read_bounded(&path)))?
@@ -61,12 +61,12 @@ pub fn read_blocking(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// The text of a file, for a caller outside the runtime or before it has anything else to do.
-pub fn read_to_string_blocking(path: &Path) -> io::Result<String> {
+pub(crate) fn read_to_string_blocking(path: &Path) -> io::Result<String> {
     text(read_blocking(path)?)
 }
 
 /// True when there is a file, for a caller outside the runtime; `None` when that cannot be told.
-pub fn is_file_blocking(path: &Path) -> Option<bool> {
+pub(crate) fn is_file_blocking(path: &Path) -> Option<bool> {
     let path = path.to_owned();
     block_on(run_in_thread(move || path.is_file())).ok().flatten()
 }
@@ -92,7 +92,7 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Bytes as text.
-pub fn text(bytes: Vec<u8>) -> io::Result<String> {
+pub(crate) fn text(bytes: Vec<u8>) -> io::Result<String> {
     String::from_utf8(bytes)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
@@ -113,14 +113,14 @@ fn timed_out() -> io::Error {
 
 /// Runs work that reads files on a thread of its own. `None` when it takes longer than the
 /// limit, or when too much hangs already.
-pub async fn run_in_thread<T: Send + 'static>(
+pub(crate) async fn run_in_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
     run_in_thread_within(READ_TIMEOUT, work).await
 }
 
 /// The same with a timeout of its own.
-pub async fn run_in_thread_within<T: Send + 'static>(
+pub(crate) async fn run_in_thread_within<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {

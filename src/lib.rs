@@ -21,7 +21,7 @@
 //! - [`commands`]: one file for each subcommand; `run` is the daemon.
 //! - [`config`]: the settings: their defaults, file, environment and flags.
 //! - [`demo`]: a throwaway server and an application on it, for `poolwatch demo`.
-//! - [`plan`]: from the settings to the sources: what is to be read.
+//! - `plan`: from the settings to the sources: what is to be read.
 //! - [`sampler`]: the one loop: reads each source when it is due, and publishes snapshots.
 //!
 //! What reads:
@@ -38,16 +38,16 @@
 //!
 //! What both use:
 //! - [`collectors`]: the server's statistics as tables of SQL, one file for each view.
-//! - [`files`]: reading files without waiting for ever.
+//! - `files`: reading files without waiting for ever.
 //! - `joint`: work that is done once for all who ask for it.
 //! - [`latency`]: histograms, and the estimate of a distribution from its moments.
 //! - [`metric`]: a metric family and its samples.
-//! - [`own_log`]: poolwatch's own log.
-//! - [`process`]: the daemon's own process and the machine.
+//! - `own_log`: poolwatch's own log.
+//! - `process`: the daemon's own process and the machine.
 //! - [`reading`]: readings: what a source gives.
 //! - [`statement`]: the text of a statement: without literals, its tables, its conditions.
-//! - [`window`]: a sliding window, for the values of the last minutes.
-//! - [`yaml`]: YAML files that people write: the line of each value, and what is wrong with it.
+//! - `window`: a sliding window, for the values of the last minutes.
+//! - `yaml`: YAML files that people write: the line of each value, and what is wrong with it.
 //!
 //! Below all of them is the crate [`poolwatch_client`] in `clients/rust`: `SharedPool`, the workers'
 //! protocol, the table of a pool's figures, and the histograms.
@@ -55,7 +55,7 @@
 pub mod commands;
 pub mod config;
 pub mod demo;
-pub mod plan;
+mod plan;
 pub mod sampler;
 
 pub mod indexes;
@@ -69,13 +69,13 @@ pub mod snapshot;
 pub mod state;
 
 pub mod collectors;
-pub mod files;
+mod files;
 mod joint;
 pub mod latency;
 pub mod metric;
-pub mod own_log;
-pub mod process;
+mod own_log;
+mod process;
 pub mod reading;
 pub mod statement;
-pub mod window;
-pub mod yaml;
+mod window;
+mod yaml;

@@ -15,7 +15,7 @@ static COUNTER: OnceLock<ErrorCounter> = OnceLock::new();
 
 /// Returns a writer that never waits. When the guard is dropped, the lines that wait are
 /// written, for a second at most.
-pub fn writer() -> (NonBlocking, WorkerGuard) {
+pub(crate) fn writer() -> (NonBlocking, WorkerGuard) {
     let (writer, guard) = NonBlockingBuilder::default()
         .buffered_lines_limit(WAITING)
         .thread_name("log")
@@ -25,6 +25,6 @@ pub fn writer() -> (NonBlocking, WorkerGuard) {
 }
 
 /// The number of lines that were dropped since the start.
-pub fn dropped_lines() -> u64 {
+pub(crate) fn dropped_lines() -> u64 {
     COUNTER.get().map_or(0, |counter| counter.dropped_lines() as u64)
 }

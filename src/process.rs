@@ -11,16 +11,16 @@ use serde::Serialize;
 use crate::metric::Family;
 
 /// The daemon's version.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The commit it was built from, with `-modified` when the sources were others; empty when that is not known.
-pub const REVISION: &str = env!("POOLWATCH_REVISION");
+pub(crate) const REVISION: &str = env!("POOLWATCH_REVISION");
 /// The compiler that built it.
-pub const RUST_VERSION: &str = env!("POOLWATCH_RUSTC");
+pub(crate) const RUST_VERSION: &str = env!("POOLWATCH_RUSTC");
 
 /// The resources that the daemon uses. What the kernel does not tell is absent.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(default)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// User and system time since the start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_seconds: Option<f64>,
@@ -50,12 +50,12 @@ pub struct Usage {
 
 impl Usage {
     /// As it is now.
-    pub fn now() -> Self {
+    pub(crate) fn now() -> Self {
         Process::myself().map(|process| Self::of(&process)).unwrap_or_default()
     }
 
     /// Another process' as it is now; absent when there is none of that number to be seen.
-    pub fn of_process(pid: i32) -> Option<Self> {
+    pub(crate) fn of_process(pid: i32) -> Option<Self> {
         Process::new(pid).ok().map(|process| Self::of(&process))
     }
 
@@ -97,7 +97,7 @@ fn boot_time() -> Option<f64> {
 
 /// The machine as it is now. What the kernel does not tell is absent.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Host {
+pub(crate) struct Host {
     /// The mean number of processes that run or wait to, over 1, 5 and 15 minutes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub load_average: Option<[f64; 3]>,
@@ -114,7 +114,7 @@ pub struct Host {
 
 impl Host {
     /// As it is now.
-    pub fn now() -> Self {
+    pub(crate) fn now() -> Self {
         let memory: ProcResult<Meminfo> = Meminfo::current();
         Self {
             load_average: LoadAverage::current()
@@ -139,7 +139,7 @@ const TOLD_EVERY: Duration = Duration::from_mins(1);
 
 /// Counts panics from now on, and tells where they are in place of printing all that they say,
 /// which may be what a server sent; once a minute at most.
-pub fn count_panics() {
+pub(crate) fn count_panics() {
     let told = std::sync::Mutex::new(None::<Instant>);
     std::panic::set_hook(Box::new(move |panic| {
         let count = PANICS.fetch_add(1, Ordering::Relaxed) + 1;
@@ -153,7 +153,7 @@ pub fn count_panics() {
 }
 
 /// The families about the daemon itself, under the names Prometheus' client libraries use.
-pub fn families() -> Vec<Family> {
+pub(crate) fn families() -> Vec<Family> {
     let mut families = vec![build_info(), panics()];
     families.extend(usage("process", &Usage::now()));
     families
@@ -161,7 +161,7 @@ pub fn families() -> Vec<Family> {
 
 /// The resources that a process uses, under the names Prometheus' client libraries use after the
 /// prefix.
-pub fn usage(prefix: &str, usage: &Usage) -> Vec<Family> {
+pub(crate) fn usage(prefix: &str, usage: &Usage) -> Vec<Family> {
     let count = |value: Option<u64>| value.map(|value| value as f64);
     let gauge = |name: &str, help: &str, value: Option<f64>| {
         let mut family = Family::gauge(format!("{prefix}_{name}"), help);

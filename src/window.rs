@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// The values of the last minutes. Values that come within one step are kept together.
 #[derive(Debug)]
-pub struct Window<T> {
+pub(crate) struct Window<T> {
     reach: Duration,
     step: Duration,
     /// In the order of time. The first may have been under way when the window began.
@@ -30,12 +30,17 @@ struct Step<T> {
 impl<T> Window<T> {
     /// A window that reaches so far back, with steps of such a length. With steps of no length
     /// each value is kept by itself.
-    pub const fn new(reach: Duration, step: Duration) -> Self {
+    pub(crate) const fn new(reach: Duration, step: Duration) -> Self {
         Self { reach, step, steps: VecDeque::new() }
     }
 
     /// Merges what is seen now into the step that is under way; where none is, begins one.
-    pub fn update(&mut self, now: Instant, begin: impl FnOnce() -> T, merge: impl FnOnce(&mut T)) {
+    pub(crate) fn update(
+        &mut self,
+        now: Instant,
+        begin: impl FnOnce() -> T,
+        merge: impl FnOnce(&mut T),
+    ) {
         match self.current(&(now..now)) {
             Some(value) => merge(value),
             None => self.begin(now..now, begin()),
@@ -43,13 +48,13 @@ impl<T> Window<T> {
     }
 
     /// Keeps a state as it stands when a step begins.
-    pub fn keep(&mut self, now: Instant, state: impl FnOnce() -> T) {
+    pub(crate) fn keep(&mut self, now: Instant, state: impl FnOnce() -> T) {
         self.update(now, state, |_| {});
     }
 
     /// Adds a value of some time, which may begin where that of the value before ended. It belongs
     /// to the step in which it begins.
-    pub fn add(&mut self, span: Range<Instant>, value: T, merge: impl FnOnce(&mut T, T)) {
+    pub(crate) fn add(&mut self, span: Range<Instant>, value: T, merge: impl FnOnce(&mut T, T)) {
         match self.current(&span) {
             Some(step) => merge(step, value),
             None => self.begin(span, value),
@@ -71,41 +76,41 @@ impl<T> Window<T> {
     }
 
     /// Forgets everything.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.steps.clear();
     }
 
     /// The value of the last step.
-    pub fn last(&self) -> Option<&T> {
+    pub(crate) fn last(&self) -> Option<&T> {
         self.steps.back().map(|step| &step.value)
     }
 
     /// The value of the step that was under way when the window that ends now began; the first
     /// value, where nothing is as old.
-    pub fn first(&self, now: Instant) -> Option<&T> {
+    pub(crate) fn first(&self, now: Instant) -> Option<&T> {
         self.under_way(now, self.reach).map(|step| &step.value)
     }
 
     /// The value of the step that was under way so long before the last step began; the first
     /// value, where nothing is as old.
-    pub fn before(&self, within: Duration) -> Option<&T> {
+    pub(crate) fn before(&self, within: Duration) -> Option<&T> {
         self.before_with_age(within).map(|(_, value)| value)
     }
 
     /// As [`Window::before`], with the time from the beginning of that step to that of the last.
-    pub fn before_with_age(&self, within: Duration) -> Option<(Duration, &T)> {
+    pub(crate) fn before_with_age(&self, within: Duration) -> Option<(Duration, &T)> {
         let last = self.steps.back()?.began;
         let step = self.under_way(last, within)?;
         Some((last - step.began, &step.value))
     }
 
     /// The time from the beginning of the window to that of the last step.
-    pub fn length(&self) -> Duration {
+    pub(crate) fn length(&self) -> Duration {
         self.before_with_age(self.reach).map_or(Duration::ZERO, |(length, _)| length)
     }
 
     /// The values of the last steps that are over, the oldest first.
-    pub fn finished(&self, count: usize) -> impl Iterator<Item = &T> {
+    pub(crate) fn finished(&self, count: usize) -> impl Iterator<Item = &T> {
         let is_over = |step: &Step<T>| step.ended >= step.began + self.step;
         let under_way = self.steps.back().is_some_and(|last| !is_over(last));
         let over = self.steps.len() - usize::from(under_way);
@@ -113,17 +118,17 @@ impl<T> Window<T> {
     }
 
     /// The values of the steps that ended within the window that ends now.
-    pub fn recent(&self, now: Instant) -> impl Iterator<Item = &T> {
+    pub(crate) fn recent(&self, now: Instant) -> impl Iterator<Item = &T> {
         self.recent_steps(now).map(|step| &step.value)
     }
 
     /// The time that these steps cover.
-    pub fn recent_span(&self, now: Instant) -> Option<Duration> {
+    pub(crate) fn recent_span(&self, now: Instant) -> Option<Duration> {
         Some(self.steps.back()?.ended - self.recent_steps(now).next()?.began)
     }
 
     /// The end of the last step.
-    pub fn ended(&self) -> Option<Instant> {
+    pub(crate) fn ended(&self) -> Option<Instant> {
         self.steps.back().map(|step| step.ended)
     }
 

@@ -13,13 +13,13 @@ use crate::sources::own_connections::OwnConnections;
 use crate::sources::{Failure, Source};
 use crate::yaml::Path;
 
-pub use spec::{SourceIdentity, SourceSettings, SourceSpec};
+pub(crate) use spec::{SourceIdentity, SourceSettings, SourceSpec};
 
 /// The source that reads the workers' socket.
-pub const WORKERS: &str = "workers";
+pub(crate) const WORKERS: &str = "workers";
 
 /// Everything that is to be read, not yet opened.
-pub struct Plan {
+pub(crate) struct Plan {
     /// The servers, in the order of their names.
     pub servers: Vec<Server>,
     /// Everything that is read of them and beside them.
@@ -28,7 +28,7 @@ pub struct Plan {
 
 /// A server that is watched. It is opened: that connects to nothing.
 #[derive(Clone)]
-pub struct Server {
+pub(crate) struct Server {
     /// Its name in the settings.
     pub name: String,
     settings: postgres::Settings,
@@ -39,7 +39,7 @@ pub struct Server {
 /// Why a plan cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
-pub struct Error {
+pub(crate) struct Error {
     /// The setting that is to blame.
     pub setting: Path,
     /// The reason.
@@ -49,13 +49,13 @@ pub struct Error {
 
 impl Plan {
     /// A plan of new servers.
-    pub fn new(config: &Config) -> Result<Self, Error> {
+    pub(crate) fn new(config: &Config) -> Result<Self, Error> {
         Self::after(config, &[])
     }
 
     /// A plan that keeps each server that is there already with the same settings, and with it the
     /// connections it holds.
-    pub fn after(config: &Config, running: &[Server]) -> Result<Self, Error> {
+    pub(crate) fn after(config: &Config, running: &[Server]) -> Result<Self, Error> {
         let servers = config
             .databases
             .iter()
@@ -83,7 +83,7 @@ impl Plan {
     }
 
     /// The servers as they are asked.
-    pub fn databases(&self) -> Vec<Arc<Database>> {
+    pub(crate) fn databases(&self) -> Vec<Arc<Database>> {
         self.servers.iter().map(|server| Arc::clone(&server.database)).collect()
     }
 }

@@ -9,7 +9,7 @@ use crate::sources::{Failure, OpenSource, Source, workers};
 use crate::yaml::Path;
 
 /// Settings of any source, which can be compared.
-pub trait SourceSettings: Any + Send {
+pub(crate) trait SourceSettings: Any + Send {
     /// Returns whether they are the same.
     fn equals(&self, other: &dyn SourceSettings) -> bool;
     /// They, whatever they are of.
@@ -29,14 +29,14 @@ impl<T: PartialEq + Any + Send> SourceSettings for T {
 type Open = Box<dyn FnOnce() -> Result<Source, Failure> + Send>;
 
 /// One thing to be read, not yet opened.
-pub struct SourceSpec {
+pub(crate) struct SourceSpec {
     identity: SourceIdentity,
     section: Path,
     open: Open,
 }
 
 /// Everything by which a source is told from others: it stays at a reload when this is the same.
-pub struct SourceIdentity {
+pub(crate) struct SourceIdentity {
     /// The label `source`, such as `primary/activity`.
     pub name: String,
     /// The time between two readings.
@@ -112,22 +112,22 @@ impl SourceSpec {
     }
 
     /// Its identity.
-    pub fn identity(&self) -> &SourceIdentity {
+    pub(crate) fn identity(&self) -> &SourceIdentity {
         &self.identity
     }
 
     /// The section of the settings that it comes from.
-    pub fn section(&self) -> &Path {
+    pub(crate) fn section(&self) -> &Path {
         &self.section
     }
 
     /// The settings of the workers' socket, when that is what it is.
-    pub fn workers(&self) -> Option<&workers::Settings> {
+    pub(crate) fn workers(&self) -> Option<&workers::Settings> {
         self.identity.settings.as_any().downcast_ref()
     }
 
     /// Finds what [`SourceSpec::open`] would refuse, without a socket.
-    pub fn check(self) -> Result<(), Failure> {
+    pub(crate) fn check(self) -> Result<(), Failure> {
         match self.workers() {
             Some(settings) => settings.check().map_err(Failure::from),
             None => self.open().map(drop),
@@ -135,13 +135,13 @@ impl SourceSpec {
     }
 
     /// Opens it: a socket that is taken or an address that makes no sense fails here.
-    pub fn open(self) -> Result<OpenSource, Failure> {
+    pub(crate) fn open(self) -> Result<OpenSource, Failure> {
         let (source, _) = self.open_keeping()?;
         Ok(source)
     }
 
     /// Opens it, and keeps what it is.
-    pub fn open_keeping(self) -> Result<(OpenSource, SourceIdentity), Failure> {
+    pub(crate) fn open_keeping(self) -> Result<(OpenSource, SourceIdentity), Failure> {
         let source = (self.open)()?;
         let SourceIdentity { name, interval, group, label, server, .. } = &self.identity;
         let open = OpenSource {
@@ -156,7 +156,7 @@ impl SourceSpec {
     }
 
     /// Its identity, without opening it.
-    pub fn into_identity(self) -> SourceIdentity {
+    pub(crate) fn into_identity(self) -> SourceIdentity {
         self.identity
     }
 }

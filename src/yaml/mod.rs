@@ -6,7 +6,7 @@ mod parse;
 mod refusal;
 mod typed;
 
-pub use node::{Content, Node};
-pub use parse::{Error, parse};
-pub use refusal::{Expected, Found, Path, Refusal, is_address, nearest, suggest};
-pub use typed::{Refused, from_value, share};
+pub(crate) use node::{Content, Node};
+pub(crate) use parse::{Error, parse};
+pub(crate) use refusal::{Expected, Found, Path, Refusal, is_address, nearest, suggest};
+pub(crate) use typed::{Refused, from_value, share};

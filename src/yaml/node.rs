@@ -7,7 +7,7 @@ use super::Path;
 
 /// A value and where it stands.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Node {
+pub(crate) struct Node {
     /// The line of its key, or its own in a list; the first is 1.
     pub line: usize,
     /// The value.
@@ -16,7 +16,7 @@ pub struct Node {
 
 /// The content of a value.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Content {
+pub(crate) enum Content {
     /// A number, a text, true, false or nothing.
     Scalar {
         /// As it is written, without quotes.
@@ -32,17 +32,17 @@ pub enum Content {
 
 impl Node {
     /// An empty map, as which an empty file is read.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self { line: 1, content: Content::Map(Vec::new()) }
     }
 
     /// The value of a key of a map.
-    pub fn get(&self, key: &str) -> Option<&Self> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         self.entries().iter().find(|(name, _)| name == key).map(|(_, node)| node)
     }
 
     /// The entries of a map; none, when it is no map.
-    pub fn entries(&self) -> &[(String, Self)] {
+    pub(crate) fn entries(&self) -> &[(String, Self)] {
         match &self.content {
             Content::Map(entries) => entries,
             _ => &[],
@@ -50,7 +50,7 @@ impl Node {
     }
 
     /// The line of what a path leads to, or as far as it leads.
-    pub fn line_of(&self, path: &Path) -> usize {
+    pub(crate) fn line_of(&self, path: &Path) -> usize {
         let mut node = self;
         for key in path.keys() {
             let item = key.strip_prefix('[').and_then(|at| at.strip_suffix(']')?.parse().ok());
@@ -65,12 +65,12 @@ impl Node {
     }
 
     /// Returns whether nothing stands here.
-    pub fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         matches!(&self.content, Content::Scalar { text, quoted: false } if is_null(text))
     }
 
     /// The value, each part of it with the line as its origin.
-    pub fn to_value(&self) -> Value {
+    pub(crate) fn to_value(&self) -> Value {
         let kind = match &self.content {
             Content::Scalar { text, quoted: true } => ValueKind::String(text.clone()),
             Content::Scalar { text, quoted: false } => scalar(text),

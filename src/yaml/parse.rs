@@ -85,7 +85,7 @@ impl Error {
 }
 
 /// The one document of a text; an empty map, when there is none.
-pub fn parse(text: &str) -> Result<Node, Error> {
+pub(crate) fn parse(text: &str) -> Result<Node, Error> {
     let mut reader =
         Reader { text, parser: Parser::new_from_str(text), anchors: HashMap::new(), depth: 0 };
     let mut document = None;

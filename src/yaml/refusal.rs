@@ -59,13 +59,13 @@ impl Display for Path {
 }
 
 /// Returns whether a text may be an address with a password in it.
-pub fn is_address(text: &str) -> bool {
+pub(crate) fn is_address(text: &str) -> bool {
     text.contains("://") || text.contains('@')
 }
 
 /// A value where something else must be.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Found {
+pub(crate) enum Found {
     /// No value.
     Nothing,
     /// True or false.
@@ -84,7 +84,7 @@ pub enum Found {
 
 impl Found {
     /// Returns whether it is a text that may hold an address.
-    pub fn is_address(&self) -> bool {
+    pub(crate) fn is_address(&self) -> bool {
         matches!(self, Self::Text(text) if is_address(text))
     }
 }
@@ -124,7 +124,7 @@ impl From<Unexpected<'_>> for Found {
 
 /// The value that must stand there.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Expected {
+pub(crate) enum Expected {
     /// True or false.
     Truth,
     /// A whole number between two.
@@ -165,7 +165,7 @@ impl Display for Expected {
 
 /// Why a value cannot be what it must be.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// It is of another kind, or beyond the limits.
     Unfit {
         /// The value that was found.
@@ -250,7 +250,7 @@ impl de::Error for Refusal {
 }
 
 /// The known word that is nearest to one that is not, or all of them.
-pub fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     match nearest(word, &known) {
         Some(nearest) => format!("did you mean `{nearest}`?"),
@@ -260,7 +260,7 @@ pub fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Stri
 }
 
 /// The known word that is meant, when one is near enough.
-pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
         .map(|known| (strsim::damerau_levenshtein(known, word), *known))

@@ -15,7 +15,7 @@ use super::{Expected, Found, Path, Refusal};
 /// A refusal, and its place.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {refusal}")]
-pub struct Refused {
+pub(crate) struct Refused {
     /// The keys that lead to it.
     pub path: Path,
     /// The refusal.
@@ -24,7 +24,7 @@ pub struct Refused {
 
 impl Refused {
     /// The keys that lead to what has to be changed.
-    pub fn place(&self) -> Path {
+    pub(crate) fn place(&self) -> Path {
         match &self.refusal {
             Refusal::UnknownKey { key, .. } => self.path.join(key),
             _ => self.path.clone(),
@@ -33,7 +33,7 @@ impl Refused {
 }
 
 /// A value as settings.
-pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Refused> {
+pub(crate) fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Refused> {
     serde_path_to_error::deserialize(Typed(value)).map_err(|error| {
         let path: Path = error.path().iter().filter_map(key).collect();
         let refusal = error.into_inner();
@@ -54,7 +54,7 @@ fn key(segment: &Segment) -> Option<String> {
 }
 
 /// A share, from 0 to 1.
-pub fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+pub(crate) fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let share = f64::deserialize(deserializer)?;
     if (0.0..=1.0).contains(&share) {
         return Ok(share);

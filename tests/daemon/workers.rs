@@ -188,7 +188,8 @@ async fn sixty_four_workers_at_the_same_instant_lose_nothing() {
             let (start, path) = (Arc::clone(&start), open.path());
             thread::spawn(move || {
                 let socket = UnixDatagram::unbound().unwrap();
-                socket.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
+                // A sender that gave up would keep the others waiting at the barrier.
+                socket.set_write_timeout(Some(Duration::from_secs(60))).unwrap();
                 for seq in 1..=ROUNDS {
                     start.wait();
                     let datagram = datagram(&number.to_string(), seq, seq);
