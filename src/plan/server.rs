@@ -8,7 +8,9 @@ use crate::collectors::{self, Collector, Reader, Scope};
 use crate::config::Config;
 use crate::indexes::Catalogue;
 use crate::postgres::Database;
-use crate::sources::{Failure, Source, activity, collector, database_sizes, elsewhere, indexes};
+use crate::sources::{
+    Failure, Source, activity, collector, database_sizes, indexes, other_databases,
+};
 use crate::sources::{probe, server_cpu, statements, wait_events};
 use crate::yaml::Path;
 
@@ -71,7 +73,7 @@ fn collector_source(
                 wanted.iter().map(|one| (one.collector.name, one.settings.clone(), one.interval));
             let compared = (settings, each.collect::<Vec<_>>());
             spec(name, server, interval, compared, |server| {
-                Ok(Source::Elsewhere(elsewhere::Elsewhere::open(server, wanted)))
+                Ok(Source::OtherDatabases(other_databases::OtherDatabases::open(server, wanted)))
             })
         }
         Reader::Tables => spec(name, server, interval, settings.clone(), move |server| {
@@ -97,13 +99,13 @@ fn chosen(config: &Config, collector: &Collector) -> (collector::Settings, Durat
 }
 
 /// The collectors that say something else in each database.
-fn wanted_in_other_databases(config: &Config) -> Vec<elsewhere::Wanted> {
+fn wanted_in_other_databases(config: &Config) -> Vec<other_databases::Wanted> {
     let of_each = collectors::ALL.iter().filter(|collector| collector.scope == Scope::Database);
     let enabled = of_each.filter(|collector| is_enabled(config, collector));
     enabled
         .map(|collector| {
             let (settings, interval) = chosen(config, collector);
-            elsewhere::Wanted { collector, settings, interval }
+            other_databases::Wanted { collector, settings, interval }
         })
         .collect()
 }

@@ -21,8 +21,8 @@ use crate::reading::{
 /// Sessions alike.
 type Group = postgres::SessionGroup;
 
-/// How long one reading may take.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// The timeout of one reading.
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Which sessions are one pool, and how large the operator says that pool is.
 #[derive(Clone, Debug, PartialEq, Hash, Deserialize)]
@@ -72,7 +72,7 @@ pub struct Activity {
     pools: Vec<(String, Settings)>,
 }
 
-/// Why the sessions tell nothing.
+/// The reason why the sessions tell nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The role sees that there are sessions but not what they do.
@@ -87,7 +87,7 @@ pub enum Error {
         role: String,
     },
     /// No answer in time.
-    #[error("no answer within {} s", PATIENCE.as_secs())]
+    #[error("no answer within {} s", READ_TIMEOUT.as_secs())]
     Slow,
     /// The sessions were not seen.
     #[error(transparent)]
@@ -102,7 +102,7 @@ impl Activity {
 
     /// Reads once.
     pub async fn read(&mut self) -> Result<Reading, Failure> {
-        let sample = timeout(PATIENCE, self.database.sessions()).await;
+        let sample = timeout(READ_TIMEOUT, self.database.sessions()).await;
         let sample = sample.map_err(|_| Error::Slow)?.map_err(Error::Unseen)?;
         let Some(groups) = &sample.groups else {
             return Ok(Reading { hints: sample.hints, ..Reading::default() });

@@ -1,4 +1,4 @@
-//! How large each database of a server is on disk.
+//! The size of each database of a server on disk.
 //!
 //! To measure one walks its files: that is done where something was written since, and now and
 //! then for the rest. One is measured at a time, so that a slow disk costs one waiting query. Small
@@ -22,12 +22,12 @@ use crate::postgres::{Database, Optional, Reductions, Statement};
 use crate::reading::{Reading, ServerResources};
 
 /// No size is believed for longer, whatever the counters say.
-const OLDEST: Duration = Duration::from_hours(1);
+const MAX_AGE: Duration = Duration::from_hours(1);
 /// For so many readings after the last write a database is measured still: vacuum gives back later
 /// what was deleted, and that counts as no write.
-const AFTERWARDS: u32 = 2;
+const READINGS_AFTER_WRITE: u32 = 2;
 /// What is not measured within this has to wait for the next reading, where its turn comes first.
-const LONGEST: Duration = Duration::from_mins(1);
+const TOTAL_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// After so long in a turn of slow readings others have theirs.
 const TURN: Duration = Duration::from_secs(1);
@@ -55,30 +55,30 @@ impl<'d> Turn<'d> {
 #[derive(Debug)]
 pub struct DatabaseSizes {
     database: Arc<Database>,
-    known: BTreeMap<i64, Known>,
+    databases: BTreeMap<i64, MeasuredDatabase>,
     reductions: Reductions,
 }
 
-/// What is known of one database.
+/// One database and its last measurement.
 #[derive(Debug, Default, PartialEq)]
-struct Known {
+struct MeasuredDatabase {
     name: String,
     /// Rows written in it, as the server counts, if it does.
     written: Option<i64>,
     /// Readings in which nothing had been written.
-    calm: u32,
+    unchanged: u32,
     /// When it was last measured, or should have been.
     tried: Option<Instant>,
     bytes: Option<i64>,
 }
 
-/// A database as it is listed: its number, its name, and the rows written in it.
+/// A database as it is listed: its oid, its name, and the rows written in it.
 type Listed = (i64, String, Option<i64>);
 
 impl DatabaseSizes {
     /// Measures the databases of this one's server.
     pub fn open(database: Arc<Database>) -> Self {
-        Self { database, known: BTreeMap::new(), reductions: Reductions::default() }
+        Self { database, databases: BTreeMap::new(), reductions: Reductions::default() }
     }
 
     /// Measures those that need it. One that cannot be measured hides no other.
@@ -87,7 +87,7 @@ impl DatabaseSizes {
         let mut turn = Turn::new(&database);
         let (rows, time) = self.ask(&mut turn, LIST, None).await;
         let listed = rows?.iter().map(listed).collect::<Result<_, sqlx::Error>>();
-        self.know(listed.map_err(Error::from)?);
+        self.update(listed.map_err(Error::from)?);
         let mut took = time;
         let trouble = self.measure(&mut turn, &mut took).await.err();
         let families = vec![self.family()];
@@ -100,18 +100,18 @@ impl DatabaseSizes {
     /// the server is too slow for them.
     async fn measure(&mut self, turn: &mut Turn<'_>, took: &mut Duration) -> Result<(), Failure> {
         let due = self.due();
-        for number in &due {
+        for oid in &due {
             // What was measured before something was written is not shown as if it were now.
-            self.known.entry(*number).and_modify(|known| known.bytes = None);
+            self.databases.entry(*oid).and_modify(|known| known.bytes = None);
         }
         let mut result = Ok(());
-        for number in due {
-            if *took > LONGEST {
-                return result.and(Err(Error::Slow(LONGEST.as_secs()).into()));
+        for oid in due {
+            if *took > TOTAL_TIMEOUT {
+                return result.and(Err(Error::Slow(TOTAL_TIMEOUT.as_secs()).into()));
             }
-            let (rows, time) = self.ask(turn, MEASURE, Some(number)).await;
+            let (rows, time) = self.ask(turn, MEASURE, Some(oid)).await;
             *took += time;
-            let Some(known) = self.known.get_mut(&number) else { continue };
+            let Some(known) = self.databases.get_mut(&oid) else { continue };
             known.tried = Some(Instant::now());
             match rows.and_then(|rows| Ok(size(&rows).map_err(Error::from)?)) {
                 Ok(bytes) => known.bytes = bytes,
@@ -127,14 +127,14 @@ impl DatabaseSizes {
         &mut self,
         turn: &mut Turn<'_>,
         statement: Statement<'static>,
-        number: Option<i64>,
+        oid: Option<i64>,
     ) -> (Result<Vec<PgRow>, Failure>, Duration) {
         turn.take().await;
         let database = turn.database;
         let (began, patience) = (Instant::now(), database.read_timeout());
         let asked = timeout(patience, async {
             let mut connection = database.acquire().await?;
-            let bind = |query| number.into_iter().fold(query, sqlx::query::Query::bind);
+            let bind = |query| oid.into_iter().fold(query, sqlx::query::Query::bind);
             let rows = self.reductions.rows(&mut connection, statement, bind).await;
             Ok::<_, Failure>(rows.map_err(Error::from)?.unwrap_or_default())
         });
@@ -143,33 +143,36 @@ impl DatabaseSizes {
     }
 
     /// Forgets databases that are no more, and takes in what was written.
-    fn know(&mut self, listed: Vec<Listed>) {
-        let mut before = std::mem::take(&mut self.known);
-        for (number, name, written) in listed {
-            let known = match before.remove(&number) {
+    fn update(&mut self, listed: Vec<Listed>) {
+        let mut before = std::mem::take(&mut self.databases);
+        for (oid, name, written) in listed {
+            let known = match before.remove(&oid) {
                 // When it was written to before it was first seen, nobody knows.
-                None => Known { calm: AFTERWARDS + 1, ..Known::default() },
+                None => MeasuredDatabase {
+                    unchanged: READINGS_AFTER_WRITE + 1,
+                    ..MeasuredDatabase::default()
+                },
                 // What nobody counts may have been written to.
                 Some(known) if written.is_some() && known.written == written => {
-                    Known { calm: known.calm + 1, ..known }
+                    MeasuredDatabase { unchanged: known.unchanged + 1, ..known }
                 }
-                Some(known) => Known { calm: 0, ..known },
+                Some(known) => MeasuredDatabase { unchanged: 0, ..known },
             };
-            self.known.insert(number, Known { name, written, ..known });
+            self.databases.insert(oid, MeasuredDatabase { name, written, ..known });
         }
     }
 
     /// Those to be measured, whose last time is longest ago first.
     fn due(&self) -> Vec<i64> {
-        let due = self.known.iter().filter(|(_, known)| known.is_due());
-        let mut due: Vec<_> = due.map(|(number, known)| (known.tried, *number)).collect();
+        let due = self.databases.iter().filter(|(_, known)| known.is_due());
+        let mut due: Vec<_> = due.map(|(oid, known)| (known.tried, *oid)).collect();
         due.sort_unstable();
-        due.into_iter().map(|(_, number)| number).collect()
+        due.into_iter().map(|(_, oid)| oid).collect()
     }
 
     /// Of all databases that were measured.
     fn bytes(&self) -> Option<f64> {
-        let measured = self.known.values().filter_map(|known| known.bytes);
+        let measured = self.databases.values().filter_map(|known| known.bytes);
         measured.map(|bytes| bytes as f64).reduce(|sum, bytes| sum + bytes)
     }
 
@@ -177,17 +180,17 @@ impl DatabaseSizes {
         let table = &DATABASE_SIZE.tables[0];
         let column = &table.columns[0];
         let mut family = Family::gauge(table.family(column), column.help);
-        for known in self.known.values() {
+        for known in self.databases.values() {
             family.sample(&[("datname", &known.name)], known.bytes.map(|bytes| bytes as f64));
         }
         family
     }
 }
 
-impl Known {
+impl MeasuredDatabase {
     fn is_due(&self) -> bool {
-        let old = self.tried.is_none_or(|at| at.elapsed() >= OLDEST);
-        old || self.bytes.is_none() || self.calm <= AFTERWARDS
+        let old = self.tried.is_none_or(|at| at.elapsed() >= MAX_AGE);
+        old || self.bytes.is_none() || self.unchanged <= READINGS_AFTER_WRITE
     }
 }
 
@@ -246,8 +249,8 @@ mod tests {
 
     fn measured(sizes: &mut DatabaseSizes) -> Vec<i64> {
         let due = sizes.due();
-        for number in &due {
-            let known = sizes.known.get_mut(number).unwrap();
+        for oid in &due {
+            let known = sizes.databases.get_mut(oid).unwrap();
             (known.tried, known.bytes) = (Some(Instant::now()), Some(7));
         }
         due
@@ -258,32 +261,32 @@ mod tests {
         let mut sizes = sizes();
         let list =
             |written| vec![(1, "busy".to_owned(), Some(written)), (2, "quiet".to_owned(), Some(0))];
-        sizes.know(list(10));
+        sizes.update(list(10));
         assert_eq!(measured(&mut sizes), [1, 2]);
         for written in 11..20 {
-            sizes.know(list(written));
+            sizes.update(list(written));
             measured(&mut sizes);
         }
-        sizes.know(list(20));
+        sizes.update(list(20));
         assert_eq!(measured(&mut sizes), [1]);
-        tokio::time::advance(OLDEST).await;
-        sizes.know(list(21));
+        tokio::time::advance(MAX_AGE).await;
+        sizes.update(list(21));
         assert_eq!(measured(&mut sizes), [1, 2]);
     }
 
     #[tokio::test]
     async fn what_was_not_measured_comes_first() {
         let mut sizes = sizes();
-        sizes.know(vec![(1, "a".to_owned(), Some(0)), (2, "b".to_owned(), Some(0))]);
-        sizes.known.get_mut(&1).unwrap().tried = Some(Instant::now());
+        sizes.update(vec![(1, "a".to_owned(), Some(0)), (2, "b".to_owned(), Some(0))]);
+        sizes.databases.get_mut(&1).unwrap().tried = Some(Instant::now());
         assert_eq!(sizes.due(), [2, 1]);
     }
 
     #[tokio::test]
     async fn a_database_that_is_gone_is_forgotten() {
         let mut sizes = sizes();
-        sizes.know(vec![(1, "a".to_owned(), Some(0))]);
-        sizes.know(vec![(2, "a".to_owned(), Some(0))]);
-        assert_eq!(sizes.known.keys().collect::<Vec<_>>(), [&2]);
+        sizes.update(vec![(1, "a".to_owned(), Some(0))]);
+        sizes.update(vec![(2, "a".to_owned(), Some(0))]);
+        assert_eq!(sizes.databases.keys().collect::<Vec<_>>(), [&2]);
     }
 }

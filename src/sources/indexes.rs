@@ -1,4 +1,4 @@
-//! A database's indexes and tables, against what is expected: read seldom and gently, for advice.
+//! A database's indexes and tables, against what is expected: read rarely and gently, for advice.
 //!
 //! To look at every index is dear, and they rarely change: that is done when the catalogue did.
 
@@ -24,21 +24,21 @@ const LARGE: i64 = 5000;
 
 /// What was seen of the indexes is not believed for longer: their use and size change all the time,
 /// and a replica counts no changes.
-const KEPT: Duration = Duration::from_mins(5);
+const CACHE_MAX_AGE: Duration = Duration::from_mins(5);
 
 /// Reads the indexes of one database.
 #[derive(Debug)]
 pub struct IndexReader {
     database: Arc<Database>,
     catalogue: Catalogue,
-    known: Option<Known>,
+    cache: Option<Cache>,
     readings: u64,
     reductions: Reductions,
 }
 
-/// What was seen of the indexes.
+/// The indexes as they were last read.
 #[derive(Clone, Debug)]
-struct Known {
+struct Cache {
     indexes: Indexes,
     /// How often the catalogue had changed, if the server counts that.
     changes: Option<i64>,
@@ -47,7 +47,7 @@ struct Known {
     since: Instant,
 }
 
-/// Why the indexes were not read.
+/// The reason why the indexes were not read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No answer in time.
@@ -64,7 +64,7 @@ pub enum Error {
 impl IndexReader {
     /// A reader of one database, in which these indexes are expected.
     pub fn open(database: Arc<Database>, catalogue: Catalogue) -> Self {
-        Self { database, catalogue, known: None, readings: 0, reductions: Reductions::default() }
+        Self { database, catalogue, cache: None, readings: 0, reductions: Reductions::default() }
     }
 
     /// Reads once, in the turn of slow readings.
@@ -73,7 +73,7 @@ impl IndexReader {
         let _turn = database.slow_lane().await;
         let began = Instant::now();
         let patience = database.read_timeout();
-        let read = timeout(patience, self.look()).await;
+        let read = timeout(patience, self.sample()).await;
         let mut indexes = read.map_err(|_| Error::Slow(patience.as_secs()))??;
         self.readings += 1;
         if let Some(indexes) = &mut indexes {
@@ -84,14 +84,14 @@ impl IndexReader {
     }
 
     /// `None` where the server tells of no indexes.
-    async fn look(&mut self) -> Result<Option<Indexes>, Error> {
+    async fn sample(&mut self) -> Result<Option<Indexes>, Error> {
         let database = Arc::clone(&self.database);
         let mut connection = database.acquire().await?;
         let changes = statement(CHANGES, "changes of the catalogue");
         let changes = self.reductions.rows(&mut connection, changes, |query| query).await?;
         let changes = changes.as_ref().and_then(|rows| rows.first());
         let changes = changes.map_or(Ok(None), |row| row.try_get(0))?;
-        let known = self.known.take().filter(|known| known.still_holds(changes));
+        let known = self.cache.take().filter(|known| known.is_valid(changes));
         let known = match known {
             Some(known) => Some(known),
             None => self.read_all(&mut connection, changes).await?,
@@ -100,7 +100,7 @@ impl IndexReader {
         let tables = self.rows(&mut connection, TABLES, "scans of tables").await?;
         let tables = tables.iter().map(table).collect::<Result<_, _>>()?;
         let indexes = known.indexes.clone();
-        self.known = Some(known);
+        self.cache = Some(known);
         Ok(Some(Indexes { tables, ..indexes }))
     }
 
@@ -108,7 +108,7 @@ impl IndexReader {
         &mut self,
         connection: &mut Checkout,
         changes: Option<i64>,
-    ) -> Result<Option<Known>, Error> {
+    ) -> Result<Option<Cache>, Error> {
         let inventory = Inventory::read_reduced(connection, &mut self.reductions).await?;
         let Some(inventory) = inventory else { return Ok(None) };
         let foreign_keys = self.rows(connection, FOREIGN_KEYS, "foreign keys").await?;
@@ -119,10 +119,10 @@ impl IndexReader {
         let indexes = Indexes {
             foreign_keys: foreign_keys.iter().map(foreign_key).collect::<Result<_, _>>()?,
             references: references.iter().map(reference).collect::<Result<_, _>>()?,
-            ..told(self.database.name(), &compare(&self.catalogue, &inventory))
+            ..reported(self.database.name(), &compare(&self.catalogue, &inventory))
         };
         let building = inventory.indexes.iter().any(|index| index.building);
-        Ok(Some(Known { indexes, changes, building, since: Instant::now() }))
+        Ok(Some(Cache { indexes, changes, building, since: Instant::now() }))
     }
 
     async fn rows(
@@ -138,12 +138,12 @@ impl IndexReader {
     }
 }
 
-impl Known {
-    fn still_holds(&self, changes: Option<i64>) -> bool {
+impl Cache {
+    fn is_valid(&self, changes: Option<i64>) -> bool {
         changes.is_some()
             && self.changes == changes
             && !self.building
-            && self.since.elapsed() < KEPT
+            && self.since.elapsed() < CACHE_MAX_AGE
     }
 }
 
@@ -196,8 +196,8 @@ fn count(row: &PgRow, column: &str) -> Result<u64, sqlx::Error> {
     Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0))
 }
 
-/// What of the comparison is worth telling.
-fn told(server: &str, comparison: &Comparison) -> Indexes {
+/// The part of the comparison that is worth a report.
+fn reported(server: &str, comparison: &Comparison) -> Indexes {
     let expected = |wanted: State| {
         let such = comparison.expected.iter().filter(move |(_, state)| *state == wanted);
         such.map(|(expected, _)| Index {

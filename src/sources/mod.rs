@@ -8,8 +8,8 @@ pub mod activity;
 pub mod app_health;
 pub mod collector;
 pub mod database_sizes;
-pub mod elsewhere;
 pub mod indexes;
+pub mod other_databases;
 pub mod own_connections;
 pub mod pgbouncer;
 pub mod probe;
@@ -43,7 +43,7 @@ pub enum Source {
     /// How large a server's databases are.
     DatabaseSizes(database_sizes::DatabaseSizes),
     /// A server's other databases.
-    Elsewhere(elsewhere::Elsewhere),
+    OtherDatabases(other_databases::OtherDatabases),
     /// How long a server's statements take.
     Statements(Box<statements::Statements>),
     /// What a server's sessions wait for.
@@ -86,7 +86,7 @@ impl Source {
             Self::Activity(_) => "activity",
             Self::Collector(_)
             | Self::DatabaseSizes(_)
-            | Self::Elsewhere(_)
+            | Self::OtherDatabases(_)
             | Self::Statements(_)
             | Self::WaitEvents(_)
             | Self::ServerCpu(_) => "collector",
@@ -106,7 +106,7 @@ impl Source {
             Self::Activity(source) => source.read().await?,
             Self::Collector(source) => source.read().await?,
             Self::DatabaseSizes(source) => source.read().await?,
-            Self::Elsewhere(source) => source.read().await?,
+            Self::OtherDatabases(source) => source.read().await?,
             Self::Statements(source) => source.read().await?,
             Self::WaitEvents(source) => source.read().await?,
             Self::ServerCpu(source) => source.read().await?,

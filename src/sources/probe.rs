@@ -1,4 +1,4 @@
-//! Whether a server answers: `SELECT 1` on a connection that is held from the start.
+//! The probe of a server: `SELECT 1` on a connection that is held from the start.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use super::Failure;
 use crate::postgres::{Database, Pooler};
 use crate::reading::Reading;
 
-/// How long an answer may take before the server counts as down.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// The time after which a server without an answer counts as down.
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A server behind a pooler is asked no more often: it takes a new connection each time.
-const THROUGH: Duration = Duration::from_secs(5);
+const POOLER_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Asks one server for the simplest answer.
 #[derive(Debug)]
@@ -32,8 +32,9 @@ impl Probe {
 
     /// Asks once.
     pub async fn read(&mut self) -> Result<Reading, Failure> {
-        let answer = timeout(PATIENCE, self.ask()).await;
-        let answer = answer.map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?;
+        let answer = timeout(READ_TIMEOUT, self.ask()).await;
+        let answer =
+            answer.map_err(|_| format!("no answer within {} s", READ_TIMEOUT.as_secs()))?;
         let (took, hints) = match answer {
             Ok(took) => (took, Vec::new()),
             Err(error) => match Pooler::behind(&*error) {
@@ -56,13 +57,13 @@ impl Probe {
 
     /// Whether a server answers of which nothing else is read, for there is a pooler before it.
     async fn ask_through(&mut self) -> Result<Duration, Failure> {
-        if let Some((_, took)) = self.through.filter(|(at, _)| at.elapsed() < THROUGH) {
+        if let Some((_, took)) = self.through.filter(|(at, _)| at.elapsed() < POOLER_INTERVAL) {
             return Ok(took);
         }
         self.through = None;
         let asked = Instant::now();
-        let answer = timeout(PATIENCE, self.database.ask_through()).await;
-        answer.map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))??;
+        let answer = timeout(READ_TIMEOUT, self.database.ask_through()).await;
+        answer.map_err(|_| format!("no answer within {} s", READ_TIMEOUT.as_secs()))??;
         self.through = Some((asked, asked.elapsed()));
         Ok(asked.elapsed())
     }

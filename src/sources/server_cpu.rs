@@ -18,7 +18,7 @@ use crate::metric::Family;
 use crate::postgres::{Database, Optional, Reductions, Statement};
 use crate::reading::{Reading, ServerResources};
 
-const PATIENCE: Duration = Duration::from_secs(3);
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
 /// Ticks a second in `/proc`, the same on every architecture that is supported.
 const TICKS: f64 = 100.0;
 /// How far the two clocks' opinions of a process' start may lie apart, in seconds.
@@ -30,20 +30,20 @@ pub struct ServerCpu {
     database: Arc<Database>,
     /// The first process, and the highest time it and its children were seen with: a child that
     /// ends between two looks is for a moment in neither place.
-    known: Option<(u32, f64)>,
+    last: Option<(u32, f64)>,
     reductions: Reductions,
 }
 
 impl ServerCpu {
     /// Reads the CPU time of this database's server.
     pub fn open(database: Arc<Database>) -> Self {
-        Self { database, known: None, reductions: Reductions::default() }
+        Self { database, last: None, reductions: Reductions::default() }
     }
 
     /// Reads once; nothing, when the server's processes cannot be seen.
     pub async fn read(&mut self) -> Result<Reading, Failure> {
-        let session = timeout(PATIENCE, self.session()).await;
-        let session = session.map_err(|_| Error::Slow(PATIENCE.as_secs()))??;
+        let session = timeout(READ_TIMEOUT, self.session()).await;
+        let session = session.map_err(|_| Error::Slow(READ_TIMEOUT.as_secs()))??;
         let Some((session, since)) = session else {
             let hints = self.reductions.tell(self.database.name(), SERVER_CPU.name);
             return Ok(Reading { hints, ..Reading::default() });
@@ -71,9 +71,9 @@ impl ServerCpu {
     }
 
     fn measure(&mut self, first: u32) -> ServerResources {
-        let before = self.known.filter(|(known, _)| *known == first).map_or(0.0, |(_, cpu)| cpu);
+        let before = self.last.filter(|(known, _)| *known == first).map_or(0.0, |(_, cpu)| cpu);
         let cpu_seconds = cpu_of_all(first).map(|cpu| cpu.max(before));
-        self.known = cpu_seconds.map(|cpu| (first, cpu));
+        self.last = cpu_seconds.map(|cpu| (first, cpu));
         ServerResources { cpu_seconds, cores: cores(first), ..ServerResources::default() }
     }
 }

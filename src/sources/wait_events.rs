@@ -1,4 +1,4 @@
-//! What active sessions wait for: looked at each second and added up, as average active sessions.
+//! What active sessions wait for: sampled each second and added up, as average active sessions.
 //!
 //! A session that waits for nothing is on a CPU, or waits for one.
 
@@ -15,10 +15,10 @@ use crate::metric::Family;
 use crate::postgres::{APPLICATION_NAME, Database, SessionGroup};
 use crate::reading::Reading;
 
-/// How long one look may take.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// A look speaks for no longer than this, whatever was missed.
-const LONGEST: Duration = Duration::from_secs(10);
+/// The timeout of one sample.
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
+/// The longest time that one sample stands for, whatever was missed.
+const MAX_INTERVAL: Duration = Duration::from_secs(10);
 /// What a session is on, or waits for, that waits for nothing else.
 const CPU: &str = "CPU";
 /// More kinds than any version has; what an extension adds beyond them is one kind.
@@ -47,15 +47,15 @@ impl WaitEvents {
 
     /// Looks once.
     pub async fn read(&mut self) -> Result<Reading, Failure> {
-        let sample = timeout(PATIENCE, self.database.sessions()).await;
-        let sample = sample.map_err(|_| Error::Slow(PATIENCE.as_secs()))??;
+        let sample = timeout(READ_TIMEOUT, self.database.sessions()).await;
+        let sample = sample.map_err(|_| Error::Slow(READ_TIMEOUT.as_secs()))??;
         let hints = sample.hints;
         let Some(groups) = sample.groups.filter(|_| sample.has_waits) else {
             return Ok(Reading { hints, ..Reading::default() });
         };
         let now = Instant::now();
         let since = self.last.replace(now).map_or(Duration::ZERO, |last| now - last);
-        self.sums.add(&groups, since.min(LONGEST));
+        self.sums.add(&groups, since.min(MAX_INTERVAL));
         let families = vec![self.sums.family(&WAIT_EVENTS.tables[0])];
         let aggregated = self.sums.summed;
         Ok(Reading { families, aggregated, hints, ..Reading::default() })
@@ -123,7 +123,7 @@ mod tests {
     fn kinds_are_bounded() {
         let mut sums = Sums::default();
         for event in 0..2 * KINDS {
-            sums.add(&[waiting("Extension", &event.to_string(), 1)], LONGEST);
+            sums.add(&[waiting("Extension", &event.to_string(), 1)], MAX_INTERVAL);
         }
         assert_eq!(sums.family(&WAIT_EVENTS.tables[0]).len(), KINDS + 1);
     }

@@ -13,7 +13,7 @@ use crate::reading::TableScans;
 use crate::sampler::chain;
 use crate::sources::Failure;
 use crate::sources::indexes::IndexReader;
-use crate::sources::statements::{Here, here};
+use crate::sources::statements::{WholeStatement, whole_statements};
 use crate::statement::{Kind, Text, unqualified};
 
 /// Statements that are planned for each missing index, and for the tables that are read whole.
@@ -83,11 +83,11 @@ async fn plans(database: &Arc<Database>, comparison: &Comparison) -> Result<Plan
     let indexes = IndexReader::open(Arc::clone(database), Catalogue::default()).read().await?;
     let tables = indexes.indexes.map(|indexes| indexes.tables).unwrap_or_default();
     let mut connection = database.acquire().await?;
-    let Some(statements) = here(&mut connection).await? else {
+    let Some(statements) = whole_statements(&mut connection).await? else {
         let trouble = "without pg_stat_statements in this database no statement is known";
         return Ok(Plans { trouble: Some(trouble.to_owned()), ..Plans::default() });
     };
-    let read = |current: Here| (Text::read(&current.sql, 500), current);
+    let read = |current: WholeStatement| (Text::read(&current.sql, 500), current);
     let all: Vec<_> = statements.into_iter().map(read).collect();
     let missing = comparison.expected.iter().filter(|(_, state)| *state == State::Missing);
     let missing: Vec<&Expected> = missing.map(|(expected, _)| expected).collect();
@@ -126,7 +126,7 @@ fn names_large(text: &Text, tables: &[TableScans]) -> bool {
 async fn for_missing(
     planner: &mut Planner<'_>,
     expected: &Expected,
-    statement: &(Text, Here),
+    statement: &(Text, WholeStatement),
 ) -> Option<Planned> {
     let (schema, table) = (&*expected.schema, &*expected.table);
     let index = Some(expected.name.clone());
@@ -145,7 +145,7 @@ async fn read_whole(
     planner: &mut Planner<'_>,
     tables: &[TableScans],
     missing: &[&Expected],
-    statement: &(Text, Here),
+    statement: &(Text, WholeStatement),
 ) -> Option<Planned> {
     let plan = planner.plan(&statement.1.sql).await.ok()?;
     let large = |scan: &&Scan| tables.iter().any(|table| table.rows >= LARGE && is(table, scan));
@@ -179,7 +179,7 @@ fn is(table: &TableScans, scan: &Scan) -> bool {
 }
 
 impl Planned {
-    fn new((text, current): &(Text, Here), table: &str, index: Option<String>) -> Self {
+    fn new((text, current): &(Text, WholeStatement), table: &str, index: Option<String>) -> Self {
         Self {
             index,
             table: table.to_owned(),

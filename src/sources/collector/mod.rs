@@ -60,12 +60,12 @@ impl Settings {
 #[derive(Debug)]
 pub struct Reader {
     database: Arc<Database>,
-    look: Look,
+    state: CollectorState,
     /// What cannot be seen and why, and when that was asked.
     unseen: Option<(Instant, Vec<String>)>,
 }
 
-/// How often it is asked what cannot be seen: a privilege or a setting seldom changes.
+/// The time between two questions for what cannot be seen: a privilege or a setting rarely changes.
 const UNSEEN_EVERY: Duration = Duration::from_hours(1);
 
 /// How many rows of a bounded table are shown of a database, however many share the limit.
@@ -76,7 +76,7 @@ const MAX_ROWS: usize = 20_000;
 /// `pg_stat_statements.max` is 5,000 unless somebody raised it.
 const MAX_RANKED_ROWS: usize = 200_000;
 
-/// Why a table was not read.
+/// The reason why a table was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No answer in time.
@@ -100,8 +100,8 @@ impl Reader {
         collector: &'static Collector,
         settings: Settings,
     ) -> Self {
-        let look = Look::new(collector, settings);
-        Self { database, look, unseen: None }
+        let state = CollectorState::new(collector, settings);
+        Self { database, state, unseen: None }
     }
 
     /// Reads every table of the collector. A table that fails hides no other: what could be read
@@ -111,7 +111,7 @@ impl Reader {
         let _turn = database.slow_lane().await;
         let began = Instant::now();
         let mut gathered = Gathered::default();
-        for at in 0..self.look.collector.tables.len() {
+        for at in 0..self.state.collector.tables.len() {
             gathered.take(self.read_table(at).await);
         }
         if gathered.failure.is_none() {
@@ -119,7 +119,7 @@ impl Reader {
         }
         let absent = gathered.absent();
         let Gathered { families, mut hints, failure, .. } = gathered;
-        hints.extend(self.look.reductions.tell(database.name(), self.look.collector.name));
+        hints.extend(self.state.reductions.tell(database.name(), self.state.collector.name));
         match failure {
             Some(failure) if families.is_empty() => Err(failure),
             trouble => Ok(Reading {
@@ -128,17 +128,17 @@ impl Reader {
                 absent,
                 trouble,
                 took: Some(began.elapsed()),
-                aggregated: self.look.summed,
+                aggregated: self.state.summed,
                 ..Reading::default()
             }),
         }
     }
 
-    async fn read_table(&mut self, at: usize) -> Result<Seen, Failure> {
+    async fn read_table(&mut self, at: usize) -> Result<TableReading, Failure> {
         let patience = self.database.read_timeout();
         timeout(patience, async {
             let mut connection = self.database.acquire().await?;
-            Ok(self.look.read_table(at, &mut connection).await?)
+            Ok(self.state.read_table(at, &mut connection).await?)
         })
         .await
         .map_err(|_| Error::Slow(patience.as_secs()))?
@@ -159,7 +159,7 @@ impl Reader {
 
     async fn ask_unseen(&self) -> Result<Vec<String>, Failure> {
         let mut connection = self.database.acquire().await?;
-        Ok(self.look.unseen(&mut connection).await?)
+        Ok(self.state.unseen(&mut connection).await?)
     }
 }
 
@@ -176,17 +176,19 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn take(&mut self, seen: Result<Seen, Failure>) {
-        match seen {
-            Ok(Seen::Rows(rows)) => {
+    fn take(&mut self, outcome: Result<TableReading, Failure>) {
+        match outcome {
+            Ok(TableReading::Rows(rows)) => {
                 self.is_there = true;
                 self.families.extend(rows.families());
             }
-            Ok(Seen::NotYet { version, since }) => self.lacks = Some((version, since)),
-            Ok(Seen::NoExtension(name)) if self.hints.is_empty() => self.hints.push(format!(
-                "the database has no extension {name}: as a superuser, CREATE EXTENSION {name}"
-            )),
-            Ok(Seen::NoExtension(_)) => {}
+            Ok(TableReading::NotYet { version, since }) => self.lacks = Some((version, since)),
+            Ok(TableReading::NoExtension(name)) if self.hints.is_empty() => {
+                self.hints.push(format!(
+                    "the database has no extension {name}: as a superuser, CREATE EXTENSION {name}"
+                ));
+            }
+            Ok(TableReading::NoExtension(_)) => {}
             Err(error) => self.failure = self.failure.take().or(Some(error)),
         }
     }
@@ -198,9 +200,9 @@ impl Gathered {
     }
 }
 
-/// What one table says.
+/// One reading of one table.
 #[derive(Debug)]
-pub(super) enum Seen {
+pub(super) enum TableReading {
     /// Its rows.
     Rows(Rows),
     /// The server's version lacks the view, which came with a later one.
@@ -216,7 +218,7 @@ pub(super) enum Seen {
 
 /// One collector in one database, with what is remembered between readings.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct CollectorState {
     pub(super) collector: &'static Collector,
     settings: Settings,
     /// Among how many databases the limit is shared.
@@ -228,7 +230,7 @@ pub(super) struct Look {
     pub(super) summed: u64,
 }
 
-/// What decides which statement is asked.
+/// The version that decides which statement is asked.
 struct Version {
     /// Of the server, or of the extension: 1.8 is 108.
     number: u32,
@@ -236,7 +238,7 @@ struct Version {
     schema: String,
 }
 
-impl Look {
+impl CollectorState {
     pub(super) fn new(collector: &'static Collector, settings: Settings) -> Self {
         Self::sharing(collector, settings, 1)
     }
@@ -263,20 +265,20 @@ impl Look {
         &mut self,
         at: usize,
         connection: &mut Checkout,
-    ) -> Result<Seen, Error> {
+    ) -> Result<TableReading, Error> {
         let table = &self.collector.tables[at];
         let Some(version) = version(connection, table, &mut self.reductions).await? else {
-            return Ok(Seen::NoExtension(table.extension.unwrap_or_default()));
+            return Ok(TableReading::NoExtension(table.extension.unwrap_or_default()));
         };
         let Some(sql) = table.statement(version.number) else {
             return Ok(match table.since() {
-                Some(since) => Seen::NotYet { version: version.number, since },
-                None => Seen::Rows(Rows::none(table)),
+                Some(since) => TableReading::NotYet { version: version.number, since },
+                None => TableReading::Rows(Rows::none(table)),
             });
         };
         let sql = sql.replace("@extension", &version.schema);
         let columns: Vec<&Column> = table.columns(version.number).collect();
-        let rows = self.ask_what_is_there(at, connection, sql, columns.len()).await?;
+        let rows = self.fetch_reduced(at, connection, sql, columns.len()).await?;
         let rows = self.choose(at, rows, &columns);
         let texts = if self.settings.include_query == Some(true) && table.bound.is_some() {
             let length = self.settings.query_length.unwrap_or(120);
@@ -285,12 +287,12 @@ impl Look {
         } else {
             None
         };
-        Ok(Seen::Rows(Rows { table, version: version.number, all: rows, texts }))
+        Ok(TableReading::Rows(Rows { table, version: version.number, all: rows, texts }))
     }
 
     /// The rows of a statement. Of a server newer than any that was tested, what it lacks costs no
     /// more than itself.
-    async fn ask_what_is_there(
+    async fn fetch_reduced(
         &mut self,
         at: usize,
         connection: &mut Checkout,

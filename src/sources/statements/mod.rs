@@ -1,11 +1,11 @@
 //! How long the server's statements took, estimated from what `pg_stat_statements` keeps of each.
 //!
-//! The calls between two looks are spread over buckets, by database. The first look says only
-//! from where to count. A statement that is forgotten between two looks, for there were too many,
-//! is counted no further than the last. The statements that matter most lately are named.
+//! The calls between two samples are spread over buckets, by database. The first sample says only
+//! from where to count. A statement that is forgotten between two samples, for there were too many,
+//! is counted no further than the last. The statements that matter most in the last minutes are named.
 
-mod here;
-mod look;
+mod current_database;
+mod sample;
 mod top;
 mod totals;
 
@@ -14,9 +14,9 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, timeout};
 
-pub use self::here::{Here, here};
-use self::look::{Extension, Key, Look, MOST, Statement};
-use self::top::Lately;
+pub use self::current_database::{WholeStatement, whole_statements};
+use self::sample::{Extension, Key, MOST, Sample, Statement};
+use self::top::RecentStatements;
 use self::totals::Totals;
 use super::{Failure, explain};
 use crate::collectors::STATEMENT_DURATIONS;
@@ -24,10 +24,10 @@ use crate::latency::{Interval, Moments};
 use crate::postgres::{Database, ExtensionError, Reductions};
 use crate::reading::{Ran, Reading};
 
-/// Statements that take part are looked through so many at a time.
+/// The number of statements between two pauses in which others run.
 const AT_ONCE: usize = 256;
 
-/// Whose statements are left out.
+/// The databases and roles whose statements are left out.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Excluded {
     /// Of these databases.
@@ -36,7 +36,7 @@ pub struct Excluded {
     pub users: Vec<String>,
 }
 
-/// Why there was no look.
+/// The reason why there was no sample.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     /// No answer in time.
@@ -58,18 +58,18 @@ enum Error {
 pub struct Statements {
     database: Arc<Database>,
     excluded: Excluded,
-    last: Option<Look>,
+    last: Option<Sample>,
     /// Whether a statement counts as a query, by its number.
     kinds: HashMap<i64, bool>,
     /// Whether another than poolwatch was ever seen as its role.
     shared: bool,
     totals: Totals,
-    lately: Lately,
+    recent: RecentStatements,
     reductions: Reductions,
 }
 
 impl Statements {
-    /// Looks at the statements of this database's server.
+    /// Samples the statements of this database's server.
     pub fn open(database: Arc<Database>, excluded: Excluded) -> Self {
         Self {
             database,
@@ -78,25 +78,25 @@ impl Statements {
             kinds: HashMap::new(),
             shared: false,
             totals: Totals::default(),
-            lately: Lately::default(),
+            recent: RecentStatements::default(),
             reductions: Reductions::default(),
         }
     }
 
-    /// Looks once; nothing, when the extension is not there.
+    /// Samples once; nothing, when the extension is not there.
     pub async fn read(&mut self) -> Result<Reading, Failure> {
         let database = Arc::clone(&self.database);
         let _turn = database.slow_lane().await;
         let began = Instant::now();
         let patience = database.read_timeout();
-        let looked = timeout(patience, self.look()).await;
-        let Some(look) = looked.map_err(|_| Error::Slow(patience.as_secs()))?? else {
+        let sampled = timeout(patience, self.sample()).await;
+        let Some(sample) = sampled.map_err(|_| Error::Slow(patience.as_secs()))?? else {
             self.last = None;
             let hints = self.missing();
             return Ok(Reading { hints, ..Reading::default() });
         };
-        let mut hints = self.hints(&look);
-        self.absorb(look, began).await;
+        let mut hints = self.hints(&sample);
+        self.absorb(sample, began).await;
         // Without their texts statements are still counted.
         let trouble = timeout(patience, self.name_top()).await;
         let trouble = trouble.map_err(|_| Error::Slow(patience.as_secs()).into());
@@ -104,7 +104,7 @@ impl Statements {
         Ok(Reading {
             families: self.totals.families().into(),
             statements: self.totals.recent(began),
-            top: self.last.as_ref().map(|look| self.lately.top(database.name(), look).into()),
+            top: self.last.as_ref().map(|sample| self.recent.top(database.name(), sample).into()),
             dropped: self.totals.dropped(),
             hints,
             trouble: trouble.flatten().err(),
@@ -113,35 +113,35 @@ impl Statements {
         })
     }
 
-    async fn look(&mut self) -> Result<Option<Look>, Failure> {
+    async fn sample(&mut self) -> Result<Option<Sample>, Failure> {
         let mut connection = self.database.acquire().await?;
         let reductions = &mut self.reductions;
         let Some(extension) = Extension::find(&mut connection, reductions).await? else {
             return Ok(None);
         };
-        let look = extension.look(&mut connection, &self.excluded, reductions).await?;
-        let Some(look) = look else { return Ok(None) };
-        let numbers = look.numbers();
+        let sample = extension.sample(&mut connection, &self.excluded, reductions).await?;
+        let Some(sample) = sample else { return Ok(None) };
+        let numbers = sample.numbers();
         self.kinds.retain(|number, _| numbers.contains(number));
         let new = numbers.into_iter().filter(|number| !self.kinds.contains_key(number));
         let new: Vec<i64> = new.collect();
         if !new.is_empty() {
             self.kinds.extend(extension.kinds(&mut connection, &new, reductions).await?);
         }
-        self.shared |= look.shared;
-        Ok(Some(look))
+        self.shared |= sample.shared;
+        Ok(Some(sample))
     }
 
     /// Reads the texts of statements that have come to matter.
     async fn name_top(&mut self) -> Result<(), Failure> {
-        let new = self.lately.unnamed();
+        let new = self.recent.unnamed();
         if new.is_empty() {
             return Ok(());
         }
         let mut connection = self.database.acquire().await?;
         let reductions = &mut self.reductions;
         if let Some(extension) = Extension::find(&mut connection, reductions).await? {
-            self.lately.name(extension.texts(&mut connection, &new, reductions).await?);
+            self.recent.name(extension.texts(&mut connection, &new, reductions).await?);
         }
         Ok(())
     }
@@ -151,27 +151,27 @@ impl Statements {
         self.reductions.tell(self.database.name(), STATEMENT_DURATIONS.name)
     }
 
-    fn hints(&self, look: &Look) -> Vec<String> {
+    fn hints(&self, sample: &Sample) -> Vec<String> {
         let masked = "the role does not see the statements of others, so how long they take is \
                       not known; GRANT pg_read_all_stats TO it";
         let shared = "others use poolwatch's role, so its own statements are among those whose \
                       duration is estimated; give poolwatch a role of its own";
-        let hints = [(look.masked, masked), (self.shared, shared)];
+        let hints = [(sample.masked, masked), (self.shared, shared)];
         hints.iter().filter(|(is, _)| *is).map(|(_, hint)| (*hint).to_owned()).collect()
     }
 
-    /// Counts what ran since the last look.
-    async fn absorb(&mut self, look: Look, now: Instant) {
-        self.totals.expect(look.statements.values().map(|statement| &*statement.database));
-        if let Some(last) = self.last.take().filter(|last| follows(&look, last)) {
+    /// Counts what ran since the last sample.
+    async fn absorb(&mut self, sample: Sample, now: Instant) {
+        self.totals.expect(sample.statements.values().map(|statement| &*statement.database));
+        if let Some(last) = self.last.take().filter(|last| follows(&sample, last)) {
             let mut all = HashMap::new();
-            for (seen, key) in look.statements.keys().enumerate() {
+            for (seen, key) in sample.statements.keys().enumerate() {
                 if seen % AT_ONCE == AT_ONCE - 1 {
                     tokio::task::yield_now().await;
                 }
-                if self.is_counted(&look, *key) {
-                    let interval = ran(&look, &last, *key);
-                    let statement = &look.statements[key];
+                if self.is_counted(&sample, *key) {
+                    let interval = ran(&sample, &last, *key);
+                    let statement = &sample.statements[key];
                     self.totals.add(&statement.database, &interval);
                     if interval.calls > 0 {
                         let ran = since(statement, last.statements.get(key), &interval);
@@ -179,38 +179,39 @@ impl Statements {
                     }
                 }
             }
-            self.lately.add(all, now);
+            self.recent.add(all, now);
         } else {
-            let counted = look.statements.iter().filter(|(key, _)| self.is_counted(&look, **key));
+            let counted =
+                sample.statements.iter().filter(|(key, _)| self.is_counted(&sample, **key));
             let mut all = HashMap::new();
             for (key, statement) in counted {
                 *all.entry((key.1, key.2)).or_default() += ever(statement);
             }
-            self.lately.begin(all, look.reset.map(|reset| look.at - reset), now);
+            self.recent.begin(all, sample.reset.map(|reset| sample.at - reset), now);
         }
-        self.last = Some(look);
+        self.last = Some(sample);
     }
 
     /// poolwatch's own statements are known only by a role that is nobody else's.
-    fn is_counted(&self, look: &Look, (role, _, number): Key) -> bool {
-        let own = role == look.role && !self.shared;
+    fn is_counted(&self, sample: &Sample, (role, _, number): Key) -> bool {
+        let own = role == sample.role && !self.shared;
         !own && self.kinds.get(&number).copied().unwrap_or(true)
     }
 }
 
-/// Whether a look is at the same server, with the same rights, as the last. One that began, or
-/// forgot all its statements, before the last look but not when that said, is another.
-fn follows(look: &Look, last: &Look) -> bool {
-    let began_before = look.began != last.began && look.began < last.at;
-    let forgot_before = look.reset != last.reset && look.reset.is_some_and(|at| at < last.at);
-    !began_before && !forgot_before && look.masked == last.masked
+/// True when a sample is of the same server, with the same privileges, as the last. One that began, or
+/// forgot all its statements, before the last sample but not when that said, is another.
+fn follows(sample: &Sample, last: &Sample) -> bool {
+    let began_before = sample.began != last.began && sample.began < last.at;
+    let forgot_before = sample.reset != last.reset && sample.reset.is_some_and(|at| at < last.at);
+    !began_before && !forgot_before && sample.masked == last.masked
 }
 
-/// What ran of one statement. One that is older than the last look and was not in it was hidden
+/// What ran of one statement. One that is older than the last sample and was not in it was hidden
 /// then: from where to count is only known now.
-fn ran(look: &Look, last: &Look, key: Key) -> Interval {
-    let moments = &look.statements[&key].moments;
-    let known = last.statements.get(&key).filter(|_| look.reset == last.reset);
+fn ran(sample: &Sample, last: &Sample, key: Key) -> Interval {
+    let moments = &sample.statements[&key].moments;
+    let known = last.statements.get(&key).filter(|_| sample.reset == last.reset);
     let earlier = known.map(|statement| &statement.moments);
     let hidden = earlier.is_none() && moments.since.is_some_and(|since| since < last.at);
     if hidden { Interval::default() } else { moments.since(earlier) }
@@ -238,7 +239,7 @@ fn since(now: &Statement, before: Option<&Statement>, interval: &Interval) -> Ra
 mod tests {
     use super::*;
 
-    fn look(at: f64, reset: f64, statements: &[(i64, u64, Option<f64>)]) -> Look {
+    fn sample(at: f64, reset: f64, statements: &[(i64, u64, Option<f64>)]) -> Sample {
         let statements = statements.iter().map(|(number, calls, since)| {
             let moments = Moments {
                 calls: *calls,
@@ -252,31 +253,32 @@ mod tests {
             let statement = Statement { database: "app".into(), moments, ..Statement::default() };
             ((10, 5, *number), statement)
         });
-        Look { at, reset: Some(reset), statements: statements.collect(), ..Look::default() }
+        Sample { at, reset: Some(reset), statements: statements.collect(), ..Sample::default() }
     }
 
     #[test]
     fn another_server_is_not_the_same_one_reset() {
-        let last = look(100.0, 50.0, &[]);
-        assert!(follows(&look(110.0, 50.0, &[]), &last));
-        assert!(follows(&look(110.0, 105.0, &[]), &last), "all was forgotten between");
-        assert!(!follows(&look(110.0, 20.0, &[]), &last), "a replica that took over");
-        let began = |began| Look { began, ..look(110.0, 50.0, &[]) };
+        let last = sample(100.0, 50.0, &[]);
+        assert!(follows(&sample(110.0, 50.0, &[]), &last));
+        assert!(follows(&sample(110.0, 105.0, &[]), &last), "all was forgotten between");
+        assert!(!follows(&sample(110.0, 20.0, &[]), &last), "a replica that took over");
+        let began = |began| Sample { began, ..sample(110.0, 50.0, &[]) };
         assert!(!follows(&began(30.0), &last), "another that was there before");
         assert!(follows(&began(104.0), &last), "the same, restarted");
-        assert!(!follows(&Look { masked: true, ..look(110.0, 50.0, &[]) }, &last));
+        assert!(!follows(&Sample { masked: true, ..sample(110.0, 50.0, &[]) }, &last));
     }
 
     #[test]
     fn a_statement_that_comes_and_goes_is_counted_from_its_birth() {
-        let last = look(100.0, 50.0, &[(1, 7, Some(60.0))]);
-        let now = look(110.0, 50.0, &[(1, 9, Some(60.0)), (2, 3, Some(104.0)), (3, 8, Some(70.0))]);
+        let last = sample(100.0, 50.0, &[(1, 7, Some(60.0))]);
+        let now =
+            sample(110.0, 50.0, &[(1, 9, Some(60.0)), (2, 3, Some(104.0)), (3, 8, Some(70.0))]);
         let calls = |number| ran(&now, &last, (10, 5, number)).calls;
         assert_eq!((calls(1), calls(2)), (2, 3));
-        assert_eq!(calls(3), 0, "it is older than the last look, and was hidden");
-        let reset = look(110.0, 105.0, &[(1, 9, None)]);
+        assert_eq!(calls(3), 0, "it is older than the last sample, and was hidden");
+        let reset = sample(110.0, 105.0, &[(1, 9, None)]);
         assert_eq!(ran(&reset, &last, (10, 5, 1)).calls, 9, "all were forgotten");
-        let evicted = look(110.0, 50.0, &[(1, 9, Some(101.0))]);
+        let evicted = sample(110.0, 50.0, &[(1, 9, Some(101.0))]);
         assert_eq!(ran(&evicted, &last, (10, 5, 1)).calls, 9);
     }
 }

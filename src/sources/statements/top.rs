@@ -1,4 +1,4 @@
-//! Which statements matter most lately, and what they say.
+//! The statements that matter most in the last minutes, with their texts.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::look::Look;
+use super::sample::Sample;
 use crate::reading::{Ran, Statement, Top};
 use crate::statement::Text;
 use crate::window::Window;
 
-/// How far back lately goes.
+/// The time that counts as recent.
 const REACH: Duration = Duration::from_secs(300);
-/// What runs within one step is kept together; looks come a little early and late.
+/// What runs within one step is kept together; samples come a little early and late.
 const STEP: Duration = Duration::from_millis(9500);
 /// How many steps are shown by themselves.
 const STEPS: usize = 12;
@@ -28,33 +28,33 @@ const TEXTS: usize = 300;
 type Name = (i64, i64);
 type All = HashMap<Name, Ran>;
 
-/// What ran in the last five minutes, in steps.
+/// The statements of the last five minutes, in steps.
 #[derive(Debug)]
-pub(super) struct Lately {
+pub(super) struct RecentStatements {
     steps: Window<All>,
-    /// What ran before the first look, and in how many seconds: shown until there is more.
+    /// What ran before the first sample, and in how many seconds: shown until there is more.
     ever: Option<(All, Option<f64>)>,
     texts: HashMap<i64, Arc<Text>>,
-    /// When the first look was.
+    /// When the first sample was.
     began: Option<std::time::Instant>,
 }
 
-impl Default for Lately {
+impl Default for RecentStatements {
     fn default() -> Self {
         let steps = Window::new(REACH, STEP);
         Self { steps, ever: None, texts: HashMap::new(), began: None }
     }
 }
 
-impl Lately {
-    /// The first look, or the first at another server.
+impl RecentStatements {
+    /// The first sample, or the first at another server.
     pub(super) fn begin(&mut self, ever: All, seconds: Option<f64>, now: Instant) {
         self.steps.clear();
         self.began = Some(now.into_std());
         self.ever = Some((kept(ever), seconds));
     }
 
-    /// Adds what ran since the last look.
+    /// Adds what ran since the last sample.
     pub(super) fn add(&mut self, ran: All, now: Instant) {
         self.ever = None;
         let now = now.into_std();
@@ -92,17 +92,17 @@ impl Lately {
         sums
     }
 
-    /// Those that matter, with the databases' names from the last look.
-    pub(super) fn top(&self, server: &str, look: &Look) -> Top {
+    /// Those that matter, with the databases' names from the last sample.
+    pub(super) fn top(&self, server: &str, sample: &Sample) -> Top {
         let names: HashMap<i64, &Arc<str>> =
-            look.statements.iter().map(|(key, statement)| (key.1, &statement.database)).collect();
+            sample.statements.iter().map(|(key, statement)| (key.1, &statement.database)).collect();
         let sums = self.sums();
         let shown = ranked(&sums, SHOWN);
         let known = shown.into_iter().filter_map(|name| {
             let text = self.texts.get(&name.1).filter(|text| !text.shown.is_empty())?;
             Some(Statement {
                 database: Arc::clone(names.get(&name.0)?),
-                here: name.0 == look.here,
+                here: name.0 == sample.here,
                 number: name.1,
                 text: Arc::clone(text),
                 ran: sums[&name],
@@ -151,47 +151,48 @@ fn ranked(ran: &All, count: usize) -> HashSet<Name> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sources::statements::look;
+    use crate::sources::statements::sample;
 
     fn ran(calls: u64, seconds: f64) -> Ran {
         Ran { calls, seconds, rows: calls, blocks: 0 }
     }
 
-    fn look() -> Look {
-        let statement = look::Statement { database: "app".into(), ..look::Statement::default() };
-        Look { here: 5, statements: [((10, 5, 1), statement)].into(), ..Look::default() }
+    fn sample() -> Sample {
+        let statement =
+            sample::Statement { database: "app".into(), ..sample::Statement::default() };
+        Sample { here: 5, statements: [((10, 5, 1), statement)].into(), ..Sample::default() }
     }
 
-    fn named(lately: &mut Lately) -> Top {
-        let texts = lately.unnamed().into_iter().map(|number| {
+    fn named(recent: &mut RecentStatements) -> Top {
+        let texts = recent.unnamed().into_iter().map(|number| {
             (number, Arc::new(Text { shown: number.to_string(), ..Text::default() }))
         });
         let texts = texts.collect();
-        lately.name(texts);
-        lately.top("primary", &look())
+        recent.name(texts);
+        recent.top("primary", &sample())
     }
 
     #[test]
     fn what_ran_before_is_shown_until_something_was_watched() {
-        let (mut lately, start) = (Lately::default(), Instant::now());
-        lately.begin([((5, 1), ran(90, 4.5))].into(), Some(3600.0), start);
-        let top = named(&mut lately);
+        let (mut recent, start) = (RecentStatements::default(), Instant::now());
+        recent.begin([((5, 1), ran(90, 4.5))].into(), Some(3600.0), start);
+        let top = named(&mut recent);
         assert_eq!((top.seconds, top.statements[0].ran.mean()), (Some(3600.0), 0.05));
         assert!(top.statements[0].here && top.statements[0].steps.is_empty());
-        lately.add(All::new(), start + Duration::from_secs(10));
-        let top = lately.top("primary", &look());
+        recent.add(All::new(), start + Duration::from_secs(10));
+        let top = recent.top("primary", &sample());
         assert_eq!((top.seconds, top.statements), (Some(10.0), Vec::new()));
     }
 
     #[test]
     fn lately_is_five_minutes_in_steps_of_ten_seconds() {
-        let (mut lately, start) = (Lately::default(), Instant::now());
-        lately.begin(All::new(), None, start);
+        let (mut recent, start) = (RecentStatements::default(), Instant::now());
+        recent.begin(All::new(), None, start);
         for second in 1..=400 {
             let now = start + Duration::from_secs(second);
-            lately.add([((5, 1), ran(1, 0.01))].into(), now);
+            recent.add([((5, 1), ran(1, 0.01))].into(), now);
         }
-        let top = named(&mut lately);
+        let top = named(&mut recent);
         let statement = &top.statements[0];
         assert!((300..=310).contains(&statement.ran.calls), "{}", statement.ran.calls);
         assert_eq!(statement.steps.len(), STEPS);
@@ -200,17 +201,17 @@ mod tests {
 
     #[test]
     fn the_first_by_each_measure_are_shown_and_no_more() {
-        let (mut lately, start) = (Lately::default(), Instant::now());
-        lately.begin(All::new(), None, start);
+        let (mut recent, start) = (RecentStatements::default(), Instant::now());
+        recent.begin(All::new(), None, start);
         let mut all: All = (0..5000).map(|number| ((5, number), ran(100, 1.0))).collect();
         all.insert((5, 9001), ran(1, 9.0));
         all.insert((5, 9002), ran(1_000_000, 0.1));
-        lately.add(all, start + STEP);
-        let top = named(&mut lately);
+        recent.add(all, start + STEP);
+        let top = named(&mut recent);
         assert_eq!(top.statements[0].number, 9001);
         assert!(top.statements.iter().any(|statement| statement.number == 9002));
         assert!(top.statements.len() <= 4 * SHOWN, "{}", top.statements.len());
-        assert!(lately.steps.last().unwrap().len() <= 4 * KEPT);
-        assert_eq!(lately.unnamed(), [0; 0], "each text is asked for once");
+        assert!(recent.steps.last().unwrap().len() <= 4 * KEPT);
+        assert_eq!(recent.unnamed(), [0; 0], "each text is asked for once");
     }
 }

@@ -1,4 +1,4 @@
-//! What was estimated since the start, and lately, by database.
+//! The estimates since the start and of the last minutes, by database.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -83,7 +83,7 @@ impl Totals {
         recent.filter(|times| times.recent.calls() > 0).collect()
     }
 
-    /// How many databases were not shown by themselves, look by look.
+    /// How many databases were not shown by themselves, sample by sample.
     pub(super) fn dropped(&self) -> u64 {
         self.summed
     }
@@ -136,7 +136,7 @@ mod tests {
             recent.first().map_or(0, |times| times.recent.calls())
         };
         assert_eq!(after(0, 4), 4);
-        assert_eq!(after(100, 3), 3, "what the first look found is not of these five minutes");
+        assert_eq!(after(100, 3), 3, "what the first sample found is not of these five minutes");
         assert_eq!(after(400, 2), 2);
         assert_eq!(after(1000, 0), 0);
     }

@@ -8,7 +8,7 @@ use poolwatch::demo::Cluster;
 use poolwatch::exposition::Chunk;
 use poolwatch::sources::collector::Settings;
 use poolwatch::sources::database_sizes::DatabaseSizes;
-use poolwatch::sources::elsewhere::{Elsewhere, Wanted};
+use poolwatch::sources::other_databases::{OtherDatabases, Wanted};
 use poolwatch::sources::server_cpu::ServerCpu;
 use poolwatch::sources::statements::{Excluded, Statements};
 use poolwatch::sources::wait_events::WaitEvents;
@@ -38,7 +38,7 @@ async fn every_database_is_visited_and_left() {
         cluster.sql(&format!("CREATE DATABASE d{number}")).unwrap();
         cluster.sql_in(&format!("d{number}"), "CREATE TABLE t (id int PRIMARY KEY)").unwrap();
     }
-    let mut elsewhere = Elsewhere::open(database(&cluster.url("postgres")), wanted());
+    let mut elsewhere = OtherDatabases::open(database(&cluster.url("postgres")), wanted());
     for _ in 0..7 {
         elsewhere.read().await.unwrap();
     }

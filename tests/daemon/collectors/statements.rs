@@ -9,8 +9,8 @@ use poolwatch::reading::Reading;
 use poolwatch::sources::Source;
 use poolwatch::sources::activity::{self, Activity};
 use poolwatch::sources::database_sizes::DatabaseSizes;
-use poolwatch::sources::elsewhere::Elsewhere;
 use poolwatch::sources::indexes::IndexReader;
+use poolwatch::sources::other_databases::OtherDatabases;
 use poolwatch::sources::probe::Probe;
 use poolwatch::sources::server_cpu::ServerCpu;
 use poolwatch::sources::server_log;
@@ -59,7 +59,7 @@ fn sources(cluster: &Cluster, url: &str) -> Vec<(&'static str, Source)> {
         ("activity", Source::Activity(Activity::open(database(), pools))),
         ("wait_events", Source::WaitEvents(WaitEvents::open(database()))),
         ("database_size", Source::DatabaseSizes(DatabaseSizes::open(database()))),
-        ("other_databases", Source::Elsewhere(Elsewhere::open(database(), wanted()))),
+        ("other_databases", Source::OtherDatabases(OtherDatabases::open(database(), wanted()))),
         ("statement_durations", Source::Statements(Box::new(statements))),
         ("server_cpu", Source::ServerCpu(ServerCpu::open(database()))),
         ("server_log", Source::ServerLog(Box::new(log))),

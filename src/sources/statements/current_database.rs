@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, Executor, Row as _};
 
 use super::Failure;
-use super::look::Extension;
+use super::sample::Extension;
 use crate::postgres::Reductions;
 use crate::sources::text;
 use poolwatch_client::Checkout;
@@ -13,7 +13,7 @@ const LIMIT: i64 = 200;
 
 /// A statement as the server keeps it, with `$1` and so on for its values.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Here {
+pub struct WholeStatement {
     /// The whole text.
     pub sql: String,
     /// How often it ran since the server began to count.
@@ -24,15 +24,17 @@ pub struct Here {
 
 /// Those of the database that the connection is to, the most time first; `None` without the
 /// extension.
-pub async fn here(connection: &mut Checkout) -> Result<Option<Vec<Here>>, Failure> {
+pub async fn whole_statements(
+    connection: &mut Checkout,
+) -> Result<Option<Vec<WholeStatement>>, Failure> {
     let mut reductions = Reductions::default();
     let Some(extension) = Extension::find(connection, &mut reductions).await? else {
         return Ok(None);
     };
-    let query = sqlx::query(AssertSqlSafe(extension.here())).bind(LIMIT);
+    let query = sqlx::query(AssertSqlSafe(extension.current_database())).bind(LIMIT);
     let rows = connection.fetch_all(query).await?;
     let statements = rows.iter().map(|row| {
-        Ok::<_, sqlx::Error>(Here {
+        Ok::<_, sqlx::Error>(WholeStatement {
             sql: text(row, 0)?.unwrap_or_default(),
             calls: u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or(0),
             seconds: row.try_get(2)?,

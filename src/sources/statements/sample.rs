@@ -1,4 +1,4 @@
-//! One look at `pg_stat_statements`.
+//! One sample of `pg_stat_statements`: all statements at one moment.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::postgres::{self, APPLICATION_NAME, Optional, Reductions, Statement as
 use crate::statement::Text;
 use poolwatch_client::Checkout;
 
-/// More statements than these are not looked at: some 10 MB.
+/// The most statements that are read: some 10 MB.
 pub(super) const MOST: usize = 50_000;
 
 /// Characters of a text that are shown.
@@ -56,12 +56,12 @@ const RESET: &[Query] = &[
     Query { since: 0, sql: "NULL::float8" },
 ];
 
-/// By what a statement is known again: its role, its database, its number.
+/// The identity of a statement: its role, its database, its number.
 pub(super) type Key = (i64, i64, i64);
 
 /// All statements at one moment, times in Unix seconds by the server's clock.
 #[derive(Debug, Default)]
-pub(super) struct Look {
+pub(super) struct Sample {
     pub(super) at: f64,
     /// When the server began.
     pub(super) began: f64,
@@ -69,7 +69,7 @@ pub(super) struct Look {
     pub(super) reset: Option<f64>,
     /// Whether some statements of others are hidden from the role.
     pub(super) masked: bool,
-    /// The role that looks.
+    /// The role that samples.
     pub(super) role: i64,
     /// Whether others than poolwatch are there as that role.
     pub(super) shared: bool,
@@ -130,7 +130,7 @@ impl Extension {
     }
 
     /// Of the database that the connection is to, with their texts.
-    pub(super) fn here(&self) -> String {
+    pub(super) fn current_database(&self) -> String {
         let schema = &self.schema;
         let time = Query::newest(TIME, self.version).unwrap_or_default();
         format!(
@@ -158,25 +158,25 @@ impl Extension {
         )
     }
 
-    /// Looks once; `None` where the server lacks what it cannot be done without.
-    pub(super) async fn look(
+    /// Samples once; `None` where the server lacks what it cannot be done without.
+    pub(super) async fn sample(
         &self,
         connection: &mut Checkout,
         excluded: &Excluded,
         reductions: &mut Reductions,
-    ) -> Result<Option<Look>, Error> {
+    ) -> Result<Option<Sample>, Error> {
         let sql = self.surroundings();
         let asked = Asked { sql: &sql, optional: OPTIONAL, gives: GIVES };
         let rows = reductions.rows(connection, asked, |query| query.bind(APPLICATION_NAME)).await?;
         let Some(row) = rows.as_ref().and_then(|rows| rows.first()) else { return Ok(None) };
-        let mut look = Look {
+        let mut sample = Sample {
             at: row.try_get(0)?,
             began: row.try_get(1)?,
             reset: row.try_get(2)?,
             role: row.try_get(3)?,
             shared: row.try_get(4)?,
             here: row.try_get(5)?,
-            ..Look::default()
+            ..Sample::default()
         };
         let sql = self.statements();
         let asked = Asked { sql: &sql, optional: OPTIONAL, gives: GIVES };
@@ -186,8 +186,8 @@ impl Extension {
         if rows.len() > MOST {
             return Err(Error::TooMany);
         }
-        rows.iter().try_for_each(|row| look.take(row))?;
-        Ok(Some(look))
+        rows.iter().try_for_each(|row| sample.take(row))?;
+        Ok(Some(sample))
     }
 
     /// Which of these numbers are of queries.
@@ -273,7 +273,7 @@ async fn stream_texts(
     }
 }
 
-impl Look {
+impl Sample {
     fn take(&mut self, row: &PgRow) -> Result<(), sqlx::Error> {
         let Some(number) = row.try_get(2)? else {
             self.masked = true;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::Failure;
-use super::collector::{Error, Look, Rows, Seen, Settings, joined};
+use super::collector::{CollectorState, Error, Rows, Settings, TableReading, joined};
 use super::text;
 use crate::collectors::{Collector, OTHER_DATABASES, Query};
 use crate::metric::Family;
@@ -24,15 +24,15 @@ use crate::postgres::{
 use crate::reading::Reading;
 use poolwatch_client::SharedPool;
 
-/// How many databases are visited each time: one costs the server 15 ms or so, for a new session
+/// The number of databases that are visited each time: one costs the server 15 ms or so, for a new session
 /// knows no catalogue yet.
 const VISITS: usize = 2;
 /// A database in which nothing moved since the last visit is visited after this long.
 const QUIET: Duration = Duration::from_hours(1);
-/// How long the list of databases may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long one visit may take, however little of it was read.
-const VISIT: Duration = Duration::from_secs(20);
+/// The timeout of the list of databases.
+const LIST_TIMEOUT: Duration = Duration::from_secs(5);
+/// The timeout of one visit, however little of it was read.
+const VISIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What was done in a database, without which it is visited all the same.
 const COUNTS: Optional<'static> = Optional::These(&[
@@ -75,9 +75,9 @@ fn list_sql(version: u32) -> String {
     )
 }
 
-/// What was done in a database so far, as the server counts.
+/// The activity in a database so far, as the server counts it.
 #[derive(Clone, Copy, Debug, Default)]
-struct Done {
+struct Activity {
     /// Rows changed and sessions begun, if the server counts them.
     counted: Option<i64>,
     /// How long sessions were active; unknown after a visit, which is counted too.
@@ -85,7 +85,7 @@ struct Done {
 }
 
 /// The databases to visit with what was done in them, and the others with why they are not visited.
-type Listed = (Vec<(String, Done)>, BTreeMap<String, String>);
+type Listed = (Vec<(String, Activity)>, BTreeMap<String, String>);
 
 /// One collector that is read in every database.
 #[derive(Clone, Debug)]
@@ -100,31 +100,31 @@ pub struct Wanted {
 
 /// Visits the other databases of one server.
 #[derive(Debug)]
-pub struct Elsewhere {
+pub struct OtherDatabases {
     database: Arc<Database>,
     wanted: Vec<Wanted>,
-    known: BTreeMap<String, Visited>,
+    databases: BTreeMap<String, VisitedDatabase>,
     /// Those that are not visited, with the reason.
     skipped: BTreeMap<String, String>,
     reductions: Reductions,
 }
 
-/// What is known of one database.
+/// One database and its last visit.
 #[derive(Debug, Default)]
-struct Visited {
+struct VisitedDatabase {
     at: Option<Instant>,
-    done: Done,
+    done: Activity,
     /// Whether anything was done in it since the last visit.
     moved: bool,
     /// How its texts come.
     texts: Texts,
-    kept: Vec<Kept>,
+    kept: Vec<LastReading>,
 }
 
-/// What one collector last said there.
+/// The last reading of one collector there.
 #[derive(Debug)]
-struct Kept {
-    look: Look,
+struct LastReading {
+    state: CollectorState,
     due: Instant,
     interval: Duration,
     /// By table.
@@ -133,22 +133,22 @@ struct Kept {
     unseen: Vec<String>,
 }
 
-impl Elsewhere {
+impl OtherDatabases {
     /// Visits the other databases of this one's server.
     pub fn open(database: Arc<Database>, wanted: Vec<Wanted>) -> Self {
-        let (known, skipped) = (BTreeMap::new(), BTreeMap::new());
-        Self { database, wanted, known, skipped, reductions: Reductions::default() }
+        let (databases, skipped) = (BTreeMap::new(), BTreeMap::new());
+        Self { database, wanted, databases, skipped, reductions: Reductions::default() }
     }
 
     /// Visits those whose last visit is longest ago, and says what is known of all.
     pub async fn read(&mut self) -> Result<Reading, Failure> {
-        let listed = timeout(PATIENCE, self.list()).await;
-        let (listed, skipped) = listed.map_err(|_| Error::Slow(PATIENCE.as_secs()))??;
-        self.know(listed);
+        let listed = timeout(LIST_TIMEOUT, self.list()).await;
+        let (listed, skipped) = listed.map_err(|_| Error::Slow(LIST_TIMEOUT.as_secs()))??;
+        self.update(listed);
         self.skip(skipped);
         let mut trouble: Option<Failure> = None;
         for name in self.next() {
-            let Some(visited) = self.known.get_mut(&name) else { continue };
+            let Some(visited) = self.databases.get_mut(&name) else { continue };
             visited.arrive();
             let mut outcome = visited.visit(&self.database, &name).await;
             if outcome.as_ref().is_err_and(|error| has_undecodable_text(&**error))
@@ -160,15 +160,16 @@ impl Elsewhere {
             }
             if let Err(error) = outcome {
                 visited.fail();
-                trouble = trouble.or(Some(format!("database {name}: {}", said(&*error)).into()));
+                trouble =
+                    trouble.or(Some(format!("database {name}: {}", describe(&*error)).into()));
             }
         }
         let mut hints = self.hints();
         hints.extend(self.reductions.tell(self.database.name(), OTHER_DATABASES.name));
-        let kept = self.known.values().flat_map(|visited| &visited.kept);
+        let kept = self.databases.values().flat_map(|visited| &visited.kept);
         Ok(Reading {
             families: self.families(),
-            aggregated: kept.map(|kept| kept.look.summed).sum(),
+            aggregated: kept.map(|kept| kept.state.summed).sum(),
             note: self.note(),
             hints,
             trouble,
@@ -182,7 +183,7 @@ impl Elsewhere {
             (0..wanted.collector.tables.len()).map(move |table| (collector, table))
         });
         let families = tables.flat_map(|(collector, table)| {
-            let kept = self.known.values().filter_map(|visited| visited.kept.get(collector));
+            let kept = self.databases.values().filter_map(|visited| visited.kept.get(collector));
             joined(&kept.filter_map(|kept| kept.rows[table].as_ref()).collect::<Vec<_>>())
         });
         families.collect()
@@ -200,7 +201,7 @@ impl Elsewhere {
     }
 
     fn hints(&self) -> Vec<String> {
-        let of_each = self.known.iter().flat_map(|(name, visited)| {
+        let of_each = self.databases.iter().flat_map(|(name, visited)| {
             let unseen = visited.kept.iter().flat_map(|kept| &kept.unseen);
             unseen.map(move |reason| format!("database {name}: {reason}"))
         });
@@ -231,26 +232,27 @@ impl Elsewhere {
             }
             let counted = row.try_get(1).map_err(Error::from)?;
             let active = row.try_get(2).map_err(Error::from)?;
-            listed.push((name, Done { counted, active }));
+            listed.push((name, Activity { counted, active }));
         }
         Ok((listed, skipped))
     }
 
     /// Forgets databases that are no more, expects new ones, and sees which moved.
-    fn know(&mut self, listed: Vec<(String, Done)>) {
+    fn update(&mut self, listed: Vec<(String, Activity)>) {
         let share = u32::try_from(listed.len()).unwrap_or(u32::MAX).max(1);
-        let mut before = std::mem::take(&mut self.known);
+        let mut before = std::mem::take(&mut self.databases);
         for (name, done) in listed {
             let visited = before.remove(&name);
-            let mut visited = visited.unwrap_or_else(|| Visited::expected(&self.wanted, share));
+            let mut visited =
+                visited.unwrap_or_else(|| VisitedDatabase::expected(&self.wanted, share));
             visited.see(done);
-            self.known.insert(name, visited);
+            self.databases.insert(name, visited);
         }
     }
 
     /// The databases whose last visit is longest ago, of the quiet ones one.
     fn next(&self) -> Vec<String> {
-        let due = self.known.iter().filter(|(_, visited)| visited.is_due());
+        let due = self.databases.iter().filter(|(_, visited)| visited.is_due());
         let mut order: Vec<_> = due.map(|(name, seen)| (seen.at, name, seen.moved)).collect();
         order.sort_unstable();
         let mut quiet = 0;
@@ -262,10 +264,10 @@ impl Elsewhere {
     }
 }
 
-impl Visited {
+impl VisitedDatabase {
     fn expected(wanted: &[Wanted], share: u32) -> Self {
-        let kept = wanted.iter().map(|wanted| Kept {
-            look: Look::sharing(wanted.collector, wanted.settings.clone(), share),
+        let kept = wanted.iter().map(|wanted| LastReading {
+            state: CollectorState::sharing(wanted.collector, wanted.settings.clone(), share),
             due: Instant::now(),
             interval: wanted.interval,
             rows: wanted.collector.tables.iter().map(|_| None).collect(),
@@ -275,9 +277,9 @@ impl Visited {
     }
 
     /// What was ever done in it has moved it when it is first seen.
-    fn see(&mut self, done: Done) {
+    fn see(&mut self, done: Activity) {
         let before = std::mem::replace(&mut self.done, done);
-        let active = |done: Done| done.active.unwrap_or(0.0);
+        let active = |done: Activity| done.active.unwrap_or(0.0);
         let known = before.active.is_some() || self.at.is_none();
         let stayed = !known || active(before).total_cmp(&active(done)).is_eq();
         // Where the server does not count, something may have been done.
@@ -288,7 +290,8 @@ impl Visited {
     fn arrive(&mut self) {
         self.at = Some(Instant::now());
         // The visit is a session too.
-        self.done = Done { counted: self.done.counted.map(|counted| counted + 1), active: None };
+        self.done =
+            Activity { counted: self.done.counted.map(|counted| counted + 1), active: None };
         self.moved = false;
     }
 
@@ -304,9 +307,9 @@ impl Visited {
     /// Reads what is due over a session that is gone afterwards.
     async fn visit(&mut self, server: &Database, name: &str) -> Result<(), Failure> {
         let pool = server.other_database(name, self.texts);
-        let outcome = timeout(VISIT, self.read(&pool)).await;
+        let outcome = timeout(VISIT_TIMEOUT, self.read(&pool)).await;
         pool.close().await;
-        outcome.unwrap_or_else(|_| Err(Error::Slow(VISIT.as_secs()).into()))
+        outcome.unwrap_or_else(|_| Err(Error::Slow(VISIT_TIMEOUT.as_secs()).into()))
     }
 
     /// Reads what is due. A table that fails hides no other.
@@ -323,29 +326,29 @@ impl Visited {
     }
 }
 
-impl Kept {
+impl LastReading {
     async fn read(&mut self, pool: &SharedPool) -> Result<(), Failure> {
         let mut failure: Option<Failure> = None;
         // What does not come now is not shown as if it had.
         self.rows.fill_with(|| None);
         for (at, kept) in self.rows.iter_mut().enumerate() {
             let mut connection = pool.acquire().await?;
-            match self.look.read_table(at, &mut connection).await {
-                Ok(Seen::Rows(rows)) => *kept = Some(rows),
-                Ok(Seen::NoExtension(_) | Seen::NotYet { .. }) => {}
+            match self.state.read_table(at, &mut connection).await {
+                Ok(TableReading::Rows(rows)) => *kept = Some(rows),
+                Ok(TableReading::NoExtension(_) | TableReading::NotYet { .. }) => {}
                 Err(error) => failure = failure.or(Some(error.into())),
             }
         }
         if failure.is_none() {
             let mut connection = pool.acquire().await?;
             // That it cannot be asked is no failure: the figures came.
-            self.unseen = self.look.unseen(&mut connection).await.unwrap_or_default();
+            self.unseen = self.state.unseen(&mut connection).await.unwrap_or_default();
         }
         failure.map_or(Ok(()), Err)
     }
 }
 
-fn said(error: &(dyn std::error::Error + 'static)) -> String {
+fn describe(error: &(dyn std::error::Error + 'static)) -> String {
     match error.source() {
         Some(cause) => format!("{error}: {}", in_words(cause)),
         None => in_words(error),
@@ -357,29 +360,29 @@ mod tests {
     use super::*;
     use crate::postgres::Settings;
 
-    fn elsewhere() -> Elsewhere {
+    fn source() -> OtherDatabases {
         let url = "postgresql://nobody@localhost/nothing".to_owned().into();
         let database = Settings { url, ..Settings::default() }.open("primary").unwrap();
-        Elsewhere::open(database, Vec::new())
+        OtherDatabases::open(database, Vec::new())
     }
 
     /// A minute later: what is visited when so many rows were changed by others in each database.
     async fn visited(
-        elsewhere: &mut Elsewhere,
+        source: &mut OtherDatabases,
         visits: &mut Vec<String>,
         changed: &[(&str, i64)],
     ) -> Vec<String> {
         tokio::time::advance(Duration::from_mins(1)).await;
         let listed = changed.iter().map(|(name, changed)| {
             let visits = visits.iter().filter(|visited| visited == name).map(|_| 1).sum::<i64>();
-            let done = Done { counted: Some(changed + visits), active: Some(visits as f64) };
+            let done = Activity { counted: Some(changed + visits), active: Some(visits as f64) };
             ((*name).to_owned(), done)
         });
         let listed = listed.collect();
-        elsewhere.know(listed);
-        let names = elsewhere.next();
+        source.update(listed);
+        let names = source.next();
         for name in &names {
-            elsewhere.known.get_mut(name).unwrap().arrive();
+            source.databases.get_mut(name).unwrap().arrive();
         }
         visits.extend(names.clone());
         names
@@ -387,10 +390,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_database_in_which_nothing_moves_is_visited_once_an_hour() {
-        let mut elsewhere = elsewhere();
+        let mut source = source();
         let mut visits = Vec::new();
         for minute in 1..=120 {
-            visited(&mut elsewhere, &mut visits, &[("busy", minute), ("quiet", 0)]).await;
+            visited(&mut source, &mut visits, &[("busy", minute), ("quiet", 0)]).await;
         }
         let count = |wanted: &str| visits.iter().filter(|name| *name == wanted).count();
         assert_eq!((count("busy"), count("quiet")), (120, 2));
@@ -398,34 +401,34 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn quiet_databases_keep_no_busy_one_waiting() {
-        let mut elsewhere = elsewhere();
+        let mut source = source();
         let all = [("a", 0), ("b", 0), ("c", 0), ("x", 1), ("y", 1)];
         let mut visits = Vec::new();
         for _ in 0..4 {
-            visited(&mut elsewhere, &mut visits, &all).await;
+            visited(&mut source, &mut visits, &all).await;
         }
         assert_eq!(visits, ["a", "x", "b", "y", "c"]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_database_whose_visit_failed_is_visited_at_the_next_reading() {
-        let mut elsewhere = elsewhere();
+        let mut source = source();
         let mut visits = Vec::new();
         let all = [("a", 0), ("b", 0)];
-        assert_eq!(visited(&mut elsewhere, &mut visits, &all).await, ["a"]);
-        elsewhere.known.get_mut("a").unwrap().fail();
-        assert_eq!(visited(&mut elsewhere, &mut visits, &all).await, ["b", "a"]);
-        assert!(visited(&mut elsewhere, &mut visits, &all).await.is_empty());
+        assert_eq!(visited(&mut source, &mut visits, &all).await, ["a"]);
+        source.databases.get_mut("a").unwrap().fail();
+        assert_eq!(visited(&mut source, &mut visits, &all).await, ["b", "a"]);
+        assert!(visited(&mut source, &mut visits, &all).await.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_only_reads_moves_a_database_too() {
-        let mut elsewhere = elsewhere();
+        let mut source = source();
         let mut visits = Vec::new();
-        assert_eq!(visited(&mut elsewhere, &mut visits, &[("read", 0)]).await, ["read"]);
-        assert!(visited(&mut elsewhere, &mut visits, &[("read", 0)]).await.is_empty());
-        let done = Done { counted: Some(1), active: Some(2.0) };
-        elsewhere.know(vec![("read".to_owned(), done)]);
-        assert_eq!(elsewhere.next(), ["read"]);
+        assert_eq!(visited(&mut source, &mut visits, &[("read", 0)]).await, ["read"]);
+        assert!(visited(&mut source, &mut visits, &[("read", 0)]).await.is_empty());
+        let done = Activity { counted: Some(1), active: Some(2.0) };
+        source.update(vec![("read".to_owned(), done)]);
+        assert_eq!(source.next(), ["read"]);
     }
 }
