@@ -2,15 +2,22 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::header::HOST;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::config::Config;
+use crate::sources::Failure;
 
 /// The time within which the daemon must answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(3);
 /// No answer that is of use is longer.
-const LIMIT: u64 = 8 << 20;
+const LIMIT: usize = 8 << 20;
 
 /// The address at which the daemon of these settings is reached.
 pub(super) fn address(config: &Config) -> String {
@@ -26,21 +33,23 @@ pub(super) fn reachable(address: &str) -> String {
     }
 }
 
-/// The whole answer, its head included. As of HTTP/1.0 it comes in one piece and ends.
-pub(super) async fn get(address: &str, path: &str) -> std::io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.take(LIMIT).read_to_end(&mut answer).await?;
-    Ok(answer)
+/// The body of an answer that has the status 200.
+pub(super) async fn get(address: &str, path: &str) -> Result<Bytes, Failure> {
+    let response = request(address, path).await?;
+    if response.status() != StatusCode::OK {
+        return Err(format!("{address} answers {}", response.status()).into());
+    }
+    Ok(Limited::new(response.into_body(), LIMIT).collect().await?.to_bytes())
 }
 
-/// The body of an answer that says 200.
-pub(super) fn body(answer: &[u8]) -> Option<&[u8]> {
-    let good = answer.starts_with(b"HTTP/1.0 200") || answer.starts_with(b"HTTP/1.1 200");
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
-    good.then(|| &answer[end + 4..])
+/// An answer, whatever its status, as soon as its head is there.
+pub(super) async fn request(address: &str, path: &str) -> Result<Response<Incoming>, Failure> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    // It ends with the sender; what it fails of is the answer's error too.
+    tokio::spawn(connection);
+    let request = Request::get(path).header(HOST, "localhost").body(Empty::<Bytes>::new())?;
+    Ok(sender.send_request(request).await?)
 }
 
 #[cfg(test)]
@@ -52,12 +61,5 @@ mod tests {
         assert_eq!(reachable(":8001"), "127.0.0.1:8001");
         assert_eq!(reachable("[::]:8001"), "[::1]:8001");
         assert_eq!(reachable("10.0.0.1:8001"), "10.0.0.1:8001");
-    }
-
-    #[test]
-    fn only_a_good_answer_has_a_body() {
-        assert_eq!(body(b"HTTP/1.0 200 OK\r\nA: b\r\n\r\n{}"), Some(&b"{}"[..]));
-        assert_eq!(body(b"HTTP/1.1 401 No\r\n\r\n{}"), None);
-        assert_eq!(body(b""), None);
     }
 }

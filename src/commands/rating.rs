@@ -1,5 +1,6 @@
 //! The rating of a finding: a sign, coloured on a terminal only.
 
+use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -36,12 +37,12 @@ impl Rating {
     /// The sign, in its colour for a terminal.
     pub(super) fn shown(self, terminal: bool) -> String {
         let colour = match self {
-            Self::Good => 32,
-            Self::Doubtful => 33,
-            Self::Bad => 31,
-            Self::Absent => 90,
+            Self::Good => AnsiColor::Green,
+            Self::Doubtful => AnsiColor::Yellow,
+            Self::Bad => AnsiColor::Red,
+            Self::Absent => AnsiColor::BrightBlack,
         };
-        let sign = self.sign();
-        if terminal { format!("\x1b[{colour}m{sign}\x1b[0m") } else { sign.to_string() }
+        let style = if terminal { colour.on_default() } else { Style::new() };
+        format!("{style}{}{style:#}", self.sign())
     }
 }

@@ -79,7 +79,7 @@ impl AdviceReport {
         let address = daemon::address(config);
         let ask = daemon::get(&address, "/health/detailed");
         let body = timeout(daemon::TIMEOUT, ask).await.ok()?.ok()?;
-        let detailed: DetailedHealth = serde_json::from_slice(daemon::body(&body)?).ok()?;
+        let detailed: DetailedHealth = serde_json::from_slice(&body).ok()?;
         let DetailedHealth { advice, top_statements, sources } = detailed;
         Some(Self { daemon: Some(address), advice, top_statements, sources })
     }
