@@ -1,6 +1,6 @@
 //! Rows as metric families.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -139,14 +139,15 @@ fn named(table: &Table, row: &Row) -> Option<Family> {
 /// Each row is one observation; rows of the same labels are one histogram.
 fn observe(family: &mut Family, table: &Table, column: &Column, at: usize, rows: &[&Row]) {
     let mut histograms: Vec<(&Row, Histogram)> = Vec::new();
+    // By its labels, for a server may answer with as many as it likes.
+    let mut places: HashMap<&[String], usize> = HashMap::new();
     for row in rows {
         let Some(figure) = row.figures[at] else { continue };
-        let known = histograms.iter().position(|(known, _)| known.labels == row.labels);
-        let known = known.unwrap_or_else(|| {
+        let place = *places.entry(&row.labels).or_insert_with(|| {
             histograms.push((row, Histogram::new(column.bounds)));
             histograms.len() - 1
         });
-        histograms[known].1.observe(figure);
+        histograms[place].1.observe(figure);
     }
     for (row, histogram) in &histograms {
         family.durations(&labels(table, row), histogram);
