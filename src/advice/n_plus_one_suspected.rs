@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::recent::Recent;
 use super::{Advice, Rule, RuleContext, Severity};
-use crate::reading::{Indexes, Ran, Statement};
+use crate::reading::{Indexes, Statement, StatementStats};
 use crate::statement::{Kind, Table, unqualified};
 
 /// Steps of some ten seconds in each of which it must be so.
@@ -98,7 +98,9 @@ impl NPlusOneSuspected {
 }
 
 fn is_candidate(statement: &Statement) -> bool {
-    statement.here && statement.text.kind == Kind::Select && statement.steps.len() >= STEPS
+    statement.in_current_database
+        && statement.text.kind == Kind::Select
+        && statement.steps.len() >= STEPS
 }
 
 /// The only table of a statement, and the only column that it chooses rows by.
@@ -127,8 +129,8 @@ fn tied<'a>(of: &'a Indexes, table: &str, column: &str) -> Vec<&'a str> {
 }
 
 /// The sum of statements over the last steps.
-fn sum(statements: &[&Statement]) -> Ran {
-    let mut sum = Ran::default();
+fn sum(statements: &[&Statement]) -> StatementStats {
+    let mut sum = StatementStats::default();
     for ran in statements.iter().flat_map(|one| one.steps.iter().rev().take(STEPS)) {
         sum += *ran;
     }
@@ -164,10 +166,18 @@ mod tests {
     const CLIENT: &str = "SELECT * FROM clients WHERE clients.id = $1";
 
     fn ran(sql: &str, steps: &[(u64, u64)]) -> Statement {
-        let steps =
-            steps.iter().map(|(calls, rows)| Ran { calls: *calls, rows: *rows, ..Ran::default() });
+        let steps = steps.iter().map(|(calls, rows)| StatementStats {
+            calls: *calls,
+            rows: *rows,
+            ..StatementStats::default()
+        });
         let text = Text::read(sql, 500).into();
-        Statement { here: true, text, steps: steps.collect(), ..Statement::default() }
+        Statement {
+            in_current_database: true,
+            text,
+            steps: steps.collect(),
+            ..Statement::default()
+        }
     }
 
     fn fixture(statements: Vec<Statement>) -> Fixture {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::recent::Recent;
 use super::{Advice, Rule, RuleContext, Severity};
-use crate::reading::{Ran, Statement, TableScans as Table};
+use crate::reading::{Statement, StatementStats, TableScans as Table};
 use crate::statement::Kind;
 
 /// The least time over which scans are counted; tables are read twice a minute.
@@ -65,18 +65,19 @@ impl Rule for TableScans {
 
 /// The statements that likely read a table whole, the most frequent first.
 fn likely<'a>(context: &RuleContext<'a>, server: &str, table: &Table) -> Vec<&'a Statement> {
-    let whole = |ran: &Ran| {
-        ran.calls > 0 && ran.blocks as f64 >= MOST_OF * (table.pages.max(1) * ran.calls) as f64
+    let whole = |stats: &StatementStats| {
+        stats.calls > 0
+            && stats.blocks as f64 >= MOST_OF * (table.pages.max(1) * stats.calls) as f64
     };
     let reads = |statement: &&Statement| {
         let recent = statement.steps.iter().rev().take(RECENT_STEPS);
-        statement.here
+        statement.in_current_database
             && statement.text.kind != Kind::Other
             && statement.text.table(&table.table).is_some()
-            && (whole(&statement.ran) || recent.into_iter().any(whole))
+            && (whole(&statement.stats) || recent.into_iter().any(whole))
     };
     let mut found: Vec<_> = context.statements(server).filter(reads).collect();
-    found.sort_by_key(|statement| Reverse(statement.ran.calls));
+    found.sort_by_key(|statement| Reverse(statement.stats.calls));
     found.truncate(NAMED);
     found
 }
@@ -135,9 +136,15 @@ mod tests {
     }
 
     fn statement(sql: &str, calls: u64, blocks: u64) -> Statement {
-        let ran = Ran { calls, blocks, ..Ran::default() };
+        let stats = StatementStats { calls, blocks, ..StatementStats::default() };
         let text = Text::read(sql, 500).into();
-        Statement { here: true, text, ran, steps: vec![ran], ..Statement::default() }
+        Statement {
+            in_current_database: true,
+            text,
+            stats,
+            steps: vec![stats],
+            ..Statement::default()
+        }
     }
 
     fn look_with(

@@ -11,7 +11,7 @@ use std::time::Duration;
 pub use self::indexes::{ForeignKey, Index, Indexes, Reference, TableScans};
 pub use self::pool::{Held, Origin, Pool, Worker};
 pub use self::server::{
-    LoggedTimes, Ran, ServerResources, Sessions, Statement, StatementTimes, Top,
+    LoggedTimes, ServerResources, Sessions, Statement, StatementStats, StatementTimes, Top,
 };
 use crate::metric::Family;
 pub use poolwatch_client::pool_figures::{Cumulative, Figures, MaxOverflow, Timings, Totals, both};
@@ -53,7 +53,7 @@ pub struct Reading {
     /// The failure of a part, when the rest could be read.
     pub trouble: Option<Box<dyn std::error::Error + Send + Sync>>,
     /// Its duration, where waiting for a turn is not to be counted.
-    pub took: Option<Duration>,
+    pub elapsed: Option<Duration>,
 }
 
 impl Reading {

@@ -86,21 +86,21 @@ pub struct Statement {
     /// The database on the server, the label `datname`.
     pub database: Arc<str>,
     /// Set if that is the database that poolwatch is connected to.
-    pub here: bool,
+    pub in_current_database: bool,
     /// The server's number for it, the label `queryid`.
     pub number: i64,
     /// Its text.
     pub text: Arc<Text>,
     /// Its figures over all that time.
-    pub ran: Ran,
+    pub stats: StatementStats,
     /// Its figures step by step, the oldest first: a step is some ten seconds. Empty where nothing
     /// was watched yet.
-    pub steps: Vec<Ran>,
+    pub steps: Vec<StatementStats>,
 }
 
 /// The figures of a statement's calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Ran {
+pub struct StatementStats {
     /// The number of calls that ended without an error.
     pub calls: u64,
     /// Their total duration in seconds.
@@ -111,14 +111,14 @@ pub struct Ran {
     pub blocks: u64,
 }
 
-impl Ran {
+impl StatementStats {
     /// The mean duration of a call in seconds.
     pub fn mean(&self) -> f64 {
         self.seconds / self.calls.max(1) as f64
     }
 }
 
-impl std::ops::AddAssign for Ran {
+impl std::ops::AddAssign for StatementStats {
     fn add_assign(&mut self, other: Self) {
         self.calls += other.calls;
         self.seconds += other.seconds;

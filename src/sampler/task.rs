@@ -124,7 +124,7 @@ impl SourceTask {
         self.state.duration = Some(elapsed);
         match result {
             Ok(mut reading) => {
-                self.state.duration = Some(reading.took.unwrap_or(elapsed));
+                self.state.duration = Some(reading.elapsed.unwrap_or(elapsed));
                 self.tell(reading.trouble.take(), quiet);
                 self.dropped_series =
                     DroppedSeries { dropped: reading.dropped, aggregated: reading.aggregated };

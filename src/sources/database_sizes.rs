@@ -88,17 +88,28 @@ impl DatabaseSizes {
         let (rows, time) = self.ask(&mut turn, LIST, None).await;
         let listed = rows?.iter().map(listed).collect::<Result<_, sqlx::Error>>();
         self.update(listed.map_err(Error::from)?);
-        let mut took = time;
-        let trouble = self.measure(&mut turn, &mut took).await.err();
+        let mut elapsed = time;
+        let trouble = self.measure(&mut turn, &mut elapsed).await.err();
         let families = vec![self.family()];
         let hints = self.reductions.tell(self.database.name(), DATABASE_SIZE.name);
         let resources = ServerResources { bytes: self.bytes(), ..ServerResources::default() };
-        Ok(Reading { families, resources, hints, trouble, took: Some(took), ..Reading::default() })
+        Ok(Reading {
+            families,
+            resources,
+            hints,
+            trouble,
+            elapsed: Some(elapsed),
+            ..Reading::default()
+        })
     }
 
     /// Measures what is due, and fails with the first that failed, having tried the others: unless
     /// the server is too slow for them.
-    async fn measure(&mut self, turn: &mut Turn<'_>, took: &mut Duration) -> Result<(), Failure> {
+    async fn measure(
+        &mut self,
+        turn: &mut Turn<'_>,
+        elapsed: &mut Duration,
+    ) -> Result<(), Failure> {
         let due = self.due();
         for oid in &due {
             // What was measured before something was written is not shown as if it were now.
@@ -106,11 +117,11 @@ impl DatabaseSizes {
         }
         let mut result = Ok(());
         for oid in due {
-            if *took > TOTAL_TIMEOUT {
+            if *elapsed > TOTAL_TIMEOUT {
                 return result.and(Err(Error::Slow(TOTAL_TIMEOUT.as_secs()).into()));
             }
             let (rows, time) = self.ask(turn, MEASURE, Some(oid)).await;
-            *took += time;
+            *elapsed += time;
             let Some(known) = self.databases.get_mut(&oid) else { continue };
             known.tried = Some(Instant::now());
             match rows.and_then(|rows| Ok(size(&rows).map_err(Error::from)?)) {
@@ -122,7 +133,7 @@ impl DatabaseSizes {
         result
     }
 
-    /// Asks in the turn of slow readings, and says how long it took without the wait.
+    /// Asks in the turn of slow readings, and returns the time it took without the wait.
     async fn ask(
         &mut self,
         turn: &mut Turn<'_>,

@@ -80,7 +80,7 @@ impl IndexReader {
             indexes.number = self.readings;
         }
         let hints = self.reductions.tell(self.database.name(), "indexes");
-        Ok(Reading { indexes, hints, took: Some(began.elapsed()), ..Reading::default() })
+        Ok(Reading { indexes, hints, elapsed: Some(began.elapsed()), ..Reading::default() })
     }
 
     /// `None` where the server tells of no indexes.

@@ -180,10 +180,10 @@ impl TopStatement {
             datname: statement.database.to_string(),
             queryid: statement.number.to_string(),
             sql: statement.text.shown.clone(),
-            calls: statement.ran.calls,
-            seconds: statement.ran.seconds,
-            mean_seconds: statement.ran.mean(),
-            rows: statement.ran.rows,
+            calls: statement.stats.calls,
+            seconds: statement.stats.seconds,
+            mean_seconds: statement.stats.mean(),
+            rows: statement.stats.rows,
             over_seconds: top.seconds,
         })
     }
@@ -217,7 +217,7 @@ impl From<advice::Advice> for AdviceLine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reading::{Ran, Statement};
+    use crate::reading::{Statement, StatementStats};
     use crate::statement::Text;
 
     #[test]
@@ -242,8 +242,8 @@ mod tests {
     #[test]
     fn the_statements_that_took_most_time_are_shown_in_short() {
         let text = Text { shown: "x".repeat(400), ..Text::default() };
-        let ran = Ran { calls: 4, seconds: 1.0, rows: 8, blocks: 0 };
-        let statement = Statement { text: text.into(), ran, ..Statement::default() };
+        let stats = StatementStats { calls: 4, seconds: 1.0, rows: 8, blocks: 0 };
+        let statement = Statement { text: text.into(), stats, ..Statement::default() };
         let top = Top { seconds: Some(3600.2), statements: vec![statement], ..Top::default() };
         let top_statements = TopStatement::from_top(&top).collect();
         let page = AdviceReport { top_statements, ..AdviceReport::default() }.text(false);

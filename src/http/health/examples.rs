@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::advice::{Advice, Severity};
 use crate::latency::{BOUNDS, Estimate, Histogram, Interval};
 use crate::reading::{
-    Figures, Finding, LoggedTimes, MaxOverflow, Origin, Pool, Ran, Sessions, Statement,
+    Figures, Finding, LoggedTimes, MaxOverflow, Origin, Pool, Sessions, Statement, StatementStats,
     StatementTimes, Timings, Top, Totals, Worker,
 };
 use crate::snapshot::Snapshot;
@@ -80,7 +80,7 @@ pub(in crate::http) fn full() -> Snapshot {
         database: "app".into(),
         number: -7,
         text: Text::read("SELECT 'secret'", 100).into(),
-        ran: Ran { calls: 4, seconds: 1.0, ..Ran::default() },
+        stats: StatementStats { calls: 4, seconds: 1.0, ..StatementStats::default() },
         ..Statement::default()
     };
     primary.top =

@@ -39,10 +39,10 @@ impl<'a> TopStatement<'a> {
             datname: &statement.database,
             queryid: statement.number.to_string(),
             sql: &statement.text.shown,
-            calls: statement.ran.calls,
-            seconds: rounded(statement.ran.seconds, 1e6),
-            mean_seconds: rounded(statement.ran.mean(), 1e6),
-            rows: statement.ran.rows,
+            calls: statement.stats.calls,
+            seconds: rounded(statement.stats.seconds, 1e6),
+            mean_seconds: rounded(statement.stats.mean(), 1e6),
+            rows: statement.stats.rows,
             over_seconds,
         }
     }

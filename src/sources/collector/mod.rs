@@ -127,7 +127,7 @@ impl Reader {
                 hints,
                 absent,
                 trouble,
-                took: Some(began.elapsed()),
+                elapsed: Some(began.elapsed()),
                 aggregated: self.state.summed,
                 ..Reading::default()
             }),

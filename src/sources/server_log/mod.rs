@@ -117,7 +117,7 @@ impl ServerLog {
             hints,
             note: found.note(),
             trouble,
-            took: Some(began.elapsed()),
+            elapsed: Some(began.elapsed()),
             aggregated: tally.aggregated(),
             ..Reading::default()
         })

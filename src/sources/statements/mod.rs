@@ -22,7 +22,7 @@ use super::{Failure, explain};
 use crate::collectors::STATEMENT_DURATIONS;
 use crate::latency::{Interval, Moments};
 use crate::postgres::{Database, ExtensionError, Reductions};
-use crate::reading::{Ran, Reading};
+use crate::reading::{Reading, StatementStats};
 
 /// The number of statements between two pauses in which others run.
 const AT_ONCE: usize = 256;
@@ -108,7 +108,7 @@ impl Statements {
             dropped: self.totals.dropped(),
             hints,
             trouble: trouble.flatten().err(),
-            took: Some(began.elapsed()),
+            elapsed: Some(began.elapsed()),
             ..Reading::default()
         })
     }
@@ -218,16 +218,16 @@ fn ran(sample: &Sample, last: &Sample, key: Key) -> Interval {
 }
 
 /// All that a statement did since the server began to count.
-fn ever(statement: &Statement) -> Ran {
+fn ever(statement: &Statement) -> StatementStats {
     let Moments { calls, total, .. } = statement.moments;
-    Ran { calls, seconds: total, rows: statement.rows, blocks: statement.blocks }
+    StatementStats { calls, seconds: total, rows: statement.rows, blocks: statement.blocks }
 }
 
 /// What a statement did in an interval. Where all its calls are of the interval, so is the rest.
-fn since(now: &Statement, before: Option<&Statement>, interval: &Interval) -> Ran {
+fn since(now: &Statement, before: Option<&Statement>, interval: &Interval) -> StatementStats {
     let before = before.filter(|_| interval.calls < now.moments.calls);
     let grown = |count: fn(&Statement) -> u64| count(now).saturating_sub(before.map_or(0, count));
-    Ran {
+    StatementStats {
         calls: interval.calls,
         seconds: interval.sum,
         rows: grown(|statement| statement.rows),

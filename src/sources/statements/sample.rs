@@ -74,7 +74,7 @@ pub(super) struct Sample {
     /// Whether others than poolwatch are there as that role.
     pub(super) shared: bool,
     /// The database that poolwatch is connected to.
-    pub(super) here: i64,
+    pub(super) current_database: i64,
     pub(super) statements: HashMap<Key, Statement>,
 }
 
@@ -175,7 +175,7 @@ impl Extension {
             reset: row.try_get(2)?,
             role: row.try_get(3)?,
             shared: row.try_get(4)?,
-            here: row.try_get(5)?,
+            current_database: row.try_get(5)?,
             ..Sample::default()
         };
         let sql = self.statements();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::sample::Sample;
-use crate::reading::{Ran, Statement, Top};
+use crate::reading::{Statement, StatementStats, Top};
 use crate::statement::Text;
 use crate::window::Window;
 
@@ -26,7 +26,7 @@ const TEXTS: usize = 300;
 
 /// Database and number of a statement, whoever sent it.
 type Name = (i64, i64);
-type All = HashMap<Name, Ran>;
+type All = HashMap<Name, StatementStats>;
 
 /// The statements of the last five minutes, in steps.
 #[derive(Debug)]
@@ -102,19 +102,19 @@ impl RecentStatements {
             let text = self.texts.get(&name.1).filter(|text| !text.shown.is_empty())?;
             Some(Statement {
                 database: Arc::clone(names.get(&name.0)?),
-                here: name.0 == sample.here,
+                in_current_database: name.0 == sample.current_database,
                 number: name.1,
                 text: Arc::clone(text),
-                ran: sums[&name],
+                stats: sums[&name],
                 steps: self.last_steps(name),
             })
         });
         let mut statements: Vec<_> = known.collect();
-        statements.sort_by(|a, b| b.ran.seconds.total_cmp(&a.ran.seconds));
+        statements.sort_by(|a, b| b.stats.seconds.total_cmp(&a.stats.seconds));
         Top { server: server.to_owned(), seconds: self.seconds(), statements }
     }
 
-    fn last_steps(&self, name: Name) -> Vec<Ran> {
+    fn last_steps(&self, name: Name) -> Vec<StatementStats> {
         let steps = self.steps.finished(STEPS);
         steps.map(|step| step.get(&name).copied().unwrap_or_default()).collect()
     }
@@ -137,8 +137,8 @@ fn kept(ran: All) -> All {
 
 /// The first so many by each measure, each once.
 fn ranked(ran: &All, count: usize) -> HashSet<Name> {
-    let measures: [fn(&Ran) -> f64; 4] =
-        [|ran| ran.seconds, |ran| ran.calls as f64, |ran| ran.rows as f64, Ran::mean];
+    let measures: [fn(&StatementStats) -> f64; 4] =
+        [|ran| ran.seconds, |ran| ran.calls as f64, |ran| ran.rows as f64, StatementStats::mean];
     let mut found = HashSet::new();
     for measure in measures {
         let mut all: Vec<_> = ran.iter().map(|(name, ran)| (measure(ran), *name)).collect();
@@ -153,14 +153,18 @@ mod tests {
     use super::*;
     use crate::sources::statements::sample;
 
-    fn ran(calls: u64, seconds: f64) -> Ran {
-        Ran { calls, seconds, rows: calls, blocks: 0 }
+    fn ran(calls: u64, seconds: f64) -> StatementStats {
+        StatementStats { calls, seconds, rows: calls, blocks: 0 }
     }
 
     fn sample() -> Sample {
         let statement =
             sample::Statement { database: "app".into(), ..sample::Statement::default() };
-        Sample { here: 5, statements: [((10, 5, 1), statement)].into(), ..Sample::default() }
+        Sample {
+            current_database: 5,
+            statements: [((10, 5, 1), statement)].into(),
+            ..Sample::default()
+        }
     }
 
     fn named(recent: &mut RecentStatements) -> Top {
@@ -177,8 +181,8 @@ mod tests {
         let (mut recent, start) = (RecentStatements::default(), Instant::now());
         recent.begin([((5, 1), ran(90, 4.5))].into(), Some(3600.0), start);
         let top = named(&mut recent);
-        assert_eq!((top.seconds, top.statements[0].ran.mean()), (Some(3600.0), 0.05));
-        assert!(top.statements[0].here && top.statements[0].steps.is_empty());
+        assert_eq!((top.seconds, top.statements[0].stats.mean()), (Some(3600.0), 0.05));
+        assert!(top.statements[0].in_current_database && top.statements[0].steps.is_empty());
         recent.add(All::new(), start + Duration::from_secs(10));
         let top = recent.top("primary", &sample());
         assert_eq!((top.seconds, top.statements), (Some(10.0), Vec::new()));
@@ -194,7 +198,7 @@ mod tests {
         }
         let top = named(&mut recent);
         let statement = &top.statements[0];
-        assert!((300..=310).contains(&statement.ran.calls), "{}", statement.ran.calls);
+        assert!((300..=310).contains(&statement.stats.calls), "{}", statement.stats.calls);
         assert_eq!(statement.steps.len(), STEPS);
         assert!(statement.steps.iter().all(|step| step.calls == 10), "{:?}", statement.steps);
     }
