@@ -8,7 +8,7 @@ use super::Table;
 pub struct Bound {
     /// Those that come first.
     pub rank: Rank,
-    /// How many, unless the settings say otherwise.
+    /// The number of rows that are shown, unless the settings say otherwise.
     pub limit: u32,
 }
 
@@ -42,7 +42,7 @@ pub enum Measure {
 pub const OTHER: &str = "other";
 
 impl Bound {
-    /// Whether the server gives keys and places.
+    /// True when the server gives keys and places.
     pub fn is_ranked(&self) -> bool {
         matches!(self.rank, Rank::Server { .. })
     }

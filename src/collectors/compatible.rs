@@ -1,6 +1,6 @@
 //! Names that dashboards, alerts and command lines written for other exporters ask for.
 
-/// What `postgres_exporter` calls its default metrics: since 0.20 little is left of them.
+/// The default metrics of `postgres_exporter`: few of them are left since 0.20.
 pub const DEFAULT_METRICS: [&str; 2] = ["stat_database_conflicts", "static"];
 
 /// Collectors by the name they had in `postgres_exporter` before 0.13 or 0.20, and the one they have

@@ -116,21 +116,21 @@ pub const ALL: &[&Collector] = &[
 pub struct Collector {
     /// Its name in the settings and in `poolwatch_source_up`.
     pub name: &'static str,
-    /// How often it is read, unless the settings say otherwise.
+    /// The timer by which it is read, unless the settings say otherwise.
     pub pace: Pace,
-    /// Whether it is of the server or of each database.
+    /// The scope of its figures: the server, or each database.
     pub scope: Scope,
-    /// Whether it is read, unless the settings say otherwise.
+    /// True when it is read, unless the settings say otherwise.
     pub enabled: bool,
     /// The collector that `postgres_exporter` has it in: switched off with that one.
     pub part_of: Option<&'static str>,
-    /// What reads it.
+    /// The code that reads it.
     pub reader: Reader,
-    /// What is asked.
+    /// The tables that it reads.
     pub tables: &'static [Table],
 }
 
-/// What reads a collector: its tables' statements say all, or it needs code.
+/// The code that reads a collector: the statements of its tables are enough, or it needs its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
     /// Its tables alone: `sources/collector`.
@@ -187,12 +187,12 @@ pub struct Table {
     pub labels: &'static [&'static str],
     /// Columns that are figures.
     pub columns: &'static [Column],
-    /// How many rows are shown, where there may be any number.
+    /// The limit of rows that are shown, where there may be any number.
     pub bound: Option<Bound>,
     /// Rows that are there even when there is nothing to count, so that a sum over them does not
     /// vanish.
     pub every: Option<Every>,
-    /// Whether the rows name the families: `name` and `help` are then columns of the statement.
+    /// True when the rows name the families: `name` and `help` are then columns of the statement.
     pub named_by_row: bool,
 }
 
@@ -220,15 +220,15 @@ pub struct Query {
 pub struct Column {
     /// The alias in the SQL, and the end of the family's name.
     pub name: &'static str,
-    /// What kind of figure.
+    /// The kind of figure.
     pub kind: Kind,
-    /// What it is, naming the view and column it comes from.
+    /// The help text, which names the view and column that the figure comes from.
     pub help: &'static str,
     /// The first version that has it.
     pub since: u32,
-    /// Whether the figures of several rows add up to one of them all.
+    /// True when the figures of several rows add up to one figure for all of them.
     pub adds_up: bool,
-    /// Whether it is an age, which is none below 0 where a clock was set back.
+    /// True for an age, which is left out where it is below 0 because a clock was set back.
     pub is_age: bool,
     /// Upper bounds of a histogram, whose rows are each one observation.
     pub bounds: &'static [f64],

@@ -1,4 +1,4 @@
-//! How long idle sessions have been idle.
+//! The time for which idle sessions have been idle.
 
 use super::{Collector, Pace, Query, Reader, Scope, Table, histogram};
 

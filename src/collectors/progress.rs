@@ -1,5 +1,5 @@
-//! How far long commands have come. A table of another database is shown by its number, for
-//! only that database knows its name.
+//! The progress of long commands. A table of another database is shown by its `oid`, because
+//! only that database can give its name.
 
 use super::{Collector, Pace, Query, Reader, Scope, Table, gauge};
 

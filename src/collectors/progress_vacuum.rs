@@ -1,6 +1,6 @@
-//! How far each vacuum has come. A table is named with its schema where `search_path` does not lead to
-//! it, so that two of one name are two. `PostgreSQL` 17 counts the dead rows it remembers anew, in
-//! bytes: families in rows stay in rows here.
+//! The progress of each vacuum. A table is named with its schema where `search_path` does not lead
+//! to it, so that two tables of one name stay apart. `PostgreSQL` 17 counts the dead rows that it
+//! remembers in bytes: families in rows stay in rows here.
 
 use super::{Collector, Pace, Query, Reader, Scope, Table, gauge};
 

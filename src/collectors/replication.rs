@@ -1,4 +1,4 @@
-//! What a replica lacks.
+//! The lag of a replica behind its primary.
 
 use super::{Collector, Pace, Query, Reader, Scope, Table, age, gauge};
 

@@ -1,4 +1,4 @@
-//! How many connections each role may have.
+//! The number of connections that each role may have.
 
 use super::{Collector, Pace, Query, Reader, Scope, Table, gauge};
 

@@ -3,7 +3,7 @@
 use super::{Collector, Pace, Reader, Scope, Table, counter, gauge, histogram};
 use crate::latency::BOUNDS;
 
-/// What active sessions wait for, looked at again and again.
+/// The wait events of active sessions, sampled again and again.
 pub const WAIT_EVENTS: Collector = Collector {
     name: "wait_events",
     pace: Pace::Activity,
@@ -23,7 +23,7 @@ pub const WAIT_EVENTS: Collector = Collector {
     }],
 };
 
-/// How large each database is on disk.
+/// The size of each database on disk.
 pub const DATABASE_SIZE: Collector = Collector {
     name: "database_size",
     pace: Pace::Sizes,
@@ -64,7 +64,7 @@ pub const SERVER_CPU: Collector = Collector {
     }],
 };
 
-/// How long statements take, estimated from what the server keeps of each.
+/// The durations of statements, estimated from what the server keeps of each.
 pub const STATEMENT_DURATIONS: Collector = Collector {
     name: "statement_durations",
     pace: Pace::Statements,

@@ -1,4 +1,4 @@
-//! How far a standby's recovery has come, and whether it is paused.
+//! The progress of a standby's recovery, and whether it is paused.
 
 use super::{Collector, Pace, Query, Reader, Scope, Table, gauge};
 

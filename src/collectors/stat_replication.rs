@@ -1,5 +1,5 @@
-//! What each standby lacks, as the server that sends sees it. Standbys alike are one series,
-//! with the one that lacks most.
+//! The lag of each standby, as the sending server sees it. Standbys with the same labels are one
+//! series, which shows the one that is furthest behind.
 
 use super::{Collector, Pace, Query, Reader, Scope, Table, gauge};
 

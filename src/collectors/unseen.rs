@@ -3,8 +3,8 @@
 
 use super::Query;
 
-/// What a collector cannot see. Of one that is read in each database it is asked in each, so what
-/// is of the server belongs to another.
+/// The figures that a collector cannot see. For a collector that is read in each database, this is
+/// asked in each database, so reasons that concern the whole server belong to another collector.
 #[derive(Debug)]
 pub struct Unseen {
     /// The collector's name.

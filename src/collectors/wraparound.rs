@@ -1,4 +1,4 @@
-//! How near transaction numbers are to their end at 2,147,483,647, and what holds the oldest
+//! The distance of transaction numbers from their end at 2,147,483,647, and what holds the oldest
 //! back.
 
 use super::{Bound, Collector, Pace, Query, Rank, Reader, Scope, Table, gauge};

@@ -40,10 +40,10 @@ pub struct Settings {
     /// Connections that one worker's pool keeps.
     #[serde(default)]
     pub size: Option<u64>,
-    /// How many more one worker's pool may open.
+    /// The number of further connections that one worker's pool may open.
     #[serde(default)]
     pub max_overflow: Option<u64>,
-    /// How many worker processes have such a pool.
+    /// The number of worker processes that have such a pool.
     #[serde(default)]
     pub workers: Option<u64>,
 }
@@ -81,7 +81,7 @@ pub enum Error {
          as a superuser: GRANT pg_monitor TO \"{role}\""
     )]
     Hidden {
-        /// How many.
+        /// The number of such sessions.
         hidden: i64,
         /// The role poolwatch connects as.
         role: String,
@@ -233,7 +233,7 @@ fn pool(name: &str, settings: &Settings, groups: &[&Group]) -> Pool {
     }
 }
 
-/// Whether a name fits a pattern in which `*` stands for anything. The time this takes is bounded by
+/// True when a name matches a pattern in which `*` stands for anything. The time is bounded by
 /// the product of their lengths: who connects chooses the name.
 fn matches(pattern: &str, name: &str) -> bool {
     // No name holds a NUL, so that no other character has a meaning.

@@ -26,7 +26,7 @@ const MAX_AGE: Duration = Duration::from_hours(1);
 /// For so many readings after the last write a database is measured still: vacuum gives back later
 /// what was deleted, and that counts as no write.
 const READINGS_AFTER_WRITE: u32 = 2;
-/// What is not measured within this has to wait for the next reading, where its turn comes first.
+/// A database that is not measured within this time is measured first in the next reading.
 const TOTAL_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// After so long in a turn of slow readings others have theirs.
@@ -213,7 +213,7 @@ fn size(rows: &[PgRow]) -> Result<Option<i64>, sqlx::Error> {
     rows.first().map_or(Ok(None), |row| row.try_get(0))
 }
 
-/// Whether the server refused at once, rather than not answering in time.
+/// True when the server refused at once, rather than not answering in time.
 fn has_answered(error: &Failure) -> bool {
     match error.downcast_ref() {
         Some(Error::Failed(sqlx::Error::Database(error))) => {

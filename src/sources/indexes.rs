@@ -22,8 +22,8 @@ const REFERENCES_LIMIT: i64 = 1000;
 /// Tables with fewer rows are best read whole.
 const LARGE: i64 = 5000;
 
-/// What was seen of the indexes is not believed for longer: their use and size change all the time,
-/// and a replica counts no changes.
+/// The age up to which cached indexes are used: their use and size change all the time, and a
+/// replica counts no changes.
 const CACHE_MAX_AGE: Duration = Duration::from_mins(5);
 
 /// Reads the indexes of one database.
@@ -40,9 +40,9 @@ pub struct IndexReader {
 #[derive(Clone, Debug)]
 struct Cache {
     indexes: Indexes,
-    /// How often the catalogue had changed, if the server counts that.
+    /// The number of changes of the catalogue at that time, if the server counts them.
     changes: Option<i64>,
-    /// Whether one was being built, whose end changes nothing.
+    /// True when one was being built: the end of a build does not count as a change.
     building: bool,
     since: Instant,
 }
@@ -147,7 +147,7 @@ impl Cache {
     }
 }
 
-/// What the server may not lack anything for: advice from half of it would be wrong.
+/// A statement that must be read in full: advice from half of its figures would be wrong.
 fn statement(sql: &'static str, gives: &'static str) -> Statement<'static> {
     Statement { sql, optional: Optional::These(&[]), gives }
 }
@@ -234,7 +234,7 @@ fn present(index: &Present, covered_by: Option<&String>) -> Index {
     }
 }
 
-/// How often indexes and constraints changed and tables were made, as the server counts rows.
+/// The number of changed indexes and constraints and of new tables, as the server counts rows.
 const CHANGES: &str = "
 SELECT sum(pg_stat_get_tuples_inserted(catalogue)
          + CASE WHEN catalogue = 'pg_class'::regclass THEN 0

@@ -34,23 +34,23 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// Something that can be read again and again.
 #[derive(Debug)]
 pub enum Source {
-    /// Whether a server answers.
+    /// The probe of a server.
     Probe(probe::Probe),
     /// A server's sessions, and the pools inferred from them.
     Activity(activity::Activity),
     /// One group of a server's statistics.
     Collector(collector::Reader),
-    /// How large a server's databases are.
+    /// The sizes of a server's databases.
     DatabaseSizes(database_sizes::DatabaseSizes),
     /// A server's other databases.
     OtherDatabases(other_databases::OtherDatabases),
-    /// How long a server's statements take.
+    /// The durations of a server's statements.
     Statements(Box<statements::Statements>),
-    /// What a server's sessions wait for.
+    /// The wait events of a server's sessions.
     WaitEvents(wait_events::WaitEvents),
     /// The CPU time of a server's processes.
     ServerCpu(server_cpu::ServerCpu),
-    /// What a server logs.
+    /// A server's log.
     ServerLog(Box<server_log::ServerLog>),
     /// A database's indexes, against those that are expected.
     Indexes(Box<indexes::IndexReader>),
@@ -131,11 +131,11 @@ pub struct OpenSource {
     pub name: String,
     /// Sources of one group may share metric families, such as one collector on several servers.
     pub group: String,
-    /// What tells its series from those of others in the group, shown when there are others.
+    /// The name that tells its series from those of others in the group, if there are others.
     pub label: Option<(&'static str, String)>,
     /// The database it asks, by its name in the settings.
     pub database: Option<String>,
-    /// How often.
+    /// The time between two reads.
     pub interval: Duration,
     /// The source itself.
     pub source: Source,

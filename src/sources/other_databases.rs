@@ -34,7 +34,7 @@ const LIST_TIMEOUT: Duration = Duration::from_secs(5);
 /// The timeout of one visit, however little of it was read.
 const VISIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What was done in a database, without which it is visited all the same.
+/// Reads what was done in each database; without it all are visited in turn.
 const COUNTS: Optional<'static> = Optional::These(&[
     "pg_stat_get_db_tuples_inserted",
     "pg_stat_get_db_tuples_updated",
@@ -80,7 +80,7 @@ fn list_sql(version: u32) -> String {
 struct Activity {
     /// Rows changed and sessions begun, if the server counts them.
     counted: Option<i64>,
-    /// How long sessions were active; unknown after a visit, which is counted too.
+    /// The active time of sessions; `None` after a visit, which is counted too.
     active: Option<f64>,
 }
 
@@ -92,9 +92,9 @@ type Listed = (Vec<(String, Activity)>, BTreeMap<String, String>);
 pub struct Wanted {
     /// The collector.
     pub collector: &'static Collector,
-    /// What the operator changed of it.
+    /// Its settings.
     pub settings: Settings,
-    /// How often it is read in one database, at most.
+    /// The shortest time between two readings in one database.
     pub interval: Duration,
 }
 
@@ -114,9 +114,9 @@ pub struct OtherDatabases {
 struct VisitedDatabase {
     at: Option<Instant>,
     done: Activity,
-    /// Whether anything was done in it since the last visit.
+    /// True when anything was done in it since the last visit.
     moved: bool,
-    /// How its texts come.
+    /// The encoding of its texts.
     texts: Texts,
     kept: Vec<LastReading>,
 }
@@ -129,7 +129,7 @@ struct LastReading {
     interval: Duration,
     /// By table.
     rows: Vec<Option<Rows>>,
-    /// What could not be seen, and why.
+    /// The reasons why figures could not be seen.
     unseen: Vec<String>,
 }
 
@@ -177,7 +177,7 @@ impl OtherDatabases {
         })
     }
 
-    /// What is known of all databases, table by table.
+    /// The families of all databases, table by table.
     fn families(&self) -> Vec<Family> {
         let tables = self.wanted.iter().enumerate().flat_map(|(collector, wanted)| {
             (0..wanted.collector.tables.len()).map(move |table| (collector, table))
@@ -276,7 +276,7 @@ impl VisitedDatabase {
         Self { kept: kept.collect(), ..Self::default() }
     }
 
-    /// What was ever done in it has moved it when it is first seen.
+    /// Notes what was done in it. At first, anything that was ever done counts as a change.
     fn see(&mut self, done: Activity) {
         let before = std::mem::replace(&mut self.done, done);
         let active = |done: Activity| done.active.unwrap_or(0.0);

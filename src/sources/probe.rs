@@ -20,7 +20,7 @@ const POOLER_INTERVAL: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Probe {
     database: Arc<Database>,
-    /// When it was last asked through a pooler, and how long that took.
+    /// The time of the last query through a pooler, and its latency.
     through: Option<(Instant, Duration)>,
 }
 
@@ -55,7 +55,7 @@ impl Probe {
         Ok(took)
     }
 
-    /// Whether a server answers of which nothing else is read, for there is a pooler before it.
+    /// Probes a server of which nothing else is read, because a pooler stands before it.
     async fn ask_through(&mut self) -> Result<Duration, Failure> {
         if let Some((_, took)) = self.through.filter(|(at, _)| at.elapsed() < POOLER_INTERVAL) {
             return Ok(took);

@@ -21,7 +21,7 @@ use crate::reading::{Reading, ServerResources};
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
 /// Ticks a second in `/proc`, the same on every architecture that is supported.
 const TICKS: f64 = 100.0;
-/// How far the two clocks' opinions of a process' start may lie apart, in seconds.
+/// The largest difference, in seconds, between the two clocks' times of a process' start.
 const TOLERANCE: f64 = 2.0;
 
 /// Reads one server's CPU time.
@@ -29,7 +29,7 @@ const TOLERANCE: f64 = 2.0;
 pub struct ServerCpu {
     database: Arc<Database>,
     /// The first process, and the highest time it and its children were seen with: a child that
-    /// ends between two looks is for a moment in neither place.
+    /// ends between two samples is for a moment in neither place.
     last: Option<(u32, f64)>,
     reductions: Reductions,
 }
@@ -96,7 +96,7 @@ const SESSION: Statement<'static> = Statement {
     gives: "pg_server_cpu_*",
 };
 
-/// What `/proc/PID/stat` says of a process.
+/// The part of `/proc/PID/stat` that is needed.
 #[derive(Debug, PartialEq)]
 struct Process {
     name: String,
@@ -108,7 +108,7 @@ struct Process {
 }
 
 impl Process {
-    fn of(pid: u32) -> Option<Self> {
+    fn from_pid(pid: u32) -> Option<Self> {
         Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 
@@ -134,11 +134,11 @@ impl Process {
 /// The parent of the process that serves a session. That the process began when the server says
 /// shows that it is not another's of the same number, in another namespace or on another machine.
 fn first_process(session: u32, since: f64) -> Option<u32> {
-    let process = Process::of(session)?;
+    let process = Process::from_pid(session)?;
     let machine = machine_start(&fs::read_to_string("/proc/stat").ok()?)?;
     let began = machine + process.start as f64 / TICKS;
     let same = (began - since).abs() <= TOLERANCE && process.parent > 0;
-    let parent = Process::of(process.parent)?;
+    let parent = Process::from_pid(process.parent)?;
     (same && parent.name == process.name).then_some(process.parent)
 }
 
@@ -147,8 +147,8 @@ fn machine_start(stat: &str) -> Option<f64> {
 }
 
 fn cpu_of_all(first: u32) -> Option<f64> {
-    let own = Process::of(first)?.cpu();
-    let children = children(first).into_iter().filter_map(Process::of);
+    let own = Process::from_pid(first)?.cpu();
+    let children = children(first).into_iter().filter_map(Process::from_pid);
     Some(own + children.map(|child| child.cpu()).sum::<f64>())
 }
 
@@ -159,7 +159,7 @@ fn children(first: u32) -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let processes = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     processes
-        .filter(|pid| Process::of(*pid).is_some_and(|process| process.parent == first))
+        .filter(|pid| Process::from_pid(*pid).is_some_and(|process| process.parent == first))
         .collect()
 }
 

@@ -1,4 +1,4 @@
-//! What active sessions wait for: sampled each second and added up, as average active sessions.
+//! The wait events of active sessions: sampled each second and added up.
 //!
 //! A session that waits for nothing is on a CPU, or waits for one.
 
@@ -19,7 +19,7 @@ use crate::reading::Reading;
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
 /// The longest time that one sample stands for, whatever was missed.
 const MAX_INTERVAL: Duration = Duration::from_secs(10);
-/// What a session is on, or waits for, that waits for nothing else.
+/// The event of a session that waits for nothing: it is on a CPU, or waits for one.
 const CPU: &str = "CPU";
 /// More kinds than any version has; what an extension adds beyond them is one kind.
 const KINDS: usize = 300;

@@ -11,7 +11,7 @@ use super::families::Row;
 use crate::collectors::Column;
 use crate::metric::Kind;
 
-/// What is remembered of a bounded table.
+/// The state of a bounded table between readings.
 #[derive(Debug, Default)]
 pub(super) struct Shown {
     keys: HashSet<String>,
@@ -22,9 +22,9 @@ pub(super) struct Shown {
 /// A figure of the rows that are not shown.
 #[derive(Clone, Copy, Debug)]
 struct Others {
-    /// What they added up to when they were last looked at.
+    /// Their sum at the last reading.
     sum: f64,
-    /// What is shown.
+    /// The value that is shown.
     shown: f64,
 }
 
@@ -99,7 +99,7 @@ fn figures(columns: &[&Column], total: &Row, others: &[Others]) -> Vec<Option<f6
         .collect()
 }
 
-/// What is left of each sum without some rows; never below 0, where rounding may lead.
+/// The remainder of each sum without some rows; never below 0, as rounding could make it.
 fn remainders(total: &Row, rows: &[Row], without: impl Fn(&Row) -> bool) -> Vec<f64> {
     let remainder = |(at, sum): (usize, &Option<f64>)| {
         let known = rows.iter().filter(|row| without(row)).filter_map(|row| row.figures[at]);

@@ -25,20 +25,20 @@ use crate::postgres::{Database, Extension, ExtensionError, Optional, Reductions,
 use crate::reading::Reading;
 use poolwatch_client::Checkout;
 
-/// What the operator may change of one collector.
+/// The settings of one collector.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Whether it is read.
+    /// True when it is read.
     pub enabled: Option<bool>,
-    /// How often.
+    /// The time between two readings.
     #[serde(with = "humantime_serde")]
     pub interval: Option<Duration>,
-    /// How many tables, indexes or statements are shown by themselves.
+    /// The number of tables, indexes or statements that have series of their own.
     pub limit: Option<u32>,
-    /// Whether the texts of statements are shown; `stat_statements` only, as all below.
+    /// True when the texts of statements are shown; only for `stat_statements`, like all below.
     pub include_query: Option<bool>,
-    /// How many characters of a text are shown.
+    /// The number of characters of a text that are shown.
     pub query_length: Option<u32>,
     /// Databases whose statements are left out.
     pub exclude_databases: Vec<String>,
@@ -47,7 +47,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Whether anything is set that only statements have.
+    /// True when a setting is given that only statements have.
     pub fn is_of_statements(&self) -> bool {
         self.include_query.is_some()
             || self.query_length.is_some()
@@ -61,14 +61,14 @@ impl Settings {
 pub struct Reader {
     database: Arc<Database>,
     state: CollectorState,
-    /// What cannot be seen and why, and when that was asked.
+    /// The reasons why figures cannot be seen, and when they were asked for.
     unseen: Option<(Instant, Vec<String>)>,
 }
 
 /// The time between two questions for what cannot be seen: a privilege or a setting rarely changes.
 const UNSEEN_EVERY: Duration = Duration::from_hours(1);
 
-/// How many rows of a bounded table are shown of a database, however many share the limit.
+/// The number of rows of a bounded table that each database has, however many share the limit.
 const FEW: u32 = 5;
 /// The most rows of a view that has one for each session, database or setting.
 const MAX_ROWS: usize = 20_000;
@@ -146,8 +146,8 @@ impl Reader {
 }
 
 impl Reader {
-    /// What cannot be seen, as it was last asked. That it cannot be asked is no failure: the
-    /// figures came.
+    /// The reasons why figures cannot be seen, from the last time they were asked for. A failure to
+    /// ask for them is ignored: the figures came.
     async fn unseen(&mut self) -> Vec<String> {
         let is_fresh = |at: &Instant| at.elapsed() < UNSEEN_EVERY;
         if self.unseen.as_ref().is_none_or(|(at, _)| !is_fresh(at)) {
@@ -163,13 +163,13 @@ impl Reader {
     }
 }
 
-/// What is gathered over the tables of a collector.
+/// The results of a collector's tables so far.
 #[derive(Debug, Default)]
 struct Gathered {
     families: Vec<Family>,
     hints: Vec<String>,
     failure: Option<Failure>,
-    /// Whether some table was there to be asked.
+    /// True when at least one table was there.
     is_there: bool,
     /// The server's version, and the first that has a table which this has not.
     lacks: Option<(u32, u32)>,
@@ -193,7 +193,7 @@ impl Gathered {
         }
     }
 
-    /// That the server's version has nothing of all this.
+    /// Says that the server's version has none of these figures, if that is so.
     fn absent(&self) -> Option<String> {
         let (version, since) = self.lacks.filter(|_| !self.is_there)?;
         Some(format!("PostgreSQL {version} has no such figures; {since} and later have"))

@@ -71,7 +71,7 @@ fn total(rows: &[Row], columns: &[&Column]) -> Option<Row> {
     Some(Row { key: None, place: rows.len() as u64, labels, figures })
 }
 
-/// How many rows have more, by the measure of which the fewest have; beyond `most` untold.
+/// For each row, its best rank, from 0, by any of the measures; `usize::MAX` beyond `most`.
 fn best(rows: &[Row], columns: &[&Column], measures: &[Measure], most: usize) -> Vec<usize> {
     let mut best = vec![usize::MAX; rows.len()];
     for measure in measures {
@@ -92,7 +92,7 @@ fn best(rows: &[Row], columns: &[&Column], measures: &[Measure], most: usize) ->
     best
 }
 
-/// What there is none of comes last.
+/// The value of a row by one measure. A row without one comes last.
 fn value(row: &Row, columns: &[&Column], measure: Measure) -> f64 {
     let figure = |name| {
         let at = columns.iter().position(|column| column.name == name);

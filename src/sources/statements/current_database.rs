@@ -8,7 +8,7 @@ use crate::postgres::Reductions;
 use crate::sources::text;
 use poolwatch_client::Checkout;
 
-/// No more statements than these are told of.
+/// The most statements that are returned.
 const LIMIT: i64 = 200;
 
 /// A statement as the server keeps it, with `$1` and so on for its values.
@@ -16,9 +16,9 @@ const LIMIT: i64 = 200;
 pub struct WholeStatement {
     /// The whole text.
     pub sql: String,
-    /// How often it ran since the server began to count.
+    /// The number of calls since the server began to count.
     pub calls: u64,
-    /// What all calls took, in seconds.
+    /// The duration of all calls together, in seconds.
     pub seconds: f64,
 }
 

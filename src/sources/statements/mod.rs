@@ -1,4 +1,4 @@
-//! How long the server's statements took, estimated from what `pg_stat_statements` keeps of each.
+//! The durations of the server's statements, estimated from the rows of `pg_stat_statements`.
 //!
 //! The calls between two samples are spread over buckets, by database. The first sample says only
 //! from where to count. A statement that is forgotten between two samples, for there were too many,
@@ -59,9 +59,9 @@ pub struct Statements {
     database: Arc<Database>,
     excluded: Excluded,
     last: Option<Sample>,
-    /// Whether a statement counts as a query, by its number.
+    /// True for each `query_id` whose statement counts as a query.
     kinds: HashMap<i64, bool>,
-    /// Whether another than poolwatch was ever seen as its role.
+    /// True once a session other than poolwatch's has used its role.
     shared: bool,
     totals: Totals,
     recent: RecentStatements,
@@ -146,7 +146,7 @@ impl Statements {
         Ok(())
     }
 
-    /// What the server lacks.
+    /// The hints about figures that the server lacks.
     fn missing(&mut self) -> Vec<String> {
         self.reductions.tell(self.database.name(), STATEMENT_DURATIONS.name)
     }
@@ -207,8 +207,8 @@ fn follows(sample: &Sample, last: &Sample) -> bool {
     !began_before && !forgot_before && sample.masked == last.masked
 }
 
-/// What ran of one statement. One that is older than the last sample and was not in it was hidden
-/// then: from where to count is only known now.
+/// The calls of one statement between two samples. One that is older than the last sample but was
+/// not in it was hidden then, so it is counted only from now on.
 fn ran(sample: &Sample, last: &Sample, key: Key) -> Interval {
     let moments = &sample.statements[&key].moments;
     let known = last.statements.get(&key).filter(|_| sample.reset == last.reset);
@@ -223,7 +223,7 @@ fn ever(statement: &Statement) -> StatementStats {
     StatementStats { calls, seconds: total, rows: statement.rows, blocks: statement.blocks }
 }
 
-/// What a statement did in an interval. Where all its calls are of the interval, so is the rest.
+/// The figures of a statement in an interval. If all its calls are of the interval, so is the rest.
 fn since(now: &Statement, before: Option<&Statement>, interval: &Interval) -> StatementStats {
     let before = before.filter(|_| interval.calls < now.moments.calls);
     let grown = |count: fn(&Statement) -> u64| count(now).saturating_sub(before.map_or(0, count));

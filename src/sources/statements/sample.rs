@@ -21,9 +21,9 @@ pub(super) const MOST: usize = 50_000;
 /// Characters of a text that are shown.
 const SHOWN: usize = 500;
 
-/// What is read of statements.
+/// The figures that come from the sample, as hints name them.
 const GIVES: &str = "db_statement_duration_*, the statements that matter most";
-/// What they are counted without.
+/// Columns that a server may lack: statements are counted without them.
 const OPTIONAL: Optional<'static> = Optional::These(&[
     "rows",
     "shared_blks_hit",
@@ -33,9 +33,9 @@ const OPTIONAL: Optional<'static> = Optional::These(&[
     "stats_reset",
 ]);
 
-/// How the columns of times end.
+/// The suffix of the columns of times.
 const TIME: &[Query] = &[Query { since: 108, sql: "exec_time" }, Query { since: 0, sql: "time" }];
-/// Whether a client sent it.
+/// The column that is true when a client sent the statement.
 const TOPLEVEL: &[Query] =
     &[Query { since: 109, sql: "toplevel" }, Query { since: 0, sql: "true" }];
 /// Since when it is counted, and since when its extremes are.
@@ -67,11 +67,11 @@ pub(super) struct Sample {
     pub(super) began: f64,
     /// When all statements were last forgotten; from 1.9 on.
     pub(super) reset: Option<f64>,
-    /// Whether some statements of others are hidden from the role.
+    /// True when some statements of others are hidden from the role.
     pub(super) masked: bool,
     /// The role that samples.
     pub(super) role: i64,
-    /// Whether others than poolwatch are there as that role.
+    /// True when sessions other than poolwatch's have that role.
     pub(super) shared: bool,
     /// The database that poolwatch is connected to.
     pub(super) current_database: i64,
@@ -206,7 +206,7 @@ impl Extension {
         Ok(kinds)
     }
 
-    /// What the texts of these numbers say, for those who want more than to count them.
+    /// The texts of the statements with these `query_id`s.
     pub(super) async fn texts(
         &self,
         connection: &mut Checkout,

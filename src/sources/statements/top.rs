@@ -13,15 +13,15 @@ use crate::window::Window;
 
 /// The time that counts as recent.
 const REACH: Duration = Duration::from_secs(300);
-/// What runs within one step is kept together; samples come a little early and late.
+/// The length of a step, slightly below that of an interval, because samples come early or late.
 const STEP: Duration = Duration::from_millis(9500);
-/// How many steps are shown by themselves.
+/// The number of steps that are shown one by one.
 const STEPS: usize = 12;
-/// How many statements of a step are kept by each measure.
+/// The number of statements of a step that are kept by each measure.
 const KEPT: usize = 100;
-/// How many are shown by each measure.
+/// The number of statements that are shown by each measure.
 const SHOWN: usize = 20;
-/// Texts of statements that do not matter now are kept up to so many.
+/// The number of texts above which those that are not shown now are dropped.
 const TEXTS: usize = 300;
 
 /// Database and number of a statement, whoever sent it.
@@ -32,7 +32,7 @@ type All = HashMap<Name, StatementStats>;
 #[derive(Debug)]
 pub(super) struct RecentStatements {
     steps: Window<All>,
-    /// What ran before the first sample, and in how many seconds: shown until there is more.
+    /// The statements before the first sample, and in how many seconds: shown until there is more.
     ever: Option<(All, Option<f64>)>,
     texts: HashMap<i64, Arc<Text>>,
     /// When the first sample was.
@@ -127,7 +127,7 @@ impl RecentStatements {
     }
 }
 
-/// What of a step is kept, so that not every statement of thousands is.
+/// The statements of a step that are kept, so that not all of thousands are.
 fn kept(ran: All) -> All {
     if ran.len() <= KEPT {
         return ran;

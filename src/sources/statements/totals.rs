@@ -73,7 +73,7 @@ impl Totals {
         [estimates, within]
     }
 
-    /// What ran in the last five minutes, where anything did.
+    /// The durations of the last five minutes, by database, where there were any calls.
     pub(super) fn recent(&mut self, now: Instant) -> Vec<StatementTimes> {
         let databases = self.databases.iter_mut();
         let recent = databases.map(|(database, total)| StatementTimes {
@@ -83,7 +83,7 @@ impl Totals {
         recent.filter(|times| times.recent.calls() > 0).collect()
     }
 
-    /// How many databases were not shown by themselves, sample by sample.
+    /// The number of databases without series of their own, summed over all samples.
     pub(super) fn dropped(&self) -> u64 {
         self.summed
     }
