@@ -72,7 +72,7 @@ impl Bound {
                 "NULL".to_owned()
             }
         });
-        let summed = labels.chain(sums).collect::<Vec<_>>().join(", ");
+        let aggregated = labels.chain(sums).collect::<Vec<_>>().join(", ");
         Some(format!(
             "WITH ranked AS MATERIALIZED (
                  SELECT *, row_number() OVER (
@@ -80,7 +80,7 @@ impl Bound {
                    FROM ({sql}) AS reading)
              SELECT \"{key}\"::text, place, {selected} FROM ranked
               WHERE place <= $1 OR \"{key}\"::text IN (SELECT unnest($2::text[]))
-              UNION ALL SELECT NULL, count(*), {summed} FROM ranked HAVING count(*) > 0"
+              UNION ALL SELECT NULL, count(*), {aggregated} FROM ranked HAVING count(*) > 0"
         ))
     }
 

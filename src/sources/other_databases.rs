@@ -169,7 +169,7 @@ impl OtherDatabases {
         let kept = self.databases.values().flat_map(|visited| &visited.kept);
         Ok(Reading {
             families: self.families(),
-            aggregated: kept.map(|kept| kept.state.summed).sum(),
+            aggregated: kept.map(|kept| kept.state.aggregated).sum(),
             note: self.note(),
             hints,
             trouble,
@@ -245,7 +245,7 @@ impl OtherDatabases {
             let visited = before.remove(&name);
             let mut visited =
                 visited.unwrap_or_else(|| VisitedDatabase::expected(&self.wanted, share));
-            visited.see(done);
+            visited.observe(done);
             self.databases.insert(name, visited);
         }
     }
@@ -253,7 +253,8 @@ impl OtherDatabases {
     /// The databases whose last visit is longest ago, of the quiet ones one.
     fn next(&self) -> Vec<String> {
         let due = self.databases.iter().filter(|(_, visited)| visited.is_due());
-        let mut order: Vec<_> = due.map(|(name, seen)| (seen.at, name, seen.moved)).collect();
+        let mut order: Vec<_> =
+            due.map(|(name, visited)| (visited.at, name, visited.moved)).collect();
         order.sort_unstable();
         let mut quiet = 0;
         order.retain(|(_, _, moved)| {
@@ -277,11 +278,11 @@ impl VisitedDatabase {
     }
 
     /// Notes what was done in it. At first, anything that was ever done counts as a change.
-    fn see(&mut self, done: Activity) {
+    fn observe(&mut self, done: Activity) {
         let before = std::mem::replace(&mut self.done, done);
         let active = |done: Activity| done.active.unwrap_or(0.0);
-        let known = before.active.is_some() || self.at.is_none();
-        let stayed = !known || active(before).total_cmp(&active(done)).is_eq();
+        let has_active_time = before.active.is_some() || self.at.is_none();
+        let stayed = !has_active_time || active(before).total_cmp(&active(done)).is_eq();
         // Where the server does not count, something may have been done.
         let is_same = done.counted.is_some_and(|count| count == before.counted.unwrap_or(0));
         self.moved |= !is_same || !stayed;

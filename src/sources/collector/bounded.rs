@@ -47,15 +47,15 @@ impl Shown {
         let mut total = rows.swap_remove(at);
         let before = remainders(&total, &rows, |row| self.is_shown(row));
         self.keep_best(&mut rows, limit);
-        let left_out = total.place.saturating_sub(rows.len() as u64);
+        let aggregated = total.place.saturating_sub(rows.len() as u64);
         let now = remainders(&total, &rows, |_| true);
-        if left_out > 0 || self.others.is_some() {
+        if aggregated > 0 || self.others.is_some() {
             let others = self.grow(columns, &before, &now);
             total.figures = figures(columns, &total, &others);
             self.others = Some(others);
             rows.push(total);
         }
-        (rows, left_out)
+        (rows, aggregated)
     }
 
     fn is_shown(&self, row: &Row) -> bool {
@@ -73,14 +73,14 @@ impl Shown {
     }
 
     fn grow(&self, columns: &[&Column], before: &[f64], now: &[f64]) -> Vec<Others> {
-        let known = |at: usize| self.others.as_ref().and_then(|others| others.get(at));
+        let last = |at: usize| self.others.as_ref().and_then(|others| others.get(at));
         let grown = |(at, column): (usize, &&Column)| {
-            let shown = match (column.kind, known(at)) {
-                (Kind::Counter, Some(known)) if before[at] >= known.sum => {
-                    known.shown + before[at] - known.sum
+            let shown = match (column.kind, last(at)) {
+                (Kind::Counter, Some(last)) if before[at] >= last.sum => {
+                    last.shown + before[at] - last.sum
                 }
                 // Counting began anew.
-                (Kind::Counter, Some(known)) => known.shown + before[at],
+                (Kind::Counter, Some(last)) => last.shown + before[at],
                 _ => now[at],
             };
             Others { sum: now[at], shown }
@@ -90,8 +90,9 @@ impl Shown {
 }
 
 fn figures(columns: &[&Column], total: &Row, others: &[Others]) -> Vec<Option<f64>> {
-    let known = columns.iter().zip(&total.figures);
-    known
+    columns
+        .iter()
+        .zip(&total.figures)
         .zip(others)
         .map(|((column, total), others)| {
             (column.adds_up && total.is_some()).then_some(others.shown)
@@ -102,8 +103,8 @@ fn figures(columns: &[&Column], total: &Row, others: &[Others]) -> Vec<Option<f6
 /// The remainder of each sum without some rows; never below 0, as rounding could make it.
 fn remainders(total: &Row, rows: &[Row], without: impl Fn(&Row) -> bool) -> Vec<f64> {
     let remainder = |(at, sum): (usize, &Option<f64>)| {
-        let known = rows.iter().filter(|row| without(row)).filter_map(|row| row.figures[at]);
-        (sum.unwrap_or(0.0) - known.sum::<f64>()).max(0.0)
+        let values = rows.iter().filter(|row| without(row)).filter_map(|row| row.figures[at]);
+        (sum.unwrap_or(0.0) - values.sum::<f64>()).max(0.0)
     };
     total.figures.iter().enumerate().map(remainder).collect()
 }
@@ -135,14 +136,14 @@ mod tests {
 
     fn choose(shown: &mut Shown, all: &[(&str, f64)], limit: usize) -> Vec<(String, f64)> {
         let (rows, _) = shown.choose(table(all), limit, &[&CALLS]);
-        let mut seen: Vec<_> =
+        let mut chosen: Vec<_> =
             rows.into_iter().map(|row| (row.labels[0].clone(), row.figures[0].unwrap())).collect();
-        seen.sort_by(|a, b| a.0.cmp(&b.0));
-        seen
+        chosen.sort_by(|a, b| a.0.cmp(&b.0));
+        chosen
     }
 
-    fn named(seen: &[(String, f64)]) -> Vec<(&str, f64)> {
-        seen.iter().map(|(name, value)| (name.as_str(), *value)).collect()
+    fn named(chosen: &[(String, f64)]) -> Vec<(&str, f64)> {
+        chosen.iter().map(|(name, value)| (name.as_str(), *value)).collect()
     }
 
     #[test]
@@ -158,18 +159,18 @@ mod tests {
     #[test]
     fn sums_stay_whole() {
         let mut shown = Shown::default();
-        let seen = choose(&mut shown, &[("a", 5.0), ("b", 2.0), ("c", 1.0)], 1);
-        assert_eq!(named(&seen), [("a", 5.0), (OTHER, 3.0)]);
+        let chosen = choose(&mut shown, &[("a", 5.0), ("b", 2.0), ("c", 1.0)], 1);
+        assert_eq!(named(&chosen), [("a", 5.0), (OTHER, 3.0)]);
     }
 
     #[test]
     fn the_others_never_fall_whoever_leaves_them() {
         let mut shown = Shown::default();
         choose(&mut shown, &[("a", 5.0), ("b", 4.0), ("c", 1.0)], 1);
-        let seen = choose(&mut shown, &[("a", 6.0), ("b", 90.0), ("c", 2.0)], 1);
-        assert_eq!(named(&seen), [("b", 90.0), (OTHER, 5.0 + 86.0 + 1.0)]);
-        let seen = choose(&mut shown, &[("a", 7.0), ("b", 91.0), ("c", 2.0)], 1);
-        assert_eq!(named(&seen), [("b", 91.0), (OTHER, 92.0 + 1.0)]);
+        let chosen = choose(&mut shown, &[("a", 6.0), ("b", 90.0), ("c", 2.0)], 1);
+        assert_eq!(named(&chosen), [("b", 90.0), (OTHER, 5.0 + 86.0 + 1.0)]);
+        let chosen = choose(&mut shown, &[("a", 7.0), ("b", 91.0), ("c", 2.0)], 1);
+        assert_eq!(named(&chosen), [("b", 91.0), (OTHER, 92.0 + 1.0)]);
     }
 
     #[test]
@@ -177,9 +178,10 @@ mod tests {
         let mut shown = Shown::default();
         let all = |a: f64, e: f64| [("a", a), ("b", 60.0), ("c", 50.0), ("d", 40.0), ("e", e)];
         choose(&mut shown, &all(45.0, 1.0), 4);
-        let seen = choose(&mut shown, &all(38.0, 39.0), 4);
+        let chosen = choose(&mut shown, &all(38.0, 39.0), 4);
         assert!(
-            seen.iter().any(|(name, _)| name == "a") && seen.iter().all(|(name, _)| name != "e")
+            chosen.iter().any(|(name, _)| name == "a")
+                && chosen.iter().all(|(name, _)| name != "e")
         );
     }
 
@@ -187,15 +189,15 @@ mod tests {
     fn counting_anew_does_not_make_the_others_fall() {
         let mut shown = Shown::default();
         choose(&mut shown, &[("a", 5.0), ("b", 4.0)], 1);
-        let seen = choose(&mut shown, &[("a", 1.0), ("b", 0.5)], 1);
-        assert_eq!(named(&seen), [("a", 1.0), (OTHER, 4.5)]);
+        let chosen = choose(&mut shown, &[("a", 1.0), ("b", 0.5)], 1);
+        assert_eq!(named(&chosen), [("a", 1.0), (OTHER, 4.5)]);
     }
 
     #[test]
     fn what_does_not_add_up_is_absent_of_the_others() {
         const LAST: Column = gauge("last", "When.").apart();
         let mut shown = Shown::default();
-        let (rows, left_out) = shown.choose(table(&[("a", 5.0), ("b", 4.0)]), 1, &[&LAST]);
-        assert_eq!((rows[1].figures[0], left_out), (None, 1));
+        let (rows, aggregated) = shown.choose(table(&[("a", 5.0), ("b", 4.0)]), 1, &[&LAST]);
+        assert_eq!((rows[1].figures[0], aggregated), (None, 1));
     }
 }

@@ -77,8 +77,8 @@ pub(in crate::sources) fn joined(all: &[&Rows]) -> Vec<Family> {
 /// With a row of zeros and no other labels for each value that is always there and has none.
 pub(super) fn completed(mut rows: Vec<Row>, table: &Table, every: &Every) -> Vec<Row> {
     let at = table.labels.iter().position(|label| *label == every.label);
-    let Some((at, known)) = at.zip(rows.first()) else { return rows };
-    let zeros = vec![Some(0.0); known.figures.len()];
+    let Some((at, first_row)) = at.zip(rows.first()) else { return rows };
+    let zeros = vec![Some(0.0); first_row.figures.len()];
     let zeros = |first: &str, value: &str| {
         let mut labels = vec![String::new(); table.labels.len()];
         first.clone_into(&mut labels[0]);

@@ -128,20 +128,20 @@ impl Reader {
                 absent,
                 trouble,
                 elapsed: Some(began.elapsed()),
-                aggregated: self.state.summed,
+                aggregated: self.state.aggregated,
                 ..Reading::default()
             }),
         }
     }
 
     async fn read_table(&mut self, at: usize) -> Result<TableReading, Failure> {
-        let patience = self.database.read_timeout();
-        timeout(patience, async {
+        let read_timeout = self.database.read_timeout();
+        timeout(read_timeout, async {
             let mut connection = self.database.acquire().await?;
             Ok(self.state.read_table(at, &mut connection).await?)
         })
         .await
-        .map_err(|_| Error::Slow(patience.as_secs()))?
+        .map_err(|_| Error::Slow(read_timeout.as_secs()))?
     }
 }
 
@@ -149,10 +149,10 @@ impl Reader {
     /// The reasons why figures cannot be seen, from the last time they were asked for. A failure to
     /// ask for them is ignored: the figures came.
     async fn unseen(&mut self) -> Vec<String> {
-        let is_fresh = |at: &Instant| at.elapsed() < UNSEEN_EVERY;
-        if self.unseen.as_ref().is_none_or(|(at, _)| !is_fresh(at)) {
+        let is_current = |at: &Instant| at.elapsed() < UNSEEN_EVERY;
+        if self.unseen.as_ref().is_none_or(|(at, _)| !is_current(at)) {
             let asked = timeout(self.database.read_timeout(), self.ask_unseen()).await;
-            self.unseen = asked.ok().and_then(Result::ok).map(|seen| (Instant::now(), seen));
+            self.unseen = asked.ok().and_then(Result::ok).map(|reasons| (Instant::now(), reasons));
         }
         self.unseen.as_ref().map(|(_, reasons)| reasons.clone()).unwrap_or_default()
     }
@@ -226,8 +226,8 @@ pub(super) struct CollectorState {
     shown: Vec<Shown>,
     reductions: Reductions,
     texts: Texts,
-    /// Samples left out since the start.
-    pub(super) summed: u64,
+    /// Samples aggregated under `other` since the start.
+    pub(super) aggregated: u64,
 }
 
 /// The version that decides which statement is asked.
@@ -247,7 +247,7 @@ impl CollectorState {
     pub(super) fn sharing(collector: &'static Collector, settings: Settings, share: u32) -> Self {
         let shown = collector.tables.iter().map(|_| Shown::default()).collect();
         let (reductions, texts) = (Reductions::default(), Texts::default());
-        Self { collector, settings, share, shown, reductions, texts, summed: 0 }
+        Self { collector, settings, share, shown, reductions, texts, aggregated: 0 }
     }
 
     /// Why something cannot be seen over this connection, each with the remedy.
@@ -378,8 +378,8 @@ impl CollectorState {
             // One that is shown may fall half the limit behind.
             Rank::Each(measures) => ranked(rows, columns, measures, 2 * limit as usize),
         };
-        let (rows, left_out) = self.shown[at].choose(rows, limit as usize, columns);
-        self.summed += left_out * columns.len() as u64;
+        let (rows, aggregated) = self.shown[at].choose(rows, limit as usize, columns);
+        self.aggregated += aggregated * columns.len() as u64;
         rows
     }
 }

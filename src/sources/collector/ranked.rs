@@ -36,7 +36,7 @@ fn added_up(rows: impl IntoIterator<Item = Row>) -> Vec<Row> {
     let mut sums: HashMap<Vec<String>, Vec<Option<f64>>> = HashMap::new();
     for Row { labels, figures, .. } in rows {
         match sums.entry(labels) {
-            Entry::Occupied(mut known) => add(known.get_mut(), &figures),
+            Entry::Occupied(mut entry) => add(entry.get_mut(), &figures),
             Entry::Vacant(free) => {
                 free.insert(figures);
             }

@@ -11,10 +11,10 @@ use crate::sources::{is_undecodable, text};
 use crate::statement::Text;
 use poolwatch_client::Checkout;
 
-/// Texts by the statement's number.
+/// Texts by `query_id`.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
-    known: HashMap<String, String>,
+    cache: HashMap<String, String>,
 }
 
 impl Texts {
@@ -27,10 +27,10 @@ impl Texts {
         length: u32,
         reductions: &mut Reductions,
     ) -> Result<Family, Error> {
-        let numbers = || rows.iter().filter(|row| row.key.is_some()).map(|row| &row.labels[2]);
-        self.known.retain(|number, _| numbers().any(|shown| shown == number));
-        let new = numbers().filter(|number| !self.known.contains_key(*number));
-        let new: Vec<i64> = new.filter_map(|number| number.parse().ok()).collect();
+        let query_ids = || rows.iter().filter(|row| row.key.is_some()).map(|row| &row.labels[2]);
+        self.cache.retain(|query_id, _| query_ids().any(|shown| shown == query_id));
+        let new = query_ids().filter(|query_id| !self.cache.contains_key(*query_id));
+        let new: Vec<i64> = new.filter_map(|query_id| query_id.parse().ok()).collect();
         if !new.is_empty() {
             self.ask(connection, schema, &new, length, reductions).await?;
         }
@@ -38,8 +38,8 @@ impl Texts {
             "pg_stat_statements_query_id",
             "1 with the text of the statement, literals left out; pg_stat_statements.query.",
         );
-        for (number, text) in &self.known {
-            family.sample(&[("queryid", number), ("query", text)], 1.0);
+        for (query_id, text) in &self.cache {
+            family.sample(&[("queryid", query_id), ("query", text)], 1.0);
         }
         Ok(family)
     }
@@ -64,13 +64,13 @@ impl Texts {
             rows => rows?.unwrap_or_default(),
         };
         for row in rows {
-            let number = text(&row, 0)?.unwrap_or_default();
-            let said = text(&row, 1)?.unwrap_or_default();
-            self.known.insert(number, Text::read(&said, length as usize).shown);
+            let query_id = text(&row, 0)?.unwrap_or_default();
+            let query = text(&row, 1)?.unwrap_or_default();
+            self.cache.insert(query_id, Text::read(&query, length as usize).shown);
         }
-        // What has no text is not asked for again and again.
-        for number in new {
-            self.known.entry(number.to_string()).or_default();
+        // A statement without a text is not asked for again and again.
+        for query_id in new {
+            self.cache.entry(query_id.to_string()).or_default();
         }
         Ok(())
     }
