@@ -210,7 +210,7 @@ fn pool(name: &str, settings: &Settings, groups: &[&Group]) -> Pool {
     let open = count(of_pool());
     let checked_in = count(of_pool().filter(|group| is_idle(group)));
     let is_known = !of_pool().any(|group| is_unknown(group));
-    let known = |figure: u64| is_known.then_some(figure);
+    let figure_if_known = |figure: u64| is_known.then_some(figure);
     let workers = settings.workers.unwrap_or(1);
     let size = settings.size.map(|size| size * workers);
     Pool {
@@ -220,8 +220,8 @@ fn pool(name: &str, settings: &Settings, groups: &[&Group]) -> Pool {
             figures: Figures {
                 size,
                 max_overflow: settings.max_overflow.map(|m| MaxOverflow::Limited(m * workers)),
-                checked_in: known(checked_in),
-                checked_out: known(open - checked_in),
+                checked_in: figure_if_known(checked_in),
+                checked_out: figure_if_known(open - checked_in),
                 overflow: size.map(|size| open.saturating_sub(size)),
                 ..Figures::default()
             },

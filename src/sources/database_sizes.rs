@@ -35,18 +35,18 @@ const TURN: Duration = Duration::from_secs(1);
 /// The turn of slow readings, held for at most [`TURN`] and a statement.
 struct Turn<'d> {
     database: &'d Database,
-    held: Option<(SemaphorePermit<'d>, Instant)>,
+    permit: Option<(SemaphorePermit<'d>, Instant)>,
 }
 
 impl<'d> Turn<'d> {
     fn new(database: &'d Database) -> Self {
-        Self { database, held: None }
+        Self { database, permit: None }
     }
 
     async fn take(&mut self) {
-        self.held.take_if(|(_, since)| since.elapsed() >= TURN);
-        if self.held.is_none() {
-            self.held = Some((self.database.slow_lane().await, Instant::now()));
+        self.permit.take_if(|(_, since)| since.elapsed() >= TURN);
+        if self.permit.is_none() {
+            self.permit = Some((self.database.slow_lane().await, Instant::now()));
         }
     }
 }
@@ -113,7 +113,7 @@ impl DatabaseSizes {
         let due = self.due();
         for oid in &due {
             // What was measured before something was written is not shown as if it were now.
-            self.databases.entry(*oid).and_modify(|known| known.bytes = None);
+            self.databases.entry(*oid).and_modify(|measured| measured.bytes = None);
         }
         let mut result = Ok(());
         for oid in due {
@@ -122,10 +122,10 @@ impl DatabaseSizes {
             }
             let (rows, time) = self.ask(turn, MEASURE, Some(oid)).await;
             *elapsed += time;
-            let Some(known) = self.databases.get_mut(&oid) else { continue };
-            known.tried = Some(Instant::now());
+            let Some(measured) = self.databases.get_mut(&oid) else { continue };
+            measured.tried = Some(Instant::now());
             match rows.and_then(|rows| Ok(size(&rows).map_err(Error::from)?)) {
-                Ok(bytes) => known.bytes = bytes,
+                Ok(bytes) => measured.bytes = bytes,
                 Err(error) if has_answered(&error) => result = result.and(Err(error)),
                 Err(error) => return result.and(Err(error)),
             }
@@ -133,7 +133,7 @@ impl DatabaseSizes {
         result
     }
 
-    /// Asks in the turn of slow readings, and returns the time it took without the wait.
+    /// Asks in the turn of slow readings, and returns the elapsed time without the wait.
     async fn ask(
         &mut self,
         turn: &mut Turn<'_>,
@@ -142,14 +142,14 @@ impl DatabaseSizes {
     ) -> (Result<Vec<PgRow>, Failure>, Duration) {
         turn.take().await;
         let database = turn.database;
-        let (began, patience) = (Instant::now(), database.read_timeout());
-        let asked = timeout(patience, async {
+        let (began, read_timeout) = (Instant::now(), database.read_timeout());
+        let asked = timeout(read_timeout, async {
             let mut connection = database.acquire().await?;
             let bind = |query| oid.into_iter().fold(query, sqlx::query::Query::bind);
             let rows = self.reductions.rows(&mut connection, statement, bind).await;
             Ok::<_, Failure>(rows.map_err(Error::from)?.unwrap_or_default())
         });
-        let rows = asked.await.unwrap_or_else(|_| Err(Error::Slow(patience.as_secs()).into()));
+        let rows = asked.await.unwrap_or_else(|_| Err(Error::Slow(read_timeout.as_secs()).into()));
         (rows, began.elapsed())
     }
 
@@ -157,33 +157,33 @@ impl DatabaseSizes {
     fn update(&mut self, listed: Vec<Listed>) {
         let mut before = std::mem::take(&mut self.databases);
         for (oid, name, written) in listed {
-            let known = match before.remove(&oid) {
-                // When it was written to before it was first seen, nobody knows.
+            let measured = match before.remove(&oid) {
+                // Nobody knows when it was written to before the first reading.
                 None => MeasuredDatabase {
                     unchanged: READINGS_AFTER_WRITE + 1,
                     ..MeasuredDatabase::default()
                 },
-                // What nobody counts may have been written to.
-                Some(known) if written.is_some() && known.written == written => {
-                    MeasuredDatabase { unchanged: known.unchanged + 1, ..known }
+                // Without a count, it may have been written to.
+                Some(measured) if written.is_some() && measured.written == written => {
+                    MeasuredDatabase { unchanged: measured.unchanged + 1, ..measured }
                 }
-                Some(known) => MeasuredDatabase { unchanged: 0, ..known },
+                Some(measured) => MeasuredDatabase { unchanged: 0, ..measured },
             };
-            self.databases.insert(oid, MeasuredDatabase { name, written, ..known });
+            self.databases.insert(oid, MeasuredDatabase { name, written, ..measured });
         }
     }
 
     /// Those to be measured, whose last time is longest ago first.
     fn due(&self) -> Vec<i64> {
-        let due = self.databases.iter().filter(|(_, known)| known.is_due());
-        let mut due: Vec<_> = due.map(|(oid, known)| (known.tried, *oid)).collect();
+        let due = self.databases.iter().filter(|(_, measured)| measured.is_due());
+        let mut due: Vec<_> = due.map(|(oid, measured)| (measured.tried, *oid)).collect();
         due.sort_unstable();
         due.into_iter().map(|(_, oid)| oid).collect()
     }
 
     /// Of all databases that were measured.
     fn bytes(&self) -> Option<f64> {
-        let measured = self.databases.values().filter_map(|known| known.bytes);
+        let measured = self.databases.values().filter_map(|measured| measured.bytes);
         measured.map(|bytes| bytes as f64).reduce(|sum, bytes| sum + bytes)
     }
 
@@ -191,8 +191,8 @@ impl DatabaseSizes {
         let table = &DATABASE_SIZE.tables[0];
         let column = &table.columns[0];
         let mut family = Family::gauge(table.family(column), column.help);
-        for known in self.databases.values() {
-            family.sample(&[("datname", &known.name)], known.bytes.map(|bytes| bytes as f64));
+        for measured in self.databases.values() {
+            family.sample(&[("datname", &measured.name)], measured.bytes.map(|bytes| bytes as f64));
         }
         family
     }
@@ -261,8 +261,8 @@ mod tests {
     fn measured(sizes: &mut DatabaseSizes) -> Vec<i64> {
         let due = sizes.due();
         for oid in &due {
-            let known = sizes.databases.get_mut(oid).unwrap();
-            (known.tried, known.bytes) = (Some(Instant::now()), Some(7));
+            let measured = sizes.databases.get_mut(oid).unwrap();
+            (measured.tried, measured.bytes) = (Some(Instant::now()), Some(7));
         }
         due
     }

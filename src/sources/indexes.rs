@@ -72,9 +72,9 @@ impl IndexReader {
         let database = Arc::clone(&self.database);
         let _turn = database.slow_lane().await;
         let began = Instant::now();
-        let patience = database.read_timeout();
-        let read = timeout(patience, self.sample()).await;
-        let mut indexes = read.map_err(|_| Error::Slow(patience.as_secs()))??;
+        let read_timeout = database.read_timeout();
+        let read = timeout(read_timeout, self.sample()).await;
+        let mut indexes = read.map_err(|_| Error::Slow(read_timeout.as_secs()))??;
         self.readings += 1;
         if let Some(indexes) = &mut indexes {
             indexes.number = self.readings;
@@ -91,16 +91,16 @@ impl IndexReader {
         let changes = self.reductions.rows(&mut connection, changes, |query| query).await?;
         let changes = changes.as_ref().and_then(|rows| rows.first());
         let changes = changes.map_or(Ok(None), |row| row.try_get(0))?;
-        let known = self.cache.take().filter(|known| known.is_valid(changes));
-        let known = match known {
-            Some(known) => Some(known),
+        let cache = self.cache.take().filter(|cache| cache.is_valid(changes));
+        let cache = match cache {
+            Some(cache) => Some(cache),
             None => self.read_all(&mut connection, changes).await?,
         };
-        let Some(known) = known else { return Ok(None) };
+        let Some(cache) = cache else { return Ok(None) };
         let tables = self.rows(&mut connection, TABLES, "scans of tables").await?;
         let tables = tables.iter().map(table).collect::<Result<_, _>>()?;
-        let indexes = known.indexes.clone();
-        self.cache = Some(known);
+        let indexes = cache.indexes.clone();
+        self.cache = Some(cache);
         Ok(Some(Indexes { tables, ..indexes }))
     }
 

@@ -35,14 +35,14 @@ impl Probe {
         let answer = timeout(READ_TIMEOUT, self.ask()).await;
         let answer =
             answer.map_err(|_| format!("no answer within {} s", READ_TIMEOUT.as_secs()))?;
-        let (took, hints) = match answer {
-            Ok(took) => (took, Vec::new()),
+        let (latency, hints) = match answer {
+            Ok(latency) => (latency, Vec::new()),
             Err(error) => match Pooler::behind(&*error) {
                 Some(pooler) => (self.ask_through().await?, vec![pooler.to_string()]),
                 None => return Err(error),
             },
         };
-        Ok(Reading { probe: Some(took), hints, ..Reading::default() })
+        Ok(Reading { probe: Some(latency), hints, ..Reading::default() })
     }
 
     async fn ask(&self) -> Result<Duration, Failure> {
@@ -50,15 +50,15 @@ impl Probe {
         let asked = Instant::now();
         // Prepared, so that it is not planned each second.
         (&mut connection).execute(sqlx::query("SELECT 1")).await?;
-        let took = asked.elapsed();
+        let latency = asked.elapsed();
         self.database.keep_place().await;
-        Ok(took)
+        Ok(latency)
     }
 
     /// Probes a server of which nothing else is read, because a pooler stands before it.
     async fn ask_through(&mut self) -> Result<Duration, Failure> {
-        if let Some((_, took)) = self.through.filter(|(at, _)| at.elapsed() < POOLER_INTERVAL) {
-            return Ok(took);
+        if let Some((_, latency)) = self.through.filter(|(at, _)| at.elapsed() < POOLER_INTERVAL) {
+            return Ok(latency);
         }
         self.through = None;
         let asked = Instant::now();

@@ -71,7 +71,7 @@ impl ServerCpu {
     }
 
     fn measure(&mut self, first: u32) -> ServerResources {
-        let before = self.last.filter(|(known, _)| *known == first).map_or(0.0, |(_, cpu)| cpu);
+        let before = self.last.filter(|(last, _)| *last == first).map_or(0.0, |(_, cpu)| cpu);
         let cpu_seconds = cpu_of_all(first).map(|cpu| cpu.max(before));
         self.last = cpu_seconds.map(|cpu| (first, cpu));
         ServerResources { cpu_seconds, cores: cores(first), ..ServerResources::default() }

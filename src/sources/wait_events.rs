@@ -24,7 +24,7 @@ const CPU: &str = "CPU";
 /// More kinds than any version has; what an extension adds beyond them is one kind.
 const KINDS: usize = 300;
 
-/// Looks at one server's sessions.
+/// Samples the waits of one server's sessions.
 #[derive(Debug)]
 pub struct WaitEvents {
     database: Arc<Database>,
@@ -36,16 +36,16 @@ pub struct WaitEvents {
 #[derive(Debug, Default)]
 struct Sums {
     seconds: BTreeMap<(String, String), f64>,
-    summed: u64,
+    aggregated: u64,
 }
 
 impl WaitEvents {
-    /// Looks at the sessions of this database's server.
+    /// Samples the sessions of this database's server.
     pub fn open(database: Arc<Database>) -> Self {
         Self { database, sums: Sums::default(), last: None }
     }
 
-    /// Looks once.
+    /// Samples once.
     pub async fn read(&mut self) -> Result<Reading, Failure> {
         let sample = timeout(READ_TIMEOUT, self.database.sessions()).await;
         let sample = sample.map_err(|_| Error::Slow(READ_TIMEOUT.as_secs()))??;
@@ -57,18 +57,18 @@ impl WaitEvents {
         let since = self.last.replace(now).map_or(Duration::ZERO, |last| now - last);
         self.sums.add(&groups, since.min(MAX_INTERVAL));
         let families = vec![self.sums.family(&WAIT_EVENTS.tables[0])];
-        let aggregated = self.sums.summed;
+        let aggregated = self.sums.aggregated;
         Ok(Reading { families, aggregated, hints, ..Reading::default() })
     }
 }
 
 impl Sums {
-    fn add(&mut self, seen: &[SessionGroup], time: Duration) {
-        let of_others = seen.iter().filter(|group| group.application_name != APPLICATION_NAME);
+    fn add(&mut self, groups: &[SessionGroup], time: Duration) {
+        let of_others = groups.iter().filter(|group| group.application_name != APPLICATION_NAME);
         for group in of_others.filter(|group| group.state.as_deref() == Some("active")) {
             let mut key = group.wait.clone().unwrap_or_else(|| (CPU.to_owned(), CPU.to_owned()));
             if self.seconds.len() >= KINDS && !self.seconds.contains_key(&key) {
-                self.summed += 1;
+                self.aggregated += 1;
                 key = (OTHER.to_owned(), OTHER.to_owned());
             }
             *self.seconds.entry(key).or_default() += time.as_secs_f64() * group.sessions as f64;
@@ -97,11 +97,11 @@ mod tests {
     #[test]
     fn time_is_that_of_every_session() {
         let mut sums = Sums::default();
-        let seen = [waiting("Lock", "relation", 3)];
-        sums.add(&seen, Duration::from_secs(2));
-        sums.add(&seen, Duration::from_secs(1));
-        let known = sums.seconds[&("Lock".to_owned(), "relation".to_owned())];
-        assert!((known - 9.0).abs() < 1e-9);
+        let groups = [waiting("Lock", "relation", 3)];
+        sums.add(&groups, Duration::from_secs(2));
+        sums.add(&groups, Duration::from_secs(1));
+        let seconds = sums.seconds[&("Lock".to_owned(), "relation".to_owned())];
+        assert!((seconds - 9.0).abs() < 1e-9);
     }
 
     #[test]
@@ -115,8 +115,8 @@ mod tests {
             SessionGroup { state: Some("idle".to_owned()), sessions: 5, ..SessionGroup::default() };
         let running = SessionGroup { wait: None, ..waiting("", "", 2) };
         sums.add(&[own, idle, running], Duration::from_secs(1));
-        let known: Vec<_> = sums.seconds.into_iter().collect();
-        assert_eq!(known, [((CPU.to_owned(), CPU.to_owned()), 2.0)]);
+        let seconds: Vec<_> = sums.seconds.into_iter().collect();
+        assert_eq!(seconds, [((CPU.to_owned(), CPU.to_owned()), 2.0)]);
     }
 
     #[test]

@@ -88,9 +88,9 @@ impl Statements {
         let database = Arc::clone(&self.database);
         let _turn = database.slow_lane().await;
         let began = Instant::now();
-        let patience = database.read_timeout();
-        let sampled = timeout(patience, self.sample()).await;
-        let Some(sample) = sampled.map_err(|_| Error::Slow(patience.as_secs()))?? else {
+        let read_timeout = database.read_timeout();
+        let sampled = timeout(read_timeout, self.sample()).await;
+        let Some(sample) = sampled.map_err(|_| Error::Slow(read_timeout.as_secs()))?? else {
             self.last = None;
             let hints = self.missing();
             return Ok(Reading { hints, ..Reading::default() });
@@ -98,8 +98,8 @@ impl Statements {
         let mut hints = self.hints(&sample);
         self.absorb(sample, began).await;
         // Without their texts statements are still counted.
-        let trouble = timeout(patience, self.name_top()).await;
-        let trouble = trouble.map_err(|_| Error::Slow(patience.as_secs()).into());
+        let trouble = timeout(read_timeout, self.name_top()).await;
+        let trouble = trouble.map_err(|_| Error::Slow(read_timeout.as_secs()).into());
         hints.extend(self.missing());
         Ok(Reading {
             families: self.totals.families().into(),
@@ -121,9 +121,9 @@ impl Statements {
         };
         let sample = extension.sample(&mut connection, &self.excluded, reductions).await?;
         let Some(sample) = sample else { return Ok(None) };
-        let numbers = sample.numbers();
-        self.kinds.retain(|number, _| numbers.contains(number));
-        let new = numbers.into_iter().filter(|number| !self.kinds.contains_key(number));
+        let query_ids = sample.query_ids();
+        self.kinds.retain(|number, _| query_ids.contains(number));
+        let new = query_ids.into_iter().filter(|number| !self.kinds.contains_key(number));
         let new: Vec<i64> = new.collect();
         if !new.is_empty() {
             self.kinds.extend(extension.kinds(&mut connection, &new, reductions).await?);
@@ -165,17 +165,17 @@ impl Statements {
         self.totals.expect(sample.statements.values().map(|statement| &*statement.database));
         if let Some(last) = self.last.take().filter(|last| follows(&sample, last)) {
             let mut all = HashMap::new();
-            for (seen, key) in sample.statements.keys().enumerate() {
-                if seen % AT_ONCE == AT_ONCE - 1 {
+            for (position, key) in sample.statements.keys().enumerate() {
+                if position % AT_ONCE == AT_ONCE - 1 {
                     tokio::task::yield_now().await;
                 }
                 if self.is_counted(&sample, *key) {
-                    let interval = ran(&sample, &last, *key);
+                    let interval = delta(&sample, &last, *key);
                     let statement = &sample.statements[key];
                     self.totals.add(&statement.database, &interval);
                     if interval.calls > 0 {
-                        let ran = since(statement, last.statements.get(key), &interval);
-                        *all.entry((key.1, key.2)).or_default() += ran;
+                        let stats = since(statement, last.statements.get(key), &interval);
+                        *all.entry((key.1, key.2)).or_default() += stats;
                     }
                 }
             }
@@ -209,10 +209,10 @@ fn follows(sample: &Sample, last: &Sample) -> bool {
 
 /// The calls of one statement between two samples. One that is older than the last sample but was
 /// not in it was hidden then, so it is counted only from now on.
-fn ran(sample: &Sample, last: &Sample, key: Key) -> Interval {
+fn delta(sample: &Sample, last: &Sample, key: Key) -> Interval {
     let moments = &sample.statements[&key].moments;
-    let known = last.statements.get(&key).filter(|_| sample.reset == last.reset);
-    let earlier = known.map(|statement| &statement.moments);
+    let earlier = last.statements.get(&key).filter(|_| sample.reset == last.reset);
+    let earlier = earlier.map(|statement| &statement.moments);
     let hidden = earlier.is_none() && moments.since.is_some_and(|since| since < last.at);
     if hidden { Interval::default() } else { moments.since(earlier) }
 }
@@ -273,12 +273,12 @@ mod tests {
         let last = sample(100.0, 50.0, &[(1, 7, Some(60.0))]);
         let now =
             sample(110.0, 50.0, &[(1, 9, Some(60.0)), (2, 3, Some(104.0)), (3, 8, Some(70.0))]);
-        let calls = |number| ran(&now, &last, (10, 5, number)).calls;
+        let calls = |number| delta(&now, &last, (10, 5, number)).calls;
         assert_eq!((calls(1), calls(2)), (2, 3));
         assert_eq!(calls(3), 0, "it is older than the last sample, and was hidden");
         let reset = sample(110.0, 105.0, &[(1, 9, None)]);
-        assert_eq!(ran(&reset, &last, (10, 5, 1)).calls, 9, "all were forgotten");
+        assert_eq!(delta(&reset, &last, (10, 5, 1)).calls, 9, "all were forgotten");
         let evicted = sample(110.0, 50.0, &[(1, 9, Some(101.0))]);
-        assert_eq!(ran(&evicted, &last, (10, 5, 1)).calls, 9);
+        assert_eq!(delta(&evicted, &last, (10, 5, 1)).calls, 9);
     }
 }

@@ -194,15 +194,15 @@ impl Extension {
     pub(super) async fn kinds(
         &self,
         connection: &mut Checkout,
-        numbers: &[i64],
+        query_ids: &[i64],
         reductions: &mut Reductions,
     ) -> Result<HashMap<i64, bool>, Error> {
         // What has no text is not asked for again and again.
-        let mut kinds: HashMap<_, _> = numbers.iter().map(|number| (*number, true)).collect();
+        let mut kinds: HashMap<_, _> = query_ids.iter().map(|number| (*number, true)).collect();
         let keep = |number, text: &str| {
             kinds.insert(number, is_timed(text));
         };
-        self.each_text(connection, numbers, reductions, keep).await?;
+        self.each_text(connection, query_ids, reductions, keep).await?;
         Ok(kinds)
     }
 
@@ -210,15 +210,15 @@ impl Extension {
     pub(super) async fn texts(
         &self,
         connection: &mut Checkout,
-        numbers: &[i64],
+        query_ids: &[i64],
         reductions: &mut Reductions,
     ) -> Result<HashMap<i64, Arc<Text>>, Error> {
         let mut texts: HashMap<_, _> =
-            numbers.iter().map(|number| (*number, Arc::default())).collect();
+            query_ids.iter().map(|number| (*number, Arc::default())).collect();
         let keep = |number, text: &str| {
             texts.insert(number, Arc::new(Text::read(text, SHOWN)));
         };
-        self.each_text(connection, numbers, reductions, keep).await?;
+        self.each_text(connection, query_ids, reductions, keep).await?;
         Ok(texts)
     }
 
@@ -226,7 +226,7 @@ impl Extension {
     async fn each_text(
         &self,
         connection: &mut Checkout,
-        numbers: &[i64],
+        query_ids: &[i64],
         reductions: &mut Reductions,
         keep: impl FnMut(i64, &str),
     ) -> Result<(), Error> {
@@ -237,7 +237,7 @@ impl Extension {
         if reductions.find(connection, &sql).is_some() {
             return Ok(());
         }
-        match stream_texts(connection, &sql, numbers, keep).await {
+        match stream_texts(connection, &sql, query_ids, keep).await {
             Err(Error::Failed(error)) => {
                 let optional = Optional::These(&[]);
                 let asked = Asked { sql: &sql, optional, gives: "texts of statements" };
@@ -253,10 +253,10 @@ impl Extension {
 async fn stream_texts(
     connection: &mut Checkout,
     sql: &str,
-    numbers: &[i64],
+    query_ids: &[i64],
     mut keep: impl FnMut(i64, &str),
 ) -> Result<(), Error> {
-    let query = sqlx::query(AssertSqlSafe(sql.to_owned())).bind(numbers);
+    let query = sqlx::query(AssertSqlSafe(sql.to_owned())).bind(query_ids);
     let mut rows = connection.fetch(query);
     loop {
         let row = match rows.try_next().await {
@@ -292,7 +292,7 @@ impl Sample {
     }
 
     /// The numbers of all statements.
-    pub(super) fn numbers(&self) -> HashSet<i64> {
+    pub(super) fn query_ids(&self) -> HashSet<i64> {
         self.statements.keys().map(|(_, _, number)| *number).collect()
     }
 }

@@ -55,13 +55,13 @@ impl RecentStatements {
     }
 
     /// Adds what ran since the last sample.
-    pub(super) fn add(&mut self, ran: All, now: Instant) {
+    pub(super) fn add(&mut self, stats: All, now: Instant) {
         self.ever = None;
         let now = now.into_std();
         let began = self.steps.ended().or(self.began).unwrap_or(now);
-        self.steps.add(began..now, kept(ran), |step, ran| {
-            for (name, ran) in ran {
-                *step.entry(name).or_default() += ran;
+        self.steps.add(began..now, kept(stats), |step, stats| {
+            for (name, stats) in stats {
+                *step.entry(name).or_default() += stats;
             }
         });
     }
@@ -86,8 +86,8 @@ impl RecentStatements {
 
     fn sums(&self) -> All {
         let mut sums = self.ever.as_ref().map(|(ever, _)| ever.clone()).unwrap_or_default();
-        for (name, ran) in self.recent().flatten() {
-            *sums.entry(*name).or_default() += *ran;
+        for (name, stats) in self.recent().flatten() {
+            *sums.entry(*name).or_default() += *stats;
         }
         sums
     }
@@ -98,7 +98,7 @@ impl RecentStatements {
             sample.statements.iter().map(|(key, statement)| (key.1, &statement.database)).collect();
         let sums = self.sums();
         let shown = ranked(&sums, SHOWN);
-        let known = shown.into_iter().filter_map(|name| {
+        let named = shown.into_iter().filter_map(|name| {
             let text = self.texts.get(&name.1).filter(|text| !text.shown.is_empty())?;
             Some(Statement {
                 database: Arc::clone(names.get(&name.0)?),
@@ -109,7 +109,7 @@ impl RecentStatements {
                 steps: self.last_steps(name),
             })
         });
-        let mut statements: Vec<_> = known.collect();
+        let mut statements: Vec<_> = named.collect();
         statements.sort_by(|a, b| b.stats.seconds.total_cmp(&a.stats.seconds));
         Top { server: server.to_owned(), seconds: self.seconds(), statements }
     }
@@ -128,20 +128,24 @@ impl RecentStatements {
 }
 
 /// The statements of a step that are kept, so that not all of thousands are.
-fn kept(ran: All) -> All {
-    if ran.len() <= KEPT {
-        return ran;
+fn kept(stats: All) -> All {
+    if stats.len() <= KEPT {
+        return stats;
     }
-    ranked(&ran, KEPT).into_iter().map(|name| (name, ran[&name])).collect()
+    ranked(&stats, KEPT).into_iter().map(|name| (name, stats[&name])).collect()
 }
 
 /// The first so many by each measure, each once.
-fn ranked(ran: &All, count: usize) -> HashSet<Name> {
-    let measures: [fn(&StatementStats) -> f64; 4] =
-        [|ran| ran.seconds, |ran| ran.calls as f64, |ran| ran.rows as f64, StatementStats::mean];
+fn ranked(stats: &All, count: usize) -> HashSet<Name> {
+    let measures: [fn(&StatementStats) -> f64; 4] = [
+        |stats| stats.seconds,
+        |stats| stats.calls as f64,
+        |stats| stats.rows as f64,
+        StatementStats::mean,
+    ];
     let mut found = HashSet::new();
     for measure in measures {
-        let mut all: Vec<_> = ran.iter().map(|(name, ran)| (measure(ran), *name)).collect();
+        let mut all: Vec<_> = stats.iter().map(|(name, stats)| (measure(stats), *name)).collect();
         all.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         found.extend(all.into_iter().take(count).map(|(_, name)| name));
     }
@@ -153,7 +157,7 @@ mod tests {
     use super::*;
     use crate::sources::statements::sample;
 
-    fn ran(calls: u64, seconds: f64) -> StatementStats {
+    fn stats(calls: u64, seconds: f64) -> StatementStats {
         StatementStats { calls, seconds, rows: calls, blocks: 0 }
     }
 
@@ -179,7 +183,7 @@ mod tests {
     #[test]
     fn what_ran_before_is_shown_until_something_was_watched() {
         let (mut recent, start) = (RecentStatements::default(), Instant::now());
-        recent.begin([((5, 1), ran(90, 4.5))].into(), Some(3600.0), start);
+        recent.begin([((5, 1), stats(90, 4.5))].into(), Some(3600.0), start);
         let top = named(&mut recent);
         assert_eq!((top.seconds, top.statements[0].stats.mean()), (Some(3600.0), 0.05));
         assert!(top.statements[0].in_current_database && top.statements[0].steps.is_empty());
@@ -189,12 +193,12 @@ mod tests {
     }
 
     #[test]
-    fn lately_is_five_minutes_in_steps_of_ten_seconds() {
+    fn recent_is_five_minutes_in_steps_of_ten_seconds() {
         let (mut recent, start) = (RecentStatements::default(), Instant::now());
         recent.begin(All::new(), None, start);
         for second in 1..=400 {
             let now = start + Duration::from_secs(second);
-            recent.add([((5, 1), ran(1, 0.01))].into(), now);
+            recent.add([((5, 1), stats(1, 0.01))].into(), now);
         }
         let top = named(&mut recent);
         let statement = &top.statements[0];
@@ -207,9 +211,9 @@ mod tests {
     fn the_first_by_each_measure_are_shown_and_no_more() {
         let (mut recent, start) = (RecentStatements::default(), Instant::now());
         recent.begin(All::new(), None, start);
-        let mut all: All = (0..5000).map(|number| ((5, number), ran(100, 1.0))).collect();
-        all.insert((5, 9001), ran(1, 9.0));
-        all.insert((5, 9002), ran(1_000_000, 0.1));
+        let mut all: All = (0..5000).map(|number| ((5, number), stats(100, 1.0))).collect();
+        all.insert((5, 9001), stats(1, 9.0));
+        all.insert((5, 9002), stats(1_000_000, 0.1));
         recent.add(all, start + STEP);
         let top = named(&mut recent);
         assert_eq!(top.statements[0].number, 9001);

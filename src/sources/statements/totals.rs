@@ -20,7 +20,7 @@ const THRESHOLDS: [(&str, f64); 3] = [("0.1", 0.1), ("0.2", 0.2), ("1", 1.0)];
 #[derive(Debug, Default)]
 pub(super) struct Totals {
     databases: BTreeMap<String, Total>,
-    summed: u64,
+    dropped: u64,
 }
 
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ impl Totals {
         let distinct: BTreeSet<_> = databases.collect();
         for database in distinct {
             self.total(database);
-            self.summed += u64::from(!self.databases.contains_key(database));
+            self.dropped += u64::from(!self.databases.contains_key(database));
         }
     }
 
@@ -85,7 +85,7 @@ impl Totals {
 
     /// The number of databases without series of their own, summed over all samples.
     pub(super) fn dropped(&self) -> u64 {
-        self.summed
+        self.dropped
     }
 }
 
@@ -128,10 +128,10 @@ mod tests {
     }
 
     #[test]
-    fn lately_is_five_minutes() {
+    fn recent_is_five_minutes() {
         let (mut totals, start) = (Totals::default(), Instant::now());
-        let mut after = |seconds, ran| {
-            totals.add("app", &calls(ran));
+        let mut after = |seconds, count| {
+            totals.add("app", &calls(count));
             let recent = totals.recent(start + Duration::from_secs(seconds));
             recent.first().map_or(0, |times| times.recent.calls())
         };
