@@ -1,4 +1,4 @@
-//! The statements of one database that took most time, whole: for whoever plans them.
+//! The statements of one database that took most time, with their whole texts, to be planned.
 
 use sqlx::{AssertSqlSafe, Executor, Row as _};
 

@@ -122,8 +122,8 @@ impl Statements {
         let sample = extension.sample(&mut connection, &self.excluded, reductions).await?;
         let Some(sample) = sample else { return Ok(None) };
         let query_ids = sample.query_ids();
-        self.kinds.retain(|number, _| query_ids.contains(number));
-        let new = query_ids.into_iter().filter(|number| !self.kinds.contains_key(number));
+        self.kinds.retain(|query_id, _| query_ids.contains(query_id));
+        let new = query_ids.into_iter().filter(|query_id| !self.kinds.contains_key(query_id));
         let new: Vec<i64> = new.collect();
         if !new.is_empty() {
             self.kinds.extend(extension.kinds(&mut connection, &new, reductions).await?);
@@ -192,15 +192,16 @@ impl Statements {
         self.last = Some(sample);
     }
 
-    /// poolwatch's own statements are known only by a role that is nobody else's.
-    fn is_counted(&self, sample: &Sample, (role, _, number): Key) -> bool {
+    /// poolwatch's own statements can be told apart only if nobody else uses its role.
+    fn is_counted(&self, sample: &Sample, (role, _, query_id): Key) -> bool {
         let own = role == sample.role && !self.shared;
-        !own && self.kinds.get(&number).copied().unwrap_or(true)
+        !own && self.kinds.get(&query_id).copied().unwrap_or(true)
     }
 }
 
-/// True when a sample is of the same server, with the same privileges, as the last. One that began, or
-/// forgot all its statements, before the last sample but not when that said, is another.
+/// True when a sample is of the same server, with the same privileges, as the last. A server is
+/// another one if it started, or reset all its statements, before the last sample but at another
+/// time than the last sample has.
 fn follows(sample: &Sample, last: &Sample) -> bool {
     let began_before = sample.began != last.began && sample.began < last.at;
     let forgot_before = sample.reset != last.reset && sample.reset.is_some_and(|at| at < last.at);
@@ -240,7 +241,7 @@ mod tests {
     use super::*;
 
     fn sample(at: f64, reset: f64, statements: &[(i64, u64, Option<f64>)]) -> Sample {
-        let statements = statements.iter().map(|(number, calls, since)| {
+        let statements = statements.iter().map(|(query_id, calls, since)| {
             let moments = Moments {
                 calls: *calls,
                 total: 0.01 * *calls as f64,
@@ -251,7 +252,7 @@ mod tests {
                 deviation: 0.0,
             };
             let statement = Statement { database: "app".into(), moments, ..Statement::default() };
-            ((10, 5, *number), statement)
+            ((10, 5, *query_id), statement)
         });
         Sample { at, reset: Some(reset), statements: statements.collect(), ..Sample::default() }
     }
@@ -273,7 +274,7 @@ mod tests {
         let last = sample(100.0, 50.0, &[(1, 7, Some(60.0))]);
         let now =
             sample(110.0, 50.0, &[(1, 9, Some(60.0)), (2, 3, Some(104.0)), (3, 8, Some(70.0))]);
-        let calls = |number| delta(&now, &last, (10, 5, number)).calls;
+        let calls = |query_id| delta(&now, &last, (10, 5, query_id)).calls;
         assert_eq!((calls(1), calls(2)), (2, 3));
         assert_eq!(calls(3), 0, "it is older than the last sample, and was hidden");
         let reset = sample(110.0, 105.0, &[(1, 9, None)]);

@@ -38,7 +38,7 @@ const TIME: &[Query] = &[Query { since: 108, sql: "exec_time" }, Query { since: 
 /// The column that is true when a client sent the statement.
 const TOPLEVEL: &[Query] =
     &[Query { since: 109, sql: "toplevel" }, Query { since: 0, sql: "true" }];
-/// Since when it is counted, and since when its extremes are.
+/// The times since which it and its extremes are counted.
 const SINCE: &[Query] = &[
     Query {
         since: 111,
@@ -46,7 +46,7 @@ const SINCE: &[Query] = &[
     },
     Query { since: 0, sql: "NULL::float8, NULL::float8" },
 ];
-/// When all were last forgotten.
+/// The time at which all statements were last reset.
 const RESET: &[Query] = &[
     Query {
         since: 109,
@@ -56,16 +56,16 @@ const RESET: &[Query] = &[
     Query { since: 0, sql: "NULL::float8" },
 ];
 
-/// The identity of a statement: its role, its database, its number.
+/// The identity of a statement: its role, its database, its `query_id`.
 pub(super) type Key = (i64, i64, i64);
 
 /// All statements at one moment, times in Unix seconds by the server's clock.
 #[derive(Debug, Default)]
 pub(super) struct Sample {
     pub(super) at: f64,
-    /// When the server began.
+    /// The time at which the server started.
     pub(super) began: f64,
-    /// When all statements were last forgotten; from 1.9 on.
+    /// The time at which all statements were last reset; from 1.9 on.
     pub(super) reset: Option<f64>,
     /// True when some statements of others are hidden from the role.
     pub(super) masked: bool,
@@ -190,17 +190,17 @@ impl Extension {
         Ok(Some(sample))
     }
 
-    /// Which of these numbers are of queries.
+    /// For each of these `query_id`s, true when its statement is a query.
     pub(super) async fn kinds(
         &self,
         connection: &mut Checkout,
         query_ids: &[i64],
         reductions: &mut Reductions,
     ) -> Result<HashMap<i64, bool>, Error> {
-        // What has no text is not asked for again and again.
-        let mut kinds: HashMap<_, _> = query_ids.iter().map(|number| (*number, true)).collect();
-        let keep = |number, text: &str| {
-            kinds.insert(number, is_timed(text));
+        // A statement without a text is not asked for again and again.
+        let mut kinds: HashMap<_, _> = query_ids.iter().map(|query_id| (*query_id, true)).collect();
+        let keep = |query_id, text: &str| {
+            kinds.insert(query_id, is_timed(text));
         };
         self.each_text(connection, query_ids, reductions, keep).await?;
         Ok(kinds)
@@ -214,9 +214,9 @@ impl Extension {
         reductions: &mut Reductions,
     ) -> Result<HashMap<i64, Arc<Text>>, Error> {
         let mut texts: HashMap<_, _> =
-            query_ids.iter().map(|number| (*number, Arc::default())).collect();
-        let keep = |number, text: &str| {
-            texts.insert(number, Arc::new(Text::read(text, SHOWN)));
+            query_ids.iter().map(|query_id| (*query_id, Arc::default())).collect();
+        let keep = |query_id, text: &str| {
+            texts.insert(query_id, Arc::new(Text::read(text, SHOWN)));
         };
         self.each_text(connection, query_ids, reductions, keep).await?;
         Ok(texts)
@@ -275,7 +275,7 @@ async fn stream_texts(
 
 impl Sample {
     fn take(&mut self, row: &PgRow) -> Result<(), sqlx::Error> {
-        let Some(number) = row.try_get(2)? else {
+        let Some(query_id) = row.try_get(2)? else {
             self.masked = true;
             return Ok(());
         };
@@ -283,7 +283,7 @@ impl Sample {
         let moments = moments(row)?;
         let durations = [moments.total, moments.shortest, moments.longest, moments.deviation];
         if durations.iter().all(|seconds| seconds.is_finite()) {
-            let key = (row.try_get(0)?, row.try_get(1)?, number);
+            let key = (row.try_get(0)?, row.try_get(1)?, query_id);
             let (rows, blocks) = (count(row, 11)?, count(row, 12)?);
             let statement = Statement { database: (*name).into(), moments, rows, blocks };
             self.statements.insert(key, statement);
@@ -291,9 +291,9 @@ impl Sample {
         Ok(())
     }
 
-    /// The numbers of all statements.
+    /// The `query_id`s of all statements.
     pub(super) fn query_ids(&self) -> HashSet<i64> {
-        self.statements.keys().map(|(_, _, number)| *number).collect()
+        self.statements.keys().map(|(_, _, query_id)| *query_id).collect()
     }
 }
 

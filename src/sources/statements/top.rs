@@ -24,7 +24,7 @@ const SHOWN: usize = 20;
 /// The number of texts above which those that are not shown now are dropped.
 const TEXTS: usize = 300;
 
-/// Database and number of a statement, whoever sent it.
+/// Database and `query_id` of a statement, whatever its role.
 type Name = (i64, i64);
 type All = HashMap<Name, StatementStats>;
 
@@ -35,7 +35,7 @@ pub(super) struct RecentStatements {
     /// The statements before the first sample, and in how many seconds: shown until there is more.
     ever: Option<(All, Option<f64>)>,
     texts: HashMap<i64, Arc<Text>>,
-    /// When the first sample was.
+    /// The time of the first sample.
     began: Option<std::time::Instant>,
 }
 
@@ -70,14 +70,14 @@ impl RecentStatements {
         self.steps.ended().into_iter().flat_map(|now| self.steps.recent(now))
     }
 
-    /// The numbers of those that matter and whose texts are not known.
+    /// The `query_id`s of the statements that are shown and whose texts are not known.
     pub(super) fn unnamed(&mut self) -> Vec<i64> {
         let shown: HashSet<_> =
-            ranked(&self.sums(), SHOWN).into_iter().map(|(_, number)| number).collect();
+            ranked(&self.sums(), SHOWN).into_iter().map(|(_, query_id)| query_id).collect();
         if self.texts.len() > TEXTS {
-            self.texts.retain(|number, _| shown.contains(number));
+            self.texts.retain(|query_id, _| shown.contains(query_id));
         }
-        shown.into_iter().filter(|number| !self.texts.contains_key(number)).collect()
+        shown.into_iter().filter(|query_id| !self.texts.contains_key(query_id)).collect()
     }
 
     pub(super) fn name(&mut self, texts: HashMap<i64, Arc<Text>>) {
@@ -135,7 +135,7 @@ fn kept(stats: All) -> All {
     ranked(&stats, KEPT).into_iter().map(|name| (name, stats[&name])).collect()
 }
 
-/// The first so many by each measure, each once.
+/// The first `count` by each measure, each once.
 fn ranked(stats: &All, count: usize) -> HashSet<Name> {
     let measures: [fn(&StatementStats) -> f64; 4] = [
         |stats| stats.seconds,
@@ -172,8 +172,8 @@ mod tests {
     }
 
     fn named(recent: &mut RecentStatements) -> Top {
-        let texts = recent.unnamed().into_iter().map(|number| {
-            (number, Arc::new(Text { shown: number.to_string(), ..Text::default() }))
+        let texts = recent.unnamed().into_iter().map(|query_id| {
+            (query_id, Arc::new(Text { shown: query_id.to_string(), ..Text::default() }))
         });
         let texts = texts.collect();
         recent.name(texts);
@@ -211,7 +211,7 @@ mod tests {
     fn the_first_by_each_measure_are_shown_and_no_more() {
         let (mut recent, start) = (RecentStatements::default(), Instant::now());
         recent.begin(All::new(), None, start);
-        let mut all: All = (0..5000).map(|number| ((5, number), stats(100, 1.0))).collect();
+        let mut all: All = (0..5000).map(|query_id| ((5, query_id), stats(100, 1.0))).collect();
         all.insert((5, 9001), stats(1, 9.0));
         all.insert((5, 9002), stats(1_000_000, 0.1));
         recent.add(all, start + STEP);

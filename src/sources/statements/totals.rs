@@ -26,12 +26,12 @@ pub(super) struct Totals {
 #[derive(Debug, Default)]
 struct Total {
     all: Estimate,
-    past: Window<Estimate>,
+    recent: Window<Estimate>,
 }
 
 impl Totals {
-    /// A database is shown from when a statement of it is seen, so that nothing it runs is missed
-    /// by whoever asks for an increase.
+    /// Shows a database from its first statement on, so that `increase()` misses nothing that it
+    /// runs.
     pub(super) fn expect<'a>(&mut self, databases: impl Iterator<Item = &'a str>) {
         let distinct: BTreeSet<_> = databases.collect();
         for database in distinct {
@@ -96,11 +96,11 @@ fn empty(table: &Table) -> Family {
 
 impl Total {
     fn recent(&mut self, now: std::time::Instant) -> Estimate {
-        let recent = match self.past.first(now) {
+        let recent = match self.recent.first(now) {
             Some(then) => self.all.since(then),
             None => self.all.clone(),
         };
-        self.past.keep(now, || self.all.clone());
+        self.recent.keep(now, || self.all.clone());
         recent
     }
 }
