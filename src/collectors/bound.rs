@@ -1,9 +1,9 @@
-//! Tables of which only some rows are shown by themselves, for there may be any number. The others
-//! are summed.
+//! Tables of which only some rows have series of their own, because there may be any number. The
+//! others are aggregated.
 
 use super::Table;
 
-/// Which rows are shown by themselves.
+/// The choice of the rows that have series of their own.
 #[derive(Debug)]
 pub struct Bound {
     /// Those that come first.
@@ -12,7 +12,7 @@ pub struct Bound {
     pub limit: u32,
 }
 
-/// Which rows come first.
+/// The order of the rows, and who finds it.
 #[derive(Debug)]
 pub enum Rank {
     /// The server finds those that have the most of a column, and sums all.
@@ -38,7 +38,7 @@ pub enum Measure {
     Quotient(&'static str, &'static str),
 }
 
-/// The label of the rows that are not shown by themselves.
+/// The label value of the rows that have no series of their own.
 pub const OTHER: &str = "other";
 
 impl Bound {
@@ -47,9 +47,9 @@ impl Bound {
         matches!(self.rank, Rank::Server { .. })
     }
 
-    /// Where the server ranks: the rows that are shown, each with its key and its place; and last,
-    /// without a key, the sum of all rows and how many they are. A list of keys is gone through for
-    /// each row where a subquery of them is hashed.
+    /// The statement, where the server ranks. It returns the rows that are shown, each with its key
+    /// and its place; and last, without a key, the sum of all rows and their number. It compares
+    /// keys with a subquery, which is hashed; a list would be gone through for each row.
     pub(super) fn statement(
         &self,
         table: &Table,

@@ -1,5 +1,5 @@
-//! Who waits for locks, how long, and who is at the root of it. A waiter can wait for a waiter:
-//! the root is who holds all of them up and waits for nobody.
+//! The sessions that wait for locks, for how long, and their root blockers. A waiter can wait for
+//! another waiter: the root blocker holds all of them up and itself waits for none.
 
 use super::{Bound, Collector, Pace, Query, Rank, Reader, Scope, Table, age, gauge};
 

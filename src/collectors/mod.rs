@@ -147,7 +147,7 @@ pub enum Reader {
     WaitEvents,
 }
 
-/// Which timer of the settings' `sampling` reads a collector.
+/// The timer of the settings' `sampling` that reads a collector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
     /// `sampling.activity`.
@@ -164,7 +164,7 @@ pub enum Pace {
     Sizes,
 }
 
-/// Where a collector's views say the same.
+/// The scope within which a collector's views show the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// In every database: asked once.
@@ -260,7 +260,7 @@ impl Column {
         Self { since, ..self }
     }
 
-    /// The same column, of which a sum says nothing.
+    /// The same column, whose sum over rows has no meaning.
     pub const fn apart(self) -> Self {
         Self { adds_up: false, ..self }
     }

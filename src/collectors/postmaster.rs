@@ -1,4 +1,4 @@
-//! When the server began.
+//! The time at which the server started.
 
 use super::{Collector, Pace, Query, Reader, Scope, Table, gauge};
 

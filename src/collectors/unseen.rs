@@ -1,5 +1,5 @@
-//! Why a collector may have nothing to show, or zeros that say nothing: a privilege that the role
-//! lacks, or a setting of the server. Each with the remedy.
+//! The reasons why a collector may have nothing to show, or zeros that say nothing: a privilege that
+//! the role lacks, or a setting of the server. Each with the remedy.
 
 use super::Query;
 

@@ -24,7 +24,7 @@ type Group = postgres::SessionGroup;
 /// The timeout of one reading.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Which sessions are one pool, and how large the operator says that pool is.
+/// The settings of a pool: which sessions belong to it, and its size.
 #[derive(Clone, Debug, PartialEq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -89,7 +89,7 @@ pub enum Error {
     /// No answer in time.
     #[error("no answer within {} s", READ_TIMEOUT.as_secs())]
     Slow,
-    /// The sessions were not seen.
+    /// The sessions could not be read.
     #[error(transparent)]
     Unseen(#[from] SessionsError),
 }

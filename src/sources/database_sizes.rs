@@ -67,7 +67,7 @@ struct MeasuredDatabase {
     written: Option<i64>,
     /// Readings in which nothing had been written.
     unchanged: u32,
-    /// When it was last measured, or should have been.
+    /// The time of its last measurement, whether that failed or not.
     tried: Option<Instant>,
     bytes: Option<i64>,
 }

@@ -1,6 +1,7 @@
 //! A database's indexes and tables, against what is expected: read rarely and gently, for advice.
 //!
-//! To look at every index is dear, and they rarely change: that is done when the catalogue did.
+//! Reading every index is expensive and they rarely change, so they are read again only after the
+//! catalogue has changed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::postgres::{Database, Optional, Reductions, Statement, texts};
 use crate::reading::{ForeignKey, Index, Indexes, Reading, Reference, TableScans};
 use poolwatch_client::Checkout;
 
-/// No more foreign keys and tables than these are told of.
+/// The most foreign keys and tables that are read.
 const LIMIT: i64 = 100;
 /// Ties between tables are smaller.
 const REFERENCES_LIMIT: i64 = 1000;

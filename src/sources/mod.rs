@@ -1,4 +1,4 @@
-//! Where readings come from: one file a source.
+//! The sources of readings, one file each.
 //!
 //! To add one, write `NAME.rs` in this order: what it is, `Settings`, the struct, `open`, `read`, a
 //! pure `parse`, tests. Then give [`Source`] a variant; the compiler names the rest. A source
@@ -28,7 +28,7 @@ use crate::reading::Reading;
 
 pub(crate) use crate::postgres::{explain, is_undecodable, text};
 
-/// Why a reading did not come: the text says what to do, the chain what happened.
+/// The reason why a reading failed: the text says what to do, the chain what happened.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Something that can be read again and again.
@@ -137,6 +137,6 @@ pub struct OpenSource {
     pub database: Option<String>,
     /// The time between two reads.
     pub interval: Duration,
-    /// The source itself.
+    /// The open source.
     pub source: Source,
 }

@@ -140,7 +140,7 @@ impl OtherDatabases {
         Self { database, wanted, databases, skipped, reductions: Reductions::default() }
     }
 
-    /// Visits those whose last visit is longest ago, and says what is known of all.
+    /// Visits those whose last visit is longest ago, and returns the figures of all.
     pub async fn read(&mut self) -> Result<Reading, Failure> {
         let listed = timeout(LIST_TIMEOUT, self.list()).await;
         let (listed, skipped) = listed.map_err(|_| Error::Slow(LIST_TIMEOUT.as_secs()))??;

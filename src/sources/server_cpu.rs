@@ -131,8 +131,8 @@ impl Process {
     }
 }
 
-/// The parent of the process that serves a session. That the process began when the server says
-/// shows that it is not another's of the same number, in another namespace or on another machine.
+/// The parent of the process that serves a session. Its start time must agree with the server's: so
+/// it is no process of the same pid in another namespace or on another machine.
 fn first_process(session: u32, since: f64) -> Option<u32> {
     let process = Process::from_pid(session)?;
     let machine = machine_start(&fs::read_to_string("/proc/stat").ok()?)?;

@@ -1,5 +1,5 @@
-//! Which rows are shown by themselves where there may be any number, and what the others add up
-//! to.
+//! The choice of the rows that have series of their own where there may be any number, and the sum
+//! of the others.
 //!
 //! A row that is shown stays until it is clearly overtaken, so that series do not come and go. A
 //! counter of the others only grows, whoever joins or leaves them: what is added each time is

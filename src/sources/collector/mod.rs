@@ -65,7 +65,7 @@ pub struct Reader {
     unseen: Option<(Instant, Vec<String>)>,
 }
 
-/// The time between two questions for what cannot be seen: a privilege or a setting rarely changes.
+/// The time between two checks for hidden figures: privileges and settings rarely change.
 const UNSEEN_EVERY: Duration = Duration::from_hours(1);
 
 /// The number of rows of a bounded table that each database has, however many share the limit.
@@ -250,7 +250,7 @@ impl CollectorState {
         Self { collector, settings, share, shown, reductions, texts, aggregated: 0 }
     }
 
-    /// Why something cannot be seen over this connection, each with the remedy.
+    /// The reasons why something cannot be seen over this connection, each with the remedy.
     pub(super) async fn unseen(&self, connection: &mut Checkout) -> Result<Vec<String>, Error> {
         let version = connection.server_version_num().unwrap_or(0) / 10_000;
         let Some(sql) = Unseen::statement(self.collector.name, version) else {
@@ -290,8 +290,8 @@ impl CollectorState {
         Ok(TableReading::Rows(Rows { table, version: version.number, all: rows, texts }))
     }
 
-    /// The rows of a statement. Of a server newer than any that was tested, what it lacks costs no
-    /// more than itself.
+    /// The rows of a statement. On a server newer than any that was tested, only those figures are
+    /// missing that it lacks.
     async fn fetch_reduced(
         &mut self,
         at: usize,
@@ -365,7 +365,7 @@ impl CollectorState {
         }
     }
 
-    /// The rows that are shown by themselves, and one for the others; those that are always there.
+    /// The rows that have series of their own, and one for the others; also those always shown.
     fn choose(&mut self, at: usize, rows: Vec<Row>, columns: &[&Column]) -> Vec<Row> {
         let table = &self.collector.tables[at];
         let rows = match &table.every {

@@ -1,4 +1,4 @@
-//! Which rows come first, where the server gives all of them: see [`Rank::Each`].
+//! The order of the rows, where the server gives all of them: see [`Rank::Each`].
 //!
 //! [`Rank::Each`]: crate::collectors::Rank::Each
 
