@@ -30,12 +30,12 @@ pub(super) struct CollectorFlags {
 }
 
 impl CollectorFlags {
-    /// Puts what was said on top of the settings.
+    /// Puts the flags on top of the settings.
     pub(super) fn apply(&self, config: &mut Config) {
         for (name, enabled) in &self.enabled {
             config.collectors.entry(name.clone()).or_default().enabled = Some(*enabled);
         }
-        if self.says_of_statements() {
+        if self.sets_statements() {
             let settings = config.collectors.entry(Collector::STATEMENTS.to_owned()).or_default();
             settings.include_query = self.include_query.or(settings.include_query);
             settings.query_length = self.query_length.or(settings.query_length);
@@ -49,7 +49,7 @@ impl CollectorFlags {
         }
     }
 
-    fn says_of_statements(&self) -> bool {
+    fn sets_statements(&self) -> bool {
         self.include_query.is_some()
             || self.query_length.is_some()
             || self.limit.is_some()
@@ -75,7 +75,7 @@ fn off(name: &str) -> String {
     format!("no-collector.{name}")
 }
 
-fn of_statements(name: &str) -> String {
+fn statements_flag(name: &str) -> String {
     format!("collector.{}.{name}", Collector::STATEMENTS)
 }
 
@@ -106,7 +106,7 @@ impl Args for CollectorFlags {
                     .hide(true),
             ]
         });
-        let include_query = of_statements("include_query");
+        let include_query = statements_flag("include_query");
         let no_query = format!("no-{include_query}");
         let less = SWITCHES.map(|(switch, names)| {
             let help = format!("Do not read {}", names.join(" and "));
@@ -124,19 +124,19 @@ impl Args for CollectorFlags {
                 .overrides_with(no_query.clone())
                 .help("Show the texts of statements"),
             flag(no_query).action(ArgAction::SetTrue).overrides_with(include_query).hide(true),
-            flag(of_statements("query_length"))
+            flag(statements_flag("query_length"))
                 .value_parser(value_parser!(u32))
                 .value_name("CHARACTERS")
                 .help("How much of a text is shown"),
-            flag(of_statements("limit"))
+            flag(statements_flag("limit"))
                 .value_parser(value_parser!(u32))
                 .value_name("COUNT")
                 .help("How many statements are shown by themselves"),
-            flag(of_statements("exclude_databases"))
+            flag(statements_flag("exclude_databases"))
                 .value_delimiter(',')
                 .value_name("NAMES")
                 .help("Databases whose statements are left out, by commas"),
-            flag(of_statements("exclude_users"))
+            flag(statements_flag("exclude_users"))
                 .value_delimiter(',')
                 .value_name("NAMES")
                 .help("Roles whose statements are left out, by commas"),
@@ -164,12 +164,12 @@ impl FromArgMatches for CollectorFlags {
             .flat_map(|(_, names)| names.iter().map(|name| ((*name).to_owned(), false)))
             .chain(given.map(|(_, name, enabled)| (name.to_owned(), enabled)))
             .collect();
-        let number = |name: &str| matches.get_one::<u32>(&of_statements(name)).copied();
+        let number = |name: &str| matches.get_one::<u32>(&statements_flag(name)).copied();
         let list = |name: &str| {
-            let values = matches.get_many::<String>(&of_statements(name))?;
+            let values = matches.get_many::<String>(&statements_flag(name))?;
             Some(values.filter(|value| !value.is_empty()).cloned().collect())
         };
-        let include_query = of_statements("include_query");
+        let include_query = statements_flag("include_query");
         let no_query = matches.get_flag(&format!("no-{include_query}")).then_some(false);
         self.include_query = matches.get_flag(&include_query).then_some(true).or(no_query);
         self.query_length = number("query_length");

@@ -51,8 +51,8 @@ impl Config {
     fn check_database(&self, path: Path, database: Option<&str>) -> Result<(), Unsound> {
         match database {
             Some(database) if !self.databases.contains_key(database) => {
-                let known = self.databases.keys().map(String::as_str);
-                Err(Unsound::unknown(path, database, known))
+                let databases = self.databases.keys().map(String::as_str);
+                Err(Unsound::unknown(path, database, databases))
             }
             _ => Ok(()),
         }
@@ -85,7 +85,7 @@ impl Config {
 
 fn check_address(path: Path, address: &str) -> Result<(), Unsound> {
     let reason = if address.is_empty() {
-        let example = example::of(&path).unwrap_or_default();
+        let example = example::file_line(&path).unwrap_or_default();
         format!("{path} is missing; for example: `{example}`")
     } else if let Some(fault) = address::fault(address) {
         format!("{path} {fault}")

@@ -55,7 +55,7 @@ pub(super) fn apply(settings: &Settings, config: &mut Config) {
         let name = if at == 0 { PRIMARY.to_owned() } else { format!("server{}", at + 1) };
         config.databases.entry(name).or_default().url = Secret::from(url.clone());
     }
-    // They are for every program; what is said to poolwatch alone stands above them.
+    // They are for every program; those that are for poolwatch alone stand above them.
     let named = config.databases.get(PRIMARY);
     let is_open =
         named.map_or(config.databases.is_empty(), |primary| primary.url.reveal().is_empty());

@@ -19,7 +19,7 @@ pub enum Error {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         reason: std::io::Error,
     },
     /// A variable that other programs know too has a value that cannot be.
@@ -88,25 +88,25 @@ impl Unsound {
     pub(super) fn unknown<'a>(
         path: Path,
         word: &str,
-        known: impl IntoIterator<Item = &'a str>,
+        candidates: impl IntoIterator<Item = &'a str>,
     ) -> Self {
         let named = if yaml::is_address(word) { String::new() } else { format!(": `{word}`") };
-        let reason = format!("{path}{named} is not known; {}", yaml::suggest(word, known));
+        let reason = format!("{path}{named} is not known; {}", yaml::suggest(word, candidates));
         Self { path, reason }
     }
 }
 
 fn reason(path: &Path, refusal: &Refusal, place: &Place) -> String {
-    let what = withheld(path, refusal).unwrap_or_else(|| told(path, refusal));
+    let what = withheld(path, refusal).unwrap_or_else(|| described(path, refusal));
     match hint(path, refusal, place)
-        .or_else(|| Some(format!("for example: {}", right(path, refusal, place)?)))
+        .or_else(|| Some(format!("for example: {}", correct_example(path, refusal, place)?)))
     {
         Some(hint) => format!("{what}; {hint}"),
         None => what,
     }
 }
 
-fn told(path: &Path, refusal: &Refusal) -> String {
+fn described(path: &Path, refusal: &Refusal) -> String {
     match refusal {
         Refusal::UnknownKey { key, known } => {
             let suggestion = yaml::suggest(key, known.iter().copied());
@@ -155,7 +155,8 @@ fn hint(path: &Path, refusal: &Refusal, place: &Place) -> Option<String> {
             Some("a space must follow each colon after a key".to_owned())
         }
         Refusal::Unfit { found, expected: Expected::Map } if found.is_address() => {
-            let example = example::of(path).map(|example| format!(", for example: `{example}`"));
+            let example =
+                example::file_line(path).map(|example| format!(", for example: `{example}`"));
             let space = "a space must follow each colon after a key";
             Some(space.to_owned() + &example.unwrap_or_default())
         }
@@ -165,8 +166,8 @@ fn hint(path: &Path, refusal: &Refusal, place: &Place) -> Option<String> {
             {
                 return Some(format!("did you mean the variable {meant}?"));
             }
-            let meant = example::elsewhere(path, key)?;
-            let example = example::of(&meant).map_or_else(String::new, |example| {
+            let meant = example::in_other_section(path, key)?;
+            let example = example::file_line(&meant).map_or_else(String::new, |example| {
                 let section = meant.parent().unwrap_or_default();
                 format!("; for example: `{section}: {{{example}}}`")
             });
@@ -177,7 +178,7 @@ fn hint(path: &Path, refusal: &Refusal, place: &Place) -> Option<String> {
 }
 
 /// An example of what is right.
-fn right(path: &Path, refusal: &Refusal, place: &Place) -> Option<String> {
+fn correct_example(path: &Path, refusal: &Refusal, place: &Place) -> Option<String> {
     let path = match refusal {
         Refusal::UnknownKey { key, known } => path.join(yaml::nearest(key, known)?),
         Refusal::UnknownWord { .. } | Refusal::Unfit { .. } | Refusal::NotOne { .. } => {
@@ -187,8 +188,8 @@ fn right(path: &Path, refusal: &Refusal, place: &Place) -> Option<String> {
         Refusal::Other(_) => path.clone(),
     };
     match place {
-        Place::Variable(_) => example::of_variable(&path),
-        _ => example::of(&path),
+        Place::Variable(_) => example::variable_line(&path),
+        _ => example::file_line(&path),
     }
     .map(|example| format!("`{example}`"))
 }

@@ -16,17 +16,17 @@ const NAMED: [&str; 3] = ["databases", "pools", "collectors"];
 const ENTRIES: usize = 2;
 
 /// A setting as it may stand in the file: its last key with a value.
-pub(super) fn of(path: &Path) -> Option<String> {
+pub(super) fn file_line(path: &Path) -> Option<String> {
     let node = find(path)?;
     match path.last() {
-        Some(key) if key.starts_with('[') => of(&path.parent()?),
+        Some(key) if key.starts_with('[') => file_line(&path.parent()?),
         Some(key) => Some(format!("{key}: {}", written(node)?)),
         None => written(node),
     }
 }
 
 /// A setting as a variable.
-pub(super) fn of_variable(path: &Path) -> Option<String> {
+pub(super) fn variable_line(path: &Path) -> Option<String> {
     let value = match &find(path)?.content {
         Content::Scalar { text, .. } => text.clone(),
         Content::List(items) => items.iter().filter_map(plain).collect::<Vec<_>>().join(","),
@@ -46,7 +46,7 @@ pub(super) fn is_list(path: &Path) -> bool {
 }
 
 /// The only setting with this last key, when it is in another section than was looked in.
-pub(super) fn elsewhere(path: &Path, key: &str) -> Option<Path> {
+pub(super) fn in_other_section(path: &Path, key: &str) -> Option<Path> {
     let mut found = Vec::new();
     collect(&EXAMPLE, &Path::default(), &mut |place, _| {
         if place.last() == Some(key) {
@@ -149,16 +149,16 @@ mod tests {
             ("indexes.catalogue", None),
             ("sampling.nothing", None),
         ] {
-            assert_eq!(of(&path(setting)).as_deref(), example, "{setting}");
+            assert_eq!(file_line(&path(setting)).as_deref(), example, "{setting}");
         }
     }
 
     #[test]
     fn a_key_that_is_in_one_other_section_is_found_there() {
         assert_eq!(
-            elsewhere(&path("sampling"), "query_target"),
+            in_other_section(&path("sampling"), "query_target"),
             Some(path("thresholds.query_target"))
         );
-        assert_eq!(elsewhere(&path("sampling"), "enabled"), None);
+        assert_eq!(in_other_section(&path("sampling"), "enabled"), None);
     }
 }

@@ -1,5 +1,5 @@
 //! The settings: the YAML file with the environment on top. It only joins the parts' own
-//! `Settings`; what a setting means is said where it is used.
+//! `Settings`; the meaning of a setting is described where it is used.
 
 mod address;
 mod checks;

@@ -99,7 +99,7 @@ mod tests {
     }
 
     fn value(present: &Path) -> String {
-        let example = example::of_variable(present).expect("the example has each setting");
+        let example = example::variable_line(present).expect("the example has each setting");
         example.split_once('=').expect("it is a variable").1.to_owned()
     }
 
@@ -136,8 +136,8 @@ mod tests {
         for (old, present) in paths() {
             let text = file(&present, &[old.last().unwrap(), present.last().unwrap()]);
             let error = load(&text, &Environment::new()).unwrap_err();
-            let told = format!("line 1: {old} is the old name of {}", present.last().unwrap());
-            assert!(error.contains(&told), "{error}");
+            let expected = format!("line 1: {old} is the old name of {}", present.last().unwrap());
+            assert!(error.contains(&expected), "{error}");
         }
     }
 

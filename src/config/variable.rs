@@ -3,7 +3,7 @@
 use super::example;
 use crate::yaml::Path;
 
-/// How the variables begin that are settings.
+/// The beginning of the variables that are settings.
 pub(super) const PREFIX: &str = "POOLWATCH__";
 
 /// The variable that is meant by the end of a name which has other numbers of underscores.

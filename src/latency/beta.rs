@@ -22,7 +22,7 @@ impl Fit {
     /// By the method of moments: with μ and s the mean and the variance on \[0, 1\],
     /// k = μ(1 − μ)/s − 1, α = μk and β = (1 − μ)k. `None` when there is no spread, or the mean
     /// is not between the ends: then all lies at the mean.
-    pub(super) fn of(mean: f64, variance: f64, lowest: f64, highest: f64) -> Option<Self> {
+    pub(super) fn new(mean: f64, variance: f64, lowest: f64, highest: f64) -> Option<Self> {
         let width = highest - lowest;
         let center = (mean - lowest) / width;
         let greatest = center * (1.0 - center);
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     /// By mpmath 1.3.0 with 25 digits and more.
-    const KNOWN: [(f64, f64, f64, f64); 14] = [
+    const EXPECTED: [(f64, f64, f64, f64); 14] = [
         (0.5, 0.5, 0.1, 0.204_832_764_699_133_46),
         (0.5, 0.5, 0.9, 0.795_167_235_300_866_6),
         (2.0, 3.0, 0.4, 0.5248),
@@ -121,15 +121,18 @@ mod tests {
 
     #[test]
     fn the_incomplete_beta_function_is_right_to_nine_digits() {
-        for (alpha, beta, x, known) in KNOWN {
+        for (alpha, beta, x, expected) in EXPECTED {
             let found = regularized(alpha, beta, x, ln_beta(alpha, beta));
-            assert!((found - known).abs() < 1e-9, "I_{x}({alpha}, {beta}) is {found}, not {known}");
+            assert!(
+                (found - expected).abs() < 1e-9,
+                "I_{x}({alpha}, {beta}) is {found}, not {expected}"
+            );
         }
     }
 
     #[test]
     fn a_fit_has_the_mean_and_variance_it_was_given() {
-        let fit = Fit::of(0.3, 0.01, 0.1, 0.9).unwrap();
+        let fit = Fit::new(0.3, 0.01, 0.1, 0.9).unwrap();
         let steps = 20_000;
         let (mut mean, mut square, mut before) = (0.0, 0.0, 0.0);
         for step in 1..=steps {
@@ -145,9 +148,9 @@ mod tests {
 
     #[test]
     fn without_a_spread_there_is_no_fit() {
-        assert_eq!(Fit::of(0.3, 0.0, 0.1, 0.9), None);
-        assert_eq!(Fit::of(0.1, 0.01, 0.1, 0.9), None);
-        assert_eq!(Fit::of(0.1, 0.01, 0.1, 0.1), None);
-        assert_eq!(Fit::of(f64::NAN, 0.01, 0.1, 0.9), None);
+        assert_eq!(Fit::new(0.3, 0.0, 0.1, 0.9), None);
+        assert_eq!(Fit::new(0.1, 0.01, 0.1, 0.9), None);
+        assert_eq!(Fit::new(0.1, 0.01, 0.1, 0.1), None);
+        assert_eq!(Fit::new(f64::NAN, 0.01, 0.1, 0.9), None);
     }
 }

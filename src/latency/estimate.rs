@@ -54,8 +54,8 @@ impl Estimate {
         self.calls += interval.calls;
         self.sum += interval.sum;
         self.bounds.add(interval);
-        let (known, rest) = interval.peeled();
-        known.for_each(|seconds| self.place(1.0, seconds));
+        let (extremes, rest) = interval.peeled();
+        extremes.for_each(|seconds| self.place(1.0, seconds));
         match rest.calls {
             0 => {}
             2 => {
@@ -71,7 +71,7 @@ impl Estimate {
     fn spread(&mut self, rest: &Interval) {
         let calls = rest.calls as f64;
         let (lowest, highest) = rest.ends();
-        let Some(shape) = Shape::of(rest) else {
+        let Some(shape) = Shape::new(rest) else {
             return self.place(calls, rest.mean());
         };
         let (first, last) = (bucket(lowest), bucket(highest));
@@ -170,7 +170,7 @@ mod tests {
     use super::super::{Histogram, Moments};
     use super::*;
 
-    fn of(calls: &[f64], at: usize) -> Estimate {
+    fn estimate(calls: &[f64], at: usize) -> Estimate {
         let mut estimate = Estimate::default();
         let before = (at > 0).then(|| kept(&calls[..at]));
         estimate.add(&kept(calls).since(before.as_ref()));
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn equal_calls_lie_at_their_mean() {
-        let estimate = of(&[0.08; 1000], 10);
+        let estimate = estimate(&[0.08; 1000], 10);
         assert_eq!(estimate.histogram().counts(), exact(&[0.08; 990]).counts());
     }
 
@@ -210,7 +210,7 @@ mod tests {
     fn a_slope_is_a_slope() {
         let calls: Vec<f64> =
             (0..2000).map(|step| 0.0001 * f64::from(step * 7919 % 2000)).collect();
-        let estimate = of(&calls, 500);
+        let estimate = estimate(&calls, 500);
         assert!((estimate.share_above(0.1).unwrap() - 0.5).abs() < 0.01);
         assert!((estimate.quantile(0.95).unwrap() - 0.19).abs() < 0.002);
     }
@@ -236,14 +236,14 @@ mod tests {
             // A call on a bound may by rounding fall to either side of it.
             prop_assume!(calls.iter().all(|s| BOUNDS.iter().all(|b| (s / b - 1.0).abs() > 1e-6)));
             let all = [before.clone(), calls.clone()].concat();
-            let (histogram, truth) = (of(&all, before.len()).histogram(), exact(&calls));
+            let (histogram, truth) = (estimate(&all, before.len()).histogram(), exact(&calls));
             prop_assert_eq!(histogram.counts(), truth.counts());
             prop_assert!((histogram.sum() - calls.iter().sum::<f64>()).abs() < 1e-9);
         }
 
         #[test]
         fn the_histogram_grows_by_what_ran_whatever_is_forgotten(
-            looks in prop::collection::vec(
+            samples in prop::collection::vec(
                 (prop::bool::weighted(0.2), prop::collection::vec(1e-5..30.0_f64, 0..40)),
                 1..12,
             ),
@@ -251,14 +251,14 @@ mod tests {
             let (mut estimate, mut calls) = (Estimate::default(), Vec::new());
             let (mut last, mut reset): (Option<Moments>, f64) = (None, 0.0);
             let (mut count, mut sum) = (0, 0.0);
-            for (forgotten, ran) in looks {
+            for (forgotten, durations) in samples {
                 if forgotten {
                     calls.clear();
                     reset += 1.0;
                 }
-                count += ran.len() as u64;
-                sum += ran.iter().sum::<f64>();
-                calls.extend(ran);
+                count += durations.len() as u64;
+                sum += durations.iter().sum::<f64>();
+                calls.extend(durations);
                 let begun = Some(reset);
                 let now = Moments { since: begun, extremes_since: begun, ..kept(&calls) };
                 let before = cumulative(&estimate.histogram());

@@ -21,7 +21,7 @@ pub struct Moments {
     pub extremes_since: Option<f64>,
 }
 
-/// The calls of one statement between two looks.
+/// The calls of one statement between two samples.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Interval {
     /// The number of calls.
@@ -47,8 +47,8 @@ pub struct Interval {
 const ROUNDING: f64 = 16.0 * f64::EPSILON;
 
 impl Moments {
-    /// The calls since an earlier look; without one, or when the statement was forgotten between
-    /// (reset, or evicted and seen again), all calls.
+    /// The calls since an earlier sample; without one, or when the statement was forgotten between
+    /// (reset, or evicted and then added again), all calls.
     ///
     /// With c calls, total T and deviation d before (0) and now (1), n = c₁ − c₀ and the mean
     /// m = (T₁ − T₀)/n, the squares are d₁²c₁ − d₀²c₀ − (m − T₀/c₀)² c₀n/c₁: the parallel axis
@@ -163,15 +163,15 @@ impl Interval {
     /// The extremes that are known for one call each, and the interval without them.
     pub fn peeled(&self) -> (impl Iterator<Item = f64>, Self) {
         let mut rest = self.clone();
-        let mut known = [None, None];
-        for (known, extreme) in known.iter_mut().zip(self.extremes) {
+        let mut extremes = [None, None];
+        for (found, extreme) in extremes.iter_mut().zip(self.extremes) {
             // The last one is known by the sum.
             if let Some(seconds) = extreme.filter(|_| rest.calls > 1) {
                 rest.take_out(seconds);
-                *known = Some(seconds);
+                *found = Some(seconds);
             }
         }
-        (known.into_iter().flatten(), rest)
+        (extremes.into_iter().flatten(), rest)
     }
 
     fn take_out(&mut self, seconds: f64) {
@@ -223,8 +223,8 @@ pub(super) mod tests {
     fn new_extremes_are_known_and_taken_out() {
         let interval = between(&[0.02, 0.03, 0.01, 0.05, 0.02, 0.03, 0.025], 2);
         assert_eq!(interval.extremes, [Some(0.01), Some(0.05)]);
-        let (known, rest) = interval.peeled();
-        assert_eq!(known.collect::<Vec<_>>(), [0.01, 0.05]);
+        let (extremes, rest) = interval.peeled();
+        assert_eq!(extremes.collect::<Vec<_>>(), [0.01, 0.05]);
         assert_eq!(rest.calls, 3);
         assert!((rest.mean() - 0.025).abs() < 1e-12);
         assert!((rest.variance() - 5e-5 / 3.0).abs() < 1e-12);
@@ -238,7 +238,7 @@ pub(super) mod tests {
         let young = |calls: &[f64], since| Moments { since: Some(since), ..kept(calls) };
         let again = young(&[0.2, 0.3, 0.4, 0.4], 7.0).since(Some(&young(&[0.2, 0.3], 5.0)));
         assert_eq!((again.calls, again.sum), (4, 1.3));
-        assert_eq!(kept(&[0.3]).since(None).calls, 1, "seen for the first time");
+        assert_eq!(kept(&[0.3]).since(None).calls, 1, "it is new in the sample");
         assert_eq!(before.since(Some(&before)).calls, 0, "nothing has run");
     }
 

@@ -72,9 +72,9 @@ pub(super) struct Humps {
 impl Shape {
     /// `None` when there is no spread, or the mean is not between the ends: then all lies at the
     /// mean.
-    pub(super) fn of(calls: &Interval) -> Option<Self> {
+    pub(super) fn new(calls: &Interval) -> Option<Self> {
         let (lowest, highest) = calls.ends();
-        let beta = Fit::of(calls.mean(), calls.variance(), lowest, highest)?;
+        let beta = Fit::new(calls.mean(), calls.variance(), lowest, highest)?;
         if calls.calls < FEW {
             return Some(Self::Beta(beta));
         }
@@ -84,7 +84,7 @@ impl Shape {
     fn like(beta: Fit, mean: f64, variance: f64, (lowest, highest): (f64, f64)) -> Self {
         let (alpha, other) = beta.parameters();
         if alpha < 1.0 && other < 1.0 || alpha < NEARLY_ALL && other < LONG_TAIL {
-            let Some(humps) = Humps::of(mean, variance, lowest, highest) else {
+            let Some(humps) = Humps::new(mean, variance, lowest, highest) else {
                 return Self::Beta(beta);
             };
             let [left, right] = [alpha, other].map(|end| ((1.0 - end) / SURELY_TWO).min(1.0));
@@ -96,7 +96,7 @@ impl Shape {
             };
         }
         let share = ((1.0 - alpha) / SURELY_TAILED).min(1.0) * (alpha / SURELY_ONE).min(1.0);
-        let tail = LogNormal::of(mean, variance, lowest, highest).filter(|_| share > 0.0);
+        let tail = LogNormal::new(mean, variance, lowest, highest).filter(|_| share > 0.0);
         tail.map_or(Self::Beta(beta), |other| Self::Tailed { beta, other, share })
     }
 
@@ -118,7 +118,7 @@ impl Shape {
 impl Humps {
     /// With the share p of the slow, whose mean u and spread are given, the fast have the mean
     /// l = (m − pu)/(1 − p), and both together the variance of the calls.
-    fn of(mean: f64, variance: f64, lowest: f64, highest: f64) -> Option<Self> {
+    fn new(mean: f64, variance: f64, lowest: f64, highest: f64) -> Option<Self> {
         let width = highest - lowest;
         SLOW.iter().find_map(|at| {
             let center = lowest + at * width;
@@ -139,8 +139,8 @@ impl Humps {
             let distance = fast(share) - lowest;
             let reach = highest.min(lowest + FAST_REACH * distance);
             Some(Self {
-                fast: Fit::of(fast(share), (FAST_SPREAD * distance).powi(2), lowest, reach)?,
-                slow: Fit::of(center, deviation.powi(2), 2.0 * center - highest, highest)?,
+                fast: Fit::new(fast(share), (FAST_SPREAD * distance).powi(2), lowest, reach)?,
+                slow: Fit::new(center, deviation.powi(2), 2.0 * center - highest, highest)?,
                 share,
             })
         })
@@ -172,7 +172,7 @@ pub(super) struct LogNormal {
 
 impl LogNormal {
     /// By the mean and variance before it is cut off.
-    fn of(mean: f64, variance: f64, lowest: f64, highest: f64) -> Option<Self> {
+    fn new(mean: f64, variance: f64, lowest: f64, highest: f64) -> Option<Self> {
         let deviation = libm::log1p(variance / mean.powi(2)).sqrt();
         let center = libm::log(mean) - deviation.powi(2) / 2.0;
         let whole = Self { center, deviation, ends: (0.0, 1.0) };
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     fn shape(mean: f64, variance: f64, lowest: f64, highest: f64) -> Option<Shape> {
-        let beta = Fit::of(mean, variance, lowest, highest)?;
+        let beta = Fit::new(mean, variance, lowest, highest)?;
         Some(Shape::like(beta, mean, variance, (lowest, highest)))
     }
 

@@ -24,8 +24,8 @@ impl Default for ShareBounds {
 impl ShareBounds {
     /// Adds the calls of one statement in one interval. New extremes are known exactly.
     pub(super) fn add(&mut self, interval: &Interval) {
-        let (known, rest) = interval.peeled();
-        for seconds in known {
+        let (extremes, rest) = interval.peeled();
+        for seconds in extremes {
             self.count(|bound| if seconds > bound { (1, 1) } else { (0, 0) });
         }
         if rest.calls > 0 {
@@ -116,19 +116,19 @@ impl Spread {
             return 0.0;
         }
         if seconds >= mean && (seconds - mean) * (mean - lowest) >= variance {
-            // The calls can all be at the lowest and at one point up to here.
+            // The calls can all be at the lowest and at one point up to the bound.
             1.0
         } else if seconds < mean && (mean - seconds) * (highest - mean) >= variance {
-            // Some are here, the others at one point above.
+            // Some are at the bound, the others at one point above.
             share(variance, variance + (mean - seconds).powi(2))
         } else {
-            // Some are here, some at each end; as few as can be at the highest.
+            // Some are at the bound, some at each end; as few as can be at the highest.
             let at_highest = variance + (mean - lowest) * (mean - seconds);
             1.0 - share(at_highest, (highest - lowest) * (highest - seconds))
         }
     }
 
-    /// The smallest share that can take up to so many seconds: the same, seen from the other end.
+    /// The smallest share that can take up to so many seconds: the same from the other end.
     fn least_within(&self, mean: f64, variance: f64, seconds: f64) -> f64 {
         let mirrored =
             Self { lowest: -self.highest, highest: -self.lowest, means: [0.0; 2], ..*self };

@@ -14,7 +14,7 @@ pub fn is_timed(text: &str) -> bool {
     let rest = beginning(text);
     let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
     let word = &rest[..end];
-    let timed = TIMED.iter().any(|known| known.eq_ignore_ascii_case(word));
+    let timed = TIMED.iter().any(|one| one.eq_ignore_ascii_case(word));
     timed && !is_ping(rest)
 }
 

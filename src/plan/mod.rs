@@ -36,7 +36,7 @@ pub(crate) struct Server {
     pub database: Arc<Database>,
 }
 
-/// Why a plan cannot be made.
+/// The reason why a plan cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
 pub(crate) struct Error {

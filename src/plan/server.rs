@@ -41,7 +41,7 @@ fn spec<S: super::SourceSettings>(
 ) -> SourceSpec {
     let section = Path::from_iter(["databases", server.name()]);
     let asked = Arc::clone(server);
-    SourceSpec::new(name, section, interval, settings, move || open(asked)).of_server(server)
+    SourceSpec::new(name, section, interval, settings, move || open(asked)).for_server(server)
 }
 
 fn collector_source(
@@ -126,14 +126,14 @@ pub(super) fn indexes(config: &Config, server: &Arc<Database>) -> Result<SourceS
     let catalogue = file.map(|file| Catalogue::read(file)).transpose();
     let catalogue = catalogue.map_err(|error| Error { setting, reason: error.into() })?;
     let catalogue = catalogue.unwrap_or_default();
-    // Twice as often as tables, so that what went missing is told within a minute.
+    // Twice as often as tables, so that a missing index is reported within a minute.
     let interval = config.sampling.tables / 2;
     Ok(spec("index_catalogue", server, interval, catalogue.clone(), |server| {
         Ok(Source::Indexes(indexes::IndexReader::open(server, catalogue).into()))
     }))
 }
 
-/// The log of the server that it is said to be of, if there is one.
+/// The log of the server that the settings name for it, if there is one.
 pub(super) fn log(config: &Config, servers: &[Server]) -> Option<SourceSpec> {
     let settings = config.logs.clone();
     settings.path.as_ref()?;

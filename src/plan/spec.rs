@@ -35,7 +35,8 @@ pub(crate) struct SourceSpec {
     open: Open,
 }
 
-/// Everything by which a source is told from others: it stays at a reload when this is the same.
+/// Everything that distinguishes a source from the others: it stays at a reload when this is the
+/// same.
 pub(crate) struct SourceIdentity {
     /// The label `source`, such as `primary/activity`.
     pub name: String,
@@ -85,7 +86,7 @@ impl SourceSpec {
     }
 
     /// The same, read of a server: its name is `SERVER/NAME`, its group `NAME`.
-    pub(super) fn of_server(mut self, server: &Arc<Database>) -> Self {
+    pub(super) fn for_server(mut self, server: &Arc<Database>) -> Self {
         let name = server.name();
         self.identity.label = Some(("server", name.to_owned()));
         self.identity.name = format!("{name}/{}", self.identity.name);

@@ -1,5 +1,5 @@
 //! The one loop: on each tick it reads the sources that are due, and whenever readings have come
-//! it publishes what is known.
+//! it publishes a snapshot.
 //!
 //! A source is read by one future at a time, so a slow one misses its own ticks and nobody
 //! else's. This is the only place where a reading succeeds or fails.
@@ -228,8 +228,8 @@ impl Sampler {
     }
 
     fn probe(&self, database: &str) -> Histogram {
-        let known = self.databases.iter().position(|known| known.name() == database);
-        known.map_or_else(|| Histogram::new(BOUNDS), |at| self.probes[at].clone())
+        let index = self.databases.iter().position(|one| one.name() == database);
+        index.map_or_else(|| Histogram::new(BOUNDS), |index| self.probes[index].clone())
     }
 
     fn start_due(&mut self) -> Vec<LocalBoxFuture<'static, Outcome>> {

@@ -40,21 +40,21 @@ impl Sampler {
         let undecodable = is_undecodable(&outcome.result);
         let probe = task.absorb(outcome.result, outcome.elapsed, quiet);
         let database = task.database.as_deref();
-        let known = self.databases.iter().position(|known| Some(known.name()) == database);
-        if undecodable && known.is_some_and(|at| self.databases[at].take_texts_as_stored()) {
+        let index = self.databases.iter().position(|one| Some(one.name()) == database);
+        if undecodable && index.is_some_and(|index| self.databases[index].take_texts_as_stored()) {
             let of_server = |other: &&mut SourceTask| other.server() == server.as_deref();
             self.tasks.iter_mut().filter(of_server).for_each(SourceTask::read_anew);
         }
-        if let (Some(elapsed), Some(at)) = (probe, known) {
-            self.probes[at].observe(elapsed.as_secs_f64());
+        if let (Some(elapsed), Some(index)) = (probe, index) {
+            self.probes[index].observe(elapsed.as_secs_f64());
         }
         if let Some((server, news)) = server.zip(news) {
-            self.tell(&server, news);
+            self.handle_news(&server, news);
         }
     }
 
     /// Logs what a probe says of its server; one that answers again is read anew at once.
-    fn tell(&mut self, server: &str, news: News) {
+    fn handle_news(&mut self, server: &str, news: News) {
         match news {
             News::Refuses(error) => {
                 let sources = self.tasks.iter().filter(|task| task.server() == Some(server));

@@ -114,13 +114,13 @@ impl Sampler {
         }
     }
 
-    /// Every pool once: where two sources see one pool, the one that sees better is believed.
+    /// Every pool once: where two sources read one pool, the better one is used.
     fn judge_pools(&mut self) -> Vec<PoolState> {
         let mut best: HashMap<&str, &Pool> = HashMap::new();
         for pool in self.tasks.iter().filter_map(|w| w.last.as_ref()).flat_map(|r| &r.pools) {
-            let known = best.entry(&pool.name).or_insert(pool);
-            if pool.origin < known.origin {
-                *known = pool;
+            let chosen = best.entry(&pool.name).or_insert(pool);
+            if pool.origin < chosen.origin {
+                *chosen = pool;
             }
         }
         let mut pools: Vec<Pool> = best.into_values().cloned().collect();

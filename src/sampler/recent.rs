@@ -49,8 +49,8 @@ impl RecentPools {
     }
 
     /// Forgets the pools that are no more.
-    pub(super) fn keep_only(&mut self, known: &[&str]) {
-        self.pools.retain(|name, _| known.contains(&name.as_str()));
+    pub(super) fn keep_only(&mut self, names: &[&str]) {
+        self.pools.retain(|name, _| names.contains(&name.as_str()));
     }
 }
 
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(
             timings(&mut recent_pools, 0),
             0,
-            "what was before the first look is not recent"
+            "what was before the first sample is not recent"
         );
         assert_eq!(timings(&mut recent_pools, 100), 1);
         assert_eq!(timings(&mut recent_pools, 400), 1, "since second 100, 300 s ago");

@@ -21,7 +21,7 @@ const QUIET: Duration = Duration::from_mins(5);
 /// The servers that have a probe, by name.
 #[derive(Debug, Default)]
 pub(super) struct Servers {
-    known: HashMap<String, Server>,
+    by_name: HashMap<String, Server>,
 }
 
 #[derive(Debug, Default)]
@@ -29,10 +29,10 @@ struct Server {
     state: State,
     /// The last time at which something was read of it; `None` before the first.
     answered: Option<Instant>,
-    /// A source had no session, and the probe has not told of it.
+    /// A source had no session, and the probe has not reported it.
     trouble: Option<String>,
-    /// The trouble that was told, and when it was last seen.
-    told: Option<(String, Instant)>,
+    /// The trouble that was reported, and the time of the report.
+    reported: Option<(String, Instant)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,23 +58,23 @@ pub(super) enum News {
 }
 
 impl Servers {
-    /// Expects these and no others; what is known of those that stay is kept.
+    /// Expects these and no others; the state of those that stay is kept.
     pub(super) fn expect<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
-        let mut before = std::mem::take(&mut self.known);
-        self.known =
+        let mut before = std::mem::take(&mut self.by_name);
+        self.by_name =
             names.map(|name| (name.to_owned(), before.remove(name).unwrap_or_default())).collect();
     }
 
     /// Returns true if its sources are to be read. A server without a probe is always asked.
     pub(super) fn answers(&self, name: &str) -> bool {
-        self.known.get(name).is_none_or(|server| server.state == State::Answering)
+        self.by_name.get(name).is_none_or(|server| server.state == State::Answering)
     }
 
     /// Takes in how the probe went.
     pub(super) fn probed(&mut self, name: &str, answered: bool) -> Option<News> {
-        let server = self.known.get_mut(name)?;
+        let server = self.by_name.get_mut(name)?;
         if !answered {
-            (server.trouble, server.told) = (None, None);
+            (server.trouble, server.reported) = (None, None);
             if server.state != State::Silent {
                 server.state = State::Doubtful;
             }
@@ -91,7 +91,7 @@ impl Servers {
 
     /// Takes in that something else was read of it.
     pub(super) fn read(&mut self, name: &str) {
-        let Some(server) = self.known.get_mut(name) else { return };
+        let Some(server) = self.by_name.get_mut(name) else { return };
         server.answered = Some(Instant::now());
         if server.state == State::Silent {
             server.state = State::Doubtful;
@@ -100,7 +100,7 @@ impl Servers {
 
     /// Takes in that a source had no session, where the probe has not failed meanwhile.
     pub(super) fn had_no_session(&mut self, name: &str, error: String) {
-        if let Some(server) = self.known.get_mut(name)
+        if let Some(server) = self.by_name.get_mut(name)
             && server.state == State::Answering
         {
             server.trouble = Some(error);
@@ -110,7 +110,7 @@ impl Servers {
     /// Those that do not answer since now.
     pub(super) fn fallen_silent(&mut self) -> Vec<String> {
         let late = |server: &Server| server.answered.is_none_or(|at| at.elapsed() >= SILENCE);
-        let silent = self.known.iter_mut().filter(|(_, s)| s.state == State::Doubtful && late(s));
+        let silent = self.by_name.iter_mut().filter(|(_, s)| s.state == State::Doubtful && late(s));
         silent
             .map(|(name, server)| {
                 server.state = State::Silent;
@@ -121,12 +121,13 @@ impl Servers {
 }
 
 impl Server {
-    /// The trouble since the last probe, where it is another than was told already.
+    /// The trouble since the last probe, where it is another than the one reported.
     fn refuses(&mut self) -> Option<News> {
         let trouble = self.trouble.take()?;
-        let told = self.told.replace((trouble.clone(), Instant::now()));
-        let known = told.is_some_and(|(known, at)| known == trouble && at.elapsed() < QUIET);
-        (!known).then_some(News::Refuses(trouble))
+        let reported = self.reported.replace((trouble.clone(), Instant::now()));
+        let repeated =
+            reported.is_some_and(|(reported, at)| reported == trouble && at.elapsed() < QUIET);
+        (!repeated).then_some(News::Refuses(trouble))
     }
 }
 
@@ -218,7 +219,7 @@ mod tests {
         let refuses = News::Refuses("too many connections".to_owned());
         assert_eq!(servers.probed("primary", true), Some(refuses));
         servers.had_no_session("primary", "too many connections".to_owned());
-        assert_eq!(servers.probed("primary", true), None, "it is told once");
+        assert_eq!(servers.probed("primary", true), None, "it is reported once");
         advance(QUIET).await;
         servers.had_no_session("primary", "too many connections".to_owned());
         assert!(servers.probed("primary", true).is_some(), "and again another time");

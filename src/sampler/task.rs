@@ -37,13 +37,13 @@ pub(super) struct SourceTask {
     pub(super) last: Option<Reading>,
     /// Its last families, encoded; kept where others share them.
     pub(super) encoded: Option<Encoded>,
-    /// Set if its series carry the label, because there are others to be told from.
+    /// Set if its series carry the label, because there are others to distinguish it from.
     pub(super) labelled: bool,
     pub(super) dropped_series: DroppedSeries,
     pub(super) state: SourceState,
     /// The number of the last readings that failed, one after the other.
     failed: i32,
-    /// Set if the last failure was logged quietly, because its server's probe tells of it.
+    /// Set if the last failure was logged quietly, because its server's probe reports it.
     quiet: bool,
     /// Set while the last reading is not yet in the group's chunk.
     pub(super) dirty: bool,
@@ -113,7 +113,7 @@ impl SourceTask {
     }
 
     /// Takes in a reading; one that failed leaves nothing behind that could be taken for new.
-    /// A failure that the probe of its server tells of is told quietly.
+    /// A failure that the probe of its server reports is logged quietly.
     pub(super) fn absorb(
         &mut self,
         result: Result<Reading, Failure>,
@@ -125,7 +125,7 @@ impl SourceTask {
         match result {
             Ok(mut reading) => {
                 self.state.duration = Some(reading.elapsed.unwrap_or(elapsed));
-                self.tell(reading.trouble.take(), quiet);
+                self.update_state(reading.trouble.take(), quiet);
                 self.dropped_series =
                     DroppedSeries { dropped: reading.dropped, aggregated: reading.aggregated };
                 self.state.unseen = reading.hints.iter().chain(&reading.absent).cloned().collect();
@@ -136,7 +136,7 @@ impl SourceTask {
             }
             Err(failure) => {
                 self.state.unseen.clear();
-                self.tell(Some(failure), quiet);
+                self.update_state(Some(failure), quiet);
                 (self.last, self.encoded) = (None, None);
                 None
             }
@@ -152,8 +152,8 @@ impl SourceTask {
         self.encoded = Some(Encoded::new(families));
     }
 
-    /// Counts, and speaks when the state changed rather than at every tick.
-    fn tell(&mut self, failure: Option<Failure>, quiet: bool) {
+    /// Updates the state, and logs a change of it rather than every reading.
+    fn update_state(&mut self, failure: Option<Failure>, quiet: bool) {
         let name = &self.name;
         match failure {
             None => {

@@ -1,4 +1,4 @@
-//! The literals of a statement, and the places where they cannot be told for certain.
+//! The literals of a statement, and the places where they cannot be recognised for certain.
 
 use sqlparser::ast::DollarQuotedString;
 use sqlparser::tokenizer::Token;
@@ -23,7 +23,7 @@ pub(super) fn is_literal(token: &Token) -> bool {
     }
 }
 
-/// Returns whether the server may see a literal or a comment end elsewhere than it was found to end here.
+/// Returns whether the server may end a literal or a comment at another place than the tokenizer.
 pub(super) fn is_unclear(token: &Token) -> bool {
     match token {
         // `'a\'` ends there, unless standard_conforming_strings is off, or it goes on an E'…' of

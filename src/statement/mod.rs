@@ -16,7 +16,7 @@ use sqlparser::tokenizer::{Token, Tokenizer, Whitespace};
 
 use literals::{is_unclear, is_unclear_between};
 pub use tables::{Table, unqualified};
-use words::{is, is_comment, of_sql, without_casts};
+use words::{is, is_comment, sql_word, without_casts};
 
 /// No more of a text is looked at.
 const LONGEST: usize = 20_000;
@@ -82,7 +82,7 @@ impl Text {
     /// SQL knows.
     fn unread(tokens: &[Token]) -> Self {
         let begins = |token: &&Token| !matches!(token, Token::Whitespace(_) | Token::LParen);
-        let word = tokens.iter().find(begins).and_then(of_sql);
+        let word = tokens.iter().find(begins).and_then(sql_word);
         let shown = word.map_or("…".to_owned(), |word| format!("{word} …"));
         Self { shown, ..Self::default() }
     }
@@ -123,7 +123,7 @@ fn tokens(text: &str) -> (Vec<Token>, bool) {
     (tokens, clear)
 }
 
-/// Every name in a text, of whatever kind, in lower case; `None` when some cannot be told.
+/// Every name in a text, of whatever kind, in lower case; `None` when some cannot be recognised.
 pub fn names(text: &str) -> Option<BTreeSet<String>> {
     let (tokens, clear) = tokens(text);
     let escaped = text.to_ascii_lowercase().contains("u&\"");

@@ -69,7 +69,7 @@ impl Table {
     /// The same as it is written in CREATE INDEX, where all are among the table's columns, which
     /// are quoted where they must be.
     pub fn index_on(&self, columns: &[String]) -> Option<String> {
-        let written = |column: &str| columns.iter().find(|known| known.trim_matches('"') == column);
+        let written = |column: &str| columns.iter().find(|one| one.trim_matches('"') == column);
         let key: Option<Vec<_>> = self.key().into_iter().map(written).collect();
         let key = key.filter(|key| !key.is_empty())?;
         Some(key.into_iter().map(String::as_str).collect::<Vec<_>>().join(", "))
@@ -116,7 +116,7 @@ fn named(words: &[&Token]) -> Vec<Table> {
         let locks = at > 0 && is(words.get(at - 1), &["FOR", "KEY"]);
         if from || is(Some(token), &["JOIN", "UPDATE", "INTO", "USING"]) && !locks {
             for table in listed(words, at + 1) {
-                if !found.iter().any(|known| known.alias == table.alias) {
+                if !found.iter().any(|other| other.alias == table.alias) {
                     found.push(table);
                 }
             }
@@ -125,7 +125,7 @@ fn named(words: &[&Token]) -> Vec<Table> {
     found
 }
 
-/// The tables from here on, by comma.
+/// The tables from this word on, by comma.
 fn listed(words: &[&Token], mut at: usize) -> Vec<Table> {
     let mut found = Vec::new();
     loop {
@@ -164,8 +164,8 @@ fn listed(words: &[&Token], mut at: usize) -> Vec<Table> {
     }
 }
 
-/// The column, with what stands before its dot, that is compared with a value by the operator
-/// here; whether that is a range.
+/// The column, with the qualifier before its dot, that is compared with a value by the operator
+/// at this place, and whether that is a range.
 fn compared(words: &[&Token], at: usize) -> Option<((Option<String>, String), bool)> {
     let range = match words[at] {
         Token::Eq => false,
@@ -207,8 +207,8 @@ fn column_at(words: &[&Token], at: usize) -> Option<(Column, usize)> {
     Some(((None, first), at + 1))
 }
 
-/// Returns whether a value stands here: a placeholder, a list of them, or for a range a function such as
-/// `now()`.
+/// Returns whether a value stands at this place: a placeholder, a list of them, or for a range a
+/// function such as `now()`.
 fn is_value(words: &[&Token], at: usize, range: bool) -> bool {
     let placeholder = |at: usize| matches!(words.get(at), Some(Token::Placeholder(_)));
     let opens = |at: usize| words.get(at) == Some(&&Token::LParen);

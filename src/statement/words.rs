@@ -43,7 +43,7 @@ pub(super) fn keyword(token: &Token) -> Option<String> {
 }
 
 /// A word as it stands there, if it is one that SQL knows.
-pub(super) fn of_sql(token: &Token) -> Option<&str> {
+pub(super) fn sql_word(token: &Token) -> Option<&str> {
     match token {
         Token::Word(Word { value, keyword, .. }) if *keyword != Keyword::NoKeyword => Some(value),
         _ => None,
