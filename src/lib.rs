@@ -24,19 +24,19 @@
 //! - `plan`: from the settings to the sources: what is to be read.
 //! - [`sampler`]: the one loop: reads each source when it is due, and publishes snapshots.
 //!
-//! What reads:
+//! The readers:
 //! - [`indexes`]: the expected indexes: their file, the comparison with a database, the building.
-//! - [`postgres`]: connecting to a server that is watched.
+//! - [`postgres`]: connecting to a server that is monitored.
 //! - [`sources`]: one file or folder for each kind of source.
 //!
-//! What gives out:
+//! The output:
 //! - [`advice`]: one file for each rule.
 //! - [`exposition`]: metric families and their formats.
 //! - [`http`]: the routes, the health answers and the status page.
 //! - [`snapshot`]: state, advice and encoded families of one moment.
 //! - [`state`]: judged facts: the state of each pool, server and source.
 //!
-//! What both use:
+//! Shared by both:
 //! - [`collectors`]: the server's statistics as tables of SQL, one file for each view.
 //! - `files`: reading files without waiting for ever.
 //! - `joint`: work that is done once for all who ask for it.

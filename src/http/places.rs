@@ -130,7 +130,7 @@ impl Rank {
 }
 
 impl Open {
-    /// How many connections each client has.
+    /// The number of connections that each client has.
     fn connections(&self) -> HashMap<IpAddr, usize> {
         let mut connections = HashMap::new();
         self.taken.values().for_each(|one| *connections.entry(one.client).or_default() += 1);
@@ -217,7 +217,7 @@ mod tests {
         let scraper = connection(&places, OTHER, Phase::Idle).await;
         let mut kept = Vec::new();
         for _ in 0..100 {
-            // Each is kept open by its client, whatever becomes of it here.
+            // Each is kept open by its client, whether it is given up or not.
             kept.push(connection(&places, ONE, Phase::Fresh).await);
         }
         assert!(!is_given_up(&scraper));

@@ -18,7 +18,7 @@ use crate::postgres::{Access, Database};
 use poolwatch_client::AcquireError;
 
 /// The time between two samples of the progress.
-const GLANCE: Duration = Duration::from_millis(250);
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 /// The number of statements that are tried for one index, those included that a lost connection ended.
 const ATTEMPTS: u32 = 6;
 /// The first pause before that; each next is twice as long.
@@ -47,7 +47,7 @@ pub struct Phase {
     pub waits_for: Option<i32>,
 }
 
-/// Why an index is not there.
+/// The reason why an index is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Somebody interrupted, and nothing is left of the build.
@@ -152,7 +152,7 @@ impl<'a> Builder<'a> {
     async fn wait_for_builder(&mut self) -> Result<(), Error> {
         (self.show)(&Phase { doing: "another session builds it".into(), ..Phase::default() });
         tokio::select! {
-            () = sleep(GLANCE) => Ok(()),
+            () = sleep(PROGRESS_INTERVAL) => Ok(()),
             _ = self.stop.wait_for(|stop| *stop) => Err(Error::Interrupted),
         }
     }
@@ -232,8 +232,8 @@ impl<'a> Builder<'a> {
         let statement = sqlx::query(AssertSqlSafe(sql)).persistent(false);
         let statement = connection.execute(statement);
         tokio::pin!(statement);
-        let mut glances = interval(GLANCE);
-        glances.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = interval(PROGRESS_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut asked_to_stop = false;
         loop {
             tokio::select! {
@@ -242,8 +242,8 @@ impl<'a> Builder<'a> {
                     asked_to_stop = true;
                     cancel(&self.database, *process).await;
                 }
-                _ = glances.tick() => {
-                    if let Some(phase) = glance(&self.database, *process).await {
+                _ = ticks.tick() => {
+                    if let Some(phase) = phase(&self.database, *process).await {
                         (self.show)(&phase);
                     }
                 }
@@ -282,8 +282,8 @@ async fn cancel(database: &Database, process: i32) {
 }
 
 /// The progress of a statement; `None` when the server does not tell.
-async fn glance(database: &Database, process: i32) -> Option<Phase> {
-    let look = async {
+async fn phase(database: &Database, process: i32) -> Option<Phase> {
+    let progress = async {
         let mut connection = database.acquire().await.ok()?;
         let row = connection.fetch_one(sqlx::query(PROGRESS).bind(process)).await.ok()?;
         let doing: Option<String> = row.try_get("phase").ok()?;
@@ -291,7 +291,7 @@ async fn glance(database: &Database, process: i32) -> Option<Phase> {
         let doing = doing.or_else(|| waits_for.map(|_| "waiting for the table".to_owned()))?;
         Some(Phase { doing, share: row.try_get("share").ok()?, waits_for })
     };
-    timeout(database.read_timeout(), look).await.ok()?
+    timeout(database.read_timeout(), progress).await.ok()?
 }
 
 const PROGRESS: &str = "

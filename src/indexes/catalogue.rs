@@ -39,7 +39,7 @@ pub struct Expected {
     pub condition: Option<String>,
 }
 
-/// Why a catalogue cannot be used.
+/// The reason why a catalogue cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogueError {
     /// The file cannot be read.
@@ -47,7 +47,7 @@ pub enum CatalogueError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         reason: std::io::Error,
     },
     /// The file is no catalogue.

@@ -26,7 +26,7 @@ const RUNS_MORE: &str = "_to_xml";
 /// Schemas of one session each, in which every role may create functions.
 const TEMPORARY: [&str; 2] = ["pg_temp", "pg_toast_temp"];
 
-/// Why this role plans no statement in this database, whatever the statement is.
+/// The reason why this role plans no statement in this database, whatever the statement is.
 pub(super) async fn obstacle(connection: &mut Checkout) -> Result<Option<String>, sqlx::Error> {
     let row = connection.fetch_one(sqlx::query(OBSTACLE)).await?;
     text(&row, 0)

@@ -22,7 +22,7 @@ pub use name::{identifier, literal};
 pub use plan::{Error as PlanError, Plan, Planner, Scan};
 pub use present::{Inventory, Present};
 
-/// Which indexes are expected, and where.
+/// The indexes that are expected, and their database.
 #[derive(Clone, Debug, Default, Hash, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {

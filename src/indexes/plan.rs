@@ -39,7 +39,7 @@ pub struct Scan {
     pub indexes: Vec<String>,
 }
 
-/// Why there is no plan.
+/// The reason why there is no plan.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It is not a single SELECT.
@@ -90,7 +90,7 @@ pub struct Planner<'a> {
     prepared: bool,
     /// The schema of hypopg, quoted, where it is there.
     hypopg: Option<String>,
-    /// Why nothing is planned.
+    /// The reason why nothing is planned.
     obstacle: Option<String>,
 }
 
@@ -106,7 +106,7 @@ impl<'a> Planner<'a> {
         Ok(Self { connection, generic, prepared: false, hypopg, obstacle })
     }
 
-    /// Why this role plans nothing in this database.
+    /// The reason why this role plans nothing in this database.
     pub fn obstacle(&self) -> Option<Error> {
         self.obstacle.clone().map(Error::Foreign)
     }

@@ -134,7 +134,7 @@ impl Present {
     }
 }
 
-/// What answers with more rows is not the server that was asked.
+/// Fails for more rows than were asked for, which the real server never sends.
 fn no_more_than_asked(rows: &[PgRow]) -> Result<(), sqlx::Error> {
     if rows.len() as u64 <= LIMIT.unsigned_abs() {
         return Ok(());

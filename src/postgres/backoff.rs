@@ -74,8 +74,8 @@ impl<F: Clone> Backoff<F> {
             }
         }
         let recent = [SERVER, question].into_iter().filter_map(|key| state.recent.get(key));
-        let mut fresh = recent.filter(|(at, _)| at.elapsed() < SHARED);
-        fresh.next().map(|(_, failure)| failure.clone())
+        let mut recent = recent.filter(|(at, _)| at.elapsed() < SHARED);
+        recent.next().map(|(_, failure)| failure.clone())
     }
 
     /// A login was refused.
@@ -108,7 +108,7 @@ impl<F: Clone> Backoff<F> {
     }
 }
 
-/// How long nothing is tried again that failed before so often.
+/// The time before something that failed so often is tried again.
 pub(super) fn delay(count: u32) -> Duration {
     (FIRST * 2_u32.pow(count.min(4))).min(LONGEST)
 }

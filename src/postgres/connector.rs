@@ -71,7 +71,7 @@ impl std::fmt::Display for DialError {
     }
 }
 
-/// A failure that several may be told.
+/// A failure that several callers may share.
 #[derive(Clone, Debug)]
 enum Failure {
     Refused(Arc<ServerError>),
@@ -86,7 +86,7 @@ pub(crate) struct Connector {
     backoff: Arc<Backoff<Failure>>,
     /// Databases whose texts the server cannot convert to UTF-8.
     unconverted: Mutex<HashSet<String>>,
-    /// Whether the last session was one of the server's own, and no pooler's.
+    /// Set if the last session was one of the server's own, and no pooler's.
     is_direct: AtomicBool,
 }
 
@@ -187,7 +187,7 @@ impl Connector {
         Ok(ready)
     }
 
-    /// A session of the server, or why there is none, perhaps as it was told a moment ago.
+    /// A session of the server, or why there is none, perhaps that of a moment ago.
     async fn session(&self, startup: &[u8], database: &str) -> Result<Ready, Failure> {
         let deadline = Instant::now() + self.timeout;
         let turn = tokio::time::timeout_at(deadline, self.backoff.turn.lock()).await;
@@ -243,7 +243,7 @@ impl Connector {
         };
         for wanted in passes {
             let target = Target { wanted: *wanted, ..self.target.clone() };
-            let hosts = order(&target);
+            let hosts = ordered_hosts(&target);
             for (at, host) in hosts.iter().enumerate() {
                 let password = self.credentials.password(host, database, &target.user).await;
                 let password = match password {
@@ -333,8 +333,8 @@ fn share(deadline: Instant, parts: usize) -> Instant {
     now + deadline.saturating_duration_since(now) / parts
 }
 
-/// As they are said, or by chance where `load_balance_hosts` says so.
-fn order(target: &Target) -> Vec<Host> {
+/// In the order of the settings, or by chance where `load_balance_hosts` says so.
+fn ordered_hosts(target: &Target) -> Vec<Host> {
     let mut hosts = target.hosts.clone();
     if target.shuffle {
         let random = RandomState::new();

@@ -1,5 +1,5 @@
-//! Connecting to a server that is watched: read-only, time-limited, recognisable; and what is
-//! known of it.
+//! Connecting to a server that is monitored: read-only, time-limited, recognisable; and what is
+//! known about it.
 
 mod address;
 mod answer;
@@ -330,13 +330,13 @@ impl Connect for Access {
 }
 
 /// The major version of a server that is newer than any that was tested, where it was another
-/// before: it is told once, and again when the server was upgraded meanwhile.
+/// before: it is logged once, and again when the server was upgraded meanwhile.
 fn untested(previous: u32, version: u32) -> Option<u32> {
     let (previous, version) = (previous / 10_000, version / 10_000);
     (previous != version && version > NEWEST).then_some(version)
 }
 
-/// A database that is watched, over at most [`CONNECTIONS`] connections.
+/// A database that is monitored, over at most [`CONNECTIONS`] connections.
 #[derive(Debug)]
 pub struct Database {
     name: String,

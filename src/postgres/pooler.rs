@@ -1,10 +1,10 @@
 //! Tells `PostgreSQL` itself from a pooler, whose sessions others get next.
 //!
-//! What poolwatch sets in a session would stay there for the application, so nothing is set before
-//! the session is proved to be poolwatch's alone. The proof is a setting of no effect that goes
-//! with the start-up message: only the server process that was started by this very message knows
-//! it. `PgBouncer` and RDS Proxy refuse such options, or are set to pass over them, as pgcat and
-//! Supavisor do.
+//! A setting that poolwatch makes in a session would stay there for the application, so nothing is
+//! set before the session is proved to be poolwatch's alone. The proof is a setting of no effect
+//! that goes with the start-up message: only the server process that was started by this very message
+//! knows it. `PgBouncer` and RDS Proxy refuse such options, or are set to pass over them, as pgcat
+//! and Supavisor do.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The sessions on a server. Several sources look at them, once a second each: a look that was
-//! just had is shared.
+//! The sessions on a server. Several sources sample them, once a second each: a sample that was
+//! just taken is shared.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{APPLICATION_NAME, Database, Optional, Reductions, Statement};
 use poolwatch_client::AcquireError;
 
-/// For how long a look speaks for the next who asks: less than any source waits between two.
+/// The greatest age of a sample that is shared: less than any source waits between two.
 const SAMPLE_MAX_AGE: Duration = Duration::from_millis(200);
 
 /// Sessions alike, counted.
@@ -37,7 +37,7 @@ pub struct SessionGroup {
     pub oldest_transaction: Option<f64>,
     /// For how many seconds the longest has been idle in its transaction.
     pub oldest_idle_in_transaction: Option<f64>,
-    /// The role that looked.
+    /// The role that sampled.
     pub role: String,
     /// Connections that an ordinary role can have on the server.
     pub max_connections: Option<i64>,
@@ -57,7 +57,7 @@ pub enum SessionsError {
 /// All sessions at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct SessionsSample {
-    /// The sessions by groups; `None` where the server lacks what tells of them.
+    /// The sessions by groups; `None` where the server lacks the columns about them.
     pub groups: Option<Arc<[SessionGroup]>>,
     /// True when it tells what they wait for.
     pub has_waits: bool,

@@ -9,7 +9,7 @@ use super::host::{Host, hosts};
 use super::methods::{Binding, Methods};
 use super::tls;
 
-/// Which of several servers will do.
+/// The kinds of server that will do, of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
     Any,

@@ -15,7 +15,7 @@ const LAYERS: &[&[&[&str]]] = &[
     &[&["main"]],
     &[&["commands"]],
     &[&["plan", "config"], &["sampler"], &["demo"]],
-    // What reads and what gives out know nothing of one another: no request reaches a database.
+    // The readers and the output know nothing of one another: no request reaches a database.
     &[&["sources", "indexes", "postgres"], &["http", "snapshot", "exposition", "advice", "state"]],
     &[&["collectors"], &["process"], &["own_log"], &["files", "joint"]],
     &[&["reading"]],

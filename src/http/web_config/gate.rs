@@ -1,8 +1,8 @@
 //! Checks passwords, beside the runtime and beside the threads that resolve names, and remembers
-//! the verdicts.
+//! the results.
 //!
 //! bcrypt is slow on purpose, so whoever sends wrong passwords makes work. The newest request and
-//! the oldest are checked in turn: the one so that a right password seldom waits for the wrong ones
+//! the oldest are checked in turn: the one so that a right password rarely waits for the wrong ones
 //! before it, the other so that it never waits for ever. What nobody waits for is not checked.
 
 use std::collections::{HashMap, VecDeque};
@@ -16,12 +16,12 @@ use tokio::sync::oneshot;
 
 use super::users::{Hash, Users, credentials};
 
-/// How many wrong passwords are remembered.
+/// The number of wrong passwords that are remembered.
 const REMEMBERED: usize = 100;
-/// How many checks wait in a lane. The oldest gives way to one more.
+/// The number of checks that wait in a lane. The oldest gives way to one more.
 const WAITING: usize = 128;
 
-/// What became of a request's name and password.
+/// The outcome of a request's name and password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
     Admitted,
@@ -30,10 +30,10 @@ pub(super) enum Admission {
     Busy,
 }
 
-/// What tells one check from another.
+/// The key that distinguishes one check from another.
 type Key = [u8; 32];
 
-/// Checks passwords and remembers the verdicts.
+/// Checks passwords and remembers the results.
 #[derive(Clone, Default)]
 pub(super) struct Gate(Arc<Mutex<State>>);
 
@@ -45,7 +45,7 @@ struct State {
     /// A hash that takes seconds must not keep the others waiting.
     cheap: Lane,
     costly: Lane,
-    /// How many passwords were compared with a hash.
+    /// The number of passwords that were compared with a hash.
     checked: u64,
 }
 
@@ -54,7 +54,7 @@ struct State {
 struct Lane {
     waiting: VecDeque<Check>,
     runs: bool,
-    /// Whether the oldest is next.
+    /// Set if the oldest is next.
     oldest: bool,
 }
 
@@ -67,18 +67,18 @@ struct Check {
 }
 
 impl Gate {
-    /// Whether a request comes from one of the users.
+    /// Returns whether a request comes from one of the users.
     pub(super) async fn admits(&self, users: &Users, headers: &HeaderMap) -> Admission {
         let Some((name, password)) = credentials(headers) else { return Admission::Refused };
         let hash = users.hash(&name);
-        match self.verdict(name, &hash, password).await {
+        match self.check(name, &hash, password).await {
             Ok(true) if hash.is_own => Admission::Admitted,
             Ok(_) => Admission::Refused,
             Err(_) => Admission::Busy,
         }
     }
 
-    async fn verdict(
+    async fn check(
         &self,
         name: String,
         hash: &Hash<'_>,
@@ -88,8 +88,8 @@ impl Gate {
         let (answer, answered) = oneshot::channel();
         {
             let mut state = self.state();
-            if let Some(verdict) = state.remembered(&name, &key) {
-                return Ok(verdict);
+            if let Some(is_right) = state.remembered(&name, &key) {
+                return Ok(is_right);
             }
             let hash_text = hash.text.to_owned();
             let check = Check { key, name, hash: hash_text, password, answers: vec![answer] };
@@ -117,16 +117,16 @@ impl Gate {
     fn check_one(&self, costly: bool) -> bool {
         let Some(check) = self.state().next(costly) else { return false };
         let Check { key, name, hash, password, answers } = check;
-        let known = self.state().remembered(&name, &key);
-        let verdict = known.unwrap_or_else(|| {
+        let remembered = self.state().remembered(&name, &key);
+        let is_right = remembered.unwrap_or_else(|| {
             let compared = catch_unwind(|| bcrypt::verify(password, &hash));
-            let verdict = matches!(compared, Ok(Ok(true)));
-            self.state().remember(name, key, verdict);
-            verdict
+            let is_right = matches!(compared, Ok(Ok(true)));
+            self.state().remember(name, key, is_right);
+            is_right
         });
         for answer in answers {
             // Who asked may have gone meanwhile.
-            let _ = answer.send(verdict);
+            let _ = answer.send(is_right);
         }
         true
     }
@@ -154,9 +154,9 @@ impl State {
         (right || self.wrong.contains(key)).then_some(right)
     }
 
-    fn remember(&mut self, name: String, key: Key, verdict: bool) {
+    fn remember(&mut self, name: String, key: Key, is_right: bool) {
         self.checked += 1;
-        if verdict {
+        if is_right {
             self.right.insert(name, key);
             return;
         }
