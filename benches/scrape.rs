@@ -57,7 +57,7 @@ fn pool(name: String) -> Pool {
             peak: Some(12),
             oldest_checkout: Some(0.4),
         },
-        held: None,
+        growth_limit: None,
     };
     Pool {
         name,

@@ -49,17 +49,17 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// As it is now.
+    /// The usage of this process now.
     pub(crate) fn now() -> Self {
-        Process::myself().map(|process| Self::of(&process)).unwrap_or_default()
+        Process::myself().map(|process| Self::from_process(&process)).unwrap_or_default()
     }
 
-    /// Another process' as it is now; absent when there is none of that number to be seen.
-    pub(crate) fn of_process(pid: i32) -> Option<Self> {
-        Process::new(pid).ok().map(|process| Self::of(&process))
+    /// The usage of another process now; absent when there is none of that id that may be seen.
+    pub(crate) fn from_pid(pid: i32) -> Option<Self> {
+        Process::new(pid).ok().map(|process| Self::from_process(&process))
     }
 
-    fn of(process: &Process) -> Self {
+    fn from_process(process: &Process) -> Self {
         let mut usage = Self { open_fds: process.fd_count().ok().map(wide), ..Self::default() };
         if let Ok(stat) = process.stat() {
             let ticks = procfs::ticks_per_second() as f64;
@@ -113,7 +113,7 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// As it is now.
+    /// The usage of this process now.
     pub(crate) fn now() -> Self {
         let memory: ProcResult<Meminfo> = Meminfo::current();
         Self {
@@ -135,17 +135,17 @@ fn hundredths(load: f32) -> f64 {
 /// Faults of a library or of poolwatch itself that were caught.
 static PANICS: AtomicU64 = AtomicU64::new(0);
 /// The time between two of them in the log.
-const TOLD_EVERY: Duration = Duration::from_mins(1);
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
-/// Counts panics from now on, and tells where they are in place of printing all that they say,
+/// Counts panics from now on, and logs where they are in place of printing their whole message,
 /// which may be what a server sent; once a minute at most.
 pub(crate) fn count_panics() {
-    let told = std::sync::Mutex::new(None::<Instant>);
+    let last_logged = std::sync::Mutex::new(None::<Instant>);
     std::panic::set_hook(Box::new(move |panic| {
         let count = PANICS.fetch_add(1, Ordering::Relaxed) + 1;
-        let Ok(mut told) = told.try_lock() else { return };
-        if told.is_none_or(|told| told.elapsed() > TOLD_EVERY) {
-            *told = Some(Instant::now());
+        let Ok(mut last_logged) = last_logged.try_lock() else { return };
+        if last_logged.is_none_or(|at| at.elapsed() > LOG_INTERVAL) {
+            *last_logged = Some(Instant::now());
             let at = panic.location().map(ToString::to_string).unwrap_or_default();
             tracing::error!(%at, count, "a fault in poolwatch or its driver was caught");
         }

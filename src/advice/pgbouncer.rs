@@ -1,7 +1,7 @@
 //! The advice about pools of `PgBouncer`, in which a worker is a (database, user) pair.
 
 use super::{Advice, Severity};
-use crate::reading::{Held, Worker};
+use crate::reading::{GrowthLimit, Worker};
 use crate::state::PoolState;
 
 const FULL: &str = "find what holds the servers: long transactions, slow queries, or clients that \
@@ -34,7 +34,7 @@ pub(super) fn waiting(state: &PoolState) -> Option<Advice> {
 
 /// The remedy for a pair that is nearly full.
 pub(super) fn usage_remedy(worker: &Worker) -> String {
-    format!("{FULL}; if none, {}", more(worker.held))
+    format!("{FULL}; if none, {}", more(worker.growth_limit))
 }
 
 /// The database and the user.
@@ -50,24 +50,27 @@ fn cause(worker: &Worker) -> Cause {
     let (size, taken) = (worker.figures.size, worker.figures.checked_out.unwrap_or(0));
     let capacity = worker.figures.capacity();
     let critical = |why: String, remedy: String| Cause(Severity::Critical, why, remedy);
-    let full = format!("{FULL}; {} only if the server has connections to spare", more(worker.held));
-    match (worker.held, capacity) {
-        (Some(Held::Paused), _) => Cause(
+    let full = format!(
+        "{FULL}; {} only if the server has connections to spare",
+        more(worker.growth_limit)
+    );
+    match (worker.growth_limit, capacity) {
+        (Some(GrowthLimit::Paused), _) => Cause(
             Severity::Warning,
             "it is paused".into(),
             "RESUME it in PgBouncer's admin console; clients that wait for query_wait_timeout are \
              disconnected"
                 .into(),
         ),
-        (Some(Held::NoSize), _) => critical(
+        (Some(GrowthLimit::NoSize), _) => critical(
             "its pool_size is 0, which is unlimited only since PgBouncer 1.24".into(),
             "set pool_size, or default_pool_size".into(),
         ),
-        (Some(Held::DatabaseLimit(most)), _) => critical(
+        (Some(GrowthLimit::DatabaseLimit(most)), _) => critical(
             format!("all {most} that max_db_connections allows its database are taken"),
             full,
         ),
-        (Some(Held::UserLimit(most)), _) => critical(
+        (Some(GrowthLimit::UserLimit(most)), _) => critical(
             format!("all {most} that max_user_connections allows its user are taken"),
             full,
         ),
@@ -94,10 +97,10 @@ fn cause(worker: &Worker) -> Cause {
     }
 }
 
-fn more(held: Option<Held>) -> &'static str {
-    match held {
-        Some(Held::DatabaseLimit(_)) => "raise max_db_connections",
-        Some(Held::UserLimit(_)) => "raise max_user_connections",
+fn more(growth_limit: Option<GrowthLimit>) -> &'static str {
+    match growth_limit {
+        Some(GrowthLimit::DatabaseLimit(_)) => "raise max_db_connections",
+        Some(GrowthLimit::UserLimit(_)) => "raise max_user_connections",
         _ => "raise pool_size",
     }
 }
@@ -145,13 +148,13 @@ mod tests {
         let broken = advice_on(|worker| worker.figures.checked_out = Some(0));
         assert!(broken.message.ends_with("shop/web: it has none"), "{}", broken.message);
         assert!(broken.remedy.contains("cannot log in to the server"), "{}", broken.remedy);
-        let limit = advice_on(|worker| worker.held = Some(Held::DatabaseLimit(9)));
+        let limit = advice_on(|worker| worker.growth_limit = Some(GrowthLimit::DatabaseLimit(9)));
         assert!(limit.message.contains("all 9 that max_db_connections"), "{}", limit.message);
-        let limit = advice_on(|worker| worker.held = Some(Held::UserLimit(8)));
+        let limit = advice_on(|worker| worker.growth_limit = Some(GrowthLimit::UserLimit(8)));
         assert!(limit.message.contains("all 8 that max_user_connections"), "{}", limit.message);
-        let none = advice_on(|worker| worker.held = Some(Held::NoSize));
+        let none = advice_on(|worker| worker.growth_limit = Some(GrowthLimit::NoSize));
         assert!(none.message.contains("its pool_size is 0"), "{}", none.message);
-        let paused = advice_on(|worker| worker.held = Some(Held::Paused));
+        let paused = advice_on(|worker| worker.growth_limit = Some(GrowthLimit::Paused));
         assert_eq!(paused.severity, Severity::Warning);
         assert!(paused.message.ends_with("it is paused"), "{}", paused.message);
     }

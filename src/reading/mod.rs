@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::indexes::{ForeignKey, Index, Indexes, Reference, TableScans};
-pub use self::pool::{Held, Origin, Pool, Worker};
+pub use self::pool::{GrowthLimit, Origin, Pool, Worker};
 pub use self::server::{
     LoggedTimes, ServerResources, Sessions, Statement, StatementStats, StatementTimes, Top,
 };

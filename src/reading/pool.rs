@@ -57,12 +57,12 @@ pub struct Worker {
     /// Its pool now.
     pub figures: Figures,
     /// The limit that keeps it from opening another connection, besides its own capacity.
-    pub held: Option<Held>,
+    pub growth_limit: Option<GrowthLimit>,
 }
 
 /// A limit that keeps a pool of `PgBouncer` from opening another connection to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Held {
+pub enum GrowthLimit {
     /// PAUSE, of the database or of all.
     Paused,
     /// A `pool_size` of 0 before 1.24, where it is not unlimited.

@@ -73,8 +73,8 @@ pub struct StatementTimes {
 pub struct Top {
     /// The server as the settings name it.
     pub server: String,
-    /// The number of seconds for which they were watched; where nothing was watched yet, those for
-    /// which the server has counted, if it says so.
+    /// The number of seconds for which they were observed; where nothing was observed yet, those
+    /// for which the server has counted, if it says so.
     pub seconds: Option<f64>,
     /// The statements, those that took most time first.
     pub statements: Vec<Statement>,
@@ -87,14 +87,14 @@ pub struct Statement {
     pub database: Arc<str>,
     /// Set if that is the database that poolwatch is connected to.
     pub in_current_database: bool,
-    /// The server's number for it, the label `queryid`.
-    pub number: i64,
+    /// Its identifier, the label `queryid`.
+    pub query_id: i64,
     /// Its text.
     pub text: Arc<Text>,
     /// Its figures over all that time.
     pub stats: StatementStats,
     /// Its figures step by step, the oldest first: a step is some ten seconds. Empty where nothing
-    /// was watched yet.
+    /// was observed yet.
     pub steps: Vec<StatementStats>,
 }
 

@@ -178,7 +178,7 @@ impl TopStatement {
         top.statements.iter().map(|statement| Self {
             server: top.server.clone(),
             datname: statement.database.to_string(),
-            queryid: statement.number.to_string(),
+            queryid: statement.query_id.to_string(),
             sql: statement.text.shown.clone(),
             calls: statement.stats.calls,
             seconds: statement.stats.seconds,

@@ -39,7 +39,7 @@ pub(in crate::http) fn worker(pid: u32, checked_out: u64) -> Worker {
         ..Figures::default()
     };
     let age = Some(Duration::from_millis(400));
-    Worker { pid: Some(pid), app: Some("reddit-bot".into()), age, figures, held: None }
+    Worker { pid: Some(pid), app: Some("reddit-bot".into()), age, figures, growth_limit: None }
 }
 
 /// A pool, judged.
@@ -78,7 +78,7 @@ pub(in crate::http) fn full() -> Snapshot {
     primary.statements = vec![StatementTimes { database: "app".into(), recent }];
     let statement = Statement {
         database: "app".into(),
-        number: -7,
+        query_id: -7,
         text: Text::read("SELECT 'secret'", 100).into(),
         stats: StatementStats { calls: 4, seconds: 1.0, ..StatementStats::default() },
         ..Statement::default()

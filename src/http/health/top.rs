@@ -37,7 +37,7 @@ impl<'a> TopStatement<'a> {
         Self {
             server,
             datname: &statement.database,
-            queryid: statement.number.to_string(),
+            queryid: statement.query_id.to_string(),
             sql: &statement.text.shown,
             calls: statement.stats.calls,
             seconds: rounded(statement.stats.seconds, 1e6),

@@ -1,4 +1,5 @@
-//! Where an endpoint is, and what may be shown of that: never a user, a password or a query.
+//! The address of an endpoint, and the part of it that may be shown: never a user, a password or a
+//! query.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ pub(super) struct Address {
     shown: String,
 }
 
-/// How to get there.
+/// The way to the endpoint.
 pub(super) enum Route {
     Tcp { host: Host, port: u16, tls: bool },
     Unix(PathBuf),

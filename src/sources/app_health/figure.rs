@@ -1,11 +1,12 @@
-//! What an answer can tell, and why it does not.
+//! The figures that an answer can have, and the reasons why one is missing.
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What an answer can tell. Counters and seconds are of use only where one process answers.
+/// A figure that an answer can have. Counters and seconds are of use only where one process
+/// answers.
 #[derive(Clone, Copy, Debug, Deserialize, Hash, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "snake_case")]
 pub enum Figure {
@@ -15,7 +16,7 @@ pub enum Figure {
     Pid,
     /// Connections the pool keeps.
     Size,
-    /// How many more it may open; −1 is unlimited.
+    /// The number of connections that it may open beyond its size; −1 is unlimited.
     MaxOverflow,
     /// The most it may have, where an answer tells that instead; 0 and −1 are unlimited.
     Capacity,
@@ -43,11 +44,11 @@ pub enum Figure {
     Invalidated,
     /// Acquires that had to wait, since the start.
     Waits,
-    /// How long acquires waited in all, in seconds, since the start.
+    /// The total wait of acquires in seconds, since the start.
     WaitSeconds,
 }
 
-/// Why an answer has no figures.
+/// The reason why an answer has no figures.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum Problem {
     /// Nothing tells how many connections are checked out.
@@ -55,31 +56,31 @@ pub enum Problem {
         "the answer has no {figure} where it is looked for ({found}): set `preset` or `pointers`"
     )]
     Missing {
-        /// What is not there.
+        /// The figure that is missing.
         figure: Figure,
-        /// What is there.
+        /// The names that were found.
         found: String,
     },
     /// A figure is something else than a number.
     #[error("{figure} at {pointer:?} is {found}, not {wanted}")]
     Type {
-        /// Which figure.
+        /// The figure.
         figure: Figure,
-        /// Where it is.
+        /// The place where it was found.
         pointer: String,
-        /// What it is.
+        /// The value that was found.
         found: &'static str,
-        /// What it should be.
+        /// The value that was expected.
         wanted: &'static str,
     },
     /// A figure cannot be true.
     #[error("{figure} at {pointer:?} is {value}, which cannot be")]
     Value {
-        /// Which figure.
+        /// The figure.
         figure: Figure,
-        /// Where it is.
+        /// The place where it was found.
         pointer: String,
-        /// What it is.
+        /// The value that was found.
         value: f64,
     },
 }

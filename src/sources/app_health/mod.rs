@@ -26,7 +26,7 @@ use self::shape::Shape;
 use crate::files;
 use crate::reading::Reading;
 
-/// How to read one application's pool endpoint.
+/// The settings of one application's pool endpoint.
 #[derive(Clone, PartialEq, Deserialize, Hash)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
@@ -36,14 +36,14 @@ pub struct Settings {
     pub url: String,
     /// The shape of the answer; `sqlalchemy` unless pointers are given.
     pub preset: Option<Preset>,
-    /// Where each figure is, as a JSON pointer, for any other shape or on top of a preset.
+    /// The place of each figure, as a JSON pointer, for any other shape or on top of a preset.
     pub pointers: BTreeMap<Figure, String>,
     /// Sent with each request; secret.
     pub headers: BTreeMap<String, String>,
     /// Files with the values of more headers, by name. They are read for each request, so that a
     /// changed token needs no reload.
     pub header_files: BTreeMap<String, PathBuf>,
-    /// How long one read may take, connecting included.
+    /// The timeout of one read, connecting included.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
     /// The largest answer read, in bytes.
@@ -79,7 +79,7 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// Why there are no figures.
+/// The reason why there are no figures.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The settings cannot be used.
@@ -90,13 +90,13 @@ pub enum Error {
     Read {
         /// The endpoint, without its secrets.
         at: String,
-        /// What went wrong.
+        /// The cause.
         #[source]
         source: Fault,
     },
 }
 
-/// What went wrong between the question and the figures.
+/// The fault between the question and the figures.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// Nothing listens there, or its name is unknown.
@@ -109,11 +109,11 @@ pub enum Fault {
         name: HeaderName,
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         #[source]
         source: std::io::Error,
     },
-    /// What is in the file of a header cannot be sent.
+    /// The content of a header's file cannot be sent.
     #[error("header_files: the value of {name} in {} has a control character", path.display())]
     HeaderValue {
         /// The header.
@@ -133,12 +133,12 @@ pub enum Fault {
     /// The answer is longer than the limit.
     #[error("the answer is over {0} bytes; raise `size_limit` if that is right")]
     TooLarge(usize),
-    /// The endpoint is elsewhere.
+    /// The endpoint redirects to another one.
     #[error("answered {status}, a redirect to {to}, which is not followed: set `url` to it")]
     Redirect {
         /// The status.
         status: StatusCode,
-        /// Where to, without secrets.
+        /// The target of the redirect, without secrets.
         to: String,
     },
     /// An error without figures.
@@ -153,9 +153,9 @@ pub enum Fault {
     /// The answer is not JSON.
     #[error("the answer ({content_type}) is not JSON")]
     NotJson {
-        /// What the answer says it is.
+        /// The content type of the answer.
         content_type: String,
-        /// Where it stops being JSON.
+        /// The place where it stops being JSON.
         #[source]
         source: serde_json::Error,
     },
@@ -212,10 +212,10 @@ impl Settings {
     }
 
     fn header_files(&self) -> Result<Vec<(HeaderName, PathBuf)>, String> {
-        let known = |(name, path): (&String, &PathBuf)| {
+        let header = |(name, path): (&String, &PathBuf)| {
             Ok((header_name("header_files", name)?, path.clone()))
         };
-        self.header_files.iter().map(known).collect()
+        self.header_files.iter().map(header).collect()
     }
 }
 
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_bad_setting_says_which_and_shows_no_secret() {
-        for (bad, said) in [
+        for (bad, expected) in [
             (serde_json::json!({}), "url"),
             (serde_json::json!({"url": "hunter2"}), "http://"),
             (serde_json::json!({"url": "ftp://hunter2@a/"}), "ftp"),
@@ -333,7 +333,7 @@ mod tests {
             ),
         ] {
             let error = settings(bad).open("web").unwrap_err().to_string();
-            assert!(error.contains(said) && !error.contains("hunter2"), "{error}");
+            assert!(error.contains(expected) && !error.contains("hunter2"), "{error}");
         }
     }
 }

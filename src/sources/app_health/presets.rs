@@ -25,7 +25,7 @@ pub enum Preset {
 /// ours.
 pub(super) type Place = (Figure, &'static str, f64);
 
-/// Where within an answer that object may be.
+/// The places within an answer at which that object may be.
 pub(super) const BASES: &[&str] = &[
     "",
     "/pool",
@@ -117,7 +117,7 @@ impl Preset {
     pub(super) const ALL: [Self; 4] =
         [Self::Sqlalchemy, Self::GoSql, Self::Hikaricp, Self::NodePostgres];
 
-    /// Where each figure is; of several places for one figure, the first that has it.
+    /// The place of each figure; of several places for one figure, the first that has it.
     pub(super) fn places(self) -> &'static [Place] {
         match self {
             Self::Sqlalchemy => SQLALCHEMY,

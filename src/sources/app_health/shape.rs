@@ -1,4 +1,4 @@
-//! Where an answer has each figure, and the reading they make.
+//! The places of the figures in an answer, and the reading they make.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::reading::{
     Cumulative, Figures, MaxOverflow, Origin, Pool, Reading, Timings, Totals, Worker,
 };
 
-/// Where each figure is.
+/// The place of each figure.
 pub(super) struct Shape {
     preset: Option<Preset>,
     pointers: BTreeMap<Figure, String>,
@@ -152,7 +152,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Size and max overflow, by way of the capacity where only that is told.
+    /// Size and max overflow, by way of the capacity where only that is given.
     fn limits(&self) -> Result<(Option<u64>, Option<MaxOverflow>), Problem> {
         use MaxOverflow::{Limited, Unlimited};
         let (size, more) = (self.connections(Figure::Size)?, self.limit(Figure::MaxOverflow)?);
@@ -346,7 +346,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_true_is_refused_and_named() {
-        for (answer, said) in [
+        for (answer, expected) in [
             (json!({"checked_out": "5"}), "checked_out at \"/checked_out\" is text, not a number"),
             (json!({"checked_out": -2}), "checked_out at \"/checked_out\" is -2, which cannot be"),
             (json!({"checked_out": 2.5}), "is 2.5, which"),
@@ -360,7 +360,7 @@ mod tests {
             (json!({}), "(an empty object)"),
         ] {
             let error = parse(Preset::Sqlalchemy, &answer).unwrap_err().to_string();
-            assert!(error.contains(said), "{error}");
+            assert!(error.contains(expected), "{error}");
         }
     }
 

@@ -7,7 +7,7 @@ use super::table::Row;
 /// A family of a view: its name after the view's, how it is read, and what it says.
 pub(super) struct Measure(pub(super) &'static str, pub(super) Cell, pub(super) &'static str);
 
-/// How a cell, or two, become a value.
+/// The way in which one cell or two become a value.
 pub(super) enum Cell {
     /// As it is.
     Of(&'static str),

@@ -12,11 +12,11 @@ pub(super) struct Clients {
     pub(super) dropped: u64,
 }
 
-/// What clients are counted by.
+/// The columns by which clients are counted.
 const GROUP: [&str; 4] = ["database", "user", "application_name", "state"];
 
 impl Clients {
-    /// Counts a client, of which the cells are told by the names of their columns.
+    /// Counts a client, whose cells are found by the names of their columns.
     pub(super) fn count(&mut self, cell: impl Fn(&str) -> Option<String>) {
         let group = GROUP.map(|column| cell(column).unwrap_or_default());
         if self.counts.len() >= MOST_ROWS && !self.counts.contains_key(&group) {

@@ -10,16 +10,16 @@ use super::clients::Clients;
 use super::table::{self, Table};
 use crate::process::Usage;
 
-/// A connection, and what is asked for once or seldom.
+/// A connection, the version, and the last answer of the slow views.
 pub(super) struct Console {
     pub(super) connection: PgConnection,
     pub(super) version: Table,
-    pub(super) seldom: Option<(Instant, Seldom)>,
+    pub(super) slow_views: Option<(Instant, SlowViews)>,
 }
 
-/// What has a row for each client or user, and is of no hurry.
+/// The views with a row for each client or user, which are read less often.
 #[derive(Clone, Default)]
-pub(super) struct Seldom {
+pub(super) struct SlowViews {
     pub(super) users: Table,
     pub(super) clients: Option<Clients>,
 }
@@ -34,12 +34,12 @@ pub(super) struct Views {
     pub(super) lists: Table,
     pub(super) config: Table,
     pub(super) state: Table,
-    pub(super) seldom: Seldom,
+    pub(super) slow_views: SlowViews,
     pub(super) usage: Option<Usage>,
 }
 
-/// How old the counts of clients, what is known of users and what the process uses may be.
-pub(super) const SELDOM: Duration = Duration::from_secs(15);
+/// The greatest age of the slow views, and of the figures about the process.
+pub(super) const SLOW_VIEWS_MAX_AGE: Duration = Duration::from_secs(15);
 
 impl Console {
     pub(super) async fn views(&mut self, count_clients: bool) -> Result<Views, Fault> {
@@ -51,7 +51,7 @@ impl Console {
             config: self.show("CONFIG", "SHOW CONFIG").await?,
             state: self.state().await?,
             version: self.version.clone(),
-            seldom: self.seldom(count_clients).await?,
+            slow_views: self.slow_views(count_clients).await?,
             usage: None,
         })
     }
@@ -68,17 +68,17 @@ impl Console {
         }
     }
 
-    async fn seldom(&mut self, count_clients: bool) -> Result<Seldom, Fault> {
-        if let Some((at, seldom)) = &self.seldom
-            && at.elapsed() < SELDOM
+    async fn slow_views(&mut self, count_clients: bool) -> Result<SlowViews, Fault> {
+        if let Some((at, slow_views)) = &self.slow_views
+            && at.elapsed() < SLOW_VIEWS_MAX_AGE
         {
-            return Ok(seldom.clone());
+            return Ok(slow_views.clone());
         }
         let users = self.show("USERS", "SHOW USERS").await?;
         let clients = if count_clients { Some(self.clients().await?) } else { None };
-        let seldom = Seldom { users, clients };
-        self.seldom = Some((Instant::now(), seldom.clone()));
-        Ok(seldom)
+        let slow_views = SlowViews { users, clients };
+        self.slow_views = Some((Instant::now(), slow_views.clone()));
+        Ok(slow_views)
     }
 
     async fn show(&mut self, view: &'static str, statement: &'static str) -> Result<Table, Fault> {
@@ -103,7 +103,7 @@ pub(super) async fn ask(
     statement: &'static str,
 ) -> sqlx::Result<Table> {
     let rows = sqlx::raw_sql(statement).fetch_all(connection).await?;
-    Ok(Table::of(&rows))
+    Ok(Table::from_rows(&rows))
 }
 
 /// The 26 of 1.26.1.

@@ -47,7 +47,7 @@ const VIEWS: [View; 4] = [
 /// Every family, and how many samples were left out.
 pub(super) fn all(views: &Views) -> (Vec<Family>, u64) {
     let (mut all, mut dropped) = (vec![up(true), version(&views.version)], 0);
-    let tables = [&views.databases, &views.totals, &views.pools, &views.seldom.users];
+    let tables = [&views.databases, &views.totals, &views.pools, &views.slow_views.users];
     for (view, table) in VIEWS.iter().zip(tables) {
         all.extend(view.measures.iter().map(|measure| view.family(measure, table)));
         dropped += (table.rows().skip(MOST_ROWS).count() * view.measures.len()) as u64;
@@ -55,7 +55,7 @@ pub(super) fn all(views: &Views) -> (Vec<Family>, u64) {
     all.extend(LISTS.iter().map(|entry| named(entry, &views.lists, "list", "items")));
     all.extend(CONFIG.iter().map(|entry| named(entry, &views.config, "key", "value")));
     all.push(paused(&views.state));
-    if let Some(clients) = &views.seldom.clients {
+    if let Some(clients) = &views.slow_views.clients {
         all.push(clients.family());
         dropped += clients.dropped;
     }
@@ -92,7 +92,7 @@ impl View {
     }
 }
 
-/// Whether the console could be read.
+/// The family that shows whether the console could be read.
 pub(super) fn up(up: bool) -> Family {
     let mut family =
         Family::gauge("pgbouncer_up", "Whether PgBouncer's admin console could be read.");
@@ -107,7 +107,8 @@ fn version(table: &Table) -> Family {
     family
 }
 
-/// Whether a PAUSE without a database's name holds everyone: no database is then shown as paused.
+/// The family that shows whether a PAUSE without a database's name holds everyone: no database is
+/// then shown as paused.
 fn paused(state: &Table) -> Family {
     let mut family = Family::gauge(
         "pgbouncer_paused",
@@ -156,7 +157,7 @@ mod tests {
         config_max_client_connections config_max_user_connections
         client_connections";
 
-    /// What it has not, or only with its `--pgBouncer.pid-file`.
+    /// The families that it does not have, or only with its `--pgBouncer.pid-file`.
     const OURS: &str = "
         databases_max_client_connections databases_current_client_connections
         stats_totals_client_logins_total
@@ -238,7 +239,7 @@ mod tests {
                 "pgbouncer_client_connections{database=\"a\",user=\"\",application_name=\"web\",\
                  state=\"active\"} 2",
             ] {
-                assert!(text.lines().any(|known| known == line), "1.{minor}: {line}\n{text}");
+                assert!(text.lines().any(|shown| shown == line), "1.{minor}: {line}\n{text}");
             }
             let newest = [
                 "pgbouncer_databases_max_client_connections{name=\"a\",host=\"/tmp\",port=\"5432\",\
@@ -248,7 +249,7 @@ mod tests {
                 "pgbouncer_paused 0",
             ];
             for line in newest.iter().filter(|_| minor >= 26) {
-                assert!(text.lines().any(|known| known == *line), "1.{minor}: {line}\n{text}");
+                assert!(text.lines().any(|shown| shown == *line), "1.{minor}: {line}\n{text}");
             }
             let version = format!("pgbouncer_version_info{{version=\"PgBouncer 1.{minor}.0\"}} 1");
             assert!(text.contains(&version));

@@ -1,21 +1,21 @@
-//! How many servers each (database, user) pair may have.
+//! The number of servers that each (database, user) pair may have.
 
 use std::collections::HashMap;
 
 use super::console::{Views, minor};
 use super::counts::taken;
 use super::table::{Row, Table};
-use crate::reading::{Held, MaxOverflow};
+use crate::reading::{GrowthLimit, MaxOverflow};
 
-/// How many servers a pair may have, and what keeps it from having more.
+/// The number of servers that a pair may have, and what keeps it from having more.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Limit {
     pub(super) size: Option<u64>,
     pub(super) more: Option<MaxOverflow>,
-    pub(super) held: Option<Held>,
+    pub(super) growth_limit: Option<GrowthLimit>,
 }
 
-/// What a database or a user says of its pairs, and how many servers they have taken together.
+/// The limits of a database or a user, and the number of servers that its pairs have together.
 #[derive(Clone, Copy, Default)]
 struct Share {
     size: Option<u64>,
@@ -30,16 +30,16 @@ pub(super) struct Limits<'a> {
     databases: HashMap<&'a str, Share>,
     users: HashMap<&'a str, Share>,
     paused: bool,
-    /// Whether a size of 0 is unlimited: before 1.24 it was one server at first and then none.
+    /// Set if a size of 0 is unlimited: before 1.24 it was one server at first and then none.
     zero_is_unlimited: bool,
 }
 
 impl<'a> Limits<'a> {
-    pub(super) fn of(views: &'a Views, pairs: impl Iterator<Item = Row<'a>>) -> Self {
+    pub(super) fn new(views: &'a Views, pairs: impl Iterator<Item = Row<'a>>) -> Self {
         let minor = minor(&views.version).unwrap_or(u32::MAX);
         let mut limits = Self {
             databases: databases(&views.databases),
-            users: users(&views.seldom.users, minor),
+            users: users(&views.slow_views.users, minor),
             paused: views.state.is_yes("paused").unwrap_or(false),
             zero_is_unlimited: minor >= 24,
         };
@@ -58,16 +58,19 @@ impl<'a> Limits<'a> {
     /// The pool's size and reserve, the user's own before the database's, and neither above what
     /// the other pairs have left of what the database and the user may have over all their pools.
     /// 0 is unlimited, but for the reserve.
-    pub(super) fn of_pair(&self, database: &str, user: &str, taken: u64) -> Limit {
-        let of =
+    pub(super) fn pair(&self, database: &str, user: &str, taken: u64) -> Limit {
+        let share =
             |shares: &HashMap<&str, Share>, name| shares.get(name).copied().unwrap_or_default();
-        let (database, user) = (of(&self.databases, database), of(&self.users, user));
-        let held = if self.paused || database.paused {
-            Some(Held::Paused)
+        let (database, user) = (share(&self.databases, database), share(&self.users, user));
+        let growth_limit = if self.paused || database.paused {
+            Some(GrowthLimit::Paused)
         } else if !self.zero_is_unlimited && user.size.or(database.size) == Some(0) {
-            Some(Held::NoSize)
+            Some(GrowthLimit::NoSize)
         } else {
-            database.full().map(Held::DatabaseLimit).or(user.full().map(Held::UserLimit))
+            database
+                .full()
+                .map(GrowthLimit::DatabaseLimit)
+                .or(user.full().map(GrowthLimit::UserLimit))
         };
         let reserve = user.reserve.or(database.reserve).unwrap_or(0);
         let cap = [database.left(taken), user.left(taken)].into_iter().flatten().min();
@@ -83,7 +86,7 @@ impl<'a> Limits<'a> {
                 (Some(size), Some(MaxOverflow::Limited(all - size)))
             }
         };
-        Limit { size, more, held }
+        Limit { size, more, growth_limit }
     }
 }
 
@@ -93,7 +96,7 @@ impl Share {
         self.most.filter(|most| *most > 0 && self.taken >= *most)
     }
 
-    /// What a pair that has taken so many may have of the limit, while the others have theirs. One
+    /// The part of the limit that a pair which has taken so many may have, beside the others. One
     /// that has none and gets none keeps the limit: no capacity would mean unlimited.
     fn left(&self, taken: u64) -> Option<u64> {
         let most = self.most.filter(|most| *most > 0)?;
@@ -118,10 +121,10 @@ fn databases(table: &Table) -> HashMap<&str, Share> {
 fn users(table: &Table, minor: u32) -> HashMap<&str, Share> {
     let mut before = (None, None);
     let share = |row: Row<'_>| {
-        let said = (row.count("pool_size"), row.count("reserve_pool_size"));
-        let before = std::mem::replace(&mut before, said);
-        let believe = |said: Option<u64>, before| said.filter(|_| minor >= 26 || said != before);
-        let (size, reserve) = (believe(said.0, before.0), believe(said.1, before.1));
+        let shown = (row.count("pool_size"), row.count("reserve_pool_size"));
+        let before = std::mem::replace(&mut before, shown);
+        let believe = |shown: Option<u64>, before| shown.filter(|_| minor >= 26 || shown != before);
+        let (size, reserve) = (believe(shown.0, before.0), believe(shown.1, before.1));
         Share { size, reserve, most: row.count("max_user_connections"), ..Share::default() }
     };
     let names = table.rows().map(|row| row.text("name").unwrap_or(""));

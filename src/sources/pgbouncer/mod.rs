@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use self::console::{Console, SELDOM, Views, ask};
+use self::console::{Console, SLOW_VIEWS_MAX_AGE, Views, ask};
 pub use self::table::Problem;
 use crate::files;
 use crate::metric::Family;
@@ -31,7 +31,7 @@ use crate::postgres::{
 use crate::process::Usage;
 use crate::reading::Reading;
 
-/// How to reach one `PgBouncer`.
+/// The settings of one `PgBouncer`.
 #[derive(Clone, PartialEq, Deserialize, Hash)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
@@ -41,18 +41,18 @@ pub struct Settings {
     pub password_file: Option<PathBuf>,
     /// A command that prints the password.
     pub password_command: Option<Command>,
-    /// How long the command may take.
+    /// The timeout of the command.
     #[serde(with = "humantime_serde")]
     pub password_command_timeout: Duration,
-    /// How long what the command printed is used for further connections.
+    /// The time for which a password that the command printed is used for further connections.
     #[serde(with = "humantime_serde")]
     pub password_max_age: Duration,
     /// The file in which `PgBouncer` writes its process' number, to show what the process uses.
     pub pid_file: Option<PathBuf>,
-    /// How long one read may take, connecting included.
+    /// The timeout of one read, connecting included.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
-    /// Whether clients are counted by application; the view has a row for each of them, and is
+    /// Set if clients are counted by application; the view has a row for each of them, and is
     /// asked for every 15 seconds.
     pub clients: bool,
 }
@@ -86,7 +86,7 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// Why there are no figures.
+/// The reason why there are no figures.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The settings cannot be used.
@@ -97,13 +97,13 @@ pub enum Error {
     Read {
         /// Its address.
         at: String,
-        /// What went wrong.
+        /// The cause.
         #[source]
         source: Fault,
     },
 }
 
-/// What went wrong between the question and the figures.
+/// The fault between the question and the figures.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// No connection.
@@ -116,7 +116,7 @@ pub enum Fault {
     Refused {
         /// The user.
         user: String,
-        /// What `PgBouncer` says.
+        /// The error that `PgBouncer` reports.
         #[source]
         source: sqlx::Error,
     },
@@ -127,7 +127,7 @@ pub enum Fault {
     NotAllowed {
         /// The user.
         user: String,
-        /// What `PgBouncer` says.
+        /// The error that `PgBouncer` reports.
         #[source]
         source: sqlx::Error,
     },
@@ -189,8 +189,8 @@ impl Settings {
         let variables = |name: &str| std::env::var(name).ok();
         let wrong = |error| format!("url: {error}");
         // What PGDATABASE says is about another server.
-        let said = Address::parse_only(&self.url).map_err(wrong)?.value("dbname");
-        match said.as_deref() {
+        let dbname = Address::parse_only(&self.url).map_err(wrong)?.value("dbname");
+        match dbname.as_deref() {
             None | Some("pgbouncer") => {
                 let address = Address::parse(&self.url, &variables).map_err(wrong)?;
                 Target::new(&address.with("dbname", "pgbouncer"), &variables).map_err(wrong)
@@ -236,7 +236,7 @@ impl Pgbouncer {
         Ok(reading)
     }
 
-    /// What is known of a `PgBouncer` that cannot be read: `pgbouncer_up 0`.
+    /// The family of a `PgBouncer` that cannot be read: `pgbouncer_up 0`.
     pub fn down() -> Family {
         families::up(false)
     }
@@ -246,13 +246,13 @@ impl Pgbouncer {
         families::empty()
     }
 
-    /// What `PgBouncer`'s process uses, as far as it can be seen from here. Its open files are
-    /// counted one by one, and it may have ten thousand.
+    /// The resources that the process of `PgBouncer` uses, as far as poolwatch may see them. Its
+    /// open files are counted one by one, and it may have ten thousand.
     async fn usage(&mut self) -> Option<Usage> {
         let path = self.pid_file.as_ref()?;
-        if self.process.as_ref().is_none_or(|(at, _)| at.elapsed() >= SELDOM) {
-            let number = files::read_to_string(path).await.ok();
-            let usage = number.and_then(|number| Usage::of_process(number.trim().parse().ok()?));
+        if self.process.as_ref().is_none_or(|(at, _)| at.elapsed() >= SLOW_VIEWS_MAX_AGE) {
+            let pid = files::read_to_string(path).await.ok();
+            let usage = pid.and_then(|pid| Usage::from_pid(pid.trim().parse().ok()?));
             self.process = usage.map(|usage| (Instant::now(), usage));
         }
         self.process.as_ref().map(|(_, usage)| usage.clone())
@@ -292,12 +292,12 @@ impl Pgbouncer {
         let version = version.map_err(|error| {
             self.explain(|source| Fault::Show { view: "VERSION", source }, error)
         })?;
-        Ok(Console { connection, version, seldom: None })
+        Ok(Console { connection, version, slow_views: None })
     }
 
     fn explain(&self, otherwise: impl FnOnce(sqlx::Error) -> Fault, source: sqlx::Error) -> Fault {
-        let said = source.as_database_error().map_or("", |error| error.message());
-        let says = |words: &[&str]| words.iter().any(|words| said.contains(words));
+        let message = source.as_database_error().map_or("", |error| error.message());
+        let says = |words: &[&str]| words.iter().any(|words| message.contains(words));
         let user = self.connector.target().user.clone();
         if says(&["not allowed", "admin access needed"]) {
             Fault::NotAllowed { user, source }
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_bad_setting_says_which_and_shows_no_secret() {
-        for (url, said) in [
+        for (url, expected) in [
             ("", "url: is missing"),
             ("hunter2", "url: "),
             ("mysql://a:hunter2@b/pgbouncer", "is not for PostgreSQL (`mysql://`)"),
@@ -341,7 +341,7 @@ mod tests {
             ("postgresql://a:hunter2@b/pgbouncer?sslmode=odd", "url: "),
         ] {
             let error = settings(url).open("bouncer").unwrap_err().to_string();
-            assert!(error.contains(said) && !error.contains("hunter2"), "{error}");
+            assert!(error.contains(expected) && !error.contains("hunter2"), "{error}");
         }
     }
 }

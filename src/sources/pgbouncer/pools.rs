@@ -11,14 +11,14 @@ const CONSOLE: &str = "pgbouncer";
 
 pub(super) fn parse(name: &str, views: &Views) -> Result<Pool, Problem> {
     let pairs = || views.pools.rows().filter(|row| row.text("database") != Some(CONSOLE));
-    let limits = Limits::of(views, pairs());
+    let limits = Limits::new(views, pairs());
     let worker = |row: Row<'_>| {
         let (database, user) = (row.text("database").unwrap_or(""), row.text("user").unwrap_or(""));
-        let limit = limits.of_pair(database, user, taken(row));
+        let limit = limits.pair(database, user, taken(row));
         Ok(Worker {
             app: Some(format!("{database}/{user}")),
             figures: figures(row, limit)?,
-            held: limit.held,
+            growth_limit: limit.growth_limit,
             ..Worker::default()
         })
     };
@@ -50,10 +50,10 @@ fn figures(row: Row<'_>, limit: Limit) -> Result<Figures, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::console::Seldom;
+    use super::super::console::SlowViews;
     use super::super::table::Table;
     use super::*;
-    use crate::reading::{Held, MaxOverflow};
+    use crate::reading::{GrowthLimit, MaxOverflow};
 
     const POOLS: &str = "database, user, cl_active, cl_waiting, cl_active_cancel_req, \
         cl_waiting_cancel_req, sv_active, sv_active_cancel, sv_being_canceled, sv_idle, sv_used, \
@@ -82,7 +82,7 @@ mod tests {
             pools: pools.clone(),
             databases: databases.clone(),
             config: config.clone(),
-            seldom: Seldom { users: users.clone(), clients: None },
+            slow_views: SlowViews { users: users.clone(), clients: None },
             ..Views::default()
         };
         parse("bouncer", &views).unwrap().workers
@@ -142,16 +142,18 @@ mod tests {
         };
         let workers = all("26.1", &pools, &databases(5, 0, 6), &nothing, &nothing);
         assert_eq!(capacities(&workers), [Some(4), Some(4), Some(2)]);
-        assert_eq!(workers[0].held, None);
+        assert_eq!(workers[0].growth_limit, None);
         let workers = all("26.1", &pools, &databases(5, 0, 4), &nothing, &nothing);
         assert_eq!(capacities(&workers), [Some(2), Some(2), Some(4)]);
         assert_eq!(workers[0].figures.utilization(), Some(1.0));
-        assert!(workers.iter().all(|worker| worker.held == Some(Held::DatabaseLimit(4))));
+        assert!(
+            workers.iter().all(|worker| worker.growth_limit == Some(GrowthLimit::DatabaseLimit(4)))
+        );
         let config = Table::new("key, value", &["max_user_connections, 2"]);
         let workers = all("18.0", &pools, &databases(5, 0, 0), &nothing, &config);
         assert_eq!(capacities(&workers), [Some(2), Some(2), Some(2)]);
-        assert_eq!(workers[1].held, Some(Held::UserLimit(2)));
-        assert_eq!(workers[2].held, None, "the user w has taken none");
+        assert_eq!(workers[1].growth_limit, Some(GrowthLimit::UserLimit(2)));
+        assert_eq!(workers[2].growth_limit, None, "the user w has taken none");
     }
 
     #[test]
@@ -164,12 +166,16 @@ mod tests {
     fn zero_is_one_server_at_most_before_1_24() {
         let pools = Table::new(POOLS, &["a, u, 1, 5, 0, 0, 1, 0, 0, 0, 0, 0, 0, 4, 0, session"]);
         let nothing = Table::default();
-        let none = Some(Held::NoSize);
+        let none = Some(GrowthLimit::NoSize);
         for (minor, expected) in
             [("18.0", (Some(1), none)), ("23.1", (Some(1), none)), ("24.0", (None, None))]
         {
             let workers = all(minor, &pools, &databases(0, 0, 0), &nothing, &nothing);
-            assert_eq!((workers[0].figures.capacity(), workers[0].held), expected, "1.{minor}");
+            assert_eq!(
+                (workers[0].figures.capacity(), workers[0].growth_limit),
+                expected,
+                "1.{minor}"
+            );
         }
     }
 
@@ -205,15 +211,18 @@ mod tests {
     fn a_paused_database_and_a_paused_pgbouncer_hold_their_pairs() {
         let pools = Table::new(POOLS, &["a, u, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, session"]);
         let row = "a, NULL, 5432, a, NULL, 5, 0, 0, NULL, 0, 0, 1, 0";
-        let held = |databases: Table, state: Table| {
+        let growth_limit = |databases: Table, state: Table| {
             let pools = pools.clone();
             let views = Views { pools, databases, state, ..Views::default() };
-            parse("bouncer", &views).unwrap().workers[0].held
+            parse("bouncer", &views).unwrap().workers[0].growth_limit
         };
         let (nothing, paused) = (Table::default(), Table::new("key, value", &["paused, yes"]));
-        assert_eq!(held(Table::new(DATABASES, &[row]), nothing.clone()), Some(Held::Paused));
-        assert_eq!(held(databases(5, 0, 0), paused), Some(Held::Paused));
-        assert_eq!(held(databases(5, 0, 0), nothing), None);
+        assert_eq!(
+            growth_limit(Table::new(DATABASES, &[row]), nothing.clone()),
+            Some(GrowthLimit::Paused)
+        );
+        assert_eq!(growth_limit(databases(5, 0, 0), paused), Some(GrowthLimit::Paused));
+        assert_eq!(growth_limit(databases(5, 0, 0), nothing), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use sqlx::{Column, Row as _, ValueRef};
 /// The most rows of a view that are shown, and the most groups of clients.
 pub(super) const MOST_ROWS: usize = 500;
 
-/// Why a view gives no figures.
+/// The reason why a view gives no figures.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// A column is not there.
@@ -43,7 +43,7 @@ pub(super) struct Row<'a> {
 
 impl Table {
     /// Rows that came by the simple protocol, in which every value is text.
-    pub(super) fn of<'a>(rows: impl IntoIterator<Item = &'a PgRow>) -> Self {
+    pub(super) fn from_rows<'a>(rows: impl IntoIterator<Item = &'a PgRow>) -> Self {
         let mut table = Self::default();
         for row in rows {
             if table.columns.is_empty() {
@@ -69,7 +69,7 @@ impl Table {
         self.rows().find(|row| row.text(names) == Some(name))
     }
 
-    /// Whether `yes` stands beside a key, in a view of keys and values.
+    /// Returns whether `yes` stands beside a key, in a view of keys and values.
     pub(super) fn is_yes(&self, key: &str) -> Option<bool> {
         Some(self.row("key", key)?.text("value")? == "yes")
     }
@@ -87,7 +87,7 @@ impl Table {
 
 /// One cell of a row that came by the simple protocol.
 pub(super) fn named(row: &PgRow, column: &str) -> Option<String> {
-    let index = row.columns().iter().position(|known| known.name() == column)?;
+    let index = row.columns().iter().position(|one| one.name() == column)?;
     cell(row, index)
 }
 

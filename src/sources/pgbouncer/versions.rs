@@ -2,7 +2,7 @@
 //! changelogs and sources have it.
 
 use super::clients::Clients;
-use super::console::{Seldom, Views};
+use super::console::{SlowViews, Views};
 use super::table::Table;
 use crate::process::Usage;
 
@@ -40,7 +40,7 @@ pub(super) fn views(minor: u32) -> Views {
         } else {
             Table::new("key, value", &["active, yes", "paused, no"])
         },
-        seldom: Seldom { users: users(minor), clients: Some(clients) },
+        slow_views: SlowViews { users: users(minor), clients: Some(clients) },
         usage: Some(Usage { cpu_seconds: Some(0.5), open_fds: Some(50), ..Usage::default() }),
     }
 }

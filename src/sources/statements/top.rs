@@ -103,7 +103,7 @@ impl RecentStatements {
             Some(Statement {
                 database: Arc::clone(names.get(&name.0)?),
                 in_current_database: name.0 == sample.current_database,
-                number: name.1,
+                query_id: name.1,
                 text: Arc::clone(text),
                 stats: sums[&name],
                 steps: self.last_steps(name),
@@ -216,8 +216,8 @@ mod tests {
         all.insert((5, 9002), stats(1_000_000, 0.1));
         recent.add(all, start + STEP);
         let top = named(&mut recent);
-        assert_eq!(top.statements[0].number, 9001);
-        assert!(top.statements.iter().any(|statement| statement.number == 9002));
+        assert_eq!(top.statements[0].query_id, 9001);
+        assert!(top.statements.iter().any(|statement| statement.query_id == 9002));
         assert!(top.statements.len() <= 4 * SHOWN, "{}", top.statements.len());
         assert!(recent.steps.last().unwrap().len() <= 4 * KEPT);
         assert_eq!(recent.unnamed(), [0; 0], "each text is asked for once");

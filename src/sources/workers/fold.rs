@@ -1,5 +1,5 @@
 //! Reports of many workers folded into one pool each name: the newest of each worker, and sums that
-//! outlive it. Pure: it is told the time, and asks only whether a silent process still runs.
+//! outlive it. Pure: it is given the time, and asks only whether a silent process still runs.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use poolwatch_client::report::{self, Reason, Report};
 /// for as long as it is.
 const MEMORY: Duration = Duration::from_mins(10);
 
-/// How often the log tells of processes that report as one instance.
+/// The interval at which the log reports processes that report as one instance.
 const FORKS_EVERY: Duration = Duration::from_mins(1);
 
 /// All reports of workers, folded.
@@ -34,8 +34,8 @@ pub struct Fold {
     /// When each of them was last reported.
     last_named: HashMap<String, Instant>,
     findings: Findings,
-    /// When the log last told of processes that report as one instance.
-    forks_told: Option<Instant>,
+    /// The last time at which the log reported processes that report as one instance.
+    forks_logged_at: Option<Instant>,
 }
 
 /// The newest report of one instance.
@@ -73,7 +73,7 @@ impl Fold {
             pools: BTreeMap::new(),
             last_named: HashMap::new(),
             findings: Findings::default(),
-            forks_told: None,
+            forks_logged_at: None,
         }
     }
 
@@ -100,7 +100,7 @@ impl Fold {
                 self.make_room(received_at)?;
                 // Told once room was found: a report that is refused comes again and again.
                 if let Some(first) = forked_from {
-                    self.tell_of_fork(first, sender, received_at);
+                    self.log_fork(first, sender, received_at);
                 }
                 Vec::new()
             }
@@ -131,11 +131,11 @@ impl Fold {
         }
     }
 
-    fn tell_of_fork(&mut self, first: u32, sender: Option<u32>, now: Instant) {
-        if self.forks_told.is_some_and(|told| now.duration_since(told) < FORKS_EVERY) {
+    fn log_fork(&mut self, first: u32, sender: Option<u32>, now: Instant) {
+        if self.forks_logged_at.is_some_and(|at| now.duration_since(at) < FORKS_EVERY) {
             return;
         }
-        self.forks_told = Some(now);
+        self.forks_logged_at = Some(now);
         tracing::warn!(
             pids = ?[Some(first), sender],
             "Two processes report as one instance: the client did not notice a fork. Upgrade it; \
@@ -250,7 +250,7 @@ impl Fold {
                     app: instance.app.clone(),
                     age: Some(instance.age(now)),
                     figures: last.pool.figures,
-                    held: None,
+                    growth_limit: None,
                 });
             }
         }

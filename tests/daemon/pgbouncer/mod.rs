@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use poolwatch::exposition::Chunk;
 use poolwatch::metric::Family;
-use poolwatch::reading::{Figures, Held, Origin, Pool, Reading, Worker};
+use poolwatch::reading::{Figures, GrowthLimit, Origin, Pool, Reading, Worker};
 use poolwatch::sources::pgbouncer::{Error, Fault, Pgbouncer};
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
@@ -306,7 +306,7 @@ async fn a_limit_that_pairs_share_makes_each_of_them_full() {
         for app in ["shared/one", "shared/two"] {
             let worker = worker(&reading, app);
             assert_eq!(worker.figures.utilization(), Some(1.0), "{worker:?}");
-            assert_eq!(worker.held, Some(Held::DatabaseLimit(2)), "{worker:?}");
+            assert_eq!(worker.growth_limit, Some(GrowthLimit::DatabaseLimit(2)), "{worker:?}");
         }
         drop((first, second));
         waiting.await.unwrap().unwrap();
@@ -341,13 +341,13 @@ async fn a_pause_of_all_databases_is_shown() {
         bouncer.holder("one", "app").await.close().await.unwrap();
         let reading = source.read().await.unwrap();
         assert_eq!(
-            (paused(&reading).as_deref(), worker(&reading, "app/one").held),
+            (paused(&reading).as_deref(), worker(&reading, "app/one").growth_limit),
             (Some("0"), None)
         );
         bouncer.admin("PAUSE").await;
         let reading = source.read().await.unwrap();
         assert_eq!(paused(&reading).as_deref(), Some("1"));
-        assert_eq!(worker(&reading, "app/one").held, Some(Held::Paused));
+        assert_eq!(worker(&reading, "app/one").growth_limit, Some(GrowthLimit::Paused));
         bouncer.admin("RESUME").await;
         assert_eq!(paused(&source.read().await.unwrap()).as_deref(), Some("0"));
     }
@@ -364,7 +364,7 @@ async fn clients_whose_server_is_not_there_wait_at_an_empty_pair() {
         let reading = read_until(&mut source, waits).await;
         let broken = worker(&reading, "broken/one");
         assert_eq!((broken.figures.checked_in, broken.figures.checked_out), (Some(0), Some(0)));
-        assert_eq!(broken.held, None);
+        assert_eq!(broken.growth_limit, None);
         client.abort();
     }
 }

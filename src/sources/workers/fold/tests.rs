@@ -102,7 +102,7 @@ fn a_fork_is_told_once_it_has_room_and_once_a_minute() {
     let parent = std::process::id();
     let tell = |fold: &mut Fold, child, seq, at| {
         let taken = fold.take(report("forked", seq, 1), Some(child), at);
-        (taken.is_ok(), fold.forks_told)
+        (taken.is_ok(), fold.forks_logged_at)
     };
     assert_eq!(tell(&mut fold, parent, 1, now), (true, None));
     fold.max_workers = 1;
