@@ -17,7 +17,7 @@ pub(crate) const REVISION: &str = env!("POOLWATCH_REVISION");
 /// The compiler that built it.
 pub(crate) const RUST_VERSION: &str = env!("POOLWATCH_RUSTC");
 
-/// The resources that the daemon uses. What the kernel does not tell is absent.
+/// The resources that the daemon uses. What the kernel does not report is absent.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(default)]
 pub(crate) struct Usage {
@@ -95,7 +95,7 @@ fn boot_time() -> Option<f64> {
     BOOT.get_or_init(|| procfs::boot_time_secs().ok()).map(|seconds| seconds as f64)
 }
 
-/// The machine as it is now. What the kernel does not tell is absent.
+/// The machine as it is now. What the kernel does not report is absent.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Host {
     /// The mean number of processes that run or wait to, over 1, 5 and 15 minutes.

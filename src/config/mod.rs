@@ -119,7 +119,7 @@ fn present_names(layers: &mut [Layer], origins: &Origins) -> Result<Vec<String>,
 /// The file that is read when none is named, if it is there.
 pub fn usual_file() -> Option<PathBuf> {
     let path = PathBuf::from("/etc/poolwatch/poolwatch.yml");
-    // One that cannot even be looked at is there: reading it tells what is wrong.
+    // One that cannot even be looked at is there: reading it reports what is wrong.
     files::is_file_blocking(&path).unwrap_or(true).then_some(path)
 }
 

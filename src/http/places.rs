@@ -162,7 +162,7 @@ impl Open {
     }
 }
 
-/// One client as far as addresses tell: of IPv6 everybody has a whole network.
+/// One client as far as addresses show: with IPv6 everybody has a whole network.
 fn network(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(address) => {

@@ -218,8 +218,8 @@ impl<'a> Builder<'a> {
                 AcquireError::Unreachable(error) => sqlx::Error::Io(std::io::Error::other(error)),
                 error => sqlx::Error::Configuration(error.into()),
             })?;
-            let process = connection.fetch_one("SELECT pg_backend_pid()").await?.try_get(0)?;
-            self.connection = Some((connection, process));
+            let pid = connection.fetch_one("SELECT pg_backend_pid()").await?.try_get(0)?;
+            self.connection = Some((connection, pid));
         }
         Ok(self.connection.as_mut().expect("it was just made"))
     }
@@ -227,7 +227,7 @@ impl<'a> Builder<'a> {
     /// Runs one statement to its end, which an interruption brings about on the server.
     async fn run(&mut self, sql: String) -> Result<(), sqlx::Error> {
         self.connect().await?;
-        let (connection, process) = self.connection.as_mut().expect("it is connected");
+        let (connection, pid) = self.connection.as_mut().expect("it is connected");
         // Prepared, so that what a catalogue says can never be several statements.
         let statement = sqlx::query(AssertSqlSafe(sql)).persistent(false);
         let statement = connection.execute(statement);
@@ -240,10 +240,10 @@ impl<'a> Builder<'a> {
                 result = &mut statement => return result.map(drop),
                 _ = self.stop.wait_for(|stop| *stop), if !asked_to_stop => {
                     asked_to_stop = true;
-                    cancel(&self.database, *process).await;
+                    cancel(&self.database, *pid).await;
                 }
                 _ = ticks.tick() => {
-                    if let Some(phase) = phase(&self.database, *process).await {
+                    if let Some(phase) = phase(&self.database, *pid).await {
                         (self.show)(&phase);
                     }
                 }
@@ -271,21 +271,21 @@ fn is_lost(error: &sqlx::Error) -> bool {
 }
 
 /// Asks the server to end a statement; if it cannot be asked, the statement goes on.
-async fn cancel(database: &Database, process: i32) {
+async fn cancel(database: &Database, pid: i32) {
     let ask = async {
         let mut connection = database.acquire().await.ok()?;
-        let cancel = sqlx::query("SELECT pg_cancel_backend($1)").bind(process);
+        let cancel = sqlx::query("SELECT pg_cancel_backend($1)").bind(pid);
         connection.execute(cancel).await.ok()
     };
     // The statement's own end says how it went.
     let _ = timeout(database.read_timeout(), ask).await;
 }
 
-/// The progress of a statement; `None` when the server does not tell.
-async fn phase(database: &Database, process: i32) -> Option<Phase> {
+/// The progress of a statement; `None` when the server does not report it.
+async fn phase(database: &Database, pid: i32) -> Option<Phase> {
     let progress = async {
         let mut connection = database.acquire().await.ok()?;
-        let row = connection.fetch_one(sqlx::query(PROGRESS).bind(process)).await.ok()?;
+        let row = connection.fetch_one(sqlx::query(PROGRESS).bind(pid)).await.ok()?;
         let doing: Option<String> = row.try_get("phase").ok()?;
         let waits_for: Option<i32> = row.try_get("waits_for").ok()?;
         let doing = doing.or_else(|| waits_for.map(|_| "waiting for the table".to_owned()))?;

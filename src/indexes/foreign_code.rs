@@ -6,7 +6,7 @@
 //! belongs neither to a superuser nor to the role that plans is therefore not planned. A function
 //! of C, or of the server itself, only a superuser can make; any other looks up names when it runs,
 //! and where others have functions or operators it may find theirs. A foreign table may be asked
-//! about in a session of its own, whose privileges nobody here knows.
+//! about in a session of its own, whose privileges are unknown to poolwatch.
 //!
 //! All this is found before planning, and may have changed a moment later. A role that could become
 //! a superuser therefore plans nothing at all where others can make functions.

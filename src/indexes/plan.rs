@@ -139,9 +139,9 @@ impl<'a> Planner<'a> {
         if let Some(foreign) = ForeignCode::find(self.connection).await?.within(sql) {
             return Err(Error::Foreign(foreign));
         }
-        // The application's tables are found from here on, as it finds them.
+        // The application's tables are found from this point on, as it finds them.
         self.simply("SET LOCAL search_path = pg_catalog, public").await?;
-        // By the protocol that takes no more than one statement: what is accepted here is one.
+        // By the protocol that takes no more than one statement: what is accepted is one.
         self.run(&format!("PREPARE {NAME} AS {sql}")).await?;
         self.prepared = true;
         if self.generic {

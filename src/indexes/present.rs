@@ -38,7 +38,7 @@ pub struct Present {
     pub kinds: Vec<String>,
     /// The condition of a partial index, as the server writes it.
     pub condition: Option<String>,
-    /// The number of scans by queries since the statistics began, if the server tells.
+    /// The number of scans by queries since the statistics began, if the server reports it.
     pub scans: Option<u64>,
     /// Seconds since its own statistics were reset; `None` when never, and before 19.
     pub reset_ago: Option<f64>,
@@ -67,7 +67,7 @@ impl Inventory {
     }
 
     /// Reads what there is. Of a server newer than any that was tested, what it lacks is left out;
-    /// `None` where it tells of no indexes.
+    /// `None` where it reports no indexes.
     pub async fn read_reduced(
         connection: &mut Checkout,
         reductions: &mut Reductions,

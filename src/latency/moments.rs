@@ -30,9 +30,9 @@ pub struct Interval {
     pub sum: f64,
     /// The sum of their squared distances from their mean, in seconds squared.
     pub squares: f64,
-    /// None took less, in seconds.
+    /// The shortest possible duration, in seconds.
     pub lowest: f64,
-    /// None took more, in seconds.
+    /// The longest possible duration, in seconds.
     pub highest: f64,
     /// The durations of a new shortest and a new longest call, in seconds: each is one of them.
     pub extremes: [Option<f64>; 2],

@@ -26,7 +26,7 @@ pub(crate) struct Plan {
     pub sources: Vec<SourceSpec>,
 }
 
-/// A server that is watched. It is opened: that connects to nothing.
+/// A server that is monitored. It is opened, which connects to nothing.
 #[derive(Clone)]
 pub(crate) struct Server {
     /// Its name in the settings.

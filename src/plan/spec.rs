@@ -1,4 +1,5 @@
-//! One thing to be read, not yet opened, and the settings by which a reload tells whether it stays.
+//! One thing to be read, not yet opened, and the settings by which a reload decides whether it
+//! stays.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -100,7 +101,7 @@ impl SourceSpec {
         self
     }
 
-    /// The same with what tells its series from those of others in its group.
+    /// The same with a label that distinguishes its series from those of others in its group.
     pub(super) fn with_label(mut self, label: Option<(&'static str, String)>) -> Self {
         self.identity.label = label;
         self

@@ -1,4 +1,5 @@
-//! Connections for the driver: reached and logged in here, then handed to it through the relay.
+//! Connections for the driver: opened and logged in by poolwatch, then handed to it through the
+//! relay.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -273,7 +274,7 @@ impl Connector {
 
 /// The outcome of an attempt that gave no session.
 enum Attempted {
-    /// It is known from a moment ago.
+    /// The failure of an attempt a moment ago.
     Recent(Failure),
     /// The server refuses the password.
     Login(ServerError),

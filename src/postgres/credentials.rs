@@ -1,4 +1,4 @@
-//! Passwords: asked for anew at each connect, so that one that was changed is known at once.
+//! Passwords: asked for anew at each connect, so that a changed one is used at once.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

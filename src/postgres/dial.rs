@@ -24,7 +24,7 @@ const MAX_GREETING_MESSAGE: usize = 64 * 1024;
 const MAX_GREETING: usize = 256 * 1024;
 /// Asks for TLS: a length and a number that is no version.
 const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
-/// The parameters of the session that the driver is told; others it is not.
+/// The parameters of the session that the driver receives; no others.
 const PARAMETERS: [&str; 12] = [
     "server_version",
     "server_encoding",
@@ -45,7 +45,7 @@ pub(super) struct Ready {
     pub(super) stream: Box<dyn Stream>,
     /// The bytes that were read and not yet parsed.
     pub(super) buffer: BytesMut,
-    /// The messages that the driver is told when its session begins.
+    /// The messages that the driver receives when its session begins.
     pub(super) greeting: BytesMut,
     in_hot_standby: Option<bool>,
 }
@@ -147,7 +147,7 @@ impl Attempt<'_> {
                     return self.begin(Box::new(stream), None, false).await;
                 }
                 b'N' => return Err(Fault::NoTls),
-                // An error here is nobody's word; libpq does not show it either.
+                // An error at this point is not authenticated; libpq does not show it either.
                 b'E' => return Err(Fault::Unsupported("no more connections")),
                 other => {
                     let mut begin = vec![other];
@@ -237,7 +237,7 @@ fn foreign(begin: &[u8]) -> Violation {
     Violation::Foreign(String::from_utf8_lossy(begin).into_owned())
 }
 
-/// A parameter that the driver may be told.
+/// A parameter that the driver may receive.
 pub(super) fn parameter(frame: &wire::Frame) -> Option<(&str, &str)> {
     let mut body = frame.body();
     let name = std::str::from_utf8(wire::text(&mut body)?).ok()?;
@@ -246,7 +246,7 @@ pub(super) fn parameter(frame: &wire::Frame) -> Option<(&str, &str)> {
     is_told.then_some((name, value))
 }
 
-/// As the server said at the beginning, from 14; else as it says when it is asked.
+/// As the server reports at the beginning, from 14; else as it answers when it is asked.
 async fn is_standby(ready: &mut Ready) -> Result<bool, Fault> {
     if let Some(is_standby) = ready.in_hot_standby {
         return Ok(is_standby);

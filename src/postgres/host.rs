@@ -13,7 +13,7 @@ const SOCKET_FOLDERS: [&str; 3] = ["/var/run/postgresql", "/run/postgresql", "/t
 /// One server, or one of several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Host {
-    /// As it was said: a name, an address, or the folder of a socket.
+    /// As it was given: a name, an address, or the folder of a socket.
     pub(super) name: String,
     pub(super) place: Place,
     pub(super) port: u16,

@@ -30,7 +30,7 @@ const METHODS: [(&str, Option<Method>); 7] = [
     ("oauth", None),
 ];
 
-/// `require_auth`: those that may be asked for; all when nothing is said.
+/// `require_auth`: those that may be asked for; all when it is not set.
 #[derive(Clone, Debug)]
 pub(super) struct Methods(Vec<Method>);
 

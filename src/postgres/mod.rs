@@ -150,7 +150,7 @@ impl Default for Settings {
     }
 }
 
-/// The reason why a database cannot be watched as the settings say.
+/// The reason why a database cannot be monitored as the settings say.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address cannot be understood.

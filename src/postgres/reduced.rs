@@ -140,7 +140,7 @@ impl Reductions {
         hints.into_iter().cloned().collect()
     }
 
-    /// The same; the log is told of each once.
+    /// The same; each is logged once.
     pub fn tell(&mut self, database: &str, source: &str) -> Vec<String> {
         let hints = self.hints();
         for hint in &hints {
@@ -249,7 +249,7 @@ impl Gap {
         let Some((before, after)) = self.around(sql) else { return Ok(Filled::Never) };
         for null in NULLS {
             let filled = format!("{before}{null}{after}");
-            // Under another text than it is asked by, for a type of its parameters is guessed here.
+            // Under another text than it is asked by, for a type of its parameters is guessed.
             let tried = AssertSqlSafe(format!("{filled}\n")).into_sql_str();
             let prepared = connection.prepare(tried).await;
             let Err(error) = prepared else { return Ok(Filled::Whole(filled)) };

@@ -59,7 +59,7 @@ pub enum SessionsError {
 pub struct SessionsSample {
     /// The sessions by groups; `None` where the server lacks the columns about them.
     pub groups: Option<Arc<[SessionGroup]>>,
-    /// True when it tells what they wait for.
+    /// True when it reports what they wait for.
     pub has_waits: bool,
     /// The columns and functions that the server lacks.
     pub hints: Vec<String>,

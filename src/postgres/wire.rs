@@ -153,7 +153,7 @@ pub(super) fn text<'a>(body: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(text)
 }
 
-/// An error as a server tells it.
+/// An error as a server reports it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ServerError {
     pub(crate) sqlstate: String,
@@ -197,7 +197,7 @@ impl ServerError {
         Self { sqlstate, message, bytes: error_message(&shown) }
     }
 
-    /// An error that poolwatch itself has to tell the driver, after which the connection ends.
+    /// An error that poolwatch itself has to report to the driver, after which the connection ends.
     pub(super) fn own(message: &str) -> Bytes {
         let text = |text: &str| text.to_owned();
         error_message(&[

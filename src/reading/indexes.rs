@@ -5,7 +5,7 @@
 pub struct Indexes {
     /// The database as the settings name it.
     pub server: String,
-    /// The number of this reading: it tells two apart that are alike.
+    /// The number of this reading: it distinguishes two that are alike.
     pub number: u64,
     /// Expected and not there.
     pub missing: Vec<Index>,

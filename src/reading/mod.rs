@@ -44,7 +44,7 @@ pub struct Reading {
     pub dropped: u64,
     /// Samples shown only in the sum called `other`, to keep within a limit, since the start.
     pub aggregated: u64,
-    /// Hints that would let more be seen, for whoever asks what to do.
+    /// Hints by which more could be read, for whoever asks what to do.
     pub hints: Vec<String>,
     /// The reason why there can be nothing to read on this version of the server.
     pub absent: Option<String>,

@@ -35,7 +35,7 @@ pub struct Pool {
     pub name: String,
     /// The origin of the figures.
     pub origin: Origin,
-    /// Each worker's pool; a source that cannot tell workers apart has one.
+    /// Each worker's pool; a source that cannot distinguish workers has one.
     pub workers: Vec<Worker>,
     /// The number of workers that share the pool's figures, when known.
     pub worker_count: Option<u64>,

@@ -37,7 +37,7 @@ pub struct Sessions {
     pub max_connections: Option<u64>,
 }
 
-/// A server's machine and size, as far as one source tells of them.
+/// A server's machine and size, as far as one source reports them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ServerResources {
     /// Seconds that its processes have computed since they began.
@@ -49,7 +49,7 @@ pub struct ServerResources {
 }
 
 impl ServerResources {
-    /// These, and those of another source that this does not tell.
+    /// These, and those of another source that this one does not report.
     pub fn or(self, other: Self) -> Self {
         Self {
             cpu_seconds: self.cpu_seconds.or(other.cpu_seconds),

@@ -67,7 +67,7 @@ impl Sampler {
         self.advisor.review(&context, Instant::now().into_std())
     }
 
-    /// A server's machine and size, as its sources tell of them.
+    /// A server's machine and size, as its sources report them.
     fn server(&self, name: &str) -> ServerFigures {
         let of_server = self.tasks.iter().filter(|w| w.database.as_deref() == Some(name));
         let readings = of_server.filter_map(|task| task.last.as_ref());

@@ -18,7 +18,7 @@ pub(super) fn shown(tokens: &[Token], words: &[&Token], length: usize) -> String
     let mut number = false;
     let mut setting = Setting::default();
     for token in tokens {
-        match setting.meet(token) {
+        match setting.next_place(token) {
             Place::Outside => {}
             Place::Begins => {
                 line.push_str(&token.to_string());
@@ -74,7 +74,7 @@ enum Place {
 }
 
 impl Setting {
-    fn meet(&mut self, token: &Token) -> Place {
+    fn next_place(&mut self, token: &Token) -> Place {
         let word = keyword(token);
         let word = word.as_deref();
         let (next, place) = match (*self, token, word) {

@@ -1,4 +1,4 @@
-//! libpq's parameters, each with its variable and what becomes of it here.
+//! libpq's parameters, each with its variable and its treatment by poolwatch.
 
 use super::AddressError;
 
@@ -17,7 +17,7 @@ pub(super) enum Use {
     Only(&'static [&'static str], &'static str),
     /// It is refused.
     Refused(&'static str),
-    /// It says nothing that matters here.
+    /// It has no effect in poolwatch.
     Ignored,
 }
 

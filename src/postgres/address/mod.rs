@@ -121,8 +121,8 @@ impl Address {
         found.ok_or_else(|| AddressError::Value { key: key.to_owned(), must })
     }
 
-    /// Takes what is not said yet. A host that is said is not to be reached at an address that
-    /// somebody else says.
+    /// Adds what is not set yet. A host that is set is not to be reached at an address
+    /// from another place.
     fn fill(&mut self, more: Vec<(String, String)>) -> Result<(), AddressError> {
         let has_place = self.has("host") || self.has("hostaddr");
         for (name, value) in more {
@@ -145,7 +145,7 @@ impl Address {
         self.values.get(key).filter(|value| !value.is_empty()).cloned()
     }
 
-    /// Says something in place of what was said.
+    /// Replaces a value.
     pub(crate) fn with(mut self, key: &'static str, value: &str) -> Self {
         self.values.insert(key, value.to_owned());
         self
@@ -181,7 +181,7 @@ mod tests {
         Address::parse(address, &find)
     }
 
-    fn says(address: &Address, expected: &[(&str, &str)]) {
+    fn assert_address(address: &Address, expected: &[(&str, &str)]) {
         for (key, value) in expected {
             assert_eq!(address.value(key).as_deref(), Some(*value), "{key}");
         }
@@ -191,44 +191,59 @@ mod tests {
     fn the_applications_own_url_is_understood() {
         let address =
             parse("postgresql+psycopg://bot:pw@db.example:6432/redditbot?plugin=poolwatch");
-        says(&address, &[("host", "db.example"), ("port", "6432"), ("dbname", "redditbot")]);
-        says(&address, &[("user", "bot"), ("password", "pw")]);
+        assert_address(
+            &address,
+            &[("host", "db.example"), ("port", "6432"), ("dbname", "redditbot")],
+        );
+        assert_address(&address, &[("user", "bot"), ("password", "pw")]);
         assert_eq!(address.foreign, ["plugin"]);
     }
 
     #[test]
     fn a_socket_in_the_parameters_is_understood() {
         let address = parse("postgresql:///app?host=/run/postgresql&user=watch");
-        says(&address, &[("host", "/run/postgresql"), ("user", "watch"), ("dbname", "app")]);
+        assert_address(
+            &address,
+            &[("host", "/run/postgresql"), ("user", "watch"), ("dbname", "app")],
+        );
         let address = parse("postgresql://watch@%2Frun%2Fpostgresql:6432/app");
-        says(&address, &[("host", "/run/postgresql"), ("port", "6432")]);
+        assert_address(&address, &[("host", "/run/postgresql"), ("port", "6432")]);
     }
 
     #[test]
     fn a_login_without_a_host_is_understood() {
         let address = parse("postgresql://wa%74ch:p+w@/app?host=/run/postgresql");
-        says(&address, &[("host", "/run/postgresql"), ("user", "watch"), ("password", "p+w")]);
-        says(&parse("postgresql://watch@"), &[("user", "watch")]);
-        says(&parse("postgresql://watch:p#w@/app"), &[("password", "p#w"), ("dbname", "app")]);
-        says(&parse("postgresql://watch:p@w@h/app"), &[("password", "p@w"), ("host", "h")]);
-        says(&parse("postgres://:6432/app"), &[("port", "6432"), ("dbname", "app")]);
+        assert_address(
+            &address,
+            &[("host", "/run/postgresql"), ("user", "watch"), ("password", "p+w")],
+        );
+        assert_address(&parse("postgresql://watch@"), &[("user", "watch")]);
+        assert_address(
+            &parse("postgresql://watch:p#w@/app"),
+            &[("password", "p#w"), ("dbname", "app")],
+        );
+        assert_address(
+            &parse("postgresql://watch:p@w@h/app"),
+            &[("password", "p@w"), ("host", "h")],
+        );
+        assert_address(&parse("postgres://:6432/app"), &[("port", "6432"), ("dbname", "app")]);
     }
 
     #[test]
     fn several_hosts_and_ipv6_are_understood() {
-        says(&parse("postgresql://u@[::1]:5433/d"), &[("host", "::1"), ("port", "5433")]);
+        assert_address(&parse("postgresql://u@[::1]:5433/d"), &[("host", "::1"), ("port", "5433")]);
         let address = parse("postgresql://u@a:1,[::2]:2,c/d?target_session_attrs=read-write");
-        says(&address, &[("host", "a,::2,c"), ("port", "1,2,")]);
-        says(&address, &[("target_session_attrs", "read-write")]);
+        assert_address(&address, &[("host", "a,::2,c"), ("port", "1,2,")]);
+        assert_address(&address, &[("target_session_attrs", "read-write")]);
     }
 
     #[test]
     fn pairs_are_read_as_libpq_reads_them() {
         let address = parse(r"user=a password='it\'s b' host = /tmp dbname=c\ d");
-        says(&address, &[("user", "a"), ("password", "it's b"), ("host", "/tmp")]);
-        says(&address, &[("dbname", "c d")]);
+        assert_address(&address, &[("user", "a"), ("password", "it's b"), ("host", "/tmp")]);
+        assert_address(&address, &[("dbname", "c d")]);
         let address = parse("host=h user=u password=a://b dbname=d");
-        says(&address, &[("host", "h"), ("password", "a://b")]);
+        assert_address(&address, &[("host", "h"), ("password", "a://b")]);
         let unknown = Address::parse_only("host=h plugin=x").err().unwrap();
         assert_eq!(unknown, AddressError::Unknown("plugin".to_owned()));
     }
@@ -238,10 +253,13 @@ mod tests {
         let variables =
             [("PGHOST", "other"), ("PGHOSTADDR", "10.0.0.9"), ("PGUSER", "me"), ("PGPORT", "7")];
         let address = with("postgresql://db/app", &variables).unwrap();
-        says(&address, &[("host", "db"), ("dbname", "app"), ("user", "me"), ("port", "7")]);
+        assert_address(
+            &address,
+            &[("host", "db"), ("dbname", "app"), ("user", "me"), ("port", "7")],
+        );
         assert_eq!(address.value("hostaddr"), None);
         let address = with("postgresql://", &variables).unwrap();
-        says(&address, &[("host", "other"), ("hostaddr", "10.0.0.9")]);
+        assert_address(&address, &[("host", "other"), ("hostaddr", "10.0.0.9")]);
     }
 
     #[test]
@@ -253,11 +271,14 @@ mod tests {
         let file = file.to_str().unwrap();
         let variables = [("PGSERVICEFILE", file), ("PGHOST", "env"), ("PGUSER", "me")];
         let address = with("service=bot port=7000", &variables).unwrap();
-        says(&address, &[("host", "db"), ("port", "7000"), ("dbname", "bot"), ("user", "me")]);
+        assert_address(
+            &address,
+            &[("host", "db"), ("port", "7000"), ("dbname", "bot"), ("user", "me")],
+        );
         let error = with("postgresql:///?service=none", &variables).err().unwrap().to_string();
         assert!(error.contains("service `none`") && error.contains("services"), "{error}");
         let variables = [("PGSERVICEFILE", file), ("PGSERVICE", "bot")];
-        says(
+        assert_address(
             &with("postgresql://here/d", &variables).unwrap(),
             &[("host", "here"), ("dbname", "d")],
         );
@@ -279,8 +300,11 @@ mod tests {
         }
         let error = with("postgresql://h/d", &[("PGSSLCRL", "/x")]).err().unwrap().to_string();
         assert!(error.contains("`PGSSLCRL` is not supported"), "{error}");
-        says(&parse("postgresql://h/d?ssl=true"), &[("sslmode", "require")]);
-        says(&parse("postgresql+asyncpg://h/d?ssl=verify-full"), &[("sslmode", "verify-full")]);
+        assert_address(&parse("postgresql://h/d?ssl=true"), &[("sslmode", "require")]);
+        assert_address(
+            &parse("postgresql+asyncpg://h/d?ssl=verify-full"),
+            &[("sslmode", "verify-full")],
+        );
     }
 
     #[test]

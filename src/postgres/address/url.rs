@@ -53,7 +53,7 @@ pub(super) fn pairs(scheme: &str, rest: &str) -> Result<Pairs, AddressError> {
     Ok(Pairs { pairs, may_be_foreign: true })
 }
 
-/// The hosts and the ports, each parted by commas; nothing of a kind of which nothing is said.
+/// The hosts and the ports, each parted by commas; empty for a kind that is not given.
 fn places(hosts: &str) -> Result<(String, String), AddressError> {
     let (mut names, mut ports) = (Vec::new(), Vec::new());
     for host in hosts.split(',') {

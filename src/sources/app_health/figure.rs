@@ -18,19 +18,19 @@ pub enum Figure {
     Size,
     /// The number of connections that it may open beyond its size; −1 is unlimited.
     MaxOverflow,
-    /// The most it may have, where an answer tells that instead; 0 and −1 are unlimited.
+    /// The most it may have, where an answer has that instead; 0 and −1 are unlimited.
     Capacity,
     /// Open and resting in the pool.
     CheckedIn,
     /// Taken by the application.
     CheckedOut,
-    /// All open connections, where an answer tells that instead of those checked out.
+    /// All open connections, where an answer has that instead of those checked out.
     Open,
     /// Open above size; what is below 0 is read as 0, `SQLAlchemy`'s own begins at −size.
     Overflow,
     /// Callers waiting.
     Pending,
-    /// The highest checked out lately.
+    /// The highest recent number of checked-out connections.
     Peak,
     /// The longest current hold, in seconds.
     OldestCheckout,
@@ -51,7 +51,7 @@ pub enum Figure {
 /// The reason why an answer has no figures.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum Problem {
-    /// Nothing tells how many connections are checked out.
+    /// No figure gives the number of checked-out connections.
     #[error(
         "the answer has no {figure} where it is looked for ({found}): set `preset` or `pointers`"
     )]

@@ -1,6 +1,6 @@
 //! `pgbouncer_exporter`'s families, and those it lacks: which column of which view each shows.
 //!
-//! Its `pgbouncer_stats_totals_queries_total` is not here: the column has gone since 1.8.
+//! Its `pgbouncer_stats_totals_queries_total` is not in the list: the column has gone since 1.8.
 
 use super::table::Row;
 

@@ -287,7 +287,7 @@ impl Pgbouncer {
             }
             unreachable @ ConnectError::Dial(_) => Fault::Connect(unreachable),
         })?;
-        // The first question, at which a user without the right is told so.
+        // The first question: a user without the privilege is refused at it.
         let version = ask(&mut connection, "SHOW VERSION").await;
         let version = version.map_err(|error| {
             self.explain(|source| Fault::Show { view: "VERSION", source }, error)

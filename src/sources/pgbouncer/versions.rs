@@ -1,5 +1,5 @@
-//! The views as each version shows them, for the tests: 1.18 and 1.26 as seen, those between as their
-//! changelogs and sources have it.
+//! The views as each version shows them, for the tests: 1.18 and 1.26 as recorded, those between as
+//! their changelogs and sources have it.
 
 use super::clients::Clients;
 use super::console::{SlowViews, Views};
