@@ -34,7 +34,7 @@ pub(super) struct Views {
     pub(super) lists: Table,
     pub(super) config: Table,
     pub(super) state: Table,
-    pub(super) slow_views: SlowViews,
+    pub(super) slow: SlowViews,
     pub(super) usage: Option<Usage>,
 }
 
@@ -51,7 +51,7 @@ impl Console {
             config: self.show("CONFIG", "SHOW CONFIG").await?,
             state: self.state().await?,
             version: self.version.clone(),
-            slow_views: self.slow_views(count_clients).await?,
+            slow: self.slow_views(count_clients).await?,
             usage: None,
         })
     }

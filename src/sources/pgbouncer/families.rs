@@ -47,7 +47,7 @@ const VIEWS: [View; 4] = [
 /// Every family, and how many samples were left out.
 pub(super) fn all(views: &Views) -> (Vec<Family>, u64) {
     let (mut all, mut dropped) = (vec![up(true), version(&views.version)], 0);
-    let tables = [&views.databases, &views.totals, &views.pools, &views.slow_views.users];
+    let tables = [&views.databases, &views.totals, &views.pools, &views.slow.users];
     for (view, table) in VIEWS.iter().zip(tables) {
         all.extend(view.measures.iter().map(|measure| view.family(measure, table)));
         dropped += (table.rows().skip(MOST_ROWS).count() * view.measures.len()) as u64;
@@ -55,7 +55,7 @@ pub(super) fn all(views: &Views) -> (Vec<Family>, u64) {
     all.extend(LISTS.iter().map(|entry| named(entry, &views.lists, "list", "items")));
     all.extend(CONFIG.iter().map(|entry| named(entry, &views.config, "key", "value")));
     all.push(paused(&views.state));
-    if let Some(clients) = &views.slow_views.clients {
+    if let Some(clients) = &views.slow.clients {
         all.push(clients.family());
         dropped += clients.dropped;
     }

@@ -12,7 +12,7 @@ use crate::reading::{GrowthLimit, MaxOverflow};
 pub(super) struct Limit {
     pub(super) size: Option<u64>,
     pub(super) more: Option<MaxOverflow>,
-    pub(super) growth_limit: Option<GrowthLimit>,
+    pub(super) growth: Option<GrowthLimit>,
 }
 
 /// The limits of a database or a user, and the number of servers that its pairs have together.
@@ -39,7 +39,7 @@ impl<'a> Limits<'a> {
         let minor = minor(&views.version).unwrap_or(u32::MAX);
         let mut limits = Self {
             databases: databases(&views.databases),
-            users: users(&views.slow_views.users, minor),
+            users: users(&views.slow.users, minor),
             paused: views.state.is_yes("paused").unwrap_or(false),
             zero_is_unlimited: minor >= 24,
         };
@@ -62,7 +62,7 @@ impl<'a> Limits<'a> {
         let share =
             |shares: &HashMap<&str, Share>, name| shares.get(name).copied().unwrap_or_default();
         let (database, user) = (share(&self.databases, database), share(&self.users, user));
-        let growth_limit = if self.paused || database.paused {
+        let growth = if self.paused || database.paused {
             Some(GrowthLimit::Paused)
         } else if !self.zero_is_unlimited && user.size.or(database.size) == Some(0) {
             Some(GrowthLimit::NoSize)
@@ -86,7 +86,7 @@ impl<'a> Limits<'a> {
                 (Some(size), Some(MaxOverflow::Limited(all - size)))
             }
         };
-        Limit { size, more, growth_limit }
+        Limit { size, more, growth }
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) fn parse(name: &str, views: &Views) -> Result<Pool, Problem> {
         Ok(Worker {
             app: Some(format!("{database}/{user}")),
             figures: figures(row, limit)?,
-            growth_limit: limit.growth_limit,
+            growth_limit: limit.growth,
             ..Worker::default()
         })
     };
@@ -82,7 +82,7 @@ mod tests {
             pools: pools.clone(),
             databases: databases.clone(),
             config: config.clone(),
-            slow_views: SlowViews { users: users.clone(), clients: None },
+            slow: SlowViews { users: users.clone(), clients: None },
             ..Views::default()
         };
         parse("bouncer", &views).unwrap().workers

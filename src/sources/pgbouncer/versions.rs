@@ -40,7 +40,7 @@ pub(super) fn views(minor: u32) -> Views {
         } else {
             Table::new("key, value", &["active, yes", "paused, no"])
         },
-        slow_views: SlowViews { users: users(minor), clients: Some(clients) },
+        slow: SlowViews { users: users(minor), clients: Some(clients) },
         usage: Some(Usage { cpu_seconds: Some(0.5), open_fds: Some(50), ..Usage::default() }),
     }
 }
