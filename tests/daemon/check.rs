@@ -42,7 +42,7 @@ fn what_a_role_lacks_comes_with_the_statement_that_gives_it() {
     assert!(text.contains("CREATE EXTENSION pg_stat_statements"), "{text}");
     cluster.sql("GRANT pg_monitor TO watch; CREATE EXTENSION pg_stat_statements").unwrap();
     let (code, text) = check(&settings, folder.path(), &[NOBODY]);
-    assert!(text.contains("✓ primary/rights") && !text.contains("GRANT"), "{text}");
+    assert!(text.contains("✓ primary/privileges") && !text.contains("GRANT"), "{text}");
     assert!(!text.contains("CREATE EXTENSION") && !text.contains('\x1b'), "{text}");
     assert_eq!(code, Some(0), "{text}");
 }

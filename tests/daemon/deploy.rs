@@ -99,7 +99,7 @@ fn the_composed_database_gives_poolwatch_all_it_needs() {
     for lacking in ["GRANT", "CREATE EXTENSION", "✗ primary"] {
         assert!(!output.contains(lacking), "{output}");
     }
-    assert!(output.contains("✓ primary/rights"), "{output}");
+    assert!(output.contains("✓ primary/privileges"), "{output}");
 
     let daemon = Daemon::with_settings(&settings).start();
     eventually(|| {
