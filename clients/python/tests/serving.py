@@ -79,14 +79,19 @@ def serving(command, folder, url, path, **environment):
 
 
 def wait_until_idle(stats):
-    """Until no worker of uWSGI is busy: one that is ends without any hook of Python's.
+    """Until every worker of uWSGI has loaded the application, and none is busy.
 
-    It is so for a moment after its answer has come.
+    One that is told to end while it loads goes on, and the master waits for it for a minute. One
+    that is busy ends without any hook of Python's, and it is so for a moment after its answer.
     """
     deadline = time.monotonic() + 30
-    while any(worker["status"] == "busy" for worker in statistics(stats)["workers"]):
+    while any(not is_idle(worker) for worker in statistics(stats)["workers"]):
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def is_idle(worker):
+    return worker["accepting"] and worker["apps"] and worker["status"] != "busy"
 
 
 def statistics(stats):
