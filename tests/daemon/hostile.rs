@@ -167,18 +167,24 @@ fn a_hostile_server_costs_itself_only() {
     assert_eq!(daemon.value("poolwatch_panics_total", &[]), Some(0.0));
 }
 
+/// A connection to the server, to which all that this client says is carried.
+fn carried(client: &TcpStream, server: SocketAddr) -> Option<TcpStream> {
+    let upstream = TcpStream::connect(server).ok()?;
+    let (mut from_client, mut to_server) =
+        (client.try_clone().unwrap(), upstream.try_clone().unwrap());
+    thread::spawn(move || {
+        let _ = std::io::copy(&mut from_client, &mut to_server);
+        let _ = to_server.shutdown(std::net::Shutdown::Both);
+    });
+    Some(upstream)
+}
+
 /// Carries bytes, and turns one bit in some of what comes from the server.
 fn corrupting(server: SocketAddr, corrupted: &Arc<AtomicU64>) -> SocketAddr {
     let corrupted = Arc::clone(corrupted);
     let seed = Arc::new(AtomicU64::new(1));
     serve(move |client| {
-        let Ok(upstream) = TcpStream::connect(server) else { return };
-        let (mut from_client, mut to_server) =
-            (client.try_clone().unwrap(), upstream.try_clone().unwrap());
-        thread::spawn(move || {
-            let _ = std::io::copy(&mut from_client, &mut to_server);
-            let _ = to_server.shutdown(std::net::Shutdown::Both);
-        });
+        let Some(upstream) = carried(&client, server) else { return };
         let (mut from_server, mut to_client) = (upstream, client);
         let mut state = seed.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
         let mut random = move || {
@@ -247,13 +253,7 @@ const REPEATED: usize = 60_000;
 /// Carries bytes, and gives the first row of each answer many times over, each with other letters.
 fn repeating(server: SocketAddr) -> SocketAddr {
     serve(move |client| {
-        let Ok(upstream) = TcpStream::connect(server) else { return };
-        let (mut from_client, mut to_server) =
-            (client.try_clone().unwrap(), upstream.try_clone().unwrap());
-        thread::spawn(move || {
-            let _ = std::io::copy(&mut from_client, &mut to_server);
-            let _ = to_server.shutdown(std::net::Shutdown::Both);
-        });
+        let Some(upstream) = carried(&client, server) else { return };
         let (mut from_server, mut to_client) = (std::io::BufReader::new(upstream), client);
         let (mut is_ready, mut is_first) = (false, true);
         loop {
