@@ -12,14 +12,14 @@ use crate::{files, yaml};
 const LONGEST_NAME: usize = 63;
 
 /// The indexes that are expected.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalogue {
     /// In the order of the file.
     pub indexes: Vec<Expected>,
 }
 
 /// One index that is expected.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected {
     /// Its name.
     pub name: String,

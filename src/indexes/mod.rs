@@ -23,7 +23,7 @@ pub use plan::{Error as PlanError, Plan, Planner, Scan};
 pub use present::{Inventory, Present};
 
 /// The indexes that are expected, and their database.
-#[derive(Clone, Debug, Default, Hash, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// The file that names them, such as config/indexes.yml.

@@ -25,7 +25,7 @@ use crate::files;
 const MAX_BYTES: u64 = 64 * 1024;
 
 /// A command: a program and its arguments, or a line for the shell.
-#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(
     untagged,
     expecting = "must be a line for the shell, or a list of a program and its arguments"

@@ -76,7 +76,7 @@ pub(crate) const PASSWORD_MAX_AGE: Duration = Duration::from_mins(5);
 pub const CONNECTIONS: u32 = 2;
 
 /// A connection string, which may hold a password: it has no readable `Debug`.
-#[derive(Clone, Default, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
@@ -109,7 +109,7 @@ impl std::fmt::Debug for Secret {
 }
 
 /// One database as the operator names it.
-#[derive(Clone, Debug, PartialEq, Hash, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// The address: a URL (`postgresql://user@host/db`) or libpq's `key=value` form.

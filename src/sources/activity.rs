@@ -25,7 +25,7 @@ type Group = postgres::SessionGroup;
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The settings of a pool: which sessions belong to it, and its size.
-#[derive(Clone, Debug, PartialEq, Hash, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// The database they are sessions of, by its name in the settings.

@@ -27,7 +27,7 @@ use crate::files;
 use crate::reading::Reading;
 
 /// The settings of one application's pool endpoint.
-#[derive(Clone, PartialEq, Deserialize, Hash)]
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// `http://`, `https://` or `unix:/path/to.sock:/path`. A user and password in it are sent as

@@ -8,7 +8,7 @@ use super::figure::Figure::{
 };
 
 /// A known shape of answer.
-#[derive(Clone, Copy, Debug, Deserialize, Hash, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
     /// `SQLAlchemy`'s `QueuePool`: `pool_size`, `max_overflow`, `checked_in`, `checked_out`…

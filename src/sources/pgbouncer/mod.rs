@@ -32,7 +32,7 @@ use crate::process::Usage;
 use crate::reading::Reading;
 
 /// The settings of one `PgBouncer`.
-#[derive(Clone, PartialEq, Deserialize, Hash)]
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// `postgresql://USER@HOST:PORT/pgbouncer`, the user one of its `stats_users`.

@@ -8,7 +8,7 @@ use super::error::Error;
 use super::parse::Format;
 
 /// The settings of one server's log.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// The files, where `*` stands for anything; nothing is read without it.
@@ -24,7 +24,7 @@ pub struct Settings {
 }
 
 /// The format in the settings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Expected {
     /// The one that a file is found to have; the one that tells most, when there are several.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use poolwatch_client::report;
 
 /// The settings of the workers' socket.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Makes a socket at all.
