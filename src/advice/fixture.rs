@@ -107,7 +107,7 @@ impl Fixture {
         advice[0].message.clone()
     }
 
-    fn context(&self) -> RuleContext<'_> {
+    pub(super) fn context(&self) -> RuleContext<'_> {
         RuleContext {
             pools: self.pools.iter().collect(),
             databases: &self.databases,

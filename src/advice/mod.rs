@@ -11,6 +11,7 @@ mod connection_budget;
 mod connection_leak;
 mod context;
 mod covered_index;
+mod explains;
 #[cfg(test)]
 mod fixture;
 mod hot_worker;
@@ -80,6 +81,18 @@ pub struct Advice {
     pub message: String,
     /// A thing to do.
     pub remedy: String,
+    /// The advice that it is a consequence of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explained_by: Option<Cause>,
+}
+
+/// The advice that explains others.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cause {
+    /// The rule that gives it.
+    pub rule: &'static str,
+    /// Its subject.
+    pub subject: String,
 }
 
 impl Advice {
@@ -90,7 +103,8 @@ impl Advice {
         message: String,
         remedy: impl Into<String>,
     ) -> Self {
-        Self { rule: "", severity, subject: subject.into(), message, remedy: remedy.into() }
+        let (subject, remedy) = (subject.into(), remedy.into());
+        Self { rule: "", severity, subject, message, remedy, explained_by: None }
     }
 }
 
@@ -227,7 +241,7 @@ impl Advisor {
         self.settings = settings;
     }
 
-    /// The advice that is firing now, worst first.
+    /// The advice that is firing now: the worst first, and each cause before its consequences.
     pub fn review(&mut self, context: &RuleContext<'_>, now: Instant) -> Vec<Advice> {
         let due = self.judged_at.is_none_or(|at| now.saturating_duration_since(at) >= PERIOD);
         if due {
@@ -239,7 +253,7 @@ impl Advisor {
                 self.states.observe(rule.name(), times, advice, now);
             }
         }
-        sorted(self.states.firing())
+        explains::causes_first(self.states.firing(), context)
     }
 }
 
@@ -248,16 +262,10 @@ pub fn judge_once(settings: &Settings, context: &RuleContext<'_>, now: Instant) 
     let mut recent = Recent::default();
     recent.add(context, now);
     let rules = settings.rules().into_iter().filter(|rule| rule.enabled());
-    sorted(rules.flat_map(|rule| named(rule.name(), rule.judge(context, &recent))).collect())
+    let advice = rules.flat_map(|rule| named(rule.name(), rule.judge(context, &recent)));
+    explains::causes_first(advice.collect(), context)
 }
 
 fn named(rule: &'static str, advice: Vec<Advice>) -> impl Iterator<Item = Advice> {
     advice.into_iter().map(move |advice| Advice { rule, ..advice })
-}
-
-fn sorted(mut advice: Vec<Advice>) -> Vec<Advice> {
-    advice.sort_by(|a, b| {
-        b.severity.cmp(&a.severity).then_with(|| (&a.subject, a.rule).cmp(&(&b.subject, b.rule)))
-    });
-    advice
 }

@@ -47,6 +47,15 @@ struct AdviceLine {
     subject: String,
     message: String,
     remedy: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    explained_by: Option<CauseLine>,
+}
+
+/// As in `/health/detailed`.
+#[derive(Debug, Deserialize, Serialize)]
+struct CauseLine {
+    rule: String,
+    subject: String,
 }
 
 /// As in `/health/detailed`.
@@ -162,9 +171,7 @@ impl AdviceReport {
             (Some(address), false) => format!("\nthe daemon at {address} advises:\n"),
         };
         for one in self.advice.iter().take(LIMIT) {
-            let AdviceLine { rule, subject, message, remedy, .. } = one;
-            let sign = one.rating().shown(terminal);
-            let _ = writeln!(page, "{sign} {subject}: {message} ({rule})\n  → {remedy}");
+            page.push_str(&one.text(terminal));
         }
         if let Some(more) = self.advice.len().checked_sub(LIMIT).filter(|more| *more > 0) {
             let _ = writeln!(page, "  and {more} more in /health/detailed");
@@ -197,6 +204,21 @@ fn short(sql: &str) -> String {
 }
 
 impl AdviceLine {
+    /// A consequence stands below its cause, without a remedy of its own.
+    fn text(&self, terminal: bool) -> String {
+        let Self { rule, subject, message, remedy, .. } = self;
+        let sign = self.rating().shown(terminal);
+        match &self.explained_by {
+            None => format!("{sign} {subject}: {message} ({rule})\n  → {remedy}\n"),
+            Some(cause) => {
+                format!(
+                    "  {sign} {subject}: {message} ({rule}, which follows from {})\n",
+                    cause.rule
+                )
+            }
+        }
+    }
+
     fn rating(&self) -> Rating {
         if self.severity == Severity::Critical.as_str() { Rating::Bad } else { Rating::Doubtful }
     }
@@ -210,6 +232,9 @@ impl From<advice::Advice> for AdviceLine {
             subject: advice.subject,
             message: advice.message,
             remedy: advice.remedy,
+            explained_by: advice
+                .explained_by
+                .map(|cause| CauseLine { rule: cause.rule.to_owned(), subject: cause.subject }),
         }
     }
 }
@@ -228,6 +253,7 @@ mod tests {
             subject: "web".into(),
             message: "19 of 20".into(),
             remedy: "close sessions".into(),
+            explained_by: None,
         };
         let daemon = Some("127.0.0.1:8001".to_owned());
         let advice = (0..12).map(|_| advice()).collect();

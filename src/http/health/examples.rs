@@ -106,6 +106,7 @@ pub(in crate::http) fn full() -> Snapshot {
         subject: "web<b>".into(),
         message: "19 of 20 connections are checked out".into(),
         remedy: "look for sessions that are not closed".into(),
+        explained_by: None,
     }];
     snapshot.findings = vec![Finding {
         pool: "web<b>".into(),

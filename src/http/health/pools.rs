@@ -5,6 +5,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use super::latency::Latency;
 use super::{percent, seconds};
+use crate::advice::Advice;
 use crate::reading::{Origin, Worker};
 use crate::snapshot::Snapshot;
 use crate::state::{Moment, PoolState, Status, Thresholds};
@@ -138,8 +139,16 @@ fn notes(state: &PoolState) -> Vec<&'static str> {
 }
 
 fn recommendations(snapshot: &Snapshot, pool: &str) -> Vec<String> {
-    let about = snapshot.advice.iter().filter(|advice| advice.subject == pool);
-    about.map(|advice| format!("{}: {}", advice.message, advice.remedy)).collect()
+    let is_cause = |one: &Advice, of: &Advice| {
+        let cause = of.explained_by.as_ref();
+        cause.is_some_and(|cause| (cause.rule, &cause.subject) == (one.rule, &one.subject))
+    };
+    let about = |pool| snapshot.advice.iter().filter(move |advice| advice.subject == pool);
+    // A cause may be the server's, and stands before its consequences.
+    let shown = snapshot.advice.iter().filter(|one| {
+        one.subject == pool || about(pool).any(|consequence| is_cause(one, consequence))
+    });
+    shown.map(|advice| format!("{}: {}", advice.message, advice.remedy)).collect()
 }
 
 /// One worker's pool.

@@ -160,6 +160,10 @@ fn advise(out: &mut Formatter<'_>, advice: &Advice) -> fmt::Result {
         Word(status)
     )?;
     write!(out, "<p>{}</p>", Name(&advice.message))?;
+    if let Some(cause) = &advice.explained_by {
+        let (rule, subject) = (cause.rule, Name(&cause.subject));
+        return writeln!(out, r#"<p class="note">follows from {rule} ({subject})</p></section>"#);
+    }
     writeln!(out, "<p><strong>To do:</strong> {}</p></section>", Name(&advice.remedy))
 }
 

@@ -1,0 +1,242 @@
+//! Causes before symptoms: which rule explains which, where several give advice at one moment.
+
+use std::cmp::Reverse;
+
+use super::{Advice, Cause, RuleContext, Severity};
+
+/// The trouble that callers of a pool feel, whatever its cause.
+const FULL_POOL: &[&str] = &["pool_exhausted", "pool_usage", "overflow_churn", "time_to_scale"];
+/// The time that statements take, whatever makes them slow.
+const SLOW: &[&str] = &["slow_queries", "statement_latency", "query_latency"];
+
+/// One cause and what follows from it.
+struct Explains {
+    cause: &'static str,
+    consequences: &'static [&'static [&'static str]],
+}
+
+const fn explains(
+    cause: &'static str,
+    consequences: &'static [&'static [&'static str]],
+) -> Explains {
+    Explains { cause, consequences }
+}
+
+/// Which rule explains which. What two causes explain is put down to the one that stands first.
+const EXPLAINS: &[Explains] = &[
+    explains("connection_leak", &[&["idle_in_transaction", "hot_worker"], FULL_POOL]),
+    explains("idle_in_transaction", &[&["hot_worker"], FULL_POOL]),
+    explains("inherited_connections", &[&["broken_connections"]]),
+    explains("missing_index", &[&["table_scans"]]),
+    explains("table_scans", &[&["hot_worker", "server_cpu"], SLOW, FULL_POOL]),
+    explains("n_plus_one", &[&["n_plus_one_suspected", "server_cpu", "hot_worker"], FULL_POOL]),
+    explains("unpaginated", &[&["server_cpu", "hot_worker"], SLOW, FULL_POOL]),
+    explains("slow_queries", &[&["query_latency", "statement_latency", "hot_worker"], FULL_POOL]),
+    explains("server_cpu", &[&["query_latency", "statement_latency", "hot_worker"], FULL_POOL]),
+    explains("hot_worker", &[FULL_POOL]),
+    explains("pool_exhausted", &[&["pool_usage", "overflow_churn", "time_to_scale"]]),
+    explains("pool_usage", &[&["time_to_scale"]]),
+    explains("query_latency", &[&["time_to_scale"]]),
+    explains("statement_latency", &[&["time_to_scale"]]),
+];
+
+/// Puts each cause before its consequences, and names it in them; the worst finding first.
+pub(super) fn causes_first(advice: Vec<Advice>, context: &RuleContext<'_>) -> Vec<Advice> {
+    let roots: Vec<_> = (0..advice.len()).map(|at| root(&advice, at, context)).collect();
+    let worst_of = |root: usize| {
+        let members = advice.iter().zip(&roots).filter(|(_, of)| **of == root);
+        members.map(|(member, _)| member.severity).max()
+    };
+    let mut order: Vec<usize> = (0..advice.len()).collect();
+    order.sort_by_cached_key(|&at| {
+        let (root, one) = (roots[at], &advice[at]);
+        let of_root = (advice[root].subject.clone(), advice[root].rule);
+        let own = (at != root, Reverse(one.severity), one.subject.clone(), one.rule);
+        (Reverse(worst_of(root)), of_root, own)
+    });
+    let explained = |at: usize| match roots[at] {
+        root if root == at => advice[at].clone(),
+        root => advice[at].clone().explained_by(&advice[root]),
+    };
+    order.into_iter().map(explained).collect()
+}
+
+/// The last cause of a piece of advice, which nothing explains; itself, where nothing explains it.
+fn root(advice: &[Advice], of: usize, context: &RuleContext<'_>) -> usize {
+    let mut at = of;
+    // The table has no circle; every step goes to another rule.
+    for _ in EXPLAINS {
+        match direct_cause(advice, at, context) {
+            Some(cause) => at = cause,
+            None => break,
+        }
+    }
+    at
+}
+
+fn direct_cause(advice: &[Advice], of: usize, context: &RuleContext<'_>) -> Option<usize> {
+    let symptom = &advice[of];
+    let causes = EXPLAINS.iter().filter(|one| one.is_of(symptom.rule));
+    causes.flat_map(|one| candidates(advice, one.cause)).find(|&at| {
+        let cause = &advice[at];
+        // A hint does not explain a trouble: a backup that runs is not why a pool is full.
+        cause.severity >= symptom.severity.min(Severity::Warning)
+            && touches(context, cause, symptom)
+    })
+}
+
+fn candidates(advice: &[Advice], rule: &'static str) -> impl Iterator<Item = usize> {
+    advice.iter().enumerate().filter(move |(_, one)| one.rule == rule).map(|(at, _)| at)
+}
+
+impl Explains {
+    fn is_of(&self, rule: &str) -> bool {
+        self.consequences.iter().any(|rules| rules.contains(&rule))
+    }
+}
+
+/// The pool or the server that advice is about.
+#[derive(Debug, PartialEq, Eq)]
+enum Place<'a> {
+    Pool(&'a str),
+    /// The server, where that is certain.
+    Server(Option<&'a str>),
+}
+
+/// Returns true if both are about one pool or one server, or about a pool and the server that it
+/// connects to. Which one that is, is certain only where there is no other.
+fn touches(context: &RuleContext<'_>, cause: &Advice, symptom: &Advice) -> bool {
+    let places = [cause, symptom].map(|advice| place(context, &advice.subject));
+    match places {
+        [Place::Pool(one), Place::Pool(other)] => one == other,
+        [Place::Server(one), Place::Server(other)] => one.is_some() && one == other,
+        [Place::Pool(_), Place::Server(_)] | [Place::Server(_), Place::Pool(_)] => {
+            context.databases.len() == 1
+        }
+    }
+}
+
+fn place<'a>(context: &'a RuleContext<'_>, subject: &'a str) -> Place<'a> {
+    if context.pools.iter().any(|pool| pool.pool.name == subject) {
+        return Place::Pool(subject);
+    }
+    if let [only] = context.databases {
+        return Place::Server(Some(&only.name));
+    }
+    // As `RuleContext::within` names the things of one of several servers.
+    let server = subject.split_once('/').map_or(subject, |(server, _)| server);
+    let server = context.databases.iter().find(|database| database.name == server);
+    Place::Server(server.map(|server| server.name.as_str()))
+}
+
+impl Advice {
+    /// As a consequence. To give a pool more connections would treat a symptom.
+    fn explained_by(self, cause: &Self) -> Self {
+        let remedy = if FULL_POOL.contains(&self.rule) {
+            format!("see first to what it follows from: {} ({})", cause.rule, cause.subject)
+        } else {
+            self.remedy
+        };
+        let cause = Cause { rule: cause.rule, subject: cause.subject.clone() };
+        Self { remedy, explained_by: Some(cause), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::fixture::Fixture;
+    use super::super::{Rule, Settings};
+    use super::*;
+    use crate::reading::Sessions;
+
+    fn advice(rule: &'static str, severity: Severity, subject: &str) -> Advice {
+        Advice { rule, ..Advice::new(severity, subject, rule.to_owned(), "raise max_overflow") }
+    }
+
+    fn fixture(servers: &[&str]) -> Fixture {
+        let mut fixture = Fixture::with_sessions(Sessions::default());
+        fixture.pools = Fixture::with_workers(&[1]).pools;
+        let first = fixture.databases.remove(0);
+        let named =
+            |name: &&str| crate::state::DatabaseState { name: (*name).to_owned(), ..first.clone() };
+        fixture.databases = servers.iter().map(named).collect();
+        fixture
+    }
+
+    fn order(fixture: &Fixture, advice: Vec<Advice>) -> Vec<(&'static str, Option<&'static str>)> {
+        let ordered = causes_first(advice, &fixture.context());
+        ordered.iter().map(|one| (one.rule, one.explained_by.as_ref().map(|c| c.rule))).collect()
+    }
+
+    #[test]
+    fn the_table_names_rules_that_there_are_and_has_no_circle() {
+        let settings = Settings::default();
+        let rules: BTreeSet<_> = settings.rules().into_iter().map(Rule::name).collect();
+        let mut before = BTreeSet::new();
+        for Explains { cause, consequences } in EXPLAINS {
+            assert!(before.insert(*cause) && rules.contains(cause), "{cause}");
+            for rule in consequences.iter().copied().flatten() {
+                assert!(rules.contains(rule), "{rule}");
+                assert!(!before.contains(rule), "{rule} explains {cause}, or comes before it");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cause_stands_before_what_is_worse_and_follows_from_it() {
+        let given = vec![
+            advice("pool_exhausted", Severity::Critical, "web"),
+            advice("server_cpu", Severity::Warning, "primary"),
+            advice("pool_usage", Severity::Critical, "web"),
+            advice("table_scans", Severity::Warning, "orders"),
+            advice("missing_index", Severity::Warning, "idx_orders"),
+            advice("covered_index", Severity::Info, "idx_other"),
+        ];
+        let cause = Some("missing_index");
+        assert_eq!(
+            order(&fixture(&["primary"]), given.clone()),
+            [
+                ("missing_index", None),
+                ("pool_exhausted", cause),
+                ("pool_usage", cause),
+                ("table_scans", cause),
+                ("server_cpu", cause),
+                ("covered_index", None),
+            ]
+        );
+        let ordered = causes_first(given, &fixture(&["primary"]).context());
+        let of_pool = ordered.iter().find(|one| one.rule == "pool_exhausted").unwrap();
+        assert!(of_pool.remedy.ends_with("missing_index (idx_orders)"), "{}", of_pool.remedy);
+    }
+
+    #[test]
+    fn a_hint_does_not_explain_a_trouble() {
+        let given = vec![
+            advice("slow_queries", Severity::Info, "primary"),
+            advice("pool_usage", Severity::Critical, "web"),
+        ];
+        let alone = [("pool_usage", None), ("slow_queries", None)];
+        assert_eq!(order(&fixture(&["primary"]), given), alone);
+    }
+
+    #[test]
+    fn of_several_servers_nobody_knows_which_one_a_pool_is_of() {
+        let given = vec![
+            advice("server_cpu", Severity::Warning, "replica"),
+            advice("pool_usage", Severity::Critical, "web"),
+            advice("statement_latency", Severity::Warning, "replica/app"),
+            advice("statement_latency", Severity::Warning, "primary/app"),
+        ];
+        assert_eq!(
+            order(&fixture(&["primary", "replica"]), given),
+            [
+                ("pool_usage", None),
+                ("statement_latency", None),
+                ("server_cpu", None),
+                ("statement_latency", Some("server_cpu")),
+            ]
+        );
+    }
+}
