@@ -13,9 +13,9 @@ use tempfile::NamedTempFile;
 
 const PASSWORD: &str = "hunter2";
 const VARIABLES: [&str; 8] = [
-    "POOLWATCH__DATABASES",
-    "POOLWATCH__DATABASES__PRIMARY",
-    "POOLWATCH__DATABASES__PRIMARY__LOCK_TIMEOUT",
+    "POOLWATCH__SERVERS",
+    "POOLWATCH__SERVERS__PRIMARY",
+    "POOLWATCH__SERVERS__PRIMARY__LOCK_TIMEOUT",
     "POOLWATCH__POOLS__WEB__APP_HEALTH",
     "POOLWATCH__POOLS__WEB__APP_HEALTH__PRESET",
     "POOLWATCH__THRESHOLDS__WARNING",
@@ -70,12 +70,12 @@ fn load(environment: Environment) -> String {
 fn said(read: Result<Config, poolwatch::config::Error>) -> String {
     match read {
         Ok(config) => {
-            for (name, settings) in &config.databases {
+            for (name, settings) in &config.servers {
                 if let Err(error) = settings.open(name) {
                     return format!("{error} {error:?}");
                 }
             }
-            format!("{:?}", config.databases.values().collect::<Vec<_>>())
+            format!("{:?}", config.servers.values().collect::<Vec<_>>())
         }
         Err(error) => format!("{error} {error:?}"),
     }

@@ -52,7 +52,7 @@ async fn run(config: Config, reload: Reload) -> Result<(), CommandError> {
         info!(server = database.name(), address = database.address(), "watching");
     }
     if databases.is_empty() {
-        warn!("no database is watched; set DATABASE_URL or databases in the settings");
+        warn!("no server is monitored; set DATABASE_URL, or servers in the settings");
     }
     sources.iter().for_each(log_source);
     let (commands, received) = mpsc::channel(4);

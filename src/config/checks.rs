@@ -23,19 +23,19 @@ impl Config {
         self.check_thresholds()?;
         self.sampling.check()?;
         self.pools.iter().try_for_each(|(name, pool)| self.check_pool(name, pool))?;
-        self.databases.keys().try_for_each(|name| check_name("databases", name))?;
+        self.servers.keys().try_for_each(|name| check_name("servers", name))?;
         self.check_addresses()?;
-        self.check_database(path(["indexes", "database"]), self.indexes.database.as_deref())?;
-        self.check_database(path(["logs", "database"]), self.logs.database.as_deref())?;
+        self.check_server(path(["indexes", "server"]), self.indexes.server.as_deref())?;
+        self.check_server(path(["logs", "server"]), self.logs.server.as_deref())?;
         self.logs.check().or_else(|error| unsound(path(["logs"]), error.to_string()))?;
         self.collectors.iter().try_for_each(|(name, settings)| check_collector(name, settings))
     }
 
     fn check_addresses(&self) -> Result<(), Unsound> {
-        let databases = self
-            .databases
+        let servers = self
+            .servers
             .iter()
-            .map(|(name, settings)| (path(["databases", name, "url"]), settings.url.reveal()));
+            .map(|(name, settings)| (path(["servers", name, "url"]), settings.url.reveal()));
         let pools = self.pools.iter().filter_map(|(name, pool)| match pool {
             Pool::Pgbouncer(settings) => {
                 Some((path(["pools", name, "pgbouncer", "url"]), settings.url.as_str()))
@@ -45,14 +45,14 @@ impl Config {
             }
             _ => None,
         });
-        databases.chain(pools).try_for_each(|(path, address)| check_address(path, address))
+        servers.chain(pools).try_for_each(|(path, address)| check_address(path, address))
     }
 
-    fn check_database(&self, path: Path, database: Option<&str>) -> Result<(), Unsound> {
-        match database {
-            Some(database) if !self.databases.contains_key(database) => {
-                let databases = self.databases.keys().map(String::as_str);
-                Err(Unsound::unknown(path, database, databases))
+    fn check_server(&self, path: Path, server: Option<&str>) -> Result<(), Unsound> {
+        match server {
+            Some(server) if !self.servers.contains_key(server) => {
+                let servers = self.servers.keys().map(String::as_str);
+                Err(Unsound::unknown(path, server, servers))
             }
             _ => Ok(()),
         }
@@ -75,8 +75,8 @@ impl Config {
         check_name("pools", name)?;
         match pool {
             Pool::Activity(activity) => {
-                let path = path(["pools", name, "activity", "database"]);
-                self.check_database(path, Some(&activity.database))
+                let path = path(["pools", name, "activity", "server"]);
+                self.check_server(path, Some(&activity.server))
             }
             _ => Ok(()),
         }

@@ -13,7 +13,7 @@ use crate::files;
 use crate::postgres::Secret;
 use crate::yaml::Refusal;
 
-/// The database that the environment names.
+/// The server that the environment names.
 const PRIMARY: &str = "primary";
 
 /// The settings that the variables make.
@@ -53,14 +53,14 @@ pub(super) fn settings(environment: &Environment) -> Result<Settings, String> {
 pub(super) fn apply(settings: &Settings, config: &mut Config) {
     for (at, url) in settings.urls.iter().enumerate() {
         let name = if at == 0 { PRIMARY.to_owned() } else { format!("server{}", at + 1) };
-        config.databases.entry(name).or_default().url = Secret::from(url.clone());
+        config.servers.entry(name).or_default().url = Secret::from(url.clone());
     }
     // They are for every program; those that are for poolwatch alone stand above them.
-    let named = config.databases.get(PRIMARY);
+    let named = config.servers.get(PRIMARY);
     let is_open =
-        named.map_or(config.databases.is_empty(), |primary| primary.url.reveal().is_empty());
+        named.map_or(config.servers.is_empty(), |primary| primary.url.reveal().is_empty());
     if settings.has_standard && is_open {
-        let primary = config.databases.entry(PRIMARY.to_owned()).or_default();
+        let primary = config.servers.entry(PRIMARY.to_owned()).or_default();
         primary.url = Secret::from("postgresql://".to_owned());
     }
     config.log.level = settings.level.unwrap_or(config.log.level);

@@ -9,7 +9,7 @@ use super::variable::meant;
 use crate::yaml::{self, Expected, Found, Path, Refusal, Refused};
 
 /// Keys below these may have a password as their value.
-const SECRET: [&str; 2] = ["databases", "pools"];
+const SECRET: [&str; 2] = ["servers", "pools"];
 
 /// An error of the settings.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,7 @@ static EXAMPLE: LazyLock<Node> = LazyLock::new(|| {
 });
 
 /// Sections whose keys are names that the operator chose.
-const NAMED: [&str; 3] = ["databases", "pools", "collectors"];
+const NAMED: [&str; 3] = ["servers", "pools", "collectors"];
 
 /// No more entries of a map are shown.
 const ENTRIES: usize = 2;
@@ -138,7 +138,7 @@ mod tests {
     fn a_setting_is_shown_as_the_file_has_it_whatever_the_names() {
         for (setting, example) in [
             ("sampling.pools", Some("pools: 1s")),
-            ("databases.mine.url", Some("url: postgresql://poolwatch@localhost/redditbot")),
+            ("servers.mine.url", Some("url: postgresql://poolwatch@localhost/redditbot")),
             ("pools.a.app_health.preset", Some("preset: sqlalchemy")),
             ("pools.a.pgbouncer.clients", Some("clients: true")),
             ("workers.mode", Some("mode: \"0660\"")),

@@ -6,7 +6,7 @@ use std::path::{Path as FilePath, PathBuf};
 use config::{Map, Source, Value, ValueKind};
 
 use super::variable::PREFIX;
-use super::{Environment, Error, Place, example};
+use super::{Environment, Error, Place, example, renamed};
 use crate::yaml::{self, Expected, Found, Path, Refusal, Refused};
 
 /// Settings of one kind.
@@ -56,15 +56,17 @@ impl Layer {
             let name = names.get(key).copied();
             let text = std::mem::replace(&mut value.kind, ValueKind::Nil);
             let kind = match text {
-                ValueKind::String(text) if example::is_list(&key.split('.').collect()) => {
-                    list(name, &text)
-                }
+                ValueKind::String(text) if is_list(key) => list(name, &text),
                 kind => kind,
             };
             *value = Value::new(name, kind);
         }
         merge([Self(values)]).map(Self)
     }
+}
+
+fn is_list(key: &str) -> bool {
+    example::is_list(&renamed::present(&key.split('.').collect()))
 }
 
 /// The key of a setting that a variable is.

@@ -34,8 +34,8 @@ pub use sampling::Sampling;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Databases by the operator's names.
-    pub databases: BTreeMap<String, postgres::Settings>,
+    /// Servers by the operator's names.
+    pub servers: BTreeMap<String, postgres::Settings>,
     /// Pools by the operator's names.
     pub pools: BTreeMap<String, Pool>,
     /// The socket that workers report to.
@@ -80,6 +80,7 @@ impl Config {
         layers.push(Layer::from_environment(environment)?);
         let origins = Origins::new(file, &layers);
         let warnings = present_names(&mut layers, &origins)?;
+        let origins = Origins::new(file, &layers);
         let values = layer::merge(layers)?;
         let value = config::Value::new(None, ValueKind::Table(values));
         let mut config: Self = yaml::from_value(value)
@@ -148,13 +149,13 @@ mod tests {
     fn an_empty_file_is_the_defaults() {
         let config = load("", &[]).unwrap();
         assert_eq!(config.sampling, Sampling::default());
-        assert!(config.databases.is_empty());
+        assert!(config.servers.is_empty());
     }
 
     #[test]
     fn an_unknown_key_is_named_with_its_file_and_the_nearest_valid_one() {
-        let text = refused("databases:\n  primary:\n    urll: postgresql://h/d\n");
-        for part in ["poolwatch.yml", "databases.primary", "urll", "did you mean `url`"] {
+        let text = refused("servers:\n  primary:\n    urll: postgresql://h/d\n");
+        for part in ["poolwatch.yml", "servers.primary", "urll", "did you mean `url`"] {
             assert!(text.contains(part), "{text}");
         }
         let text = refused("smapling:\n  pools: 1s\n");
@@ -207,7 +208,7 @@ mod tests {
 
     #[test]
     fn the_environment_stands_above_the_file() {
-        let text = "databases:\n  primary: {url: 'postgresql://file/d'}\n  other: {url: 'postgresql://o/d'}\n";
+        let text = "servers:\n  primary: {url: 'postgresql://file/d'}\n  other: {url: 'postgresql://o/d'}\n";
         let config = load(
             text,
             &[
@@ -218,8 +219,8 @@ mod tests {
             ],
         )
         .unwrap();
-        assert_eq!(config.databases["primary"].url.reveal(), "postgresql://environment/d");
-        assert_eq!(config.databases["other"].url.reveal(), "postgresql://o/d");
+        assert_eq!(config.servers["primary"].url.reveal(), "postgresql://environment/d");
+        assert_eq!(config.servers["other"].url.reveal(), "postgresql://o/d");
         assert_eq!(config.sampling.pools, Duration::from_secs(2));
         assert_eq!((config.thresholds.warning, config.log.level), (0.5, LogLevel::Debug));
     }
@@ -239,9 +240,9 @@ mod tests {
 
     #[test]
     fn a_password_of_digits_stays_as_it_is() {
-        let text = "databases:\n  primary: {url: 'host=h user=u password=007'}\n";
+        let text = "servers:\n  primary: {url: 'host=h user=u password=007'}\n";
         let config = load(text, &[]).unwrap();
-        assert!(config.databases["primary"].url.reveal().ends_with("007"));
+        assert!(config.servers["primary"].url.reveal().ends_with("007"));
     }
 
     #[test]
@@ -252,7 +253,7 @@ mod tests {
             ("DATA_SOURCE_PASS", "p@ss/word"),
         ];
         let config = Config::load(None, &environment(&pairs)).unwrap();
-        let url = config.databases["primary"].url.reveal();
+        let url = config.servers["primary"].url.reveal();
         assert_eq!(url, "postgresql://watch:p%40ss%2Fword@db:5433/app?sslmode=disable");
         let pairs = [
             ("PG_EXPORTER_WEB_TELEMETRY_PATH", "/pg"),
@@ -276,15 +277,15 @@ mod tests {
     fn an_address_in_the_wrong_place_is_not_repeated() {
         let address = "postgresql://u:s3cret@h/d";
         for text in [
-            format!("databases: {address}\n"),
-            format!("databases:\n  primary: {address}\n"),
-            format!("databases:\n  primary:\n    url:{address}\n"),
-            format!("databases:\n  primary: {{url:{address}}}\n"),
-            format!("databases: {{primary:{address}}}\n"),
-            format!("databases: {{'primary:{address}': {{}}}}\n"),
-            format!("databases: [{address}]\n"),
+            format!("servers: {address}\n"),
+            format!("servers:\n  primary: {address}\n"),
+            format!("servers:\n  primary:\n    url:{address}\n"),
+            format!("servers:\n  primary: {{url:{address}}}\n"),
+            format!("servers: {{primary:{address}}}\n"),
+            format!("servers: {{'primary:{address}': {{}}}}\n"),
+            format!("servers: [{address}]\n"),
             format!("pools: {{api: {{app_health: {address}}}}}\n"),
-            format!("pools: {{api: {{activity: {{database: '{address}'}}}}}}\n"),
+            format!("pools: {{api: {{activity: {{server: '{address}'}}}}}}\n"),
             "pools: {api: {app_health: {headers: s3cret}}}\n".to_owned(),
             format!("log: {{level: '{address}'}}\n"),
             format!("{address}\n"),
@@ -295,15 +296,15 @@ mod tests {
             let text = refused(&text);
             assert!(text.contains("poolwatch.yml") && !text.contains("s3cret"), "{text}");
         }
-        let given = [("POOLWATCH__DATABASES__PRIMARY", address)];
+        let given = [("POOLWATCH__SERVERS__PRIMARY", address)];
         let text = Config::load(None, &environment(&given)).unwrap_err().to_string();
-        assert!(text.contains("DATABASES__PRIMARY") && !text.contains("s3cret"), "{text}");
+        assert!(text.contains("SERVERS__PRIMARY") && !text.contains("s3cret"), "{text}");
     }
 
     #[test]
     fn settings_never_show_a_password() {
         let config =
-            load("databases:\n  primary: {url: 'postgresql://u:s3cret@h/d'}\n", &[]).unwrap();
+            load("servers:\n  primary: {url: 'postgresql://u:s3cret@h/d'}\n", &[]).unwrap();
         assert!(!format!("{config:?}").contains("s3cret"));
     }
 }

@@ -8,7 +8,11 @@ use super::{Place, example};
 use crate::yaml::Path;
 
 /// Old settings, and what the last key of each is now. A `*` is any name.
-pub(super) const RENAMED: [(&str, &str); 10] = [
+const RENAMED: [(&str, &str); 14] = [
+    ("databases", "servers"),
+    ("pools.*.activity.database", "server"),
+    ("indexes.database", "server"),
+    ("logs.database", "server"),
     ("advice.connection_leak.rise", "min_growth"),
     ("advice.connection_leak.held", "min_held"),
     ("advice.query_latency.least", "min_samples"),
@@ -20,6 +24,29 @@ pub(super) const RENAMED: [(&str, &str); 10] = [
     ("advice.n_plus_one_suspected.least", "min_samples"),
     ("advice.time_to_scale.seen", "min_observed"),
 ];
+
+/// The present path of a setting.
+pub(super) fn present(setting: &Path) -> Path {
+    let mut keys = setting.keys().to_vec();
+    for (old, new) in RENAMED {
+        let old: Vec<&str> = old.split('.').collect();
+        let matches = |(old, key): (&&str, &String)| *old == "*" || *old == key;
+        if keys.len() >= old.len() && old.iter().zip(&keys).all(matches) {
+            new.clone_into(&mut keys[old.len() - 1]);
+        }
+    }
+    keys.into_iter().collect()
+}
+
+/// A variable, without its prefix and with single underscores, with the present name of its section.
+pub(super) fn present_variable(written: &str) -> String {
+    let sections = RENAMED.iter().filter(|(old, _)| !old.contains('.'));
+    let mut present = sections.filter_map(|(old, new)| {
+        let rest = written.strip_prefix(&old.to_uppercase())?.strip_prefix('_')?;
+        Some(format!("{}_{rest}", new.to_uppercase()))
+    });
+    present.next().unwrap_or_else(|| written.to_owned())
+}
 
 /// A setting that has its old name somewhere.
 pub(super) struct Renamed {
@@ -60,12 +87,12 @@ fn rename_in(
     match keys {
         [old] => {
             let Some(value) = table.remove(*old) else { return Ok(()) };
-            let (old, origin) = (at.join(*old), value.origin().map(str::to_owned));
+            let old = at.join(*old);
             if table.contains_key(new) {
                 return Err(both(old, new));
             }
+            tell(&old, &at.join(new), &value, renamed);
             table.insert(new.to_owned(), value);
-            renamed.push(Renamed { old, new: at.join(new), origin });
             Ok(())
         }
         [key, rest @ ..] => {
@@ -77,6 +104,23 @@ fn rename_in(
             Ok(())
         }
         [] => Ok(()),
+    }
+}
+
+/// Notes each place where a setting has its old name: the section of a file, or each of the variables.
+fn tell(old: &Path, new: &Path, value: &Value, renamed: &mut Vec<Renamed>) {
+    match (value.origin(), &value.kind) {
+        (None, ValueKind::Table(within)) => {
+            let mut within: Vec<_> = within.iter().collect();
+            within.sort_by_key(|(key, _)| *key);
+            within
+                .iter()
+                .for_each(|(key, value)| tell(&old.join(*key), &new.join(*key), value, renamed));
+        }
+        (origin, _) => {
+            let (old, new, origin) = (old.clone(), new.clone(), origin.map(str::to_owned));
+            renamed.push(Renamed { old, new, origin });
+        }
     }
 }
 
@@ -110,12 +154,76 @@ mod tests {
         Config::load(Some(&path), environment).map_err(|error| error.to_string())
     }
 
+    /// Those of the rules, each with its present path.
     fn paths() -> impl Iterator<Item = (Path, Path)> {
-        RENAMED.iter().map(|(old, new)| {
+        let of_rules = RENAMED.iter().filter(|(old, _)| old.starts_with("advice."));
+        of_rules.map(|(old, _)| {
             let old: Path = old.split('.').collect();
-            let present = old.parent().unwrap_or_default().join(*new);
+            let present = present(&old);
             (old, present)
         })
+    }
+
+    #[test]
+    fn the_servers_may_still_be_called_databases() {
+        let text = "databases:\n  a: {url: 'postgresql://h/d'}\nindexes: {database: a}\n\
+                    logs: {database: a}\npools:\n  p:\n    activity:\n      database: a\n";
+        let config = load(text, &Environment::new()).unwrap();
+        assert_eq!(config.servers["a"].url.reveal(), "postgresql://h/d");
+        let named = (config.indexes.server.as_deref(), config.logs.server.as_deref());
+        assert_eq!(named, (Some("a"), Some("a")));
+        let warnings: Vec<_> =
+            config.warnings().iter().map(|w| w.split_once("yml, ").unwrap().1).collect();
+        assert_eq!(
+            warnings,
+            [
+                "line 1: databases is now called servers; the old name works until 1.0",
+                "line 8: pools.p.activity.database is now called pools.p.activity.server; the old \
+                 name works until 1.0",
+                "line 3: indexes.database is now called indexes.server; the old name works until 1.0",
+                "line 4: logs.database is now called logs.server; the old name works until 1.0",
+            ]
+        );
+        let error = load(&text.replace("url:", "urll:"), &Environment::new()).unwrap_err();
+        assert!(error.contains("line 2: servers.a.urll is not known"), "{error}");
+        let error = load(&format!("{text}servers: {{}}\n"), &Environment::new()).unwrap_err();
+        assert!(error.contains("line 1: databases is the old name of servers, which"), "{error}");
+    }
+
+    #[test]
+    fn variables_may_still_call_the_servers_databases() {
+        let environment = Environment::from(
+            [
+                ("POOLWATCH__DATABASES__A__URL", "postgresql://h/d"),
+                ("POOLWATCH__DATABASES__A__PASSWORD_COMMAND", "print,a password"),
+                ("POOLWATCH__POOLS__P__ACTIVITY__DATABASE", "a"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        let text = "servers: {a: {url: 'postgresql://file/d', lock_timeout: 3s}}\n";
+        let config = load(text, &environment).unwrap();
+        assert_eq!(config.servers["a"].url.reveal(), "postgresql://h/d");
+        assert_eq!(config.servers["a"].lock_timeout, std::time::Duration::from_secs(3));
+        let config = load(text, &environment).unwrap();
+        assert!(config.servers["a"].password_command.is_some());
+        assert_eq!(
+            config.warnings(),
+            [
+                "POOLWATCH__DATABASES__A__PASSWORD_COMMAND: databases.a.password_command is now \
+                 called POOLWATCH__SERVERS__A__PASSWORD_COMMAND; the old name works until 1.0",
+                "POOLWATCH__DATABASES__A__URL: databases.a.url is now called \
+                 POOLWATCH__SERVERS__A__URL; the old name works until 1.0",
+                "POOLWATCH__POOLS__P__ACTIVITY__DATABASE: pools.p.activity.database is now called \
+                 POOLWATCH__POOLS__P__ACTIVITY__SERVER; the old name works until 1.0",
+            ]
+        );
+        let single = [("POOLWATCH_DATABASES_MY_DB_URL".to_owned(), "postgresql://h/d".to_owned())];
+        let config = load("", &Environment::from(single)).unwrap();
+        assert!(
+            config.warnings()[0].contains("POOLWATCH__SERVERS__MY_DB__URL is, with two"),
+            "{:?}",
+            config.warnings()
+        );
     }
 
     #[test]

@@ -40,11 +40,11 @@ impl Settings<'_> {
     /// JSON is YAML too.
     fn text(&self) -> String {
         let activity = json!({
-            "database": "primary", "application_name": "reddit-bot*",
+            "server": "primary", "application_name": "reddit-bot*",
             "size": 5, "max_overflow": 15, "workers": self.workers,
         });
         let settings = json!({
-            "databases": {"primary": {"url": self.database}},
+            "servers": {"primary": {"url": self.database}},
             "logs": {"path": self.log},
             "workers": {"socket": self.socket},
             "pools": {

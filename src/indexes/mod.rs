@@ -28,6 +28,6 @@ pub use present::{Inventory, Present};
 pub struct Settings {
     /// The file that names them, such as config/indexes.yml.
     pub catalogue: Option<PathBuf>,
-    /// The database they belong to, by its name in the settings; the first when left out.
-    pub database: Option<String>,
+    /// The server whose database they belong to, by its name in the settings; the first when left out.
+    pub server: Option<String>,
 }

@@ -57,7 +57,7 @@ impl Plan {
     /// connections it holds.
     pub(crate) fn after(config: &Config, running: &[Server]) -> Result<Self, Error> {
         let servers = config
-            .databases
+            .servers
             .iter()
             .map(|(name, settings)| Server::open(name, settings, running))
             .collect::<Result<Vec<_>, _>>()?;
@@ -95,7 +95,7 @@ impl Server {
             return Ok(server.clone());
         }
         let database = settings.open(name).map_err(|error| Error {
-            setting: Path::from_iter(["databases", name, "url"]),
+            setting: Path::from_iter(["servers", name, "url"]),
             reason: error.into(),
         })?;
         Ok(Self { name: name.to_owned(), settings: settings.clone(), database })
@@ -117,6 +117,6 @@ fn own_connections(config: &Config, servers: &[Server]) -> SourceSpec {
         .map(|server| (server.name.clone(), server.database.pool().clone()))
         .collect();
     let open = move || Ok(Source::OwnConnections(OwnConnections::new(pools)));
-    let section = Path::from_iter(["databases"]);
+    let section = Path::from_iter(["servers"]);
     SourceSpec::new("own_connections", section, config.sampling.pools, settings, open)
 }

@@ -35,15 +35,15 @@ pub(super) fn source(interval: Duration, name: &str, pool: &Pool) -> Option<Sour
 /// The pools inferred from a server's sessions: those the settings name, or, when they name none
 /// at all, one of all sessions.
 pub(super) fn inferred(config: &Config, server: &str) -> Vec<(String, activity::Settings)> {
-    let first = config.databases.keys().next().is_some_and(|first| first == server);
+    let first = config.servers.keys().next().is_some_and(|first| first == server);
     if config.pools.is_empty() && first {
         let settings =
-            activity::Settings { database: server.to_owned(), ..activity::Settings::default() };
+            activity::Settings { server: server.to_owned(), ..activity::Settings::default() };
         return vec![(INFERRED.to_owned(), settings)];
     }
     let named = config.pools.iter().filter_map(|(name, pool)| match pool {
         Pool::Activity(settings) => Some((name.clone(), settings.clone())),
         _ => None,
     });
-    named.filter(|(_, settings)| settings.database == server).collect()
+    named.filter(|(_, settings)| settings.server == server).collect()
 }

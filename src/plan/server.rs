@@ -39,7 +39,7 @@ fn spec<S: super::SourceSettings>(
     settings: S,
     open: impl FnOnce(Arc<Database>) -> Result<Source, Failure> + Send + 'static,
 ) -> SourceSpec {
-    let section = Path::from_iter(["databases", server.name()]);
+    let section = Path::from_iter(["servers", server.name()]);
     let asked = Arc::clone(server);
     SourceSpec::new(name, section, interval, settings, move || open(asked)).for_server(server)
 }
@@ -119,7 +119,7 @@ fn is_enabled(config: &Config, collector: &Collector) -> bool {
 /// The indexes of a server's database; the one that the catalogue is for has expected ones.
 pub(super) fn indexes(config: &Config, server: &Arc<Database>) -> Result<SourceSpec, Error> {
     let settings = &config.indexes;
-    let meant = settings.database.as_ref().or(config.databases.keys().next());
+    let meant = settings.server.as_ref().or(config.servers.keys().next());
     let is_meant = meant.is_some_and(|name| name == server.name());
     let file = settings.catalogue.as_ref().filter(|_| is_meant);
     let setting = Path::from_iter(["indexes", "catalogue"]);
@@ -137,7 +137,7 @@ pub(super) fn indexes(config: &Config, server: &Arc<Database>) -> Result<SourceS
 pub(super) fn log(config: &Config, servers: &[Server]) -> Option<SourceSpec> {
     let settings = config.logs.clone();
     settings.path.as_ref()?;
-    let server = match &settings.database {
+    let server = match &settings.server {
         Some(name) => servers.iter().find(|server| server.name == *name),
         None => servers.first(),
     };

@@ -154,7 +154,7 @@ impl Default for Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address cannot be understood.
-    #[error("databases.{name}.url: {reason}")]
+    #[error("servers.{name}.url: {reason}")]
     Address {
         /// The database's name in the settings.
         name: String,
@@ -162,7 +162,7 @@ pub enum Error {
         reason: AddressError,
     },
     /// The password file cannot be read.
-    #[error("databases.{name}.password_file: cannot read {path}: {reason}")]
+    #[error("servers.{name}.password_file: cannot read {path}: {reason}")]
     PasswordFile {
         /// The database's name in the settings.
         name: String,

@@ -28,9 +28,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// The database they are sessions of, by its name in the settings.
+    /// The server that they are sessions of, by its name in the settings.
     #[serde(default = "primary")]
-    pub database: String,
+    pub server: String,
     /// Their `application_name`, where `*` stands for anything; all when left out.
     #[serde(default)]
     pub application_name: Option<String>,
@@ -55,7 +55,7 @@ fn primary() -> String {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            database: primary(),
+            server: primary(),
             application_name: None,
             user: None,
             size: None,

@@ -38,7 +38,7 @@ fn watch(application: &Application) -> Daemon {
 /// As `watch`, of an application that does not report.
 fn watch_from_outside(application: &Application) -> Daemon {
     let settings = format!(
-        "databases: {{primary: {{url: '{}'}}}}
+        "servers: {{primary: {{url: '{}'}}}}
 pools: {{web: {{activity: {{application_name: '{}', size: 5, max_overflow: 15, workers: 2}}}}}}
 advice: {{clear_after: 3s}}
 ",

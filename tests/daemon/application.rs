@@ -110,7 +110,7 @@ impl Application {
     #[track_caller]
     pub(crate) fn daemon(&self, more: &str) -> Daemon {
         let settings = format!(
-            "databases: {{primary: {{url: '{}'}}}}\npools: {{web: {{workers: {{}}}}}}\n{more}\n",
+            "servers: {{primary: {{url: '{}'}}}}\npools: {{web: {{workers: {{}}}}}}\n{more}\n",
             self.cluster.url_as("poolwatch", "redditbot"),
         );
         Daemon::with_settings(&settings)

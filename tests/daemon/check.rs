@@ -9,7 +9,7 @@ use crate::support::{Daemon, eventually, poolwatch};
 
 fn settings(cluster: &Cluster, role: &str, folder: &TempDir) -> String {
     format!(
-        "databases: {{primary: {{url: '{}'}}}}\nworkers: {{socket: '{}'}}
+        "servers: {{primary: {{url: '{}'}}}}\nworkers: {{socket: '{}'}}
 sampling: {{tables: 4s}}
 indexes: {{catalogue: '{}/config/indexes.yml'}}\n",
         cluster.url_as(role, "postgres"),
@@ -51,8 +51,7 @@ fn what_a_role_lacks_comes_with_the_statement_that_gives_it() {
 fn a_database_that_does_not_answer_is_told_once() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("postgresql:///nowhere?host={}&user=nobody", folder.path().display());
-    let settings =
-        format!("databases: {{primary: {{url: '{url}'}}}}\nworkers: {{enabled: false}}\n");
+    let settings = format!("servers: {{primary: {{url: '{url}'}}}}\nworkers: {{enabled: false}}\n");
     let (code, text) = check(&settings, folder.path(), &[NOBODY]);
     assert_eq!((code, text.matches("✗").count()), (Some(1), 1), "{text}");
     assert!(text.contains("✗ primary/probe"), "{text}");
@@ -77,7 +76,7 @@ fn what_the_daemon_reads_is_no_fault_though_whoever_checks_cannot() {
     let password = folder.path().join("password");
     std::fs::write(&password, "right\n").unwrap();
     let daemon = Daemon::with_settings(&settings)
-        .variable("POOLWATCH__DATABASES__PRIMARY__PASSWORD_FILE", password.to_str().unwrap())
+        .variable("POOLWATCH__SERVERS__PRIMARY__PASSWORD_FILE", password.to_str().unwrap())
         .start();
     eventually(|| daemon.value("pg_up", &[]) == Some(1.0));
     let log = daemon.output();

@@ -69,7 +69,7 @@ fn fifty_changes_of_the_password_are_followed_under_load() {
     let file = folder.path().join("password");
     std::fs::write(&file, "s3cret-0\n").unwrap();
     let daemon = Daemon::with_settings(&format!(
-        "databases:\n  primary: {{url: 'postgresql://watch@{address}/postgres', \
+        "servers:\n  primary: {{url: 'postgresql://watch@{address}/postgres', \
          password_file: {}}}\nsampling: {{activity: 100ms, server: 1s, statements: 1s}}\n",
         file.display()
     ))
@@ -107,7 +107,7 @@ fn a_wrong_password_is_seldom_tried_again_and_told_once() {
     cluster.sql(ROLE).unwrap();
     allow(&cluster, "host all all all scram-sha-256");
     let settings = format!(
-        "databases:\n  a: {{url: 'postgresql://watch:wr0ng@{address}/postgres'}}\n  b: {{url: \
+        "servers:\n  a: {{url: 'postgresql://watch:wr0ng@{address}/postgres'}}\n  b: {{url: \
          'postgresql://watch:wr0ng@{address}/template1'}}\nworkers: {{enabled: false}}\n\
          pools: {{none: {{workers: {{}}}}}}\nsampling: {{activity: 100ms}}\n"
     );
@@ -228,7 +228,7 @@ fn a_password_command_ends_with_the_daemon() {
     let numbers = folder.path().join("numbers");
     let line = HANGS.replace('@', &numbers.display().to_string());
     let yaml = format!(
-        "databases: {{primary: {{url: 'postgresql://watch@127.0.0.1:1/postgres', \
+        "servers: {{primary: {{url: 'postgresql://watch@127.0.0.1:1/postgres', \
          password_command: '{line}', password_command_timeout: 1h}}}}\n"
     );
     let daemon = Daemon::with_settings(&yaml).start();
@@ -243,7 +243,7 @@ fn a_password_command_that_fails_is_not_run_at_each_reading() {
     let calls = folder.path().join("calls");
     let line = format!("echo >> {}; exit 1", calls.display());
     let yaml = format!(
-        "databases: {{primary: {{url: 'postgresql://watch@127.0.0.1:1/postgres', \
+        "servers: {{primary: {{url: 'postgresql://watch@127.0.0.1:1/postgres', \
          password_command: '{line}'}}}}\n\
          sampling: {{activity: 1s, server: 1s, statements: 1s}}\n"
     );
@@ -281,7 +281,7 @@ fn the_settings_stand_above_the_variables_of_all_programs() {
     let cluster = Cluster::builder().start().unwrap();
     cluster.sql("CREATE DATABASE app").unwrap();
     let url = format!("postgresql://postgres:s3cret@/app?host={}", cluster.folder().display());
-    let daemon = Daemon::with_settings(&format!("databases: {{primary: {{url: '{url}'}}}}\n"))
+    let daemon = Daemon::with_settings(&format!("servers: {{primary: {{url: '{url}'}}}}\n"))
         .variable("PGHOST", "/nowhere")
         .variable("PGHOSTADDR", "192.0.2.1")
         .variable("PGDATABASE", "none")

@@ -55,7 +55,7 @@ fn read(daemon: &Daemon, database: &str, table: &str) {
 
 fn settings(cluster: &Cluster, database: &str) -> String {
     format!(
-        "databases: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n\
+        "servers: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n\
          sampling: {{server: 1s, tables: 1s, statements: 1s}}\n",
         cluster.url_as("watch", database)
     )

@@ -8,7 +8,7 @@ use crate::support::{Daemon, eventually};
 
 fn settings(application: &Application) -> String {
     format!(
-        "databases: {{primary: {{url: '{}'}}}}\npools: {{api: {{app_health: {{url: '{}'}}}}}}\n",
+        "servers: {{primary: {{url: '{}'}}}}\npools: {{api: {{app_health: {{url: '{}'}}}}}}\n",
         application.cluster.url_as("poolwatch", "redditbot"),
         application.health()
     )

@@ -26,7 +26,7 @@ fn cluster() -> Cluster {
 
 fn daemon(cluster: &Cluster) -> Daemon {
     Daemon::with_settings(&format!(
-        "databases: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n\
+        "servers: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n\
          sampling: {{statements: 1s}}\n",
         cluster.url_as("watcher", "postgres")
     ))

@@ -119,7 +119,7 @@ fn peak(daemon: &Daemon) -> u64 {
 
 /// A database, and others at these addresses.
 fn settings(cluster: &Cluster, others: &[(String, SocketAddr)]) -> String {
-    let mut settings = format!("databases:\n  good: {{url: '{}'}}\n", cluster.url("postgres"));
+    let mut settings = format!("servers:\n  good: {{url: '{}'}}\n", cluster.url("postgres"));
     for (name, address) in others {
         let url = format!("postgresql://u@{address}/postgres");
         writeln!(settings, "  {name}: {{url: '{url}', connect_timeout: 1m}}").unwrap();

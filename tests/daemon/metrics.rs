@@ -33,7 +33,7 @@ fn promtool_complains_of_nothing_but_the_names_kept_for_compatibility() {
     let cluster = Cluster::builder().start().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::with_settings(&format!(
-        "databases: {{primary: {{url: '{}'}}}}\nworkers: {{socket: '{}'}}\n\
+        "servers: {{primary: {{url: '{}'}}}}\nworkers: {{socket: '{}'}}\n\
          pools: {{a: {{activity: {{size: 5, max_overflow: 15}}}}}}\n",
         cluster.url("postgres"),
         folder.path().join("poolwatch.sock").display()
@@ -56,7 +56,7 @@ fn promtool_complains_of_nothing_but_the_names_kept_for_compatibility() {
 fn a_scrape_reaches_no_database() {
     let cluster = Cluster::builder().start().unwrap();
     let daemon = Daemon::with_settings(&format!(
-        "databases: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n\
+        "servers: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n\
          sampling: {{pools: 1h, activity: 1h, statements: 1h, server: 1h, tables: 1h}}\n",
         cluster.url("postgres")
     ))

@@ -12,9 +12,9 @@ const IN_FILE: &[(&str, usize, &[&str])] = &[
     ("smapling: {pools: 1s}", 1, &["smapling is not known", "did you mean `sampling`"]),
     ("sampling:\n  poools: 1s", 2, &["sampling.poools", "did you mean `pools`", "`pools: 1s`"]),
     (
-        "databases:\n  a:\n    urll: postgresql://h/d",
+        "servers:\n  a:\n    urll: postgresql://h/d",
         3,
-        &["databases.a.urll", "did you mean `url`", "`url: postgresql://"],
+        &["servers.a.urll", "did you mean `url`", "`url: postgresql://"],
     ),
     (
         "pools:\n  a:\n    app_heath: {}",
@@ -68,23 +68,11 @@ const IN_FILE: &[(&str, usize, &[&str])] = &[
     // At the wrong depth.
     ("sampling:\n  slow_query: 1s", 2, &["sampling.slow_query", "there is thresholds.slow_query"]),
     ("max_workers: 10", 1, &["max_workers is not known", "`workers: {max_workers: 2000}`"]),
-    (
-        "databases:\n  url: host=h",
-        2,
-        &["databases.url: found a text, expected a map", "`url: {url:"],
-    ),
+    ("servers:\n  url: host=h", 2, &["servers.url: found a text, expected a map", "`url: {url:"]),
     // What is missing, or is not there.
-    (
-        "databases:\n  a:\n    lock_timeout: 1s",
-        2,
-        &["databases.a", "url is missing", "postgresql://"],
-    ),
+    ("servers:\n  a:\n    lock_timeout: 1s", 2, &["servers.a", "url is missing", "postgresql://"]),
     ("pools:\n  a:\n    app_health: {}", 3, &["a.app_health.url is missing", "http://"]),
-    (
-        "pools:\n  a:\n    activity: {database: b}",
-        3,
-        &["pools.a.activity.database: `b`", "none is"],
-    ),
+    ("pools:\n  a:\n    activity: {server: b}", 3, &["pools.a.activity.server: `b`", "none is"]),
     ("indexes:\n  catalogue: /nowhere.yml", 2, &["/nowhere.yml", "cannot read"]),
     // What YAML does not take.
     ("sampling:\n\tpools: 1s", 2, &["a tab indents this line"]),
@@ -158,7 +146,7 @@ fn a_wrong_variable_is_blamed_and_not_the_file() {
         ("POOLWATCH__SAMPLING__POOOLS", "1s", &["sampling.poools is not known", "`pools`"]),
         ("POOLWATCH__WEB__MAX_CONNECTIONS", "-1", &["`-1`", "_CONNECTIONS=128`"]),
         ("POOLWATCH__LOG__LEVEL", "loud", &["`loud`", "error, warn, info"]),
-        ("POOLWATCH__POOLS__A__ACTIVITY__DATABASE", "b", &["pools.a.activity.database"]),
+        ("POOLWATCH__POOLS__A__ACTIVITY__SERVER", "b", &["pools.a.activity.server"]),
         ("POOLWATCH__THRESHOLDS__WARNING", "75", &["thresholds.warning (75)"]),
         ("POOLWATCH__SAMPLING_POOLS", "1s", &["POOLWATCH__SAMPLING__POOLS"]),
         ("POOLWATCH__WORKERS__GROUP", "nobody-has-it", &["no group nobody-has-it"]),
@@ -178,7 +166,7 @@ fn a_wrong_variable_is_blamed_and_not_the_file() {
 fn a_variable_that_lacks_underscores_is_pointed_out() {
     for (variable, meant) in [
         ("POOLWATCH_SAMPLING_POOLS", "POOLWATCH__SAMPLING__POOLS"),
-        ("POOLWATCH_DATABASES_MY_DB_URL", "POOLWATCH__DATABASES__MY_DB__URL"),
+        ("POOLWATCH_SERVERS_MY_DB_URL", "POOLWATCH__SERVERS__MY_DB__URL"),
         ("POOLWATCH_LOG_LEVEL", "POOLWATCH__LOG__LEVEL"),
     ] {
         let (code, told) = check(None, &[(variable, "1s")]);

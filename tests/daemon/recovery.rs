@@ -11,7 +11,7 @@ use crate::support::{Daemon, eventually};
 
 fn settings(url: &str) -> String {
     format!(
-        "databases: {{primary: {{url: '{url}'}}}}\n\
+        "servers: {{primary: {{url: '{url}'}}}}\n\
          workers: {{enabled: false}}\n\
          sampling: {{server: 1s, tables: 1s}}\n\
          pools: {{inferred: {{activity: {{size: 5, max_overflow: 15}}}}}}\n"
@@ -121,7 +121,7 @@ fn a_server_that_accepts_and_never_answers_stops_nothing_else() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     let daemon = Daemon::with_settings(&format!(
-        "databases:\n  primary: {{url: '{}'}}\n  silent: {{url: 'postgresql://u@127.0.0.1:{port}/d'}}\n\
+        "servers:\n  primary: {{url: '{}'}}\n  silent: {{url: 'postgresql://u@127.0.0.1:{port}/d'}}\n\
          workers: {{enabled: false}}\nsampling: {{server: 1s}}\n",
         cluster.url("postgres")
     ))

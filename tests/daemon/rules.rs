@@ -55,7 +55,7 @@ fn a_table_that_is_scanned_is_reported_until_the_remedy_is_followed() {
         ANALYZE events";
     cluster.sql(tables).unwrap();
     let settings = format!(
-        "databases: {{primary: {{url: '{}'}}}}
+        "servers: {{primary: {{url: '{}'}}}}
 sampling: {{tables: 4s, statements: 2s}}
 advice: {{clear_after: 1s}}
 ",
@@ -177,7 +177,7 @@ fn a_pool_that_is_never_at_rest_and_data_that_grow_are_signs_to_scale() {
 fn a_server_whose_processors_are_busy_is_told() {
     let cluster = Cluster::builder().start().unwrap();
     let settings = format!(
-        "databases: {{primary: {{url: '{}'}}}}\nadvice: {{server_cpu: {{above: 0.02}}}}\n\
+        "servers: {{primary: {{url: '{}'}}}}\nadvice: {{server_cpu: {{above: 0.02}}}}\n\
          sampling: {{server: 1s}}\n",
         cluster.url("postgres")
     );
@@ -216,7 +216,7 @@ fn statements_that_are_slow_in_the_server_are_reported_where_no_client_measures(
     cluster.sql(roles).unwrap();
     let settings = |more: &str| {
         let url = cluster.url_as("watcher", "postgres");
-        format!("databases: {{primary: {{url: '{url}'}}}}\nsampling: {{statements: 1s}}\n{more}")
+        format!("servers: {{primary: {{url: '{url}'}}}}\nsampling: {{statements: 1s}}\n{more}")
     };
     let path = cluster.log_file();
     let log = format!("logs: {{path: '{}', prefix: '%m [%p] '}}\n", path.display());

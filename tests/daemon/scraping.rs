@@ -15,7 +15,7 @@ const FLAGS: [&[&str]; 2] = [&[], &["--enable-feature=native-histograms"]];
 /// A daemon that has read all it will.
 fn daemon(cluster: &Cluster) -> Daemon {
     let daemon = Daemon::with_settings(&format!(
-        "databases: {{primary: {{url: '{}'}}}}\npools: {{a: {{activity: {{size: 5, max_overflow: 15}}}}}}\n",
+        "servers: {{primary: {{url: '{}'}}}}\npools: {{a: {{activity: {{size: 5, max_overflow: 15}}}}}}\n",
         cluster.url("postgres"),
     ))
     .start();

@@ -46,7 +46,7 @@ fn wrong_settings_end_it_with_2_and_say_what_to_do() {
     assert_eq!(run(&["--config.file", "/nowhere.yml"], &[]).0, Some(2));
     let (code, text) = run(&["--config.check"], &[("DATABASE_URL", "mysql://u:s3cret@h/d")]);
     assert_eq!(code, Some(2));
-    assert!(text.contains("databases.primary.url") && !text.contains("s3cret"), "{text}");
+    assert!(text.contains("servers.primary.url") && !text.contains("s3cret"), "{text}");
 }
 
 #[test]
@@ -57,8 +57,8 @@ fn what_would_fail_at_the_start_is_found_before() {
         (format!("indexes: {{catalogue: '{folder}/absent.yml'}}\n"), "absent.yml"),
         ("workers: {group: no-such-group}\n".to_owned(), "no group no-such-group"),
         ("workers: {mode: 0o660}\n".to_owned(), "in quotes, such as \"0660\""),
-        ("databases: {a: {url: 'postgresql://u:s3cr@et@h/d'}}\n".to_owned(), "%40"),
-        ("databases: {a: {url: 'postgresql://u:12/s3cret@h/d'}}\n".to_owned(), "%2F"),
+        ("servers: {a: {url: 'postgresql://u:s3cr@et@h/d'}}\n".to_owned(), "%40"),
+        ("servers: {a: {url: 'postgresql://u:12/s3cret@h/d'}}\n".to_owned(), "%2F"),
         ("pools: {b: {pgbouncer: {url: 'postgresql://u:s3cr@et@h'}}}\n".to_owned(), "%40"),
         ("pools: {b: {pgbouncer: {url: 'postgresql://u@h/shop'}}}\n".to_owned(), "pool/b"),
         ("pools: {a: {app_health: {url: 'ftp://h/'}}}\n".to_owned(), "pool/a"),
@@ -91,7 +91,7 @@ fn a_reload_changes_what_the_file_changed_and_a_bad_file_changes_nothing() {
     let cluster = Cluster::builder().start().unwrap();
     let settings = |critical: &str| {
         format!(
-            "databases: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n\
+            "servers: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n\
              pools: {{a: {{activity: {{size: 1, max_overflow: {critical}}}}}}}\n",
             cluster.url("postgres")
         )
@@ -125,7 +125,7 @@ fn a_reload_with_other_settings_of_a_server_leaves_no_connection_of_before() {
     let settings = |timeout: &str| {
         let server =
             format!("{{url: '{}', statement_timeout: {timeout}}}", cluster.url("postgres"));
-        format!("databases: {{primary: {server}}}\nworkers: {{enabled: false}}\n")
+        format!("servers: {{primary: {server}}}\nworkers: {{enabled: false}}\n")
     };
     let own = |timeout: &str| {
         cluster
@@ -189,7 +189,7 @@ fn a_password_is_never_shown() {
     let cluster = Cluster::builder().start().unwrap();
     let right = format!("{}&password={PASSWORD}", cluster.url("postgres"));
     let daemon = Daemon::with_settings(&format!(
-        "databases:\n  primary: {{url: '{right}'}}\n  wrong: {{url: 'postgresql://u:{PASSWORD}@127.0.0.1:1/d'}}\n\
+        "servers:\n  primary: {{url: '{right}'}}\n  wrong: {{url: 'postgresql://u:{PASSWORD}@127.0.0.1:1/d'}}\n\
          workers: {{enabled: false}}\n\
          pools: {{api: {{app_health: {{url: 'http://u:{PASSWORD}@127.0.0.1:1/health'}}}}}}\n"
     ))
@@ -210,7 +210,7 @@ fn a_password_is_never_shown() {
 #[test]
 fn the_pools_events_are_logged_at_debug_level() {
     let cluster = Cluster::builder().start().unwrap();
-    let settings = format!("databases: {{primary: {{url: '{}'}}}}\n", cluster.url("postgres"));
+    let settings = format!("servers: {{primary: {{url: '{}'}}}}\n", cluster.url("postgres"));
     let events = [
         "Database connection established",
         "Connection checked out from pool",
@@ -247,7 +247,7 @@ fn a_file_that_hangs_ends_the_start_with_its_name() {
     let web_config = web_config.to_str().unwrap();
     let read = ["run", "check", "--config.check"];
     let address = ("DATABASE_URL", "postgresql://u@127.0.0.1:1/d");
-    let with_password = [address, ("POOLWATCH__DATABASES__PRIMARY__PASSWORD_FILE", fifo)];
+    let with_password = [address, ("POOLWATCH__SERVERS__PRIMARY__PASSWORD_FILE", fifo)];
     let with_service = [("DATABASE_URL", "service=a"), ("PGSERVICEFILE", fifo)];
     let with_parts = [("DATA_SOURCE_URI", "127.0.0.1:1/d"), ("DATA_SOURCE_PASS_FILE", fifo)];
     let with_catalogue = [address, ("POOLWATCH__INDEXES__CATALOGUE", fifo)];

@@ -27,7 +27,7 @@ fn the_example_has_every_setting_and_no_other() {
     let read: Value = yaml_serde::from_str(&std::fs::read_to_string(example()).unwrap()).unwrap();
     for (place, known) in [
         ("", settings_of::<Config>()),
-        ("/databases/primary", settings_of::<postgres::Settings>()),
+        ("/servers/primary", settings_of::<postgres::Settings>()),
         ("/pools/api/app_health", settings_of::<app_health::Settings>()),
         ("/pools/bouncer/pgbouncer", settings_of::<pgbouncer::Settings>()),
         ("/pools/inferred/activity", settings_of::<activity::Settings>()),
@@ -66,7 +66,7 @@ fn the_example_shows_the_defaults() {
     assert_eq!((config.logs.format, config.logs.read_limit), (logs.format, logs.read_limit));
     assert_eq!(config.web, http::Settings::default());
     assert_eq!(config.log, Log::default());
-    let shown = &config.databases["primary"];
+    let shown = &config.servers["primary"];
     let postgres::Settings { statement_timeout, lock_timeout, connect_timeout, .. } =
         postgres::Settings::default();
     assert_eq!(

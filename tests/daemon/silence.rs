@@ -43,7 +43,7 @@ fn daemon(port: u16) -> Daemon {
     let url = format!("postgresql://watch@127.0.0.1:{port}/postgres");
     let pool = "pools: {inferred: {activity: {size: 5, max_overflow: 15}}}";
     Daemon::with_settings(&format!(
-        "databases: {{primary: {{url: '{url}'}}}}\nworkers: {{enabled: false}}\n{pool}\n"
+        "servers: {{primary: {{url: '{url}'}}}}\nworkers: {{enabled: false}}\n{pool}\n"
     ))
     .start()
 }

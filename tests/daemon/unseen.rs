@@ -9,7 +9,7 @@ use crate::support::{Daemon, eventually};
 /// With the documented role.
 fn watched(cluster: &Cluster, database: &str) -> String {
     format!(
-        "databases: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n",
+        "servers: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n",
         cluster.url_as("watch", database)
     )
 }

@@ -65,7 +65,7 @@ async fn check(config: &Config, plan: Plan) -> (Vec<Line>, AdviceReport) {
     let databases = plan.databases();
     if databases.is_empty() {
         lines.push(Line {
-            source: "databases".to_owned(),
+            source: "servers".to_owned(),
             rating: Rating::Doubtful,
             message: "none is named; set DATABASE_URL=postgresql://user@host/database".to_owned(),
         });

@@ -32,9 +32,9 @@ pub(super) struct Arguments {
     /// The file with the expected indexes; by default the one in the settings
     #[arg(long, value_name = "FILE")]
     catalogue: Option<PathBuf>,
-    /// The server, by its name in the settings; by default indexes.database, or the first
-    #[arg(long, value_name = "NAME")]
-    database: Option<String>,
+    /// The server, by its name in the settings; by default indexes.server, or the first
+    #[arg(long, alias = "database", value_name = "NAME")]
+    server: Option<String>,
     /// Create missing indexes and rebuild invalid ones, while others read and write
     #[arg(long)]
     apply: bool,
@@ -44,8 +44,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), CommandError> {
-    let name = database(config, arguments)?;
-    let settings = &config.databases[&name];
+    let name = server(config, arguments)?;
+    let settings = &config.servers[&name];
     let catalogue = catalogue(config, arguments)?;
     let open = settings.open(&name).map_err(|error| CommandError::usage(&error))?;
     runtime()?.block_on(async {
@@ -62,17 +62,17 @@ pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), Command
     })
 }
 
-/// The database that is meant.
-fn database(config: &Config, arguments: &Arguments) -> Result<String, CommandError> {
-    let named = arguments.database.as_ref().or(config.indexes.database.as_ref());
-    let names = || config.databases.keys().cloned().collect::<Vec<_>>().join(", ");
+/// The server that is meant.
+fn server(config: &Config, arguments: &Arguments) -> Result<String, CommandError> {
+    let named = arguments.server.as_ref().or(config.indexes.server.as_ref());
+    let names = || config.servers.keys().cloned().collect::<Vec<_>>().join(", ");
     match named {
-        Some(name) if config.databases.contains_key(name) => Ok(name.clone()),
+        Some(name) if config.servers.contains_key(name) => Ok(name.clone()),
         Some(name) => {
-            Err(CommandError::Usage(format!("no database `{name}`; there are: {}", names())))
+            Err(CommandError::Usage(format!("no server `{name}`; there are: {}", names())))
         }
-        None => config.databases.keys().next().cloned().ok_or_else(|| {
-            CommandError::Usage("no database is named; set DATABASE_URL=postgresql://…".to_owned())
+        None => config.servers.keys().next().cloned().ok_or_else(|| {
+            CommandError::Usage("no server is named; set DATABASE_URL=postgresql://…".to_owned())
         }),
     }
 }

@@ -17,8 +17,8 @@ pub struct Settings {
     pub format: Expected,
     /// The prefix of each message of the text log; asked of the server when not set.
     pub prefix: Option<String>,
-    /// The database whose server writes it; the first of the settings when not set.
-    pub database: Option<String>,
+    /// The server that writes it; the first of the settings when not set.
+    pub server: Option<String>,
     /// The most bytes that are read each time; the rest waits.
     pub read_limit: NonZeroU64,
 }
@@ -55,7 +55,7 @@ impl Default for Settings {
             path: None,
             format: Expected::Auto,
             prefix: None,
-            database: None,
+            server: None,
             read_limit: NonZeroU64::new(64 * 1024 * 1024).expect("it is not 0"),
         }
     }

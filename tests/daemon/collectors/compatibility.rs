@@ -32,7 +32,7 @@ fn settings(url: &str) -> String {
         |collector: &&collectors::Collector| (collector.name.to_owned(), json!({"enabled": true}));
     let all: serde_json::Map<_, _> = collectors::ALL.iter().map(enabled).collect();
     json!({
-        "databases": {"primary": {"url": url}},
+        "servers": {"primary": {"url": url}},
         "sampling": {"server": "1s", "statements": "1s", "tables": "1s"},
         "collectors": all,
     })

@@ -83,7 +83,7 @@ impl Newer {
 
     pub(super) fn settings(&self) -> String {
         format!(
-            "databases: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n\
+            "servers: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n\
              sampling: {{server: 1s, tables: 1s, statements: 1s}}\n",
             self.url()
         )

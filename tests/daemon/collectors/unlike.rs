@@ -126,7 +126,7 @@ fn a_slow_disk_costs_one_waiting_query() {
         replace(&cluster, function, "bigint", "PERFORM pg_sleep(600); RETURN 1;");
     }
     let settings = format!(
-        "databases: {{primary: {{url: '{}', statement_timeout: 2s}}}}\n\
+        "servers: {{primary: {{url: '{}', statement_timeout: 2s}}}}\n\
          sampling: {{server: 1s, tables: 1s}}\n",
         cluster.url("postgres")
     );
@@ -155,7 +155,7 @@ fn a_slow_disk_costs_one_waiting_query() {
 fn a_session_that_the_server_leaves_hanging_stops_nothing_else() {
     let cluster = Cluster::builder().start().unwrap();
     let settings = format!(
-        "databases: {{primary: {{url: '{}', statement_timeout: 1s}}}}\n\
+        "servers: {{primary: {{url: '{}', statement_timeout: 1s}}}}\n\
          sampling: {{server: 1s, tables: 1s}}\n",
         cluster.url("postgres")
     );
@@ -193,7 +193,7 @@ fn a_session_that_the_server_leaves_hanging_stops_nothing_else() {
 #[test]
 fn several_servers_are_told_apart_and_one_that_is_down_hides_no_other() {
     let mut clusters: Vec<_> = (0..2).map(|_| Cluster::builder().start().unwrap()).collect();
-    let mut settings = "databases:\n".to_owned();
+    let mut settings = "servers:\n".to_owned();
     for (at, cluster) in clusters.iter().enumerate() {
         writeln!(settings, "  server{at}: {{url: '{}'}}", cluster.url("postgres")).unwrap();
     }
@@ -250,7 +250,7 @@ fn names_in_no_encoding_hide_nothing() {
     }
     for database in ["postgres", "bytes"] {
         let settings = format!(
-            "databases: {{primary: {{url: '{}'}}}}\nsampling: {{server: 1s, tables: 1s, statements: 1s}}\n",
+            "servers: {{primary: {{url: '{}'}}}}\nsampling: {{server: 1s, tables: 1s, statements: 1s}}\n",
             cluster.url(database)
         );
         let daemon = Daemon::with_settings(&settings).start();

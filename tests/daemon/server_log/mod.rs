@@ -48,7 +48,7 @@ fn cluster_of(binaries: Option<&Path>, destinations: &str, more: &[(&str, &str)]
 
 fn settings(cluster: &Cluster, path: &str) -> String {
     format!(
-        "databases: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n\
+        "servers: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n\
          logs: {{path: '{}'}}\n",
         cluster.url_as("watcher", "postgres"),
         folder(cluster).join(path).display()

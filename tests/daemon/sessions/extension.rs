@@ -26,7 +26,7 @@ fn what_stands_in_for_an_extensions_function_is_not_called() {
         cluster.sql(STAND_IN).unwrap_or_else(|error| panic!("PostgreSQL {major}: {error}"));
         let url = cluster.url_as("watch", "postgres");
         let daemon =
-            Daemon::with_settings(&format!("databases: {{primary: {{url: '{url}'}}}}\n")).start();
+            Daemon::with_settings(&format!("servers: {{primary: {{url: '{url}'}}}}\n")).start();
         for source in ["primary/stat_statements", "primary/statement_durations"] {
             let error = eventually(|| {
                 let page = daemon.get("/health/detailed").json();

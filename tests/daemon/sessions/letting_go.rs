@@ -17,7 +17,7 @@ fn a_database_that_is_only_visited_can_be_dropped() {
     let cluster = Cluster::builder().start().unwrap();
     let url = cluster.url("postgres");
     let settings = format!(
-        "databases: {{primary: {{url: '{url}'}}}}\n\
+        "servers: {{primary: {{url: '{url}'}}}}\n\
          sampling: {{tables: 1s}}\ncollectors: {{other_databases: {{interval: 1s}}}}\n"
     );
     let daemon = Daemon::with_settings(&settings).start();
@@ -42,7 +42,7 @@ fn a_database_that_is_taken_out_of_the_settings_can_be_dropped() {
     let one = |name: &str, database: &str| format!("{name}: {{url: '{}'}}", cluster.url(database));
     let (app, shop) = (one("app", "postgres"), one("shop", "shop"));
     let both = format!(
-        "databases: {{{app}, {shop}}}\ncollectors: {{other_databases: {{enabled: false}}}}\n"
+        "servers: {{{app}, {shop}}}\ncollectors: {{other_databases: {{enabled: false}}}}\n"
     );
     let mut daemon = Daemon::with_settings(&both).start();
     eventually(|| cluster.sql(OTHERS).unwrap() == "2");

@@ -99,10 +99,10 @@ fn settings(cluster: &Cluster, role: &str) -> String {
     let log = cluster.log_file();
     let log = log.display();
     format!(
-        "databases: {{primary: {{url: '{url}', statement_timeout: 30s}}}}\n\
+        "servers: {{primary: {{url: '{url}', statement_timeout: 30s}}}}\n\
          collectors: {{{each}}}\n\
          logs: {{path: '{log}', prefix: '%m [%p] '}}\n\
-         pools: {{inferred: {{activity: {{database: primary}}}}}}\n"
+         pools: {{inferred: {{activity: {{server: primary}}}}}}\n"
     )
 }
 

@@ -80,8 +80,8 @@ async fn undisturbed(bouncer: &Bouncer, case: &str) {
 
     let url = bouncer.url("one", "app");
     let yaml = format!(
-        "databases: {{primary: {{url: '{url}', statement_timeout: 1s, lock_timeout: 1s}}}}\n\
-         pools: {{inferred: {{activity: {{database: primary}}}}}}\n"
+        "servers: {{primary: {{url: '{url}', statement_timeout: 1s, lock_timeout: 1s}}}}\n\
+         pools: {{inferred: {{activity: {{server: primary}}}}}}\n"
     );
     let (daemon, said) = tokio::task::spawn_blocking(move || {
         let daemon = Daemon::with_settings(&yaml).start();
@@ -134,7 +134,7 @@ async fn nothing_stays_in_the_sessions_of_a_pooler() {
 async fn a_pooler_of_whole_sessions_is_told_of_too() {
     for bouncer in Bouncer::of_each("pool_mode = session\nserver_reset_query =\n") {
         let yaml = format!(
-            "databases: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n",
+            "servers: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n",
             bouncer.url("one", "app")
         );
         let before = settings(&bouncer).await;
@@ -188,7 +188,7 @@ fn a_client_that_asks_for_nothing_finds_nothing_of_poolwatch() {
                 let before = found(&bouncer);
                 assert!(before.contains("TimeZone=Asia/Kathmandu"), "{case}: {before}");
                 let yaml =
-                    format!("databases: {{primary: {{url: '{}'}}}}\n", bouncer.url("one", "app"));
+                    format!("servers: {{primary: {{url: '{}'}}}}\n", bouncer.url("one", "app"));
                 check(&format!("{yaml}workers: {{enabled: false}}\n"));
                 assert_eq!(found(&bouncer), before, "{case}: after check");
                 let daemon =

@@ -78,7 +78,7 @@ SELECT pg_create_physical_replication_slot('repmgr_slot_1');
 /// The sources that do not read.
 fn down(cluster: &Cluster) -> Vec<String> {
     let url = cluster.url_as("watch", "app");
-    let yaml = format!("databases: {{primary: {{url: '{url}'}}}}\n");
+    let yaml = format!("servers: {{primary: {{url: '{url}'}}}}\n");
     let daemon = Daemon::with_settings(&yaml).start();
     let sources = eventually(|| {
         let page = daemon.get("/health/detailed").json();

@@ -37,7 +37,7 @@ async fn becomes<const N: usize>(daemon: &Arc<Daemon>, expected: [(&'static str,
 #[tokio::test]
 async fn a_rust_application_is_shown_under_the_same_names() {
     let url = CLUSTER.url("postgres");
-    let settings = format!("databases: {{primary: {{url: '{url}'}}}}\n");
+    let settings = format!("servers: {{primary: {{url: '{url}'}}}}\n");
     let daemon = Arc::new(Daemon::with_settings(&settings).start());
     let settings = PoolSettings {
         size: 2,
