@@ -4,7 +4,34 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::Advice;
+use super::{Advice, Severity};
+
+/// The times at which a rule gave advice that is firing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    /// The first of them, since when it has been firing or about to.
+    pub since: Instant,
+    /// The last time at which it was given as it is shown, with these figures.
+    pub shown: Instant,
+    /// The state of the trouble now.
+    pub present: Present,
+}
+
+/// The present state of a trouble of which advice is still shown.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Present {
+    /// It is as the advice says.
+    Same,
+    /// It is milder.
+    Milder {
+        /// Its severity now.
+        severity: Severity,
+        /// Its message now.
+        message: String,
+    },
+    /// It is over since the rule gave advice for the last time.
+    Over(Instant),
+}
 
 /// The states of all alerts, by rule and subject.
 #[derive(Debug, Default)]
@@ -19,6 +46,10 @@ struct AlertState {
     last_given: Instant,
     /// The last time at which it was given with its present severity.
     last_severe: Instant,
+    /// The last advice, which may be milder than the one that is shown.
+    last: Advice,
+    /// The last time at which its rule judged.
+    judged: Instant,
     firing: bool,
 }
 
@@ -39,6 +70,9 @@ impl AlertStates {
             state.firing |= now - state.since >= after;
         }
         self.0.retain(|(other, _), state| {
+            if *other == rule {
+                state.judged = now;
+            }
             let silent = *other == rule && state.last_given != now;
             // What was never firing begins anew.
             !silent || state.firing && now - state.last_given < clear_after
@@ -53,18 +87,33 @@ impl AlertStates {
     /// The advice that is firing now.
     pub(super) fn firing(&self) -> Vec<Advice> {
         let firing = self.0.values().filter(|state| state.firing);
-        firing.map(|state| state.advice.clone()).collect()
+        firing.map(AlertState::shown).collect()
     }
 }
 
 impl AlertState {
     fn new(advice: &Advice, now: Instant) -> Self {
-        let advice = advice.clone();
-        Self { advice, since: now, last_given: now, last_severe: now, firing: false }
+        let (advice, last) = (advice.clone(), advice.clone());
+        let (since, last_given, last_severe, judged) = (now, now, now, now);
+        Self { advice, since, last_given, last_severe, last, judged, firing: false }
+    }
+
+    /// The advice as it is shown, with the times at which it was given.
+    fn shown(&self) -> Advice {
+        let present = if self.last_given != self.judged {
+            Present::Over(self.last_given)
+        } else if self.last_severe == self.judged {
+            Present::Same
+        } else {
+            Present::Milder { severity: self.last.severity, message: self.last.message.clone() }
+        };
+        let observed = Observed { since: self.since, shown: self.last_severe, present };
+        Advice { observed: Some(observed), ..self.advice.clone() }
     }
 
     fn observe(&mut self, advice: Advice, clear_after: Duration, now: Instant) {
         self.last_given = now;
+        self.last.clone_from(&advice);
         if advice.severity >= self.advice.severity || now - self.last_severe >= clear_after {
             self.last_severe = now;
             self.advice = advice;
@@ -74,7 +123,6 @@ impl AlertState {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Severity;
     use super::super::Severity::{Critical, Warning};
     use super::*;
 
@@ -109,6 +157,35 @@ mod tests {
         assert_eq!(firing(&given), [None, w, w, w, None]);
         let given = [(0, w), (5, w), (20, None), (34, w), (50, None)];
         assert_eq!(firing(&given), [None, w, w, w, w], "given again it fires longer");
+    }
+
+    /// What is shown of a trouble that was critical at the second 0, after other advice.
+    fn present(after: &[(u64, Option<Severity>)]) -> (Severity, Observed) {
+        let (mut states, start) = (AlertStates::default(), Instant::now());
+        for (second, severity) in [(0, Some(Critical))].iter().chain(after) {
+            let now = start + Duration::from_secs(*second);
+            let advice = |severity| Advice::new(severity, "web", format!("at {second}"), "");
+            let advice = severity.map(advice).into_iter().collect();
+            states.observe("rule", (Duration::ZERO, TIMES.1), advice, now);
+            states.observe("another", TIMES, Vec::new(), now);
+        }
+        let shown = states.firing().remove(0);
+        assert_eq!(shown.observed.as_ref().unwrap().since, start);
+        (shown.severity, shown.observed.unwrap())
+    }
+
+    #[test]
+    fn advice_that_is_shown_on_says_whether_its_trouble_is_over_or_milder() {
+        let (severity, observed) = present(&[(1, Some(Critical))]);
+        assert_eq!((severity, observed.present), (Critical, Present::Same));
+        let (severity, observed) = present(&[(1, None), (9, None)]);
+        assert_eq!((severity, observed.present), (Critical, Present::Over(observed.since)));
+        let (severity, observed) = present(&[(2, Some(Warning))]);
+        let milder = Present::Milder { severity: Warning, message: "at 2".to_owned() };
+        assert_eq!((severity, observed.present), (Critical, milder));
+        assert_eq!(observed.shown, observed.since);
+        let (severity, observed) = present(&[(2, Some(Warning)), (40, Some(Warning))]);
+        assert_eq!((severity, observed.present), (Warning, Present::Same));
     }
 
     #[test]

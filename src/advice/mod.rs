@@ -43,6 +43,7 @@ use serde::{Deserialize, Serialize};
 use alert_state::AlertStates;
 use recent::Recent;
 
+pub use alert_state::{Observed, Present};
 pub use context::{RuleContext, ServerFigures};
 
 /// The least time between two judgements.
@@ -84,6 +85,9 @@ pub struct Advice {
     /// The advice that it is a consequence of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explained_by: Option<Cause>,
+    /// The times at which it was given; `None` of advice on a single reading.
+    #[serde(skip)]
+    pub observed: Option<Observed>,
 }
 
 /// The advice that explains others.
@@ -104,7 +108,7 @@ impl Advice {
         remedy: impl Into<String>,
     ) -> Self {
         let (subject, remedy) = (subject.into(), remedy.into());
-        Self { rule: "", severity, subject, message, remedy, explained_by: None }
+        Self { rule: "", severity, subject, message, remedy, explained_by: None, observed: None }
     }
 }
 

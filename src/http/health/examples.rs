@@ -107,6 +107,7 @@ pub(in crate::http) fn full() -> Snapshot {
         message: "19 of 20 connections are checked out".into(),
         remedy: "look for sessions that are not closed".into(),
         explained_by: None,
+        observed: None,
     }];
     snapshot.findings = vec![Finding {
         pool: "web<b>".into(),
