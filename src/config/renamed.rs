@@ -113,9 +113,9 @@ fn tell(old: &Path, new: &Path, value: &Value, renamed: &mut Vec<Renamed>) {
         (None, ValueKind::Table(within)) => {
             let mut within: Vec<_> = within.iter().collect();
             within.sort_by_key(|(key, _)| *key);
-            within
-                .iter()
-                .for_each(|(key, value)| tell(&old.join(*key), &new.join(*key), value, renamed));
+            for (key, value) in within {
+                tell(&old.join(key), &new.join(key), value, renamed);
+            }
         }
         (origin, _) => {
             let (old, new, origin) = (old.clone(), new.clone(), origin.map(str::to_owned));
