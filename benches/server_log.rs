@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use poolwatch::sources::server_log::{Format, MemoryLog};
+use poolwatch::sources::server_log::{MemoryLog, RecordFormat};
 
 const LINES: usize = 100_000;
 /// The bytes that are read of a file at once.
@@ -44,21 +44,23 @@ fn messages(line: usize) -> (&'static str, &'static str, String) {
     ("LOG", "00000", message)
 }
 
-fn log(format: Format) -> Vec<u8> {
+fn log(format: RecordFormat) -> Vec<u8> {
     let mut text = String::new();
     for line in 0..LINES {
         let (severity, state, message) = messages(line);
         let (process, time) = (1000 + line / 8 % 40, "2026-01-31 23:59:59.123 UTC");
         match format {
-            Format::Stderr => writeln!(text, "{time} [{process}] app@app {severity}:  {message}"),
-            Format::Csvlog => writeln!(
+            RecordFormat::Stderr => {
+                writeln!(text, "{time} [{process}] app@app {severity}:  {message}")
+            }
+            RecordFormat::Csvlog => writeln!(
                 text,
                 "{time},\"app\",\"app\",{process},\"10.0.0.7:50312\",65ba1f2c.{process:x},{line},\
                  \"SELECT\",2026-01-31 23:00:00 UTC,3/{line},0,{severity},{state},\"{}\",,,,,,,,,\
                  \"gunicorn\",\"client backend\",,-4417284123",
                 message.replace('"', "\"\"")
             ),
-            Format::Jsonlog => writeln!(
+            RecordFormat::Jsonlog => writeln!(
                 text,
                 "{{\"timestamp\":\"{time}\",\"user\":\"app\",\"dbname\":\"app\",\"pid\":{process},\
                  \"remote_host\":\"10.0.0.7\",\"remote_port\":50312,\
@@ -75,7 +77,7 @@ fn log(format: Format) -> Vec<u8> {
     text.into_bytes()
 }
 
-fn read(format: Format, log: &[u8]) -> u64 {
+fn read(format: RecordFormat, log: &[u8]) -> u64 {
     let mut memory = MemoryLog::new(format);
     log.chunks(PIECE).for_each(|piece| memory.feed(piece));
     let (read, rejected) = memory.end().messages();
@@ -86,7 +88,7 @@ fn read(format: Format, log: &[u8]) -> u64 {
 fn benches(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("100,000 lines of the server's log");
     group.sample_size(20);
-    for format in [Format::Stderr, Format::Csvlog, Format::Jsonlog] {
+    for format in [RecordFormat::Stderr, RecordFormat::Csvlog, RecordFormat::Jsonlog] {
         let log = log(format);
         assert_eq!(read(format, &log), LINES as u64);
         println!("{}: {} bytes a line", format.as_str(), log.len() / LINES);

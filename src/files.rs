@@ -15,7 +15,7 @@ use tokio::runtime;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::joint::Joint;
+use crate::single_flight::SingleFlight;
 
 /// The timeout of one read.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,7 +29,7 @@ const MAX_BYTES: u64 = 64 << 20;
 type ReadResult = Result<Arc<[u8]>, Arc<io::Error>>;
 
 /// The reads under way, by path: paths come from the settings alone.
-static READS: LazyLock<Mutex<HashMap<PathBuf, Arc<Joint<ReadResult>>>>> =
+static READS: LazyLock<Mutex<HashMap<PathBuf, Arc<SingleFlight<ReadResult>>>>> =
     LazyLock::new(Mutex::default);
 
 /// The bytes of a file.

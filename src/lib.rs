@@ -39,7 +39,7 @@
 //! Shared by both:
 //! - [`collectors`]: the server's statistics as tables of SQL, one file for each view.
 //! - `files`: reading files without waiting for ever.
-//! - `joint`: work that is done once for all who ask for it.
+//! - `single_flight`: work that is done once for all who ask for it.
 //! - [`latency`]: histograms, and the estimate of a distribution from its moments.
 //! - [`metric`]: a metric family and its samples.
 //! - `own_log`: poolwatch's own log.
@@ -70,12 +70,12 @@ pub mod state;
 
 pub mod collectors;
 mod files;
-mod joint;
 pub mod latency;
 pub mod metric;
 mod own_log;
 mod process;
 pub mod reading;
+mod single_flight;
 pub mod statement;
 mod window;
 mod yaml;

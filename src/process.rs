@@ -97,7 +97,7 @@ fn boot_time() -> Option<f64> {
 
 /// The machine as it is now. What the kernel does not report is absent.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(crate) struct Host {
+pub(crate) struct Machine {
     /// The mean number of processes that run or wait to, over 1, 5 and 15 minutes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub load_average: Option<[f64; 3]>,
@@ -112,7 +112,7 @@ pub(crate) struct Host {
     pub memory_available_bytes: Option<u64>,
 }
 
-impl Host {
+impl Machine {
     /// The usage of this process now.
     pub(crate) fn now() -> Self {
         let memory: ProcResult<Meminfo> = Meminfo::current();
@@ -221,6 +221,6 @@ mod tests {
 
     #[test]
     fn the_machine_has_memory() {
-        assert!(Host::now().memory_total_bytes > Host::now().memory_available_bytes);
+        assert!(Machine::now().memory_total_bytes > Machine::now().memory_available_bytes);
     }
 }

@@ -7,7 +7,7 @@ mod shown;
 use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
-use poolwatch::sources::server_log::{MemoryLog, Format};
+use poolwatch::sources::server_log::{MemoryLog, RecordFormat};
 
 const PREFIXES: [&str; 4] = ["%m [%p] %q%u@%d ", "%t|%-8u|%d|%a|%5p|%e|%i|%%", "%u%d%a%p%x%v ", ""];
 
@@ -15,7 +15,7 @@ fuzz_target!(|input: &[u8]| {
     let [format, prefix, cuts @ .., a, b] = &input[..input.len().min(5)] else { return };
     let [cut] = cuts else { return };
     let log = &input[5..];
-    let format = [Format::Stderr, Format::Csvlog, Format::Jsonlog][usize::from(*format) % 3];
+    let format = [RecordFormat::Stderr, RecordFormat::Csvlog, RecordFormat::Jsonlog][usize::from(*format) % 3];
     let log_of = || {
         let mut memory = MemoryLog::new(format);
         match PREFIXES.get(usize::from(*prefix) % 8) {

@@ -60,14 +60,14 @@ fn file(text: &str) -> String {
         .and_then(|()| file.set_len(0))
         .and_then(|()| file.write_all(text.as_bytes()));
     written.expect("a file can be written");
-    said(Config::load(Some(FILE.path()), &Environment::new()))
+    outcome(Config::load(Some(FILE.path()), &Environment::new()))
 }
 
 fn load(environment: Environment) -> String {
-    said(Config::load(None, &environment))
+    outcome(Config::load(None, &environment))
 }
 
-fn said(read: Result<Config, poolwatch::config::Error>) -> String {
+fn outcome(read: Result<Config, poolwatch::config::Error>) -> String {
     match read {
         Ok(config) => {
             for (name, settings) in &config.servers {

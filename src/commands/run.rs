@@ -15,7 +15,7 @@ use super::{CommandError, plan_error, runtime, systemd};
 use crate::config::{Config, Error, Log, LogFormat, LogLevel};
 use crate::files;
 use crate::own_log;
-use crate::plan::{Plan, Server, SourceIdentity, SourceSpec, WORKERS};
+use crate::plan::{MonitoredServer, Plan, SourceIdentity, SourceSpec, WORKERS};
 use crate::sampler::{Change, Command, Sampler, chain};
 use crate::sources::workers::{self, Reopening};
 use crate::sources::{self, OpenSource, Source};
@@ -84,7 +84,7 @@ async fn run(config: Config, reload: Reload) -> Result<(), CommandError> {
 
 /// The running sources and servers, so that a reload changes only what the settings changed.
 struct Daemon {
-    servers: Vec<Server>,
+    servers: Vec<MonitoredServer>,
     running: HashMap<String, SourceIdentity>,
     /// The workers' socket, which takes other settings without a gap.
     workers: Option<Reopening>,

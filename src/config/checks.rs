@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::error::Unsound;
-use super::{Config, Pool, address, example};
+use super::{Config, PoolSource, address, example};
 use crate::collectors::{ALL, Collector, Pace};
 use crate::sources::collector;
 use crate::state::Thresholds;
@@ -37,10 +37,10 @@ impl Config {
             .iter()
             .map(|(name, settings)| (path(["servers", name, "url"]), settings.url.reveal()));
         let pools = self.pools.iter().filter_map(|(name, pool)| match pool {
-            Pool::Pgbouncer(settings) => {
+            PoolSource::Pgbouncer(settings) => {
                 Some((path(["pools", name, "pgbouncer", "url"]), settings.url.as_str()))
             }
-            Pool::AppHealth(settings) => {
+            PoolSource::AppHealth(settings) => {
                 Some((path(["pools", name, "app_health", "url"]), settings.url.as_str()))
             }
             _ => None,
@@ -71,10 +71,10 @@ impl Config {
         unsound(path(["thresholds", key]), reason)
     }
 
-    fn check_pool(&self, name: &str, pool: &Pool) -> Result<(), Unsound> {
+    fn check_pool(&self, name: &str, pool: &PoolSource) -> Result<(), Unsound> {
         check_name("pools", name)?;
         match pool {
-            Pool::Activity(activity) => {
+            PoolSource::Activity(activity) => {
                 let path = path(["pools", name, "activity", "server"]);
                 self.check_server(path, Some(&activity.server))
             }

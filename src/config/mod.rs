@@ -27,7 +27,7 @@ use layer::{Layer, Origins};
 
 pub use error::{Error, Place};
 pub use log::{Log, LogFormat, LogLevel};
-pub use pools::{Nothing, Pool};
+pub use pools::{Nothing, PoolSource};
 pub use sampling::Sampling;
 
 /// Every setting.
@@ -37,7 +37,7 @@ pub struct Config {
     /// Servers by the operator's names.
     pub servers: BTreeMap<String, postgres::Settings>,
     /// Pools by the operator's names.
-    pub pools: BTreeMap<String, Pool>,
+    pub pools: BTreeMap<String, PoolSource>,
     /// The socket that workers report to.
     pub workers: workers::Settings,
     /// The intervals of reading.
@@ -203,7 +203,7 @@ mod tests {
         let text = refused("pools:\n  web: {}\n");
         assert!(text.contains("pools.web must have exactly one of"), "{text}");
         let config = load("pools:\n  web: {workers: {}}\n", &[]).unwrap();
-        assert_eq!(config.pools["web"], Pool::Workers(Nothing {}));
+        assert_eq!(config.pools["web"], PoolSource::Workers(Nothing {}));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::sources::{activity, app_health, pgbouncer};
 /// The origin of one pool's figures: exactly one of these.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Pool {
+pub enum PoolSource {
     /// Reported by the workers themselves.
     Workers(Nothing),
     /// The application's health endpoint.

@@ -11,13 +11,13 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::daemon::{check, free, start_logged};
-use super::{Error, Process};
+use super::{ChildProcess, Error};
 
 /// The application and the load on it.
 #[derive(Debug)]
 pub(super) struct Application {
-    load: Process,
-    server: Process,
+    load: ChildProcess,
+    server: ChildProcess,
     log: PathBuf,
     /// The address at which it answers.
     pub(super) address: SocketAddr,
@@ -27,7 +27,7 @@ pub(super) struct Application {
 pub(super) async fn prepare(folder: &Path) -> Result<(), Error> {
     let serve = folder.join("serve");
     let mut process =
-        Process::start(Command::new(&serve).arg("--prepare")).map_err(Error::io(&serve))?;
+        ChildProcess::start(Command::new(&serve).arg("--prepare")).map_err(Error::io(&serve))?;
     loop {
         match process.ended().map_err(Error::io(&serve))? {
             Some(status) if status.success() => return Ok(()),
@@ -69,11 +69,11 @@ impl Application {
     }
 }
 
-fn load(folder: &Path, address: SocketAddr) -> Result<Process, Error> {
+fn load(folder: &Path, address: SocketAddr) -> Result<ChildProcess, Error> {
     let program = folder.join("load.py");
     let mut command = Command::new(&program);
     command.arg("--target").arg(format!("http://{address}")).args(["--cycles", "forever"]);
-    Process::start(&mut command).map_err(Error::io(&program))
+    ChildProcess::start(&mut command).map_err(Error::io(&program))
 }
 
 /// A socket for the application to inherit: a port that was only found to be free could be taken by

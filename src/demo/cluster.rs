@@ -94,7 +94,7 @@ pub struct Cluster {
 
 /// The properties of a [`Cluster`].
 #[derive(Debug, Default)]
-pub struct Builder {
+pub struct ClusterBuilder {
     settings: Vec<(String, String)>,
     binaries: Option<PathBuf>,
 }
@@ -108,7 +108,7 @@ pub enum Stop {
     Immediate,
 }
 
-impl Builder {
+impl ClusterBuilder {
     /// Sets one of the server's settings (`postgresql.conf`).
     pub fn setting(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
@@ -137,8 +137,8 @@ impl Builder {
 
 impl Cluster {
     /// A cluster to be described before it starts.
-    pub fn builder() -> Builder {
-        Builder::default()
+    pub fn builder() -> ClusterBuilder {
+        ClusterBuilder::default()
     }
 
     /// Its own folder: `data`, the socket and `server.log`. Removed with the cluster.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{Error, Process};
+use super::{ChildProcess, Error};
 
 /// The settings of the daemon.
 #[derive(Debug)]
@@ -29,8 +29,8 @@ pub(super) struct Settings<'a> {
 
 /// A running daemon.
 #[derive(Debug)]
-pub(super) struct Daemon {
-    process: Process,
+pub(super) struct DaemonProcess {
+    process: ChildProcess,
     log: PathBuf,
     /// The address on which it listens.
     pub(super) address: SocketAddr,
@@ -57,7 +57,7 @@ impl Settings<'_> {
     }
 }
 
-impl Daemon {
+impl DaemonProcess {
     /// Writes the settings into the folder and starts a daemon with them, listening there.
     pub(super) async fn start(
         settings: &Settings<'_>,
@@ -89,17 +89,17 @@ pub(super) fn start_logged(
     command: &mut Command,
     input: impl Into<Stdio>,
     log: &Path,
-) -> Result<Process, Error> {
+) -> Result<ChildProcess, Error> {
     let file = File::create(log).map_err(Error::io(log))?;
     let other = file.try_clone().map_err(Error::io(log))?;
     // Whoever waits to hear of the demo is not to hear of its parts.
     command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC");
-    Process::start_with(command.stdout(file).stderr(other), input)
+    ChildProcess::start_with(command.stdout(file).stderr(other), input)
         .map_err(Error::io(command.get_program()))
 }
 
 /// Complains, with the end of its log, when a program has ended.
-pub(super) fn check(process: &mut Process, program: &str, log: &Path) -> Result<(), Error> {
+pub(super) fn check(process: &mut ChildProcess, program: &str, log: &Path) -> Result<(), Error> {
     let Some(status) = process.ended().map_err(Error::io(program))? else { return Ok(()) };
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
@@ -113,7 +113,7 @@ pub(super) fn free(wanted: SocketAddr) -> SocketAddr {
     if taken { SocketAddr::new(wanted.ip(), 0) } else { wanted }
 }
 
-async fn until_it_listens(process: &mut Process, log: &Path) -> Result<SocketAddr, Error> {
+async fn until_it_listens(process: &mut ChildProcess, log: &Path) -> Result<SocketAddr, Error> {
     loop {
         let text = fs::read_to_string(log).unwrap_or_default();
         if let Some(address) = text.lines().find_map(address) {

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub use cluster::Cluster;
-pub use process::Process;
+pub use process::ChildProcess;
 
 /// The options of the demo.
 #[derive(Debug, Clone)]

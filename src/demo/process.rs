@@ -22,12 +22,12 @@ kill -s KILL -- "-$1"
 /// A running program in a process group of its own. Dropping it ends the whole group: SIGTERM to all, and
 /// SIGKILL to who is left when the program itself has ended, or after ten seconds.
 #[derive(Debug)]
-pub struct Process {
+pub struct ChildProcess {
     child: Child,
     guard: Child,
 }
 
-impl Process {
+impl ChildProcess {
     /// Starts a program; its input is empty.
     pub fn start(command: &mut Command) -> io::Result<Self> {
         Self::start_with(command, Stdio::null())
@@ -91,7 +91,7 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         drop(self.guard.stdin.take());
         // Reaped before the guard is: until then the group would seem to live.

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use super::application::{self, Application};
-use super::daemon::{Daemon, Settings, free};
+use super::daemon::{DaemonProcess, Settings, free};
 use super::workload::Workload;
 use super::{Cluster, Error, Options, endpoint};
 
@@ -115,17 +115,17 @@ async fn watch(
     health: &str,
     workers: u32,
     options: &Options,
-) -> Result<Daemon, Error> {
+) -> Result<DaemonProcess, Error> {
     let database = cluster.url_as("poolwatch", DATABASE);
     let socket = socket(cluster);
     let log = cluster.log_file();
     let settings = Settings { database: &database, log: &log, health, socket: &socket, workers };
     let usual = || free((Ipv4Addr::LOCALHOST, 8001).into()).to_string();
     let listen = options.listen.clone().unwrap_or_else(usual);
-    Daemon::start(&settings, cluster.folder(), &listen).await
+    DaemonProcess::start(&settings, cluster.folder(), &listen).await
 }
 
-fn where_to_look(daemon: &Daemon, cluster: &Cluster) -> String {
+fn where_to_look(daemon: &DaemonProcess, cluster: &Cluster) -> String {
     let address = daemon.address;
     let folder = cluster.folder().display();
     let psql = cluster.url_as("redditbot", DATABASE);

@@ -25,12 +25,12 @@ const AGAIN: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Places {
     limit: usize,
-    open: Mutex<Open>,
+    open: Mutex<OpenConnections>,
     freed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Open {
+struct OpenConnections {
     next: u64,
     taken: BTreeMap<u64, Taken>,
 }
@@ -44,20 +44,20 @@ struct Taken {
 
 /// One connection's place, free again when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionPermit {
     places: Arc<Places>,
     number: u64,
     leave: Arc<Notify>,
 }
 
-impl Place {
+impl ConnectionPermit {
     /// Ends when this connection has to give way.
     pub(super) async fn given_up(&self) {
         self.leave.notified().await;
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.places.open().taken.remove(&self.number);
         self.places.freed.notify_one();
@@ -70,7 +70,11 @@ impl Places {
     }
 
     /// A place for one more connection, for which another gives way where there is none.
-    pub(super) async fn take(self: &Arc<Self>, client: IpAddr, progress: Progress) -> Place {
+    pub(super) async fn take(
+        self: &Arc<Self>,
+        client: IpAddr,
+        progress: Progress,
+    ) -> ConnectionPermit {
         loop {
             if let Some(place) = self.try_take(client, &progress) {
                 return place;
@@ -80,36 +84,38 @@ impl Places {
         }
     }
 
-    fn try_take(self: &Arc<Self>, client: IpAddr, progress: &Progress) -> Option<Place> {
+    fn try_take(self: &Arc<Self>, client: IpAddr, progress: &Progress) -> Option<ConnectionPermit> {
         let mut open = self.open();
         let client = network(client);
         if open.taken.len() >= self.limit {
             let connections = open.connections();
             let of = |client: &IpAddr| connections.get(client).copied().unwrap_or(0);
             let fair = of(&client) + 1;
-            open.give_up(|one, rank| rank < Rank::Busy || of(&one.client) > fair).then_some(())?;
+            open.give_up(|one, rank| rank < ConnectionRank::Busy || of(&one.client) > fair)
+                .then_some(())?;
         }
         let (number, leave) = (open.next, Arc::new(Notify::new()));
         open.next += 1;
         let progress = progress.clone();
         open.taken.insert(number, Taken { client, progress, leave: Arc::clone(&leave) });
-        Some(Place { places: Arc::clone(self), number, leave })
+        Some(ConnectionPermit { places: Arc::clone(self), number, leave })
     }
 
     /// Has the connection give way that takes its answer most slowly; `false` when none is slow.
     pub(super) fn give_up_a_slow_one(&self) -> bool {
-        self.open()
-            .give_up(|one, rank| rank == Rank::Slow && one.progress.phase() == Phase::Answered)
+        self.open().give_up(|one, rank| {
+            rank == ConnectionRank::Slow && one.progress.phase() == Phase::Answered
+        })
     }
 
-    fn open(&self) -> MutexGuard<'_, Open> {
+    fn open(&self) -> MutexGuard<'_, OpenConnections> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The order in which connections give way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
+enum ConnectionRank {
     Resting,
     Slow,
     /// Answered a moment ago: it may ask once more.
@@ -118,7 +124,7 @@ enum Rank {
     Busy,
 }
 
-impl Rank {
+impl ConnectionRank {
     fn from_progress(progress: &Progress) -> Self {
         match (progress.phase(), progress.age() >= SOON) {
             (Phase::Fresh | Phase::Head | Phase::Idle, true) => Self::Resting,
@@ -129,7 +135,7 @@ impl Rank {
     }
 }
 
-impl Open {
+impl OpenConnections {
     /// The number of connections that each client has.
     fn connections(&self) -> HashMap<IpAddr, usize> {
         let mut connections = HashMap::new();
@@ -139,9 +145,9 @@ impl Open {
 
     /// Of those that may give way, the ones of the lowest rank: of these the oldest of the client
     /// with most of them.
-    fn give_up(&mut self, may: impl Fn(&Taken, Rank) -> bool) -> bool {
+    fn give_up(&mut self, may: impl Fn(&Taken, ConnectionRank) -> bool) -> bool {
         let ranked = self.taken.iter().map(|(number, one)| {
-            let rank = Rank::from_progress(&one.progress);
+            let rank = ConnectionRank::from_progress(&one.progress);
             (rank, *number, one)
         });
         let mut ranked: Vec<_> = ranked.filter(|(rank, _, one)| may(one, *rank)).collect();
@@ -182,7 +188,7 @@ mod tests {
     const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
     const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
 
-    fn is_given_up(place: &Place) -> bool {
+    fn is_given_up(place: &ConnectionPermit) -> bool {
         place.given_up().now_or_never().is_some()
     }
 
@@ -192,7 +198,7 @@ mod tests {
         progress
     }
 
-    async fn connection(places: &Arc<Places>, client: IpAddr, phase: Phase) -> Place {
+    async fn connection(places: &Arc<Places>, client: IpAddr, phase: Phase) -> ConnectionPermit {
         let progress = Progress::default();
         let place = places.take(client, progress.clone()).await;
         progress.enter(phase);

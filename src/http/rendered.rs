@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
 
-use crate::joint::Joint;
+use crate::single_flight::SingleFlight;
 use crate::snapshot::Snapshot;
 
 /// The most time that making one may take.
@@ -21,7 +21,7 @@ pub(super) struct Rendered {
     /// The path of the metrics.
     telemetry_path: Arc<str>,
     kept: Mutex<Option<Kept>>,
-    joint: Joint<Kept>,
+    flight: SingleFlight<Kept>,
 }
 
 #[derive(Clone, Debug)]
@@ -34,8 +34,8 @@ struct Kept {
 
 impl Rendered {
     pub(super) fn new(render: fn(&Snapshot, &str) -> Bytes, telemetry_path: &str) -> Self {
-        let (kept, joint) = (Mutex::default(), Joint::default());
-        Self { render, telemetry_path: telemetry_path.into(), kept, joint }
+        let (kept, flight) = (Mutex::default(), SingleFlight::default());
+        Self { render, telemetry_path: telemetry_path.into(), kept, flight }
     }
 
     /// The body for a snapshot; `None` when it could not be made in time.
@@ -44,7 +44,7 @@ impl Rendered {
             return Some(body);
         }
         let (render, path) = (self.render, Arc::clone(&self.telemetry_path));
-        let made = self.joint.get(LIMIT, move || Kept {
+        let made = self.flight.get(LIMIT, move || Kept {
             snapshot: Arc::downgrade(&snapshot),
             made: Instant::now(),
             body: render(&snapshot, &path),

@@ -3,7 +3,7 @@
 use sqlx::postgres::PgRow;
 use sqlx::{ColumnIndex, Row};
 
-use crate::postgres::{Optional, Reductions, Statement, text, texts};
+use crate::postgres::{Optional, ReducibleStatement, Reductions, text, texts};
 use poolwatch_client::Checkout;
 
 /// No more indexes than these are looked at.
@@ -145,9 +145,9 @@ fn no_more_than_asked(rows: &[PgRow]) -> Result<(), sqlx::Error> {
 /// A statement with what is bound to it.
 type Query = sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
-fn statement<'s>(sql: &'s str, gives: &'s str) -> Statement<'s> {
+fn statement<'s>(sql: &'s str, gives: &'s str) -> ReducibleStatement<'s> {
     let optional = Optional::These(&["pg_stat_get_numscans", "pg_stat_get_stat_reset_time"]);
-    Statement { sql, optional, gives }
+    ReducibleStatement { sql, optional, gives }
 }
 
 fn reset_ago(version_num: u32) -> &'static str {

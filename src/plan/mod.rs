@@ -21,14 +21,14 @@ pub(crate) const WORKERS: &str = "workers";
 /// Everything that is to be read, not yet opened.
 pub(crate) struct Plan {
     /// The servers, in the order of their names.
-    pub servers: Vec<Server>,
+    pub servers: Vec<MonitoredServer>,
     /// Everything that is read of them and beside them.
     pub sources: Vec<SourceSpec>,
 }
 
 /// A server that is monitored. It is opened, which connects to nothing.
 #[derive(Clone)]
-pub(crate) struct Server {
+pub(crate) struct MonitoredServer {
     /// Its name in the settings.
     pub name: String,
     settings: postgres::Settings,
@@ -55,11 +55,11 @@ impl Plan {
 
     /// A plan that keeps each server that is there already with the same settings, and with it the
     /// connections it holds.
-    pub(crate) fn after(config: &Config, running: &[Server]) -> Result<Self, Error> {
+    pub(crate) fn after(config: &Config, running: &[MonitoredServer]) -> Result<Self, Error> {
         let servers = config
             .servers
             .iter()
-            .map(|(name, settings)| Server::open(name, settings, running))
+            .map(|(name, settings)| MonitoredServer::open(name, settings, running))
             .collect::<Result<Vec<_>, _>>()?;
         let mut sources = Vec::new();
         for server in &servers {
@@ -88,7 +88,7 @@ impl Plan {
     }
 }
 
-impl Server {
+impl MonitoredServer {
     fn open(name: &str, settings: &postgres::Settings, running: &[Self]) -> Result<Self, Error> {
         let same = |server: &&Self| server.name == name && server.settings == *settings;
         if let Some(server) = running.iter().find(same) {
@@ -109,7 +109,7 @@ fn workers(config: &Config) -> SourceSpec {
     SourceSpec::new(WORKERS, section, config.sampling.pools, config.workers.clone(), open)
 }
 
-fn own_connections(config: &Config, servers: &[Server]) -> SourceSpec {
+fn own_connections(config: &Config, servers: &[MonitoredServer]) -> SourceSpec {
     let settings: Vec<_> =
         servers.iter().map(|server| (server.name.clone(), server.settings.clone())).collect();
     let pools: Vec<_> = servers

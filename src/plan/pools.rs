@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::SourceSpec;
-use crate::config::{Config, Pool};
+use crate::config::{Config, PoolSource};
 use crate::sources::{Source, activity};
 use crate::yaml::Path;
 
@@ -11,24 +11,24 @@ use crate::yaml::Path;
 const INFERRED: &str = "app";
 
 /// The source that reads a pool, when it has one of its own.
-pub(super) fn source(interval: Duration, name: &str, pool: &Pool) -> Option<SourceSpec> {
+pub(super) fn source(interval: Duration, name: &str, pool: &PoolSource) -> Option<SourceSpec> {
     let source = format!("pool/{name}");
     let section = Path::from_iter(["pools", name]);
     let pool_name = name.to_owned();
     match pool.clone() {
-        Pool::AppHealth(settings) => {
+        PoolSource::AppHealth(settings) => {
             let compared = settings.clone();
             let open = move || Ok(Source::AppHealth(settings.open(&pool_name)?.into()));
             let spec = SourceSpec::new(source, section, interval, compared, open);
             Some(spec.in_group("app_health"))
         }
-        Pool::Pgbouncer(settings) => {
+        PoolSource::Pgbouncer(settings) => {
             let compared = settings.clone();
             let open = move || Ok(Source::Pgbouncer(settings.open(&pool_name)?.into()));
             let spec = SourceSpec::new(source, section, interval, compared, open);
             Some(spec.in_group("pgbouncer").with_label(Some(("pgbouncer", name.to_owned()))))
         }
-        Pool::Workers(_) | Pool::Activity(_) => None,
+        PoolSource::Workers(_) | PoolSource::Activity(_) => None,
     }
 }
 
@@ -42,7 +42,7 @@ pub(super) fn inferred(config: &Config, server: &str) -> Vec<(String, activity::
         return vec![(INFERRED.to_owned(), settings)];
     }
     let named = config.pools.iter().filter_map(|(name, pool)| match pool {
-        Pool::Activity(settings) => Some((name.clone(), settings.clone())),
+        PoolSource::Activity(settings) => Some((name.clone(), settings.clone())),
         _ => None,
     });
     named.filter(|(_, settings)| settings.server == server).collect()

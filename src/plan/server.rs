@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Error, Server, SourceSpec, pools};
+use super::{Error, MonitoredServer, SourceSpec, pools};
 use crate::collectors::{self, Collector, Reader, Scope};
 use crate::config::Config;
 use crate::indexes::Catalogue;
@@ -77,7 +77,7 @@ fn collector_source(
             })
         }
         Reader::Tables => spec(name, server, interval, settings.clone(), move |server| {
-            Ok(Source::Collector(collector::Reader::open(server, collector, settings)))
+            Ok(Source::Collector(collector::CollectorReader::open(server, collector, settings)))
         }),
     };
     let is_joined =
@@ -99,13 +99,13 @@ fn chosen(config: &Config, collector: &Collector) -> (collector::Settings, Durat
 }
 
 /// The collectors that say something else in each database.
-fn wanted_in_other_databases(config: &Config) -> Vec<other_databases::Wanted> {
+fn wanted_in_other_databases(config: &Config) -> Vec<other_databases::VisitedCollector> {
     let of_each = collectors::ALL.iter().filter(|collector| collector.scope == Scope::Database);
     let enabled = of_each.filter(|collector| is_enabled(config, collector));
     enabled
         .map(|collector| {
             let (settings, interval) = chosen(config, collector);
-            other_databases::Wanted { collector, settings, interval }
+            other_databases::VisitedCollector { collector, settings, interval }
         })
         .collect()
 }
@@ -134,7 +134,7 @@ pub(super) fn indexes(config: &Config, server: &Arc<Database>) -> Result<SourceS
 }
 
 /// The log of the server that the settings name for it, if there is one.
-pub(super) fn log(config: &Config, servers: &[Server]) -> Option<SourceSpec> {
+pub(super) fn log(config: &Config, servers: &[MonitoredServer]) -> Option<SourceSpec> {
     let settings = config.logs.clone();
     settings.path.as_ref()?;
     let server = match &settings.server {

@@ -32,11 +32,11 @@ pub(super) struct Backoff<F> {
 struct State<F> {
     /// The failures by what was asked for, such as one database, which may be refused alone.
     recent: HashMap<String, (Instant, F)>,
-    refused: Option<Refused<F>>,
+    refused: Option<RefusedLogin<F>>,
 }
 
 #[derive(Debug)]
-struct Refused<F> {
+struct RefusedLogin<F> {
     count: u32,
     until: Instant,
     password: u64,
@@ -85,7 +85,7 @@ impl<F: Clone> Backoff<F> {
         let before = state.refused.as_ref().filter(|before| before.password == password);
         let count = before.map_or(0, |before| before.count + 1);
         let until = Instant::now() + delay(count);
-        state.refused = Some(Refused { count, until, password, failure });
+        state.refused = Some(RefusedLogin { count, until, password, failure });
     }
 
     /// Anything else failed: for one question, or for [`SERVER`].

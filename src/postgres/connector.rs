@@ -19,11 +19,11 @@ use super::fault::Fault;
 use super::host::Host;
 use super::relay::{self, LocalSocket};
 use super::startup;
-use super::target::{Target, Wanted};
+use super::target::{Target, TargetServer};
 use super::wire::{self, ServerError};
 use super::{APPLICATION_NAME, Secret};
 
-static BACKOFFS: Registry<Failure> = Registry(LazyLock::new(|| Mutex::new(HashMap::new())));
+static BACKOFFS: Registry<SharedFailure> = Registry(LazyLock::new(|| Mutex::new(HashMap::new())));
 
 /// The SQLSTATE by which a server says that it cannot send texts as UTF-8.
 const NOT_SUPPORTED: &str = "0A000";
@@ -74,7 +74,7 @@ impl std::fmt::Display for DialError {
 
 /// A failure that several callers may share.
 #[derive(Clone, Debug)]
-enum Failure {
+enum SharedFailure {
     Refused(Arc<ServerError>),
     Dial(Arc<DialError>),
 }
@@ -84,7 +84,7 @@ pub(crate) struct Connector {
     target: Target,
     credentials: Credentials,
     timeout: Duration,
-    backoff: Arc<Backoff<Failure>>,
+    backoff: Arc<Backoff<SharedFailure>>,
     /// Databases whose texts the server cannot convert to UTF-8.
     unconverted: Mutex<HashSet<String>>,
     /// Set if the last session was one of the server's own, and no pooler's.
@@ -166,36 +166,42 @@ impl Connector {
                 tokio::spawn(relay::run(driver, ready));
                 Ok(())
             }
-            Err(Failure::Refused(error)) => driver.write_all(&error.bytes).await.map_err(failed),
-            Err(Failure::Dial(error)) => Err(error),
+            Err(SharedFailure::Refused(error)) => {
+                driver.write_all(&error.bytes).await.map_err(failed)
+            }
+            Err(SharedFailure::Dial(error)) => Err(error),
         }
     }
 
     /// A session whose texts come as UTF-8; as they are stored where the server knows no way to
     /// convert those of this database.
-    async fn converted_session(&self, startup: &[u8], database: &str) -> Result<Ready, Failure> {
+    async fn converted_session(
+        &self,
+        startup: &[u8],
+        database: &str,
+    ) -> Result<Ready, SharedFailure> {
         let unconverted = || self.unconverted.lock().unwrap_or_else(PoisonError::into_inner);
         if !unconverted().contains(database) {
             match self.session(startup, database).await {
-                Err(Failure::Refused(error)) if error.sqlstate == NOT_SUPPORTED => {}
+                Err(SharedFailure::Refused(error)) if error.sqlstate == NOT_SUPPORTED => {}
                 other => return other,
             }
         }
         let failed = |error| Arc::new(DialError(vec![("itself".into(), Fault::Local(error))]));
-        let startup = startup::as_stored(startup).map_err(failed).map_err(Failure::Dial)?;
+        let startup = startup::as_stored(startup).map_err(failed).map_err(SharedFailure::Dial)?;
         let ready = self.session(&startup, database).await?;
         unconverted().insert(database.to_owned());
         Ok(ready)
     }
 
     /// A session of the server, or why there is none, perhaps that of a moment ago.
-    async fn session(&self, startup: &[u8], database: &str) -> Result<Ready, Failure> {
+    async fn session(&self, startup: &[u8], database: &str) -> Result<Ready, SharedFailure> {
         let deadline = Instant::now() + self.timeout;
         let turn = tokio::time::timeout_at(deadline, self.backoff.turn.lock()).await;
         let Ok(_turn) = turn else {
             let place = self.target.place();
             let fault = Fault::Timeout(self.timeout);
-            return Err(Failure::Dial(Arc::new(DialError(vec![(place, fault)]))));
+            return Err(SharedFailure::Dial(Arc::new(DialError(vec![(place, fault)]))));
         };
         // Another question may well be answered.
         let question = String::from_utf8_lossy(startup);
@@ -213,17 +219,17 @@ impl Connector {
                         is_renewed = true;
                         continue;
                     }
-                    let failure = Failure::Refused(Arc::new(error));
+                    let failure = SharedFailure::Refused(Arc::new(error));
                     self.backoff.refused(password.as_ref(), failure.clone());
                     failure
                 }
-                Err(Attempted::Refused(error)) => Failure::Refused(Arc::new(error)),
-                Err(Attempted::Faults(faults)) => Failure::Dial(Arc::new(DialError(faults))),
+                Err(Attempted::Refused(error)) => SharedFailure::Refused(Arc::new(error)),
+                Err(Attempted::Faults(faults)) => SharedFailure::Dial(Arc::new(DialError(faults))),
             };
             match &failure {
-                Failure::Refused(_) => self.backoff.failed(&question, failure.clone()),
-                Failure::Dial(error) if error.is_cheap() => {}
-                Failure::Dial(_) => self.backoff.failed(SERVER, failure.clone()),
+                SharedFailure::Refused(_) => self.backoff.failed(&question, failure.clone()),
+                SharedFailure::Dial(error) if error.is_cheap() => {}
+                SharedFailure::Dial(_) => self.backoff.failed(SERVER, failure.clone()),
             }
             return Err(failure);
         }
@@ -238,8 +244,8 @@ impl Connector {
     ) -> (Result<Ready, Attempted>, Option<Secret>) {
         let mut last = None;
         let mut faults = Vec::new();
-        let passes: &[Wanted] = match self.target.wanted {
-            Wanted::PreferStandby => &[Wanted::Standby, Wanted::Any],
+        let passes: &[TargetServer] = match self.target.wanted {
+            TargetServer::PreferStandby => &[TargetServer::Standby, TargetServer::Any],
             _ => &[self.target.wanted],
         };
         for wanted in passes {
@@ -275,7 +281,7 @@ impl Connector {
 /// The outcome of an attempt that gave no session.
 enum Attempted {
     /// The failure of an attempt a moment ago.
-    Recent(Failure),
+    Recent(SharedFailure),
     /// The server refuses the password.
     Login(ServerError),
     /// The server refuses something else.

@@ -16,7 +16,7 @@ use tokio::process::Command as Process;
 use tokio::time::timeout;
 
 use super::backoff;
-use super::host::{Host, Place};
+use super::host::{Host, HostAddress};
 use super::target::Target;
 use super::{PasswordSettings, Secret};
 use crate::files;
@@ -30,7 +30,7 @@ const MAX_BYTES: u64 = 64 * 1024;
     untagged,
     expecting = "must be a line for the shell, or a list of a program and its arguments"
 )]
-pub enum Command {
+pub enum PasswordCommand {
     /// A line for `sh -c`.
     Line(String),
     /// A program and its arguments.
@@ -38,13 +38,13 @@ pub enum Command {
 }
 
 /// Its arguments may hold a secret.
-impl std::fmt::Debug for Command {
+impl std::fmt::Debug for PasswordCommand {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Command({:?})", self.name())
     }
 }
 
-impl Command {
+impl PasswordCommand {
     /// The part of it that may be shown.
     fn name(&self) -> &str {
         match self {
@@ -101,7 +101,7 @@ pub(crate) struct Credentials {
 
 /// A command whose answer is a password for a while.
 struct TokenCommand {
-    command: Command,
+    command: PasswordCommand,
     timeout: Duration,
     max_age: Duration,
     cache: Mutex<CachedToken>,
@@ -110,18 +110,18 @@ struct TokenCommand {
 #[derive(Default)]
 struct CachedToken {
     answer: Option<(Instant, Secret)>,
-    failure: Option<Failure>,
+    failure: Option<CommandFailure>,
     running: Option<Shared<BoxFuture<'static, Result<Secret, Error>>>>,
 }
 
 /// A command that failed is not run again for a while, as a login that was refused.
-struct Failure {
+struct CommandFailure {
     count: u32,
     until: Instant,
     error: Error,
 }
 
-impl Failure {
+impl CommandFailure {
     fn new(before: Option<&Self>, error: Error) -> Self {
         let count = before.map_or(0, |before| before.count.saturating_add(1));
         Self { count, until: Instant::now() + backoff::delay(count), error }
@@ -129,7 +129,7 @@ impl Failure {
 }
 
 impl TokenCommand {
-    fn new(command: Command, timeout: Duration, max_age: Duration) -> Self {
+    fn new(command: PasswordCommand, timeout: Duration, max_age: Duration) -> Self {
         Self { command, timeout, max_age, cache: Mutex::default() }
     }
 
@@ -164,7 +164,7 @@ impl TokenCommand {
         if cache.running.as_ref().is_some_and(|now| now.ptr_eq(&running)) {
             cache.running = None;
             let failed = answer.as_ref().err().cloned();
-            cache.failure = failed.map(|error| Failure::new(cache.failure.as_ref(), error));
+            cache.failure = failed.map(|error| CommandFailure::new(cache.failure.as_ref(), error));
             cache.answer = answer.clone().ok().map(|secret| (Instant::now(), secret));
         }
         answer
@@ -185,15 +185,15 @@ impl TokenCommand {
 }
 
 /// The processes that a command began, which end with it unless it ends by itself.
-struct Group(Option<u32>);
+struct ProcessGroup(Option<u32>);
 
-impl Group {
+impl ProcessGroup {
     fn release(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         let leader = self.0.and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
         if let Some(Err(error)) = leader.map(|leader| killpg(leader, Signal::SIGKILL)) {
@@ -202,13 +202,13 @@ impl Drop for Group {
     }
 }
 
-async fn run(command: Command, limit: Duration) -> Result<Secret, Error> {
+async fn run(command: PasswordCommand, limit: Duration) -> Result<Secret, Error> {
     let name = || command.name().to_owned();
     let start = |reason| Error::Start { name: name(), reason: Arc::new(reason) };
     let mut process = command.process();
     process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
     let mut child = process.process_group(0).spawn().map_err(start)?;
-    let group = Group(child.id());
+    let group = ProcessGroup(child.id());
     let mut output = Vec::new();
     let run = async {
         if let Some(stdout) = child.stdout.take() {
@@ -297,8 +297,8 @@ async fn from_passfile(path: &Path, host: &Host, database: &str, user: &str) -> 
     let text = files::read_to_string(path).await.ok()?;
     let port = host.port.to_string();
     let name = match &host.place {
-        Place::Socket(folder) if is_usual(folder) => "localhost".to_owned(),
-        Place::Ip(ip) if host.name.is_empty() => ip.to_string(),
+        HostAddress::Socket(folder) if is_usual(folder) => "localhost".to_owned(),
+        HostAddress::Ip(ip) if host.name.is_empty() => ip.to_string(),
         _ => host.name.clone(),
     };
     text.lines().find_map(|line| matching(line, [&name, &port, database, user]))
@@ -368,22 +368,24 @@ mod tests {
 
     #[test]
     fn a_command_shows_no_argument() {
-        let command = Command::Program(vec!["get".into(), "--key=s3cret".into()]);
+        let command = PasswordCommand::Program(vec!["get".into(), "--key=s3cret".into()]);
         assert!(!format!("{command:?}").contains("s3cret"));
-        let command = Command::Line("echo s3cret".into());
+        let command = PasswordCommand::Line("echo s3cret".into());
         assert!(!format!("{command:?}").contains("s3cret"));
     }
 
     #[tokio::test]
     async fn the_answer_of_a_command_is_its_first_line() {
-        let run = |line: &str| run(Command::Line(line.into()), Duration::from_secs(30));
+        let run = |line: &str| run(PasswordCommand::Line(line.into()), Duration::from_secs(30));
         assert_eq!(run("echo token; echo more").await.unwrap().reveal(), "token");
         let error = run("echo s3cret; exit 3").await.unwrap_err().to_string();
         assert!(error.contains("exit status: 3") && !error.contains("s3cret"), "{error}");
         assert!(matches!(run("true").await, Err(Error::Nothing(_))));
-        let endless = super::run(Command::Line("sleep 100".into()), Duration::from_millis(50));
+        let endless =
+            super::run(PasswordCommand::Line("sleep 100".into()), Duration::from_millis(50));
         assert!(matches!(endless.await, Err(Error::Timeout { .. })));
-        let missing = super::run(Command::Program(vec!["/none".into()]), Duration::from_secs(9));
+        let missing =
+            super::run(PasswordCommand::Program(vec!["/none".into()]), Duration::from_secs(9));
         assert!(matches!(missing.await, Err(Error::Start { .. })));
     }
 }

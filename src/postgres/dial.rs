@@ -14,8 +14,8 @@ use tokio::time::{Instant, timeout};
 use super::Secret;
 use super::authenticate::Login;
 use super::fault::Fault;
-use super::host::{Host, Place};
-use super::target::{Keepalive, Target, Wanted};
+use super::host::{Host, HostAddress};
+use super::target::{Keepalive, Target, TargetServer};
 use super::tls::{self, Mode};
 use super::wire::{self, ReadError, ServerError, Stream, Violation};
 
@@ -51,12 +51,12 @@ pub(super) struct Ready {
 }
 
 /// The addresses of a host, each to be tried.
-pub(super) async fn resolve(host: &Host) -> Result<Vec<Place>, Fault> {
+pub(super) async fn resolve(host: &Host) -> Result<Vec<HostAddress>, Fault> {
     match &host.place {
-        Place::Name(name) => {
+        HostAddress::Name(name) => {
             let found = tokio::net::lookup_host((name.as_str(), host.port)).await;
             let found: Vec<_> =
-                found.map_err(Fault::Resolve)?.map(|at| Place::Ip(at.ip())).collect();
+                found.map_err(Fault::Resolve)?.map(|at| HostAddress::Ip(at.ip())).collect();
             Ok(found)
         }
         place => Ok(vec![place.clone()]),
@@ -67,7 +67,7 @@ pub(super) async fn resolve(host: &Host) -> Result<Vec<Place>, Fault> {
 pub(super) async fn attempt(
     target: &Target,
     host: &Host,
-    place: &Place,
+    place: &HostAddress,
     startup: &[u8],
     password: Option<&Secret>,
     deadline: Instant,
@@ -78,12 +78,14 @@ pub(super) async fn attempt(
     let ready = timeout(left, attempt.run());
     let mut ready = ready.await.map_err(|_| Fault::Timeout(left))??;
     let standby = match target.wanted {
-        Wanted::Any => return Ok(ready),
+        TargetServer::Any => return Ok(ready),
         _ => timeout(left, is_standby(&mut ready)).await.map_err(|_| Fault::Timeout(left))??,
     };
     match (target.wanted, standby) {
-        (Wanted::Primary, true) => Err(Fault::Unwanted("a standby")),
-        (Wanted::Standby | Wanted::PreferStandby, false) => Err(Fault::Unwanted("a primary")),
+        (TargetServer::Primary, true) => Err(Fault::Unwanted("a standby")),
+        (TargetServer::Standby | TargetServer::PreferStandby, false) => {
+            Err(Fault::Unwanted("a primary"))
+        }
         _ => Ok(ready),
     }
 }
@@ -92,7 +94,7 @@ pub(super) async fn attempt(
 struct Attempt<'a> {
     target: &'a Target,
     host: &'a Host,
-    place: &'a Place,
+    place: &'a HostAddress,
     startup: &'a [u8],
     password: Option<&'a Secret>,
 }
@@ -100,9 +102,9 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     async fn run(self) -> Result<Ready, Fault> {
         let ip = match self.place {
-            Place::Socket(folder) => return self.socket(folder).await,
-            Place::Ip(ip) => *ip,
-            Place::Name(_) => return Err(io::Error::from(io::ErrorKind::NotFound).into()),
+            HostAddress::Socket(folder) => return self.socket(folder).await,
+            HostAddress::Ip(ip) => *ip,
+            HostAddress::Name(_) => return Err(io::Error::from(io::ErrorKind::NotFound).into()),
         };
         match self.target.tls.mode {
             Mode::Disable => self.plain(ip).await,

@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::{Optional, Reductions, Statement};
+use super::{Optional, ReducibleStatement, Reductions};
 use poolwatch_client::Checkout;
 
 /// An extension that the database has.
@@ -47,7 +47,8 @@ impl Extension {
         functions: &[&str],
         reductions: &mut Reductions,
     ) -> Result<Option<Self>, ExtensionError> {
-        let statement = Statement { sql: SQL, optional: Optional::These(&[]), gives: name };
+        let statement =
+            ReducibleStatement { sql: SQL, optional: Optional::These(&[]), gives: name };
         let rows = reductions.rows(connection, statement, |query| query.bind(name).bind(functions));
         let rows = rows.await?.unwrap_or_default();
         let Some(row) = rows.first() else { return Ok(None) };

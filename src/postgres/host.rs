@@ -15,13 +15,13 @@ const SOCKET_FOLDERS: [&str; 3] = ["/var/run/postgresql", "/run/postgresql", "/t
 pub(crate) struct Host {
     /// As it was given: a name, an address, or the folder of a socket.
     pub(super) name: String,
-    pub(super) place: Place,
+    pub(super) place: HostAddress,
     pub(super) port: u16,
 }
 
 /// The place to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum HostAddress {
     Socket(PathBuf),
     Name(String),
     Ip(IpAddr),
@@ -31,12 +31,12 @@ impl std::fmt::Display for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { name, place, port } = self;
         match place {
-            Place::Socket(folder) => write!(f, "{}/.s.PGSQL.{port}", folder.display()),
-            Place::Name(name) => write!(f, "{name}:{port}"),
-            Place::Ip(ip) if *name == ip.to_string() || name.is_empty() => {
+            HostAddress::Socket(folder) => write!(f, "{}/.s.PGSQL.{port}", folder.display()),
+            HostAddress::Name(name) => write!(f, "{name}:{port}"),
+            HostAddress::Ip(ip) if *name == ip.to_string() || name.is_empty() => {
                 write!(f, "{}", std::net::SocketAddr::from((*ip, *port)))
             }
-            Place::Ip(ip) => write!(f, "{name}:{port} ({ip})"),
+            HostAddress::Ip(ip) => write!(f, "{name}:{port} ({ip})"),
         }
     }
 }
@@ -83,14 +83,14 @@ fn host(name: String, address: &str, port: u16) -> Result<Host, AddressError> {
     if !address.is_empty() {
         let must = "it must be an IP address";
         let key = "hostaddr".to_owned();
-        let place = ip(address).map(Place::Ip).ok_or(AddressError::Value { key, must })?;
+        let place = ip(address).map(HostAddress::Ip).ok_or(AddressError::Value { key, must })?;
         return Ok(Host { name, place, port });
     }
     let place = match name.chars().next() {
-        Some('/') => Place::Socket(PathBuf::from(&name)),
+        Some('/') => HostAddress::Socket(PathBuf::from(&name)),
         // Linux' abstract sockets, which the kernel names by a zero.
-        Some('@') => Place::Socket(PathBuf::from(name.replacen('@', "\0", 1))),
-        Some(_) => ip(&name).map_or_else(|| Place::Name(name.clone()), Place::Ip),
+        Some('@') => HostAddress::Socket(PathBuf::from(name.replacen('@', "\0", 1))),
+        Some(_) => ip(&name).map_or_else(|| HostAddress::Name(name.clone()), HostAddress::Ip),
         None => return Ok(local_host(port)),
     };
     Ok(Host { name, place, port })
@@ -100,9 +100,9 @@ fn host(name: String, address: &str, port: u16) -> Result<Host, AddressError> {
 fn local_host(port: u16) -> Host {
     let has_socket = |folder: &&&str| Path::new(folder).join(format!(".s.PGSQL.{port}")).exists();
     if let Some(folder) = SOCKET_FOLDERS.iter().find(has_socket) {
-        let place = Place::Socket(PathBuf::from(folder));
+        let place = HostAddress::Socket(PathBuf::from(folder));
         return Host { name: (*folder).to_owned(), place, port };
     }
     let name = "localhost".to_owned();
-    Host { place: Place::Name(name.clone()), name, port }
+    Host { place: HostAddress::Name(name.clone()), name, port }
 }

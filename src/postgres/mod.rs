@@ -45,12 +45,12 @@ pub(crate) use answer::{
 };
 pub(crate) use connector::Connector;
 pub use connector::{ConnectError, DialError};
-pub use credentials::Command;
 pub(crate) use credentials::Credentials;
+pub use credentials::PasswordCommand;
 pub use extension::{Extension, ExtensionError};
 use pooler::{Direct, NotDirect};
 pub use pooler::{FIRST_STATEMENT, Pooler};
-pub use reduced::{Optional, Reduced, Reductions, Statement};
+pub use reduced::{Optional, Reduced, ReducibleStatement, Reductions};
 use session::Purpose;
 pub use sessions::{SessionGroup, SessionsError, SessionsSample};
 pub(crate) use target::Target;
@@ -117,7 +117,7 @@ pub struct Settings {
     /// A file that holds the password, read at each connect.
     pub password_file: Option<PathBuf>,
     /// A command that prints the password, such as a token of a cloud.
-    pub password_command: Option<Command>,
+    pub password_command: Option<PasswordCommand>,
     /// The timeout of the command.
     #[serde(with = "humantime_serde")]
     pub password_command_timeout: Duration,
@@ -238,7 +238,7 @@ impl Settings {
 /// The settings of a password.
 pub(crate) struct PasswordSettings {
     pub(crate) file: Option<PathBuf>,
-    pub(crate) command: Option<Command>,
+    pub(crate) command: Option<PasswordCommand>,
     pub(crate) timeout: Duration,
     pub(crate) max_age: Duration,
 }
@@ -345,7 +345,7 @@ pub struct Database {
     version: AtomicU32,
     read_timeout: Duration,
     lane: Semaphore,
-    sessions: Mutex<sessions::Cache>,
+    sessions: Mutex<sessions::SampleCache>,
     /// True when the server is to send texts as they are stored.
     as_stored: AtomicBool,
 }

@@ -30,7 +30,7 @@ const MAX_REDUCTIONS: usize = 64;
 
 /// A statement with what is lost where it cannot be asked.
 #[derive(Clone, Copy, Debug)]
-pub struct Statement<'s> {
+pub struct ReducibleStatement<'s> {
     /// The statement itself.
     pub sql: &'s str,
     /// The names without which its rows are still true.
@@ -74,7 +74,7 @@ impl Reductions {
     pub async fn rows<'q>(
         &mut self,
         connection: &mut Checkout,
-        statement: Statement<'_>,
+        statement: ReducibleStatement<'_>,
         bind: impl Fn(Query<'q, Postgres, PgArguments>) -> Query<'q, Postgres, PgArguments>,
     ) -> Result<Option<Vec<PgRow>>, sqlx::Error> {
         let reduced = match self.find(connection, statement.sql) {
@@ -105,7 +105,7 @@ impl Reductions {
     pub async fn reduce(
         &mut self,
         connection: &mut Checkout,
-        statement: Statement<'_>,
+        statement: ReducibleStatement<'_>,
         error: sqlx::Error,
     ) -> Result<Reduced, sqlx::Error> {
         let version = connection.server_version_num().unwrap_or(0);
@@ -163,7 +163,7 @@ async fn fetch<'q>(
 /// The statement that the server takes instead of one that failed so, and what it lacks.
 async fn reduce(
     connection: &mut Checkout,
-    statement: Statement<'_>,
+    statement: ReducibleStatement<'_>,
     mut error: sqlx::Error,
 ) -> Result<(Option<String>, Vec<Gap>), sqlx::Error> {
     let (mut sql, mut gaps) = (statement.sql.to_owned(), Vec::new());

@@ -8,7 +8,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tokio::time::Instant;
 
-use super::{APPLICATION_NAME, Database, Optional, Reductions, Statement};
+use super::{APPLICATION_NAME, Database, Optional, ReducibleStatement, Reductions};
 use poolwatch_client::AcquireError;
 
 /// The greatest age of a sample that is shared: less than any source waits between two.
@@ -67,7 +67,7 @@ pub struct SessionsSample {
 
 /// The last sample, when it was had, and as what it is asked for.
 #[derive(Debug, Default)]
-pub(super) struct Cache {
+pub(super) struct SampleCache {
     last: Option<(Instant, SessionsSample)>,
     reductions: Reductions,
 }
@@ -77,7 +77,7 @@ impl Database {
     /// A caller that asks while another reads them waits for that sample.
     pub async fn sessions(&self) -> Result<SessionsSample, SessionsError> {
         let mut cache = self.sessions.lock().await;
-        let Cache { last, reductions } = &mut *cache;
+        let SampleCache { last, reductions } = &mut *cache;
         if let Some((_, sample)) = last.as_ref().filter(|(at, _)| at.elapsed() < SAMPLE_MAX_AGE) {
             return Ok(sample.clone());
         }
@@ -125,7 +125,7 @@ impl SessionGroup {
 }
 
 /// Without a database, a state or a kind nobody knows what a session is.
-const STATEMENT: Statement<'static> = Statement {
+const STATEMENT: ReducibleStatement<'static> = ReducibleStatement {
     sql: SQL,
     optional: Optional::These(&[
         "wait_event_type",

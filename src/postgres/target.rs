@@ -11,7 +11,7 @@ use super::tls;
 
 /// The kinds of server that will do, of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum TargetServer {
     Any,
     Primary,
     Standby,
@@ -38,7 +38,7 @@ pub(crate) struct Target {
     pub(super) password: Option<Secret>,
     pub(super) passfile: Option<PathBuf>,
     pub(super) options: Option<String>,
-    pub(super) wanted: Wanted,
+    pub(super) wanted: TargetServer,
     pub(super) shuffle: bool,
     /// For each server.
     pub(super) timeout: Option<Duration>,
@@ -101,12 +101,12 @@ impl Target {
 }
 
 /// poolwatch's own sessions are read-only, so that what can be written to is the primary.
-fn wanted(value: Option<&str>) -> Result<Wanted, AddressError> {
+fn wanted(value: Option<&str>) -> Result<TargetServer, AddressError> {
     Ok(match value.unwrap_or("any") {
-        "any" => Wanted::Any,
-        "primary" | "read-write" => Wanted::Primary,
-        "standby" | "read-only" => Wanted::Standby,
-        "prefer-standby" => Wanted::PreferStandby,
+        "any" => TargetServer::Any,
+        "primary" | "read-write" => TargetServer::Primary,
+        "standby" | "read-only" => TargetServer::Standby,
+        "prefer-standby" => TargetServer::PreferStandby,
         _ => {
             return Err(AddressError::Value {
                 key: "target_session_attrs".to_owned(),

@@ -19,7 +19,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use self::outcome::{Outcome, read};
+use self::outcome::{ReadOutcome, read};
 use self::recent::RecentPools;
 use self::servers::Servers;
 use self::task::SourceTask;
@@ -232,7 +232,7 @@ impl Sampler {
         index.map_or_else(|| Histogram::new(BOUNDS), |index| self.probes[index].clone())
     }
 
-    fn start_due(&mut self) -> Vec<LocalBoxFuture<'static, Outcome>> {
+    fn start_due(&mut self) -> Vec<LocalBoxFuture<'static, ReadOutcome>> {
         let now = Instant::now();
         let servers = &self.servers;
         let answers =
@@ -246,7 +246,7 @@ impl Sampler {
             // The next time follows from the last, so that a timer does not drift; a tick that was
             // missed is not made up for.
             task.due = (task.due + task.interval).max(now + task.interval / 2);
-            Some(Box::pin(read(task.id, source)) as LocalBoxFuture<'static, Outcome>)
+            Some(Box::pin(read(task.id, source)) as LocalBoxFuture<'static, ReadOutcome>)
         })
         .collect()
     }
@@ -254,7 +254,7 @@ impl Sampler {
     /// Waits a moment for others, so that sources read together are published together.
     async fn gather<F>(&mut self, under_way: &mut FuturesUnordered<F>)
     where
-        F: Future<Output = Outcome>,
+        F: Future<Output = ReadOutcome>,
     {
         let enough = sleep(GATHERING);
         tokio::pin!(enough);

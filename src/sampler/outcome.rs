@@ -13,7 +13,7 @@ use crate::reading::Reading;
 use crate::sources::{Failure, Source};
 
 /// A reading that came, or did not.
-pub(super) struct Outcome {
+pub(super) struct ReadOutcome {
     id: u64,
     source: Source,
     result: Result<Reading, Failure>,
@@ -21,7 +21,7 @@ pub(super) struct Outcome {
 }
 
 impl Sampler {
-    pub(super) fn absorb(&mut self, outcome: Outcome) {
+    pub(super) fn absorb(&mut self, outcome: ReadOutcome) {
         // A reload may have taken the source away while it was read.
         let Some(task) = self.tasks.iter_mut().find(|task| task.id == outcome.id) else {
             return;
@@ -114,10 +114,10 @@ fn observe_server(
     None
 }
 
-pub(super) async fn read(id: u64, mut source: Source) -> Outcome {
+pub(super) async fn read(id: u64, mut source: Source) -> ReadOutcome {
     let began = Instant::now();
     let result = timeout(READ_TIMEOUT, source.read_caught())
         .await
         .unwrap_or_else(|_| Err(format!("not read within {} s", READ_TIMEOUT.as_secs()).into()));
-    Outcome { id, source, result, elapsed: began.elapsed() }
+    ReadOutcome { id, source, result, elapsed: began.elapsed() }
 }

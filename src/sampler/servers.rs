@@ -21,11 +21,11 @@ const QUIET: Duration = Duration::from_mins(5);
 /// The servers that have a probe, by name.
 #[derive(Debug, Default)]
 pub(super) struct Servers {
-    by_name: HashMap<String, Server>,
+    by_name: HashMap<String, ServerFigures>,
 }
 
 #[derive(Debug, Default)]
-struct Server {
+struct ServerFigures {
     state: State,
     /// The last time at which something was read of it; `None` before the first.
     answered: Option<Instant>,
@@ -109,7 +109,8 @@ impl Servers {
 
     /// Those that do not answer since now.
     pub(super) fn fallen_silent(&mut self) -> Vec<String> {
-        let late = |server: &Server| server.answered.is_none_or(|at| at.elapsed() >= SILENCE);
+        let late =
+            |server: &ServerFigures| server.answered.is_none_or(|at| at.elapsed() >= SILENCE);
         let silent = self.by_name.iter_mut().filter(|(_, s)| s.state == State::Doubtful && late(s));
         silent
             .map(|(name, server)| {
@@ -120,7 +121,7 @@ impl Servers {
     }
 }
 
-impl Server {
+impl ServerFigures {
     /// The trouble since the last probe, where it is another than the one reported.
     fn refuses(&mut self) -> Option<News> {
         let trouble = self.trouble.take()?;

@@ -19,7 +19,7 @@ use crate::reading::{
 };
 
 /// Sessions alike.
-type Group = postgres::SessionGroup;
+type SessionGroup = postgres::SessionGroup;
 
 /// The timeout of one reading.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
@@ -118,24 +118,24 @@ impl Activity {
 }
 
 /// One is no session, and needs no connection of its client's pool.
-fn is_parallel_worker(group: &Group) -> bool {
+fn is_parallel_worker(group: &SessionGroup) -> bool {
     group.kind.as_deref() == Some("parallel worker")
 }
 
-fn is_idle(group: &Group) -> bool {
+fn is_idle(group: &SessionGroup) -> bool {
     group.state.as_deref() == Some("idle")
 }
 
 /// The server keeps no state of it, so that it may be idle or not.
-fn is_unknown(group: &Group) -> bool {
+fn is_unknown(group: &SessionGroup) -> bool {
     group.state.as_deref() == Some("disabled")
 }
 
-fn is_waiting_for_lock(group: &Group) -> bool {
+fn is_waiting_for_lock(group: &SessionGroup) -> bool {
     group.wait.as_ref().is_some_and(|(kind, _)| kind == "Lock")
 }
 
-fn is_of(group: &Group, pool: &Settings) -> bool {
+fn is_of(group: &SessionGroup, pool: &Settings) -> bool {
     let wanted = |pattern: &Option<String>, name: &str| {
         pattern.as_deref().is_none_or(|pattern| matches(pattern, name))
     };
@@ -145,7 +145,11 @@ fn is_of(group: &Group, pool: &Settings) -> bool {
 }
 
 /// The sessions counted and grouped into pools; nothing when what they do is hidden.
-fn parse(server: &str, groups: &[&Group], pools: &[(String, Settings)]) -> Result<Reading, Error> {
+fn parse(
+    server: &str,
+    groups: &[&SessionGroup],
+    pools: &[(String, Settings)],
+) -> Result<Reading, Error> {
     let hidden = groups.iter().filter(|group| group.kind.is_none());
     let hidden: i64 = hidden.map(|group| group.sessions).sum();
     if let (true, Some(first)) = (hidden > 0, groups.first()) {
@@ -159,7 +163,7 @@ fn parse(server: &str, groups: &[&Group], pools: &[(String, Settings)]) -> Resul
     })
 }
 
-fn hints(groups: &[&Group]) -> Vec<String> {
+fn hints(groups: &[&SessionGroup]) -> Vec<String> {
     let unknown = groups.iter().filter(|group| is_unknown(group));
     let (sessions, roles) = (count(unknown.clone()), unknown.map(|group| group.user.as_str()));
     let roles: Vec<_> = roles.collect::<BTreeSet<_>>().into_iter().collect();
@@ -174,17 +178,18 @@ fn hints(groups: &[&Group]) -> Vec<String> {
     (sessions > 0).then(hint).into_iter().collect()
 }
 
-fn count<'a>(groups: impl Iterator<Item = &'a &'a Group>) -> u64 {
+fn count<'a>(groups: impl Iterator<Item = &'a &'a SessionGroup>) -> u64 {
     groups.map(|group| u64::try_from(group.sessions).unwrap_or(0)).sum()
 }
 
-fn sessions(server: &str, groups: &[&Group]) -> Sessions {
+fn sessions(server: &str, groups: &[&SessionGroup]) -> Sessions {
     let clients = || groups.iter().filter(|group| group.application_name != APPLICATION_NAME);
     let in_state = |state: &'static str| {
         count(clients().filter(move |group| group.state.as_deref() == Some(state)))
     };
-    let oldest =
-        |age: fn(&Group) -> Option<f64>| clients().filter_map(|group| age(group)).reduce(f64::max);
+    let oldest = |age: fn(&SessionGroup) -> Option<f64>| {
+        clients().filter_map(|group| age(group)).reduce(f64::max)
+    };
     Sessions {
         server: server.to_owned(),
         active: in_state("active") + in_state("fastpath function call"),
@@ -200,7 +205,7 @@ fn sessions(server: &str, groups: &[&Group]) -> Sessions {
     }
 }
 
-fn pool(name: &str, settings: &Settings, groups: &[&Group]) -> Pool {
+fn pool(name: &str, settings: &Settings, groups: &[&SessionGroup]) -> Pool {
     let of_pool = || {
         groups
             .iter()
@@ -244,15 +249,15 @@ fn matches(pattern: &str, name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn group(application_name: &str, state: &str, sessions: i64) -> Group {
-        Group {
+    fn group(application_name: &str, state: &str, sessions: i64) -> SessionGroup {
+        SessionGroup {
             in_current_database: true,
             kind: Some("client backend".into()),
             application_name: application_name.into(),
             state: Some(state.into()),
             sessions,
             max_connections: Some(97),
-            ..Group::default()
+            ..SessionGroup::default()
         }
     }
 
@@ -303,7 +308,7 @@ mod tests {
 
     #[test]
     fn hidden_sessions_are_an_error_and_not_zero() {
-        let hidden = Group { kind: None, role: "watch".into(), ..group("", "", 4) };
+        let hidden = SessionGroup { kind: None, role: "watch".into(), ..group("", "", 4) };
         let error = parse("primary", &[&hidden], &[]).unwrap_err().to_string();
         assert!(error.contains("GRANT pg_monitor TO \"watch\""), "{error}");
     }

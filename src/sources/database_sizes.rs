@@ -18,7 +18,7 @@ use super::collector::Error;
 use super::{Failure, text};
 use crate::collectors::DATABASE_SIZE;
 use crate::metric::Family;
-use crate::postgres::{Database, Optional, Reductions, Statement};
+use crate::postgres::{Database, Optional, ReducibleStatement, Reductions};
 use crate::reading::{Reading, ServerResources};
 
 /// No size is believed for longer, whatever the counters say.
@@ -73,7 +73,7 @@ struct MeasuredDatabase {
 }
 
 /// A database as it is listed: its oid, its name, and the rows written in it.
-type Listed = (i64, String, Option<i64>);
+type ListedDatabase = (i64, String, Option<i64>);
 
 impl DatabaseSizes {
     /// Measures the databases of this one's server.
@@ -137,7 +137,7 @@ impl DatabaseSizes {
     async fn ask(
         &mut self,
         turn: &mut Turn<'_>,
-        statement: Statement<'static>,
+        statement: ReducibleStatement<'static>,
         oid: Option<i64>,
     ) -> (Result<Vec<PgRow>, Failure>, Duration) {
         turn.take().await;
@@ -154,7 +154,7 @@ impl DatabaseSizes {
     }
 
     /// Forgets databases that are no more, and takes in what was written.
-    fn update(&mut self, listed: Vec<Listed>) {
+    fn update(&mut self, listed: Vec<ListedDatabase>) {
         let mut before = std::mem::take(&mut self.databases);
         for (oid, name, written) in listed {
             let measured = match before.remove(&oid) {
@@ -205,7 +205,7 @@ impl MeasuredDatabase {
     }
 }
 
-fn listed(row: &PgRow) -> Result<Listed, sqlx::Error> {
+fn listed(row: &PgRow) -> Result<ListedDatabase, sqlx::Error> {
     Ok((row.try_get(0)?, text(row, 1)?.unwrap_or_default(), row.try_get(2)?))
 }
 
@@ -223,7 +223,7 @@ fn has_answered(error: &Failure) -> bool {
     }
 }
 
-const LIST: Statement<'static> = Statement {
+const LIST: ReducibleStatement<'static> = ReducibleStatement {
     sql: LIST_SQL,
     optional: Optional::These(&[
         "pg_stat_get_db_tuples_inserted",
@@ -242,7 +242,7 @@ SELECT oid::int8, datname::text,
     OR pg_has_role(current_user, 'pg_read_all_stats', 'MEMBER')";
 
 /// Of a database that is no more NULL.
-const MEASURE: Statement<'static> = Statement {
+const MEASURE: ReducibleStatement<'static> = ReducibleStatement {
     sql: "SELECT pg_database_size($1::int8::oid)",
     optional: Optional::These(&[]),
     gives: "pg_database_size_bytes",

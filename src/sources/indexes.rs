@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Failure, explain, text};
 use crate::indexes::{Catalogue, Comparison, Inventory, Present, State, compare, identifier};
-use crate::postgres::{Database, Optional, Reductions, Statement, texts};
+use crate::postgres::{Database, Optional, ReducibleStatement, Reductions, texts};
 use crate::reading::{ForeignKey, Index, Indexes, Reading, Reference, TableScans};
 use poolwatch_client::Checkout;
 
@@ -149,8 +149,8 @@ impl Cache {
 }
 
 /// A statement that must be read in full: advice from half of its figures would be wrong.
-fn statement(sql: &'static str, gives: &'static str) -> Statement<'static> {
-    Statement { sql, optional: Optional::These(&[]), gives }
+fn statement(sql: &'static str, gives: &'static str) -> ReducibleStatement<'static> {
+    ReducibleStatement { sql, optional: Optional::These(&[]), gives }
 }
 
 fn foreign_key(row: &PgRow) -> Result<ForeignKey, sqlx::Error> {

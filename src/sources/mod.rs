@@ -39,7 +39,7 @@ pub enum Source {
     /// A server's sessions, and the pools inferred from them.
     Activity(activity::Activity),
     /// One group of a server's statistics.
-    Collector(collector::Reader),
+    Collector(collector::CollectorReader),
     /// The sizes of a server's databases.
     DatabaseSizes(database_sizes::DatabaseSizes),
     /// A server's other databases.

@@ -19,7 +19,7 @@ use super::text;
 use crate::collectors::{Collector, OTHER_DATABASES, Query};
 use crate::metric::Family;
 use crate::postgres::{
-    Database, Optional, Reductions, Statement, Texts, has_undecodable_text, in_words,
+    Database, Optional, ReducibleStatement, Reductions, Texts, has_undecodable_text, in_words,
 };
 use crate::reading::Reading;
 use poolwatch_client::SharedPool;
@@ -77,7 +77,7 @@ fn list_sql(version: u32) -> String {
 
 /// The activity in a database so far, as the server counts it.
 #[derive(Clone, Copy, Debug, Default)]
-struct Activity {
+struct DatabaseActivity {
     /// Rows changed and sessions begun, if the server counts them.
     counted: Option<i64>,
     /// The active time of sessions; `None` after a visit, which is counted too.
@@ -85,11 +85,11 @@ struct Activity {
 }
 
 /// The databases to visit with what was done in them, and the others with why they are not visited.
-type Listed = (Vec<(String, Activity)>, BTreeMap<String, String>);
+type ListedDatabases = (Vec<(String, DatabaseActivity)>, BTreeMap<String, String>);
 
 /// One collector that is read in every database.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct VisitedCollector {
     /// The collector.
     pub collector: &'static Collector,
     /// Its settings.
@@ -102,7 +102,7 @@ pub struct Wanted {
 #[derive(Debug)]
 pub struct OtherDatabases {
     database: Arc<Database>,
-    wanted: Vec<Wanted>,
+    wanted: Vec<VisitedCollector>,
     databases: BTreeMap<String, VisitedDatabase>,
     /// Those that are not visited, with the reason.
     skipped: BTreeMap<String, String>,
@@ -113,7 +113,7 @@ pub struct OtherDatabases {
 #[derive(Debug, Default)]
 struct VisitedDatabase {
     at: Option<Instant>,
-    done: Activity,
+    done: DatabaseActivity,
     /// True when anything was done in it since the last visit.
     moved: bool,
     /// The encoding of its texts.
@@ -135,7 +135,7 @@ struct LastReading {
 
 impl OtherDatabases {
     /// Visits the other databases of this one's server.
-    pub fn open(database: Arc<Database>, wanted: Vec<Wanted>) -> Self {
+    pub fn open(database: Arc<Database>, wanted: Vec<VisitedCollector>) -> Self {
         let (databases, skipped) = (BTreeMap::new(), BTreeMap::new());
         Self { database, wanted, databases, skipped, reductions: Reductions::default() }
     }
@@ -214,16 +214,19 @@ impl OtherDatabases {
         (!all.is_empty()).then(|| format!("not visited: {}", all.join("; ")))
     }
 
-    async fn list(&mut self) -> Result<Listed, Failure> {
+    async fn list(&mut self) -> Result<ListedDatabases, Failure> {
         let mut connection = self.database.acquire().await?;
         let sql = list_sql(connection.server_version_num().unwrap_or(0) / 10_000);
-        let statement =
-            Statement { sql: &sql, optional: COUNTS, gives: "what is in the other databases" };
+        let statement = ReducibleStatement {
+            sql: &sql,
+            optional: COUNTS,
+            gives: "what is in the other databases",
+        };
         let rows = self.reductions.rows(&mut connection, statement, |query| query).await;
         let rows = rows.map_err(Error::from)?.unwrap_or_default();
         // A name that is no text cannot be asked for.
         let named = rows.iter().filter(|row| row.try_get::<&str, _>(0).is_ok());
-        let (mut listed, mut skipped) = Listed::default();
+        let (mut listed, mut skipped) = ListedDatabases::default();
         for row in named {
             let name: String = row.try_get(0).map_err(Error::from)?;
             if let Some(reason) = text(row, 3).map_err(Error::from)? {
@@ -232,13 +235,13 @@ impl OtherDatabases {
             }
             let counted = row.try_get(1).map_err(Error::from)?;
             let active = row.try_get(2).map_err(Error::from)?;
-            listed.push((name, Activity { counted, active }));
+            listed.push((name, DatabaseActivity { counted, active }));
         }
         Ok((listed, skipped))
     }
 
     /// Forgets databases that are no more, expects new ones, and sees which moved.
-    fn update(&mut self, listed: Vec<(String, Activity)>) {
+    fn update(&mut self, listed: Vec<(String, DatabaseActivity)>) {
         let share = u32::try_from(listed.len()).unwrap_or(u32::MAX).max(1);
         let mut before = std::mem::take(&mut self.databases);
         for (name, done) in listed {
@@ -266,7 +269,7 @@ impl OtherDatabases {
 }
 
 impl VisitedDatabase {
-    fn expected(wanted: &[Wanted], share: u32) -> Self {
+    fn expected(wanted: &[VisitedCollector], share: u32) -> Self {
         let kept = wanted.iter().map(|wanted| LastReading {
             state: CollectorState::sharing(wanted.collector, wanted.settings.clone(), share),
             due: Instant::now(),
@@ -278,9 +281,9 @@ impl VisitedDatabase {
     }
 
     /// Notes what was done in it. At first, anything that was ever done counts as a change.
-    fn observe(&mut self, done: Activity) {
+    fn observe(&mut self, done: DatabaseActivity) {
         let before = std::mem::replace(&mut self.done, done);
-        let active = |done: Activity| done.active.unwrap_or(0.0);
+        let active = |done: DatabaseActivity| done.active.unwrap_or(0.0);
         let has_active_time = before.active.is_some() || self.at.is_none();
         let stayed = !has_active_time || active(before).total_cmp(&active(done)).is_eq();
         // Where the server does not count, something may have been done.
@@ -291,8 +294,10 @@ impl VisitedDatabase {
     fn arrive(&mut self) {
         self.at = Some(Instant::now());
         // The visit is a session too.
-        self.done =
-            Activity { counted: self.done.counted.map(|counted| counted + 1), active: None };
+        self.done = DatabaseActivity {
+            counted: self.done.counted.map(|counted| counted + 1),
+            active: None,
+        };
         self.moved = false;
     }
 
@@ -376,7 +381,8 @@ mod tests {
         tokio::time::advance(Duration::from_mins(1)).await;
         let listed = changed.iter().map(|(name, changed)| {
             let visits = visits.iter().filter(|visited| visited == name).map(|_| 1).sum::<i64>();
-            let done = Activity { counted: Some(changed + visits), active: Some(visits as f64) };
+            let done =
+                DatabaseActivity { counted: Some(changed + visits), active: Some(visits as f64) };
             ((*name).to_owned(), done)
         });
         let listed = listed.collect();
@@ -428,7 +434,7 @@ mod tests {
         let mut visits = Vec::new();
         assert_eq!(visited(&mut source, &mut visits, &[("read", 0)]).await, ["read"]);
         assert!(visited(&mut source, &mut visits, &[("read", 0)]).await.is_empty());
-        let done = Activity { counted: Some(1), active: Some(2.0) };
+        let done = DatabaseActivity { counted: Some(1), active: Some(2.0) };
         source.update(vec![("read".to_owned(), done)]);
         assert_eq!(source.next(), ["read"]);
     }

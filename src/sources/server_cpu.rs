@@ -15,7 +15,7 @@ use super::Failure;
 use super::collector::Error;
 use crate::collectors::SERVER_CPU;
 use crate::metric::Family;
-use crate::postgres::{Database, Optional, Reductions, Statement};
+use crate::postgres::{Database, Optional, ReducibleStatement, Reductions};
 use crate::reading::{Reading, ServerResources};
 
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
@@ -89,7 +89,7 @@ fn families(figures: ServerResources) -> Vec<Family> {
     built.collect()
 }
 
-const SESSION: Statement<'static> = Statement {
+const SESSION: ReducibleStatement<'static> = ReducibleStatement {
     sql: "SELECT pid, extract(epoch FROM backend_start)::float8
             FROM pg_stat_activity WHERE pid = pg_backend_pid()",
     optional: Optional::These(&[]),
@@ -98,7 +98,7 @@ const SESSION: Statement<'static> = Statement {
 
 /// The part of `/proc/PID/stat` that is needed.
 #[derive(Debug, PartialEq)]
-struct Process {
+struct ProcessStat {
     name: String,
     parent: u32,
     /// Own time, then that of buried children; user and system each, in ticks.
@@ -107,7 +107,7 @@ struct Process {
     start: u64,
 }
 
-impl Process {
+impl ProcessStat {
     fn from_pid(pid: u32) -> Option<Self> {
         Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
@@ -134,11 +134,11 @@ impl Process {
 /// The parent of the process that serves a session. Its start time must agree with the server's: so
 /// it is no process of the same pid in another namespace or on another machine.
 fn first_process(session: u32, since: f64) -> Option<u32> {
-    let process = Process::from_pid(session)?;
+    let process = ProcessStat::from_pid(session)?;
     let machine = machine_start(&fs::read_to_string("/proc/stat").ok()?)?;
     let began = machine + process.start as f64 / TICKS;
     let same = (began - since).abs() <= TOLERANCE && process.parent > 0;
-    let parent = Process::from_pid(process.parent)?;
+    let parent = ProcessStat::from_pid(process.parent)?;
     (same && parent.name == process.name).then_some(process.parent)
 }
 
@@ -147,8 +147,8 @@ fn machine_start(stat: &str) -> Option<f64> {
 }
 
 fn cpu_of_all(first: u32) -> Option<f64> {
-    let own = Process::from_pid(first)?.cpu();
-    let children = children(first).into_iter().filter_map(Process::from_pid);
+    let own = ProcessStat::from_pid(first)?.cpu();
+    let children = children(first).into_iter().filter_map(ProcessStat::from_pid);
     Some(own + children.map(|child| child.cpu()).sum::<f64>())
 }
 
@@ -159,7 +159,7 @@ fn children(first: u32) -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let processes = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     processes
-        .filter(|pid| Process::from_pid(*pid).is_some_and(|process| process.parent == first))
+        .filter(|pid| ProcessStat::from_pid(*pid).is_some_and(|process| process.parent == first))
         .collect()
 }
 
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn a_process_is_read_whatever_its_name() {
         let text = "7 (a) b (c) S 3 7 7 0 -1 4 1 0 0 0 10 20 30 40 20 0 1 0 555 1 1";
-        let process = Process::parse(text).unwrap();
+        let process = ProcessStat::parse(text).unwrap();
         assert_eq!((process.name.as_str(), process.parent, process.start), ("a) b (c", 3, 555));
         assert!((process.cpu() - 1.0).abs() < 1e-9);
     }

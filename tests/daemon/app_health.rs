@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use poolwatch::reading::{Figures, Origin};
-use poolwatch::sources::app_health::{AppHealth, Error, Fault, Settings};
+use poolwatch::sources::app_health::{AppHealth, Error, ExchangeError, Settings};
 use serde_json::json;
 
 use crate::support::{Daemon, eventually};
@@ -300,7 +300,9 @@ async fn it_recovers_with_the_application() {
     });
     let mut source = open(json!({ "url": url }));
     let error = source.read().await.unwrap_err();
-    assert!(matches!(error, Error::Read { source: Fault::Status(status), .. } if status == 500));
+    assert!(
+        matches!(error, Error::Read { source: ExchangeError::Status(status), .. } if status == 500)
+    );
     assert_eq!(source.read().await.unwrap().pools.len(), 1);
 }
 

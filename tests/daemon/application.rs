@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use poolwatch::demo::{Cluster, Process};
+use poolwatch::demo::{ChildProcess, Cluster};
 use tempfile::TempDir;
 
 use crate::support::{
@@ -29,7 +29,7 @@ static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
 
 /// The running application. Dropping it ends it.
 pub(crate) struct Application {
-    process: Process,
+    process: ChildProcess,
     output: Output,
     address: SocketAddr,
     run: TempDir,
@@ -169,7 +169,7 @@ impl Application {
     }
 
     /// Starts a phase of the load; SIGTERM ends it, and then it puts everything right.
-    pub(crate) fn start_load(&self, phase: &str, seconds: u32) -> (Process, Output) {
+    pub(crate) fn start_load(&self, phase: &str, seconds: u32) -> (ChildProcess, Output) {
         Output::of(&mut self.load_command(phase, seconds))
     }
 

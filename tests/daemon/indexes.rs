@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
-use poolwatch::demo::{Cluster, Process};
+use poolwatch::demo::{ChildProcess, Cluster};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::support::{Output, eventually, poolwatch};
@@ -79,7 +79,7 @@ impl Writer {
 }
 
 /// Starts `--apply`, and returns once the server waits for the writer.
-fn start_and_wait(cluster: &Cluster) -> (Process, Output) {
+fn start_and_wait(cluster: &Cluster) -> (ChildProcess, Output) {
     let (process, output) = Output::of(&mut command(cluster, &["--apply"]));
     let waiting = "SELECT count(*) FROM pg_stat_progress_create_index \
                    WHERE phase = 'waiting for writers before build'";

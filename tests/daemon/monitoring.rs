@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use poolwatch::demo::Process;
+use poolwatch::demo::ChildProcess;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -86,7 +86,7 @@ fn head(reader: &mut BufReader<TcpStream>) -> Option<(String, usize)> {
 pub(crate) struct Monitoring {
     /// Their alerts have their version as the label `prometheus`.
     pub(crate) prometheuses: Vec<Prometheus>,
-    alertmanager: (Process, Output),
+    alertmanager: (ChildProcess, Output),
     _folder: TempDir,
 }
 
@@ -113,7 +113,7 @@ impl Monitoring {
 }
 
 #[track_caller]
-fn is_ready((process, output): &mut (Process, Output), address: SocketAddr) -> bool {
+fn is_ready((process, output): &mut (ChildProcess, Output), address: SocketAddr) -> bool {
     let ended = process.ended().unwrap();
     assert!(ended.is_none(), "Alertmanager ended: {ended:?}\n{}", output.text());
     try_request(address, "GET", "/-/ready", &[]).is_some_and(|answer| answer.status == 200)
@@ -139,7 +139,7 @@ fn watching(
     Prometheus::start(program, &[], &settings)
 }
 
-fn alertmanager(folder: &Path, address: SocketAddr, webhook: &Webhook) -> (Process, Output) {
+fn alertmanager(folder: &Path, address: SocketAddr, webhook: &Webhook) -> (ChildProcess, Output) {
     let shipped = fs::read_to_string(format!("{ALERTS}/alertmanager.example.yml")).unwrap();
     fs::write(folder.join("alertmanager.yml"), pointed_at(webhook, &shortened(&shipped))).unwrap();
     let mut command = Command::new("prometheus-alertmanager");

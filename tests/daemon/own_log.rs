@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::Stdio;
 
-use poolwatch::demo::Process;
+use poolwatch::demo::ChildProcess;
 
 use crate::support::{Metrics, eventually, free_port, poolwatch, request, try_request};
 
@@ -18,7 +18,7 @@ fn a_log_that_nobody_reads_stops_nothing() {
     let mut command = poolwatch();
     command.arg(format!("--web.listen-address={address}")).arg("--log.level=debug");
     command.env("POOLWATCH__WORKERS__SOCKET", folder.path().join("poolwatch.sock"));
-    let mut daemon = Process::start(command.stdout(Stdio::null()).stderr(log)).unwrap();
+    let mut daemon = ChildProcess::start(command.stdout(Stdio::null()).stderr(log)).unwrap();
     eventually(|| try_request(address, "GET", "/-/healthy", &[]));
     for _ in 0..REQUESTS {
         assert_eq!(request(address, "GET", "/-/healthy", &[]).status, 200);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use poolwatch::demo::Process;
+use poolwatch::demo::ChildProcess;
 
 use crate::support::eventually;
 
@@ -13,10 +13,10 @@ fn lives(process: &str) -> bool {
 }
 
 /// A shell with a child; writes the child's number into the file.
-fn family(file: &Path) -> Process {
+fn family(file: &Path) -> ChildProcess {
     let script = "sleep 600 & echo $! >\"$1.new\"; mv \"$1.new\" \"$1\"; wait";
     let mut shell = Command::new("sh");
-    Process::start(shell.args(["-c", script, "sh"]).arg(file)).expect("sh starts")
+    ChildProcess::start(shell.args(["-c", script, "sh"]).arg(file)).expect("sh starts")
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn a_dropped_program_takes_its_children_along() {
 
 #[test]
 fn a_program_that_ended_by_itself_is_left_alone() {
-    let mut process = Process::start(Command::new("sh").args(["-c", "exit 3"])).unwrap();
+    let mut process = ChildProcess::start(Command::new("sh").args(["-c", "exit 3"])).unwrap();
     assert_eq!(process.wait().unwrap().code(), Some(3));
     assert!(process.signal("TERM").is_err());
 }
@@ -44,7 +44,7 @@ fn a_program_ends_with_the_process_that_started_it() {
     let file = folder.path().join("child");
     let mut outer = Command::new(std::env::current_exe().unwrap());
     outer.args(["--exact", "process::a_parent_to_be_killed", "--ignored"]);
-    let mut outer = Process::start(outer.env("CHILD_FILE", &file)).unwrap();
+    let mut outer = ChildProcess::start(outer.env("CHILD_FILE", &file)).unwrap();
     let child = eventually(|| std::fs::read_to_string(&file).ok());
     outer.signal("KILL").unwrap();
     eventually(|| !lives(child.trim()));

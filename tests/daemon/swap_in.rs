@@ -4,14 +4,14 @@
 
 use poolwatch::collectors::ALL;
 use poolwatch::demo::Cluster;
-use poolwatch::demo::cluster::Builder;
+use poolwatch::demo::cluster::ClusterBuilder;
 
 use crate::collectors::servers;
 use crate::support::exporter::{self, Exporter};
 use crate::support::{Daemon, eventually, version};
 
 /// A server at rest: nothing is written that nobody asks for.
-fn server(builder: Builder) -> Cluster {
+fn server(builder: ClusterBuilder) -> Cluster {
     let builder = builder.setting("shared_preload_libraries", "pg_stat_statements");
     let cluster = builder.setting("autovacuum", "off").start().unwrap();
     cluster

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::support::{Builder, Daemon, Output, eventually, free_port, poolwatch};
+use crate::support::{Daemon, DaemonBuilder, Output, eventually, free_port, poolwatch};
 
 const SETTINGS: &str = "workers: {ttl: 3s}\n";
 
@@ -30,7 +30,7 @@ impl Systemd {
     }
 
     /// A daemon that it starts.
-    fn unit(&self) -> Builder {
+    fn unit(&self) -> DaemonBuilder {
         Daemon::with_settings(SETTINGS).variable("NOTIFY_SOCKET", self.path().to_str().unwrap())
     }
 

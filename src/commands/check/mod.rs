@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::output::{print, warn};
-use super::rating::{Format, Rating};
+use super::rating::{OutputFormat, Rating};
 use super::{CommandError, plan, runtime};
 use crate::config::Config;
 use crate::plan::{Plan, SourceSpec};
@@ -23,8 +23,8 @@ use report::AdviceReport;
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Format of the output
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    format: OutputFormat,
 }
 
 /// The result for one source.
@@ -41,10 +41,10 @@ pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), Command
     config.warnings().iter().for_each(|warning| warn(warning));
     let (lines, opinion) = runtime()?.block_on(check(config, plan));
     print(&match arguments.format {
-        Format::Json => {
+        OutputFormat::Json => {
             format!("{}\n", serde_json::json!({ "sources": lines, "opinion": opinion }))
         }
-        Format::Text => {
+        OutputFormat::Text => {
             let terminal = std::io::stdout().is_terminal();
             format!(
                 "as {}:

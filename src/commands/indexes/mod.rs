@@ -13,7 +13,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::rating::Format;
+use super::rating::OutputFormat;
 use super::{CommandError, output, runtime};
 use crate::config::Config;
 use crate::indexes::{
@@ -39,8 +39,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     apply: bool,
     /// Format of the output
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    format: OutputFormat,
 }
 
 pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), CommandError> {
@@ -108,7 +108,7 @@ async fn apply(
     database: &Arc<Database>,
     access: Access,
     before: &Comparison,
-    format: Format,
+    format: OutputFormat,
 ) -> Result<(), CommandError> {
     let wanted: Vec<&Expected> =
         before.expected.iter().filter(|(_, state)| to_build(state)).map(|(e, _)| e).collect();
@@ -156,7 +156,7 @@ async fn forward_signals(stop: watch::Sender<bool>) {
 
 fn shown(comparison: &Comparison, plans: &Plans, arguments: &Arguments) -> String {
     match arguments.format {
-        Format::Json => format!("{}\n", page::json(comparison, plans)),
-        Format::Text => page::text(comparison, plans, std::io::stdout().is_terminal()),
+        OutputFormat::Json => format!("{}\n", page::json(comparison, plans)),
+        OutputFormat::Text => page::text(comparison, plans, std::io::stdout().is_terminal()),
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
-use crate::commands::rating::{Format, Rating};
+use crate::commands::rating::{OutputFormat, Rating};
 use crate::indexes::{Expected, Phase};
 
 /// Cells of the bar.
@@ -22,10 +22,10 @@ pub(super) struct Progress {
 
 impl Progress {
     /// For so many indexes. Where the answer is for a program, progress goes to the error stream.
-    pub(super) fn new(all: usize, format: Format) -> Self {
+    pub(super) fn new(all: usize, format: OutputFormat) -> Self {
         let (out, terminal): (Box<dyn Write>, bool) = match format {
-            Format::Text => (Box::new(std::io::stdout()), std::io::stdout().is_terminal()),
-            Format::Json => (Box::new(std::io::stderr()), std::io::stderr().is_terminal()),
+            OutputFormat::Text => (Box::new(std::io::stdout()), std::io::stdout().is_terminal()),
+            OutputFormat::Json => (Box::new(std::io::stderr()), std::io::stderr().is_terminal()),
         };
         let (name, last) = (String::new(), String::new());
         Self { all, at: 0, name, began: Instant::now(), last, terminal, out }

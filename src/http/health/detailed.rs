@@ -7,7 +7,7 @@ use super::latency::{EstimatedLatency, LoggedLatency};
 use super::top::TopStatement;
 use super::{PoolBody, Service, rfc3339, rounded, seconds};
 use crate::advice::Advice;
-use crate::process::{Host, Usage};
+use crate::process::{Machine, Usage};
 use crate::reading::{Finding, Sessions};
 use crate::snapshot::Snapshot;
 use crate::state::{Moment, SourceState, Thresholds};
@@ -57,12 +57,12 @@ impl<'a> Detailed<'a> {
 #[derive(Debug, Default, Serialize)]
 pub(in crate::http) struct Resources {
     pub(in crate::http) process: Usage,
-    pub(in crate::http) host: Host,
+    pub(in crate::http) host: Machine,
 }
 
 impl Resources {
     pub(in crate::http) fn now() -> Self {
-        Self { process: Usage::now(), host: Host::now() }
+        Self { process: Usage::now(), host: Machine::now() }
     }
 }
 

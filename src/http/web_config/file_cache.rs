@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::joint::Joint;
+use crate::single_flight::SingleFlight;
 
 /// The age from which a change can be told from the next by its time alone.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -21,7 +21,7 @@ type Fingerprint = Option<(u64, u64, i64, i64, i64, i64)>;
 #[derive(Debug)]
 pub(super) struct FileCache<T> {
     last: Arc<Mutex<Made<T>>>,
-    joint: Joint<T>,
+    flight: SingleFlight<T>,
     hangs: AtomicBool,
 }
 
@@ -37,7 +37,7 @@ impl<T: Clone + Send + Sync + 'static> FileCache<T> {
     /// Something that was made already.
     pub(super) fn new(value: T) -> Self {
         let last = Arc::new(Mutex::new(Made { files: Vec::new(), fingerprints: None, value }));
-        Self { last, joint: Joint::default(), hangs: AtomicBool::new(false) }
+        Self { last, flight: SingleFlight::default(), hangs: AtomicBool::new(false) }
     }
 
     /// The value that the files make now: the last one, where none of them has changed. They are
@@ -50,7 +50,7 @@ impl<T: Clone + Send + Sync + 'static> FileCache<T> {
     ) -> T {
         let last = Arc::clone(&self.last);
         let named = files.clone();
-        let made = self.joint.get(LIMIT, move || look(&last, named, make)).await;
+        let made = self.flight.get(LIMIT, move || look(&last, named, make)).await;
         let hangs = made.is_none();
         if hangs != self.hangs.swap(hangs, Relaxed) {
             if hangs {

@@ -15,7 +15,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsConnector, rustls};
 
 use super::address::{Address, AddressError};
-use super::host::{Host, Place};
+use super::host::{Host, HostAddress};
 use crate::files;
 use verifier::Verifier;
 
@@ -155,7 +155,7 @@ impl Settings {
             config.alpn_protocols = vec![b"postgresql".to_vec()];
         }
         let name = match &host.place {
-            Place::Ip(ip) if host.name.is_empty() => ServerName::from(*ip),
+            HostAddress::Ip(ip) if host.name.is_empty() => ServerName::from(*ip),
             _ => ServerName::try_from(host.name.trim_end_matches('.').to_owned())
                 .map_err(|_| Error::BadName(host.name.clone()))?,
         };

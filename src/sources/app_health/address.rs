@@ -11,8 +11,8 @@ use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
 /// An endpoint's address.
-pub(super) struct Address {
-    route: Route,
+pub(super) struct EndpointAddress {
+    route: EndpointRoute,
     path: Uri,
     host: HeaderValue,
     basic: Option<HeaderValue>,
@@ -20,7 +20,7 @@ pub(super) struct Address {
 }
 
 /// The way to the endpoint.
-pub(super) enum Route {
+pub(super) enum EndpointRoute {
     Tcp { host: Host, port: u16, tls: bool },
     Unix(PathBuf),
 }
@@ -30,7 +30,7 @@ const UNIX_FORM: &str = "url: a socket is written unix:/path/to.sock:/path";
 /// The meters of `HikariCP` under an actuator's `hikaricp.connections`.
 const METERS: [&str; 5] = ["active", "idle", "max", "pending", "timeout"];
 
-impl Address {
+impl EndpointAddress {
     /// Errors do not repeat the text, which may hold a password.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         match text.strip_prefix("unix:") {
@@ -48,7 +48,7 @@ impl Address {
         }
         let plain = path.split(['?', '#']).next().unwrap_or(path);
         Ok(Self {
-            route: Route::Unix(socket.into()),
+            route: EndpointRoute::Unix(socket.into()),
             path: request_path(path)?,
             host: HeaderValue::from_static("localhost"),
             basic: None,
@@ -69,7 +69,7 @@ impl Address {
         let authority = url.port().map_or(host.to_string(), |port| format!("{host}:{port}"));
         let host_header = HeaderValue::try_from(authority).map_err(|_| "url: a bad host")?;
         Ok(Self {
-            route: Route::Tcp { host, port, tls },
+            route: EndpointRoute::Tcp { host, port, tls },
             path: request_path(&url[url::Position::BeforePath..url::Position::AfterQuery])?,
             host: host_header,
             basic: basic(&url),
@@ -77,7 +77,7 @@ impl Address {
         })
     }
 
-    pub(super) fn route(&self) -> &Route {
+    pub(super) fn route(&self) -> &EndpointRoute {
         &self.route
     }
 
@@ -116,7 +116,7 @@ impl Address {
     }
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for EndpointAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown)
     }
@@ -157,15 +157,15 @@ mod tests {
 
     #[test]
     fn a_user_and_password_become_basic_authentication() {
-        let address = Address::parse("http://bob:p%40ss@localhost/").unwrap();
+        let address = EndpointAddress::parse("http://bob:p%40ss@localhost/").unwrap();
         assert_eq!(address.headers()[AUTHORIZATION], "Basic Ym9iOnBAc3M=");
         assert_eq!(address.to_string(), "http://localhost/");
     }
 
     #[test]
     fn a_socket_and_its_path_are_told_apart() {
-        let address = Address::parse("unix:/run/app.sock:/health?a=b").unwrap();
-        assert!(matches!(address.route(), Route::Unix(path) if path == "/run/app.sock"));
+        let address = EndpointAddress::parse("unix:/run/app.sock:/health?a=b").unwrap();
+        assert!(matches!(address.route(), EndpointRoute::Unix(path) if path == "/run/app.sock"));
         assert_eq!(address.path(), "/health?a=b");
         assert_eq!(address.to_string(), "unix:/run/app.sock:/health");
     }
@@ -173,16 +173,17 @@ mod tests {
     #[test]
     fn an_actuator_has_five_meters_and_keeps_its_query() {
         let address =
-            Address::parse("http://a/actuator/metrics/hikaricp.connections?tag=pool:main").unwrap();
+            EndpointAddress::parse("http://a/actuator/metrics/hikaricp.connections?tag=pool:main")
+                .unwrap();
         let meters = address.meters().unwrap();
         let active = "/actuator/metrics/hikaricp.connections.active?tag=pool:main";
         assert_eq!(meters[0], ("active", active.parse().unwrap()));
-        assert!(Address::parse("http://a/pool").unwrap().meters().is_none());
+        assert!(EndpointAddress::parse("http://a/pool").unwrap().meters().is_none());
     }
 
     #[test]
     fn a_redirect_is_shown_whole_but_for_its_secrets() {
-        let address = Address::parse("http://a:8000/pool").unwrap();
+        let address = EndpointAddress::parse("http://a:8000/pool").unwrap();
         assert_eq!(address.redirect_target("/login?next=x"), "http://a:8000/login");
         assert_eq!(address.redirect_target("https://u:p@b/pool#t"), "https://b/pool");
     }

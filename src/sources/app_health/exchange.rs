@@ -17,19 +17,19 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};
 use url::Host;
 
-use super::Fault;
-use super::address::{Address, Route};
+use super::ExchangeError;
+use super::address::{EndpointAddress, EndpointRoute};
 
 /// The largest head of an answer, in bytes.
 const HEAD_LIMIT: usize = 16 * 1024;
 
 /// Makes connections.
-pub(super) struct Connector {
+pub(super) struct EndpointConnector {
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
 /// An answer, whole.
-pub(super) struct Answer {
+pub(super) struct EndpointAnswer {
     pub(super) status: StatusCode,
     redirect: Option<String>,
     content_type: String,
@@ -39,10 +39,10 @@ pub(super) struct Answer {
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-impl Connector {
-    pub(super) fn new(address: &Address) -> Result<Self, String> {
+impl EndpointConnector {
+    pub(super) fn new(address: &EndpointAddress) -> Result<Self, String> {
         let tls = match address.route() {
-            Route::Tcp { host, tls: true, .. } => Some((connector()?, server_name(host)?)),
+            EndpointRoute::Tcp { host, tls: true, .. } => Some((connector()?, server_name(host)?)),
             _ => None,
         };
         Ok(Self { tls })
@@ -51,11 +51,11 @@ impl Connector {
     /// Asks for a path. The future can be dropped at any time, and the connection with it.
     pub(super) async fn fetch(
         &self,
-        address: &Address,
+        address: &EndpointAddress,
         path: &Uri,
         headers: &HeaderMap,
         size_limit: usize,
-    ) -> Result<Answer, Fault> {
+    ) -> Result<EndpointAnswer, ExchangeError> {
         let mut request = Request::new(Empty::<Bytes>::new());
         path.clone_into(request.uri_mut());
         headers.clone_into(request.headers_mut());
@@ -63,17 +63,21 @@ impl Connector {
         exchange(stream, request, address, size_limit).await
     }
 
-    async fn connect(&self, route: &Route) -> Result<Box<dyn Stream>, Fault> {
+    async fn connect(&self, route: &EndpointRoute) -> Result<Box<dyn Stream>, ExchangeError> {
         let tcp = match route {
-            Route::Unix(path) => {
-                return Ok(Box::new(UnixStream::connect(path).await.map_err(Fault::Connect)?));
+            EndpointRoute::Unix(path) => {
+                return Ok(Box::new(
+                    UnixStream::connect(path).await.map_err(ExchangeError::Connect)?,
+                ));
             }
-            Route::Tcp { host, port, .. } => dial(host, *port).await.map_err(Fault::Connect)?,
+            EndpointRoute::Tcp { host, port, .. } => {
+                dial(host, *port).await.map_err(ExchangeError::Connect)?
+            }
         };
         match &self.tls {
             None => Ok(Box::new(tcp)),
             Some((tls, name)) => {
-                let stream = tls.connect(name.clone(), tcp).await.map_err(Fault::Tls)?;
+                let stream = tls.connect(name.clone(), tcp).await.map_err(ExchangeError::Tls)?;
                 Ok(Box::new(stream))
             }
         }
@@ -91,17 +95,17 @@ async fn dial(host: &Host, port: u16) -> io::Result<TcpStream> {
 async fn exchange(
     stream: Box<dyn Stream>,
     request: Request<Empty<Bytes>>,
-    address: &Address,
+    address: &EndpointAddress,
     size_limit: usize,
-) -> Result<Answer, Fault> {
+) -> Result<EndpointAnswer, ExchangeError> {
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
         .max_buf_size(HEAD_LIMIT)
         .handshake(TokioIo::new(stream))
         .await
-        .map_err(Fault::Http)?;
+        .map_err(ExchangeError::Http)?;
     let answer = std::pin::pin!(async move {
-        let response = sender.send_request(request).await.map_err(Fault::Http)?;
-        Answer::collect(response, address, size_limit).await
+        let response = sender.send_request(request).await.map_err(ExchangeError::Http)?;
+        EndpointAnswer::collect(response, address, size_limit).await
     });
     match select(answer, std::pin::pin!(connection)).await {
         Either::Left((answer, _)) => answer,
@@ -110,12 +114,12 @@ async fn exchange(
     }
 }
 
-impl Answer {
+impl EndpointAnswer {
     async fn collect(
         response: Response<hyper::body::Incoming>,
-        address: &Address,
+        address: &EndpointAddress,
         size_limit: usize,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, ExchangeError> {
         let (head, body) = response.into_parts();
         let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
         let location = header(LOCATION).filter(|_| head.status.is_redirection());
@@ -132,32 +136,32 @@ impl Answer {
     }
 
     /// An error if the endpoint is elsewhere.
-    pub(super) fn redirect(&self) -> Result<(), Fault> {
+    pub(super) fn redirect(&self) -> Result<(), ExchangeError> {
         match &self.redirect {
-            Some(to) => Err(Fault::Redirect { status: self.status, to: to.clone() }),
+            Some(to) => Err(ExchangeError::Redirect { status: self.status, to: to.clone() }),
             None => Ok(()),
         }
     }
 
     /// The body, and the status beside it.
-    pub(super) fn json(self) -> Result<(StatusCode, Value), Fault> {
+    pub(super) fn json(self) -> Result<(StatusCode, Value), ExchangeError> {
         self.redirect()?;
         let problem = match serde_json::from_slice(&self.body) {
             Ok(value) => return Ok((self.status, value)),
-            Err(_) if !self.status.is_success() => Fault::Status(self.status),
-            Err(_) if self.body.trim_ascii().is_empty() => Fault::Empty,
-            Err(_) if std::str::from_utf8(&self.body).is_err() => Fault::NotText,
-            Err(source) => Fault::NotJson { content_type: self.content_type, source },
+            Err(_) if !self.status.is_success() => ExchangeError::Status(self.status),
+            Err(_) if self.body.trim_ascii().is_empty() => ExchangeError::Empty,
+            Err(_) if std::str::from_utf8(&self.body).is_err() => ExchangeError::NotText,
+            Err(source) => ExchangeError::NotJson { content_type: self.content_type, source },
         };
         Err(problem)
     }
 }
 
-async fn collect(body: hyper::body::Incoming, limit: usize) -> Result<Bytes, Fault> {
+async fn collect(body: hyper::body::Incoming, limit: usize) -> Result<Bytes, ExchangeError> {
     match Limited::new(body, limit).collect().await {
         Ok(whole) => Ok(whole.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Fault::TooLarge(limit)),
-        Err(error) => Err(Fault::Http(
+        Err(error) if error.is::<LengthLimitError>() => Err(ExchangeError::TooLarge(limit)),
+        Err(error) => Err(ExchangeError::Http(
             *error.downcast().expect("a body fails by its limit or by the exchange"),
         )),
     }

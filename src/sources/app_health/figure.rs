@@ -50,7 +50,7 @@ pub enum Figure {
 
 /// The reason why an answer has no figures.
 #[derive(Debug, PartialEq, thiserror::Error)]
-pub enum Problem {
+pub enum AnswerProblem {
     /// No figure gives the number of checked-out connections.
     #[error(
         "the answer has no {figure} where it is looked for ({found}): set `preset` or `pointers`"
@@ -86,14 +86,14 @@ pub enum Problem {
 }
 
 /// A number and where it was found.
-pub(super) struct Found<'a> {
+pub(super) struct FoundNumber<'a> {
     pub(super) figure: Figure,
     pub(super) pointer: &'a str,
     pub(super) value: f64,
 }
 
-impl Found<'_> {
-    pub(super) fn count(&self, most: u64) -> Result<u64, Problem> {
+impl FoundNumber<'_> {
+    pub(super) fn count(&self, most: u64) -> Result<u64, AnswerProblem> {
         if self.value < 0.0 || self.value > most as f64 || self.value.fract() != 0.0 {
             return Err(self.untrue());
         }
@@ -105,9 +105,9 @@ impl Found<'_> {
         Ok(self.value as u64)
     }
 
-    pub(super) fn untrue(&self) -> Problem {
+    pub(super) fn untrue(&self) -> AnswerProblem {
         let (figure, pointer, value) = (self.figure, self.pointer.to_owned(), self.value);
-        Problem::Value { figure, pointer, value }
+        AnswerProblem::Value { figure, pointer, value }
     }
 }
 
@@ -116,10 +116,10 @@ pub(super) fn found<'a>(
     pointer: &'a str,
     value: &Value,
     unit: f64,
-) -> Result<Found<'a>, Problem> {
+) -> Result<FoundNumber<'a>, AnswerProblem> {
     match value.as_f64() {
-        Some(number) => Ok(Found { figure, pointer, value: number * unit }),
-        None => Err(Problem::Type {
+        Some(number) => Ok(FoundNumber { figure, pointer, value: number * unit }),
+        None => Err(AnswerProblem::Type {
             figure,
             pointer: pointer.to_owned(),
             found: kind(value),

@@ -18,11 +18,11 @@ use hyper::{HeaderMap, StatusCode, Uri};
 use serde::Deserialize;
 use serde_json::Value;
 
-use self::address::Address;
-use self::exchange::{Answer, Connector};
-pub use self::figure::{Figure, Problem};
+use self::address::EndpointAddress;
+use self::exchange::{EndpointAnswer, EndpointConnector};
+pub use self::figure::{AnswerProblem, Figure};
 pub use self::presets::Preset;
-use self::shape::Shape;
+use self::shape::AnswerShape;
 use crate::files;
 use crate::reading::Reading;
 
@@ -66,7 +66,8 @@ impl Default for Settings {
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let url = Address::parse(&self.url).map_or_else(|_| "…".to_owned(), |url| url.to_string());
+        let url = EndpointAddress::parse(&self.url)
+            .map_or_else(|_| "…".to_owned(), |url| url.to_string());
         f.debug_struct("Settings")
             .field("url", &url)
             .field("preset", &self.preset)
@@ -92,13 +93,13 @@ pub enum Error {
         at: String,
         /// The cause.
         #[source]
-        source: Fault,
+        source: ExchangeError,
     },
 }
 
 /// The fault between the question and the figures.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum ExchangeError {
     /// Nothing listens there, or its name is unknown.
     #[error("cannot connect: is the application up, and is this its address?")]
     Connect(#[source] std::io::Error),
@@ -161,18 +162,18 @@ pub enum Fault {
     },
     /// The figures are not where or what they should be.
     #[error(transparent)]
-    Figures(#[from] Problem),
+    Figures(#[from] AnswerProblem),
 }
 
 /// An application's pool endpoint.
 pub struct AppHealth {
     pool: String,
-    address: Address,
+    address: EndpointAddress,
     meters: Option<[(&'static str, Uri); 5]>,
-    shape: Shape,
+    shape: AnswerShape,
     headers: HeaderMap,
     header_files: Vec<(HeaderName, PathBuf)>,
-    connector: Connector,
+    connector: EndpointConnector,
     timeout: Duration,
     size_limit: usize,
 }
@@ -186,22 +187,22 @@ impl fmt::Debug for AppHealth {
 impl Settings {
     /// The endpoint, not yet asked: nothing is connected before the first read.
     pub fn open(&self, pool_name: &str) -> Result<AppHealth, Error> {
-        let address = Address::parse(&self.url).map_err(Error::Settings)?;
-        let shape = Shape::new(self.preset, &self.pointers).map_err(Error::Settings)?;
+        let address = EndpointAddress::parse(&self.url).map_err(Error::Settings)?;
+        let shape = AnswerShape::new(self.preset, &self.pointers).map_err(Error::Settings)?;
         Ok(AppHealth {
             pool: pool_name.to_owned(),
             meters: address.meters().filter(|_| self.preset == Some(Preset::Hikaricp)),
             shape,
             headers: self.request_headers(&address).map_err(Error::Settings)?,
             header_files: self.header_files().map_err(Error::Settings)?,
-            connector: Connector::new(&address).map_err(Error::Settings)?,
+            connector: EndpointConnector::new(&address).map_err(Error::Settings)?,
             address,
             timeout: self.timeout,
             size_limit: self.size_limit,
         })
     }
 
-    fn request_headers(&self, address: &Address) -> Result<HeaderMap, String> {
+    fn request_headers(&self, address: &EndpointAddress) -> Result<HeaderMap, String> {
         let mut headers = address.headers();
         for (name, value) in &self.headers {
             let value = header_value(value)
@@ -235,13 +236,13 @@ impl AppHealth {
     /// application whose pool is unhealthy answers 503.
     pub async fn read(&mut self) -> Result<Reading, Error> {
         let answer = tokio::time::timeout(self.timeout, self.ask());
-        let answer = answer.await.unwrap_or(Err(Fault::Timeout(self.timeout)));
+        let answer = answer.await.unwrap_or(Err(ExchangeError::Timeout(self.timeout)));
         answer
             .and_then(|(status, value)| self.parse(status, &value))
             .map_err(|source| Error::Read { at: self.address.to_string(), source })
     }
 
-    async fn ask(&self) -> Result<(StatusCode, Value), Fault> {
+    async fn ask(&self) -> Result<(StatusCode, Value), ExchangeError> {
         let headers = self.all_headers().await?;
         match &self.meters {
             None => self.fetch(self.address.path(), &headers).await?.json(),
@@ -250,17 +251,18 @@ impl AppHealth {
     }
 
     /// The headers, those from files as they are now.
-    async fn all_headers(&self) -> Result<HeaderMap, Fault> {
+    async fn all_headers(&self) -> Result<HeaderMap, ExchangeError> {
         let mut headers = self.headers.clone();
         for (name, path) in &self.header_files {
             let (header, file) = (name.clone(), path.clone());
-            let text = files::read_to_string(path).await.map_err(|source| Fault::HeaderFile {
-                name: header.clone(),
-                path: file.clone(),
-                source,
+            let text = files::read_to_string(path).await.map_err(|source| {
+                ExchangeError::HeaderFile { name: header.clone(), path: file.clone(), source }
             })?;
             let value = header_value(text.trim_end_matches(['\r', '\n']));
-            headers.insert(name, value.ok_or(Fault::HeaderValue { name: header, path: file })?);
+            headers.insert(
+                name,
+                value.ok_or(ExchangeError::HeaderValue { name: header, path: file })?,
+            );
         }
         Ok(headers)
     }
@@ -270,7 +272,7 @@ impl AppHealth {
         &self,
         meters: &[(&str, Uri)],
         headers: &HeaderMap,
-    ) -> Result<(StatusCode, Value), Fault> {
+    ) -> Result<(StatusCode, Value), ExchangeError> {
         let mut all = serde_json::Map::new();
         let mut worst = StatusCode::OK;
         for (name, path) in meters {
@@ -286,13 +288,19 @@ impl AppHealth {
         Ok((worst, Value::Object(all)))
     }
 
-    async fn fetch(&self, path: &Uri, headers: &HeaderMap) -> Result<Answer, Fault> {
+    async fn fetch(
+        &self,
+        path: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<EndpointAnswer, ExchangeError> {
         self.connector.fetch(&self.address, path, headers, self.size_limit).await
     }
 
-    fn parse(&self, status: StatusCode, answer: &Value) -> Result<Reading, Fault> {
+    fn parse(&self, status: StatusCode, answer: &Value) -> Result<Reading, ExchangeError> {
         match self.shape.parse(&self.pool, answer) {
-            Err(Problem::Missing { .. }) if !status.is_success() => Err(Fault::Status(status)),
+            Err(AnswerProblem::Missing { .. }) if !status.is_success() => {
+                Err(ExchangeError::Status(status))
+            }
             parsed => Ok(parsed?),
         }
     }

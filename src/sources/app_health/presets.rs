@@ -23,7 +23,7 @@ pub enum Preset {
 
 /// A figure, the pointer to it from the object that has the pool's figures, and the unit of it in
 /// ours.
-pub(super) type Place = (Figure, &'static str, f64);
+pub(super) type PresetFigure = (Figure, &'static str, f64);
 
 /// The places within an answer at which that object may be.
 pub(super) const BASES: &[&str] = &[
@@ -42,7 +42,7 @@ pub(super) const BASES: &[&str] = &[
     "/value",
 ];
 
-const SQLALCHEMY: &[Place] = &[
+const SQLALCHEMY: &[PresetFigure] = &[
     (Size, "/pool_size", 1.0),
     (Size, "/size", 1.0),
     (MaxOverflow, "/max_overflow", 1.0),
@@ -66,7 +66,7 @@ const SQLALCHEMY: &[Place] = &[
     (Pid, "/worker_pid", 1.0),
 ];
 
-const GO_SQL: &[Place] = &[
+const GO_SQL: &[PresetFigure] = &[
     (Capacity, "/MaxOpenConnections", 1.0),
     (Capacity, "/max_open_connections", 1.0),
     (CheckedOut, "/InUse", 1.0),
@@ -83,7 +83,7 @@ const GO_SQL: &[Place] = &[
     (Pid, "/pid", 1.0),
 ];
 
-const HIKARICP: &[Place] = &[
+const HIKARICP: &[PresetFigure] = &[
     (Capacity, "/maximumPoolSize", 1.0),
     (Capacity, "/MaximumPoolSize", 1.0),
     (Capacity, "/max/measurements/0/value", 1.0),
@@ -102,7 +102,7 @@ const HIKARICP: &[Place] = &[
     (Pid, "/pid", 1.0),
 ];
 
-const NODE_POSTGRES: &[Place] = &[
+const NODE_POSTGRES: &[PresetFigure] = &[
     (Capacity, "/max", 1.0),
     (Capacity, "/options/max", 1.0),
     (Open, "/totalCount", 1.0),
@@ -118,7 +118,7 @@ impl Preset {
         [Self::Sqlalchemy, Self::GoSql, Self::Hikaricp, Self::NodePostgres];
 
     /// The place of each figure; of several places for one figure, the first that has it.
-    pub(super) fn places(self) -> &'static [Place] {
+    pub(super) fn places(self) -> &'static [PresetFigure] {
         match self {
             Self::Sqlalchemy => SQLALCHEMY,
             Self::GoSql => GO_SQL,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::figure::{Figure, Found, Problem, found, keys, kind};
+use super::figure::{AnswerProblem, Figure, FoundNumber, found, keys, kind};
 use super::presets::{BASES, Preset};
 use crate::metric::Family;
 use crate::reading::{
@@ -12,7 +12,7 @@ use crate::reading::{
 };
 
 /// The place of each figure.
-pub(super) struct Shape {
+pub(super) struct AnswerShape {
     preset: Option<Preset>,
     pointers: BTreeMap<Figure, String>,
 }
@@ -24,7 +24,7 @@ const MOST_COUNTED: u64 = 1 << 53;
 /// More seconds than any application has run, all its workers together.
 const LONGEST: f64 = 1e15;
 
-impl Shape {
+impl AnswerShape {
     pub(super) fn new(
         preset: Option<Preset>,
         pointers: &BTreeMap<Figure, String>,
@@ -43,9 +43,10 @@ impl Shape {
     }
 
     /// The reading in an answer.
-    pub(super) fn parse(&self, pool: &str, answer: &Value) -> Result<Reading, Problem> {
+    pub(super) fn parse(&self, pool: &str, answer: &Value) -> Result<Reading, AnswerProblem> {
         let all = self.workers(answer)?;
-        let views: Vec<View<'_>> = all.iter().map(|whole| View::new(self, whole)).collect();
+        let views: Vec<WorkerAnswer<'_>> =
+            all.iter().map(|whole| WorkerAnswer::new(self, whole)).collect();
         let mut totals = Totals::default();
         for view in &views {
             totals.merge(&view.totals()?);
@@ -53,7 +54,7 @@ impl Shape {
         let pool = Pool {
             name: pool.to_owned(),
             origin: Origin::AppHealth,
-            workers: views.iter().map(View::worker).collect::<Result<_, _>>()?,
+            workers: views.iter().map(WorkerAnswer::worker).collect::<Result<_, _>>()?,
             worker_count: self.pointers.get(&Figure::Workers).and(u64::try_from(all.len()).ok()),
             totals,
             timings: Timings::default(),
@@ -62,15 +63,15 @@ impl Shape {
         Ok(Reading { pools: vec![pool], families, ..Reading::default() })
     }
 
-    fn workers<'a>(&self, answer: &'a Value) -> Result<&'a [Value], Problem> {
+    fn workers<'a>(&self, answer: &'a Value) -> Result<&'a [Value], AnswerProblem> {
         let figure = Figure::Workers;
         let Some(pointer) = self.pointers.get(&figure) else {
             return Ok(std::slice::from_ref(answer));
         };
         match answer.pointer(pointer) {
             Some(Value::Array(all)) => Ok(all),
-            None => Err(Problem::Missing { figure, found: keys(answer) }),
-            Some(other) => Err(Problem::Type {
+            None => Err(AnswerProblem::Missing { figure, found: keys(answer) }),
+            Some(other) => Err(AnswerProblem::Type {
                 figure,
                 pointer: pointer.clone(),
                 found: kind(other),
@@ -81,15 +82,15 @@ impl Shape {
 }
 
 /// One worker's part of an answer.
-struct View<'a> {
-    shape: &'a Shape,
+struct WorkerAnswer<'a> {
+    shape: &'a AnswerShape,
     whole: &'a Value,
     /// The object that has the preset's keys.
     base: &'a Value,
 }
 
-impl<'a> View<'a> {
-    fn new(shape: &'a Shape, whole: &'a Value) -> Self {
+impl<'a> WorkerAnswer<'a> {
+    fn new(shape: &'a AnswerShape, whole: &'a Value) -> Self {
         let mut view = Self { shape, whole, base: whole };
         let Some(preset) = shape.preset else { return view };
         let keys = |base: &Value| {
@@ -105,7 +106,7 @@ impl<'a> View<'a> {
     }
 
     /// A figure's number; null is as good as absent.
-    fn find(&self, figure: Figure) -> Result<Option<Found<'a>>, Problem> {
+    fn find(&self, figure: Figure) -> Result<Option<FoundNumber<'a>>, AnswerProblem> {
         let own =
             self.shape.pointers.get(&figure).map(|pointer| (self.whole, pointer.as_str(), 1.0));
         let places = self.shape.preset.map_or(&[][..], Preset::places).iter();
@@ -120,30 +121,30 @@ impl<'a> View<'a> {
         Ok(None)
     }
 
-    fn count(&self, figure: Figure, most: u64) -> Result<Option<u64>, Problem> {
+    fn count(&self, figure: Figure, most: u64) -> Result<Option<u64>, AnswerProblem> {
         self.find(figure)?.map(|found| found.count(most)).transpose()
     }
 
-    fn connections(&self, figure: Figure) -> Result<Option<u64>, Problem> {
+    fn connections(&self, figure: Figure) -> Result<Option<u64>, AnswerProblem> {
         self.count(figure, MOST_CONNECTIONS)
     }
 
-    fn seconds(&self, figure: Figure) -> Result<Option<f64>, Problem> {
+    fn seconds(&self, figure: Figure) -> Result<Option<f64>, AnswerProblem> {
         let Some(found) = self.find(figure)? else { return Ok(None) };
         let may_be = (0.0..=LONGEST).contains(&found.value);
         if may_be { Ok(Some(found.value)) } else { Err(found.untrue()) }
     }
 
-    fn overflow(&self) -> Result<Option<u64>, Problem> {
+    fn overflow(&self) -> Result<Option<u64>, AnswerProblem> {
         let Some(mut found) = self.find(Figure::Overflow)? else { return Ok(None) };
         found.value = found.value.max(0.0);
         found.count(MOST_CONNECTIONS).map(Some)
     }
 
     /// A limit, of which −1 says that there is none.
-    fn limit(&self, figure: Figure) -> Result<Option<MaxOverflow>, Problem> {
+    fn limit(&self, figure: Figure) -> Result<Option<MaxOverflow>, AnswerProblem> {
         let Some(found) = self.find(figure)? else { return Ok(None) };
-        let limit = Found { value: found.value.max(0.0), ..found }.count(MOST_CONNECTIONS)?;
+        let limit = FoundNumber { value: found.value.max(0.0), ..found }.count(MOST_CONNECTIONS)?;
         match limit {
             _ if (found.value + 1.0).abs() < f64::EPSILON => Ok(Some(MaxOverflow::Unlimited)),
             _ if found.value < 0.0 => Err(found.untrue()),
@@ -153,7 +154,7 @@ impl<'a> View<'a> {
     }
 
     /// Size and max overflow, by way of the capacity where only that is given.
-    fn limits(&self) -> Result<(Option<u64>, Option<MaxOverflow>), Problem> {
+    fn limits(&self) -> Result<(Option<u64>, Option<MaxOverflow>), AnswerProblem> {
         use MaxOverflow::{Limited, Unlimited};
         let (size, more) = (self.connections(Figure::Size)?, self.limit(Figure::MaxOverflow)?);
         Ok(match (size, more, self.limit(Figure::Capacity)?) {
@@ -169,22 +170,25 @@ impl<'a> View<'a> {
         })
     }
 
-    fn checked_out(&self, checked_in: Option<u64>) -> Result<u64, Problem> {
+    fn checked_out(&self, checked_in: Option<u64>) -> Result<u64, AnswerProblem> {
         if let Some(checked_out) = self.connections(Figure::CheckedOut)? {
             return Ok(checked_out);
         }
         let open = self.connections(Figure::Open)?.zip(checked_in);
         let taken = open.map(|(open, checked_in)| open.saturating_sub(checked_in));
-        taken.ok_or_else(|| Problem::Missing { figure: Figure::CheckedOut, found: keys(self.base) })
+        taken.ok_or_else(|| AnswerProblem::Missing {
+            figure: Figure::CheckedOut,
+            found: keys(self.base),
+        })
     }
 
-    fn worker(&self) -> Result<Worker, Problem> {
+    fn worker(&self) -> Result<Worker, AnswerProblem> {
         let pid = self.count(Figure::Pid, u64::from(u32::MAX))?;
         let pid = pid.and_then(|pid| u32::try_from(pid).ok());
         Ok(Worker { pid, figures: self.figures()?, ..Worker::default() })
     }
 
-    fn figures(&self) -> Result<Figures, Problem> {
+    fn figures(&self) -> Result<Figures, AnswerProblem> {
         let (size, max_overflow) = self.limits()?;
         let checked_in = self.connections(Figure::CheckedIn)?;
         let checked_out = self.checked_out(checked_in)?;
@@ -204,7 +208,7 @@ impl<'a> View<'a> {
         })
     }
 
-    fn totals(&self) -> Result<Totals, Problem> {
+    fn totals(&self) -> Result<Totals, AnswerProblem> {
         let total = |figure| self.count(figure, MOST_COUNTED);
         Ok(Totals {
             timeouts: total(Figure::Timeouts)?,
@@ -216,7 +220,7 @@ impl<'a> View<'a> {
     }
 }
 
-fn waits(pool: &str, views: &[View<'_>]) -> Result<Vec<Family>, Problem> {
+fn waits(pool: &str, views: &[WorkerAnswer<'_>]) -> Result<Vec<Family>, AnswerProblem> {
     let (mut waits, mut seconds) = (None, None);
     for view in views {
         let more = view.count(Figure::Waits, MOST_COUNTED)?.map(|count| count as f64);
@@ -243,17 +247,17 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    fn parse(preset: Preset, answer: &Value) -> Result<Reading, Problem> {
-        Shape::new(Some(preset), &BTreeMap::new()).unwrap().parse("web", answer)
+    fn parse(preset: Preset, answer: &Value) -> Result<Reading, AnswerProblem> {
+        AnswerShape::new(Some(preset), &BTreeMap::new()).unwrap().parse("web", answer)
     }
 
     fn figures(preset: Preset, answer: &Value) -> Figures {
         parse(preset, answer).unwrap().pools[0].workers[0].figures
     }
 
-    fn pointed(pointers: &Value, answer: &Value) -> Result<Reading, Problem> {
+    fn pointed(pointers: &Value, answer: &Value) -> Result<Reading, AnswerProblem> {
         let pointers = serde_json::from_value(pointers.clone()).unwrap();
-        Shape::new(None, &pointers).unwrap().parse("web", answer)
+        AnswerShape::new(None, &pointers).unwrap().parse("web", answer)
     }
 
     #[test]

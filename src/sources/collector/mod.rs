@@ -17,11 +17,13 @@ use self::bounded::Shown;
 use self::families::Row;
 pub(super) use self::families::{Rows, joined};
 use self::ranked::ranked;
-use self::texts::Texts;
+use self::texts::StatementTexts;
 use super::{Failure, explain, text};
 use crate::collectors::{Bound, Collector, Column, Rank, Table, Unseen};
 use crate::metric::Family;
-use crate::postgres::{Database, Extension, ExtensionError, Optional, Reductions, Statement};
+use crate::postgres::{
+    Database, Extension, ExtensionError, Optional, ReducibleStatement, Reductions,
+};
 use crate::reading::Reading;
 use poolwatch_client::Checkout;
 
@@ -58,7 +60,7 @@ impl Settings {
 
 /// Reads one collector from one database.
 #[derive(Debug)]
-pub struct Reader {
+pub struct CollectorReader {
     database: Arc<Database>,
     state: CollectorState,
     /// The reasons why figures cannot be seen, and when they were asked for.
@@ -93,7 +95,7 @@ pub enum Error {
     Failed(#[from] sqlx::Error),
 }
 
-impl Reader {
+impl CollectorReader {
     /// A reader of one collector.
     pub fn open(
         database: Arc<Database>,
@@ -145,7 +147,7 @@ impl Reader {
     }
 }
 
-impl Reader {
+impl CollectorReader {
     /// The reasons why figures cannot be seen, from the last time they were asked for. A failure to
     /// ask for them is ignored: the figures came.
     async fn unseen(&mut self) -> Vec<String> {
@@ -225,7 +227,7 @@ pub(super) struct CollectorState {
     share: u32,
     shown: Vec<Shown>,
     reductions: Reductions,
-    texts: Texts,
+    texts: StatementTexts,
     /// Samples aggregated under `other` since the start.
     pub(super) aggregated: u64,
 }
@@ -246,7 +248,7 @@ impl CollectorState {
     /// One of so many databases among which the limit is shared; a few rows are left to each.
     pub(super) fn sharing(collector: &'static Collector, settings: Settings, share: u32) -> Self {
         let shown = collector.tables.iter().map(|_| Shown::default()).collect();
-        let (reductions, texts) = (Reductions::default(), Texts::default());
+        let (reductions, texts) = (Reductions::default(), StatementTexts::default());
         Self { collector, settings, share, shown, reductions, texts, aggregated: 0 }
     }
 
@@ -304,7 +306,8 @@ impl CollectorState {
             None => match self.ask(at, connection, sql.clone(), columns).await {
                 Err(Error::Failed(error)) => {
                     let gives = format!("{}_*", self.collector.tables[at].prefix);
-                    let statement = Statement { sql: &sql, optional: Optional::All, gives: &gives };
+                    let statement =
+                        ReducibleStatement { sql: &sql, optional: Optional::All, gives: &gives };
                     self.reductions.reduce(connection, statement, error).await?
                 }
                 outcome => return outcome,

@@ -6,18 +6,18 @@ use std::collections::HashMap;
 use super::Error;
 use super::families::Row;
 use crate::metric::Family;
-use crate::postgres::{Optional, Reductions, Statement};
+use crate::postgres::{Optional, ReducibleStatement, Reductions};
 use crate::sources::{is_undecodable, text};
 use crate::statement::Text;
 use poolwatch_client::Checkout;
 
 /// Texts by `query_id`.
 #[derive(Debug, Default)]
-pub(super) struct Texts {
+pub(super) struct StatementTexts {
     cache: HashMap<String, String>,
 }
 
-impl Texts {
+impl StatementTexts {
     /// The texts of the statements that these rows are of.
     pub(super) async fn family(
         &mut self,
@@ -57,7 +57,7 @@ impl Texts {
               WHERE queryid = ANY ($1) GROUP BY 1"
         );
         let (optional, gives) = (Optional::These(&[]), "pg_stat_statements_query_id");
-        let statement = Statement { sql: &sql, optional, gives };
+        let statement = ReducibleStatement { sql: &sql, optional, gives };
         let rows = match reductions.rows(connection, statement, |query| query.bind(new)).await {
             // Without their texts the figures of all statements still say something.
             Err(error) if is_undecodable(&error) => Vec::new(),

@@ -2,7 +2,7 @@
 //!
 //! Its `pgbouncer_stats_totals_queries_total` is not in the list: the column has gone since 1.8.
 
-use super::table::Row;
+use super::table::ConsoleRow;
 
 /// A family of a view: its name after the view's, how it is read, and what it says.
 pub(super) struct Measure(pub(super) &'static str, pub(super) Cell, pub(super) &'static str);
@@ -262,7 +262,7 @@ pub(super) const CONFIG: &[(&str, &str, &str)] = &[
 
 impl Cell {
     /// The value in a row; absent when the version lacks the column.
-    pub(super) fn value(&self, row: Row<'_>) -> Option<f64> {
+    pub(super) fn value(&self, row: ConsoleRow<'_>) -> Option<f64> {
         match self {
             Of(column) => row.number(column),
             Micros(column) => row.number(column).map(|micros| micros / 1e6),

@@ -5,35 +5,35 @@ use std::time::{Duration, Instant};
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgConnection;
 
-use super::Fault;
+use super::ConsoleError;
 use super::clients::Clients;
-use super::table::{self, Table};
+use super::table::{self, ConsoleTable};
 use crate::process::Usage;
 
 /// A connection, the version, and the last answer of the slow views.
 pub(super) struct Console {
     pub(super) connection: PgConnection,
-    pub(super) version: Table,
+    pub(super) version: ConsoleTable,
     pub(super) slow_views: Option<(Instant, SlowViews)>,
 }
 
 /// The views with a row for each client or user, which are read less often.
 #[derive(Clone, Default)]
 pub(super) struct SlowViews {
-    pub(super) users: Table,
+    pub(super) users: ConsoleTable,
     pub(super) clients: Option<Clients>,
 }
 
 /// The views that a reading is made of.
 #[derive(Default)]
 pub(super) struct Views {
-    pub(super) version: Table,
-    pub(super) pools: Table,
-    pub(super) databases: Table,
-    pub(super) totals: Table,
-    pub(super) lists: Table,
-    pub(super) config: Table,
-    pub(super) state: Table,
+    pub(super) version: ConsoleTable,
+    pub(super) pools: ConsoleTable,
+    pub(super) databases: ConsoleTable,
+    pub(super) totals: ConsoleTable,
+    pub(super) lists: ConsoleTable,
+    pub(super) config: ConsoleTable,
+    pub(super) state: ConsoleTable,
     pub(super) slow: SlowViews,
     pub(super) usage: Option<Usage>,
 }
@@ -42,7 +42,7 @@ pub(super) struct Views {
 pub(super) const SLOW_VIEWS_MAX_AGE: Duration = Duration::from_secs(15);
 
 impl Console {
-    pub(super) async fn views(&mut self, count_clients: bool) -> Result<Views, Fault> {
+    pub(super) async fn views(&mut self, count_clients: bool) -> Result<Views, ConsoleError> {
         Ok(Views {
             pools: self.show("POOLS", "SHOW POOLS").await?,
             databases: self.show("DATABASES", "SHOW DATABASES").await?,
@@ -58,17 +58,19 @@ impl Console {
 
     /// Nothing before 1.19, which has no such view; nor where it is refused, for the other figures
     /// do not need it.
-    async fn state(&mut self) -> Result<Table, Fault> {
+    async fn state(&mut self) -> Result<ConsoleTable, ConsoleError> {
         if minor(&self.version).is_none_or(|minor| minor < 19) {
-            return Ok(Table::default());
+            return Ok(ConsoleTable::default());
         }
         match self.show("STATE", "SHOW STATE").await {
-            Err(Fault::Show { source: sqlx::Error::Database(_), .. }) => Ok(Table::default()),
+            Err(ConsoleError::Show { source: sqlx::Error::Database(_), .. }) => {
+                Ok(ConsoleTable::default())
+            }
             other => other,
         }
     }
 
-    async fn slow_views(&mut self, count_clients: bool) -> Result<SlowViews, Fault> {
+    async fn slow_views(&mut self, count_clients: bool) -> Result<SlowViews, ConsoleError> {
         if let Some((at, slow_views)) = &self.slow_views
             && at.elapsed() < SLOW_VIEWS_MAX_AGE
         {
@@ -81,14 +83,18 @@ impl Console {
         Ok(slow_views)
     }
 
-    async fn show(&mut self, view: &'static str, statement: &'static str) -> Result<Table, Fault> {
+    async fn show(
+        &mut self,
+        view: &'static str,
+        statement: &'static str,
+    ) -> Result<ConsoleTable, ConsoleError> {
         let table = ask(&mut self.connection, statement).await;
-        table.map_err(|source| Fault::Show { view, source })
+        table.map_err(|source| ConsoleError::Show { view, source })
     }
 
     /// Counts clients as they come, for there may be ten thousand.
-    async fn clients(&mut self) -> Result<Clients, Fault> {
-        let failed = |source| Fault::Show { view: "CLIENTS", source };
+    async fn clients(&mut self) -> Result<Clients, ConsoleError> {
+        let failed = |source| ConsoleError::Show { view: "CLIENTS", source };
         let mut clients = Clients::default();
         let mut rows = sqlx::raw_sql("SHOW CLIENTS").fetch(&mut self.connection);
         while let Some(row) = rows.try_next().await.map_err(failed)? {
@@ -101,13 +107,13 @@ impl Console {
 pub(super) async fn ask(
     connection: &mut PgConnection,
     statement: &'static str,
-) -> sqlx::Result<Table> {
+) -> sqlx::Result<ConsoleTable> {
     let rows = sqlx::raw_sql(statement).fetch_all(connection).await?;
-    Ok(Table::from_rows(&rows))
+    Ok(ConsoleTable::from_rows(&rows))
 }
 
 /// The 26 of 1.26.1.
-pub(super) fn minor(version: &Table) -> Option<u32> {
+pub(super) fn minor(version: &ConsoleTable) -> Option<u32> {
     let version = version.rows().next()?.text("version")?;
     let mut numbers = version.rsplit(' ').next()?.split('.').map(str::parse);
     match (numbers.next()?.ok()?, numbers.next()?.ok()?) {

@@ -3,20 +3,20 @@
 use super::catalogue::{CONFIG, DATABASES, LISTS, Measure, POOLS, TOTALS, USERS};
 use super::clients::Clients;
 use super::console::Views;
-use super::table::{MOST_ROWS, Table};
+use super::table::{ConsoleTable, MOST_ROWS};
 use crate::metric::{Family, Kind};
 use crate::process::{self, Usage};
 
 /// A view of which each row has a sample in each family: the labels with their columns.
-struct View {
+struct ViewLabels {
     kind: Kind,
     name: &'static str,
     labels: &'static [(&'static str, &'static str)],
     measures: &'static [Measure],
 }
 
-const VIEWS: [View; 4] = [
-    View {
+const VIEWS: [ViewLabels; 4] = [
+    ViewLabels {
         kind: Kind::Gauge,
         name: "databases",
         labels: &[
@@ -29,19 +29,19 @@ const VIEWS: [View; 4] = [
         ],
         measures: DATABASES,
     },
-    View {
+    ViewLabels {
         kind: Kind::Counter,
         name: "stats_totals",
         labels: &[("database", "database")],
         measures: TOTALS,
     },
-    View {
+    ViewLabels {
         kind: Kind::Gauge,
         name: "pools",
         labels: &[("database", "database"), ("user", "user")],
         measures: POOLS,
     },
-    View { kind: Kind::Gauge, name: "users", labels: &[("user", "name")], measures: USERS },
+    ViewLabels { kind: Kind::Gauge, name: "users", labels: &[("user", "name")], measures: USERS },
 ];
 
 /// Every family, and how many samples were left out.
@@ -68,7 +68,7 @@ pub(super) fn all(views: &Views) -> (Vec<Family>, u64) {
 
 /// Every family without samples, for the documentation.
 pub(super) fn empty() -> Vec<Family> {
-    let nothing = Table::default();
+    let nothing = ConsoleTable::default();
     let mut all = vec![up(true), version(&nothing)];
     for view in &VIEWS {
         all.extend(view.measures.iter().map(|measure| view.family(measure, &nothing)));
@@ -80,8 +80,8 @@ pub(super) fn empty() -> Vec<Family> {
     all
 }
 
-impl View {
-    fn family(&self, Measure(name, cell, help): &Measure, table: &Table) -> Family {
+impl ViewLabels {
+    fn family(&self, Measure(name, cell, help): &Measure, table: &ConsoleTable) -> Family {
         let mut family = Family::new(self.kind, format!("pgbouncer_{}_{name}", self.name), *help);
         for row in table.rows().take(MOST_ROWS) {
             let text =
@@ -100,7 +100,7 @@ pub(super) fn up(up: bool) -> Family {
     family
 }
 
-fn version(table: &Table) -> Family {
+fn version(table: &ConsoleTable) -> Family {
     let mut family = Family::gauge("pgbouncer_version_info", "PgBouncer's version (SHOW VERSION).");
     let version = table.rows().next().and_then(|row| row.text("version"));
     family.sample(&[("version", version.unwrap_or(""))], version.map(|_| 1.0));
@@ -109,7 +109,7 @@ fn version(table: &Table) -> Family {
 
 /// The family that shows whether a PAUSE without a database's name holds everyone: no database is
 /// then shown as paused.
-fn paused(state: &Table) -> Family {
+fn paused(state: &ConsoleTable) -> Family {
     let mut family = Family::gauge(
         "pgbouncer_paused",
         "1 while PAUSE holds the clients of all databases (SHOW STATE, since 1.19).",
@@ -120,7 +120,7 @@ fn paused(state: &Table) -> Family {
 
 fn named(
     (name, family, help): &(&str, &str, &str),
-    table: &Table,
+    table: &ConsoleTable,
     key: &str,
     value: &str,
 ) -> Family {
@@ -264,7 +264,7 @@ mod tests {
         let rows: Vec<String> = (0..MOST_ROWS + 2).map(|number| format!("d{number}, 1")).collect();
         let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
         let views =
-            Views { totals: Table::new("database, query_count", &rows), ..Views::default() };
+            Views { totals: ConsoleTable::new("database, query_count", &rows), ..Views::default() };
         assert_eq!(all(&views).1, 2 * TOTALS.len() as u64);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::console::{Views, minor};
 use super::counts::taken;
-use super::table::{Row, Table};
+use super::table::{ConsoleRow, ConsoleTable};
 use crate::reading::{GrowthLimit, MaxOverflow};
 
 /// The number of servers that a pair may have, and what keeps it from having more.
@@ -35,7 +35,7 @@ pub(super) struct Limits<'a> {
 }
 
 impl<'a> Limits<'a> {
-    pub(super) fn new(views: &'a Views, pairs: impl Iterator<Item = Row<'a>>) -> Self {
+    pub(super) fn new(views: &'a Views, pairs: impl Iterator<Item = ConsoleRow<'a>>) -> Self {
         let minor = minor(&views.version).unwrap_or(u32::MAX);
         let mut limits = Self {
             databases: databases(&views.databases),
@@ -105,8 +105,8 @@ impl Share {
     }
 }
 
-fn databases(table: &Table) -> HashMap<&str, Share> {
-    let share = |row: Row<'_>| Share {
+fn databases(table: &ConsoleTable) -> HashMap<&str, Share> {
+    let share = |row: ConsoleRow<'_>| Share {
         size: row.count("pool_size"),
         reserve: row.count("reserve_pool_size").or_else(|| row.count("reserve_pool")),
         most: row.count("max_connections"),
@@ -118,9 +118,9 @@ fn databases(table: &Table) -> HashMap<&str, Share> {
 
 /// From 1.23 to 1.25 SHOW USERS repeats a user's sizes for those after it that have none: a size
 /// like that of the row before is not believed.
-fn users(table: &Table, minor: u32) -> HashMap<&str, Share> {
+fn users(table: &ConsoleTable, minor: u32) -> HashMap<&str, Share> {
     let mut before = (None, None);
-    let share = |row: Row<'_>| {
+    let share = |row: ConsoleRow<'_>| {
         let shown = (row.count("pool_size"), row.count("reserve_pool_size"));
         let before = std::mem::replace(&mut before, shown);
         let believe = |shown: Option<u64>, before| shown.filter(|_| minor >= 26 || shown != before);

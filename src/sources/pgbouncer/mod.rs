@@ -21,11 +21,11 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use self::console::{Console, SLOW_VIEWS_MAX_AGE, Views, ask};
-pub use self::table::Problem;
+pub use self::table::ViewProblem;
 use crate::files;
 use crate::metric::Family;
 use crate::postgres::{
-    Address, Command, ConnectError, Connector, PASSWORD_COMMAND_TIMEOUT, PASSWORD_MAX_AGE,
+    Address, ConnectError, Connector, PASSWORD_COMMAND_TIMEOUT, PASSWORD_MAX_AGE, PasswordCommand,
     PasswordSettings, Target,
 };
 use crate::process::Usage;
@@ -40,7 +40,7 @@ pub struct Settings {
     /// A file with the password, read whenever a connection is opened.
     pub password_file: Option<PathBuf>,
     /// A command that prints the password.
-    pub password_command: Option<Command>,
+    pub password_command: Option<PasswordCommand>,
     /// The timeout of the command.
     #[serde(with = "humantime_serde")]
     pub password_command_timeout: Duration,
@@ -99,13 +99,13 @@ pub enum Error {
         at: String,
         /// The cause.
         #[source]
-        source: Fault,
+        source: ConsoleError,
     },
 }
 
 /// The fault between the question and the figures.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum ConsoleError {
     /// No connection.
     #[error("cannot connect")]
     Connect(#[source] ConnectError),
@@ -145,7 +145,7 @@ pub enum Fault {
     },
     /// A view has not what it should have.
     #[error(transparent)]
-    Parse(#[from] Problem),
+    Parse(#[from] ViewProblem),
 }
 
 /// One `PgBouncer`, over a connection that is kept.
@@ -218,7 +218,7 @@ impl Pgbouncer {
     /// after a restart, on a new one.
     pub async fn read(&mut self) -> Result<Reading, Error> {
         let views = tokio::time::timeout(self.timeout, self.views());
-        let views = views.await.unwrap_or(Err(Fault::Timeout(self.timeout)));
+        let views = views.await.unwrap_or(Err(ConsoleError::Timeout(self.timeout)));
         let usage = self.usage().await;
         let unseen = usage.is_none();
         let reading = views.and_then(|views| Ok(parse(&self.pool, &Views { usage, ..views })?));
@@ -258,14 +258,14 @@ impl Pgbouncer {
         self.process.as_ref().map(|(_, usage)| usage.clone())
     }
 
-    async fn views(&mut self) -> Result<Views, Fault> {
+    async fn views(&mut self) -> Result<Views, ConsoleError> {
         if let Some(mut kept) = self.console.take() {
             match kept.views(self.count_clients).await {
                 Ok(views) => {
                     self.console = Some(kept);
                     return Ok(views);
                 }
-                Err(Fault::Show { source: sqlx::Error::Io(_), .. }) => {}
+                Err(ConsoleError::Show { source: sqlx::Error::Io(_), .. }) => {}
                 Err(other) => return Err(other),
             }
         }
@@ -277,32 +277,36 @@ impl Pgbouncer {
         Ok(views)
     }
 
-    async fn connect(&self) -> Result<Console, Fault> {
+    async fn connect(&self) -> Result<Console, ConsoleError> {
         // The console passes nothing on to a session of a server's.
         self.connector.proved_direct(self.connector.target().database == "pgbouncer");
         let opened = self.connector.connect(&self.connector.options()).await;
         let mut connection = opened.map_err(|error| match error {
             ConnectError::Refused(error) => {
-                self.explain(|error| Fault::Connect(ConnectError::Refused(error)), error)
+                self.explain(|error| ConsoleError::Connect(ConnectError::Refused(error)), error)
             }
-            unreachable @ ConnectError::Dial(_) => Fault::Connect(unreachable),
+            unreachable @ ConnectError::Dial(_) => ConsoleError::Connect(unreachable),
         })?;
         // The first question: a user without the privilege is refused at it.
         let version = ask(&mut connection, "SHOW VERSION").await;
         let version = version.map_err(|error| {
-            self.explain(|source| Fault::Show { view: "VERSION", source }, error)
+            self.explain(|source| ConsoleError::Show { view: "VERSION", source }, error)
         })?;
         Ok(Console { connection, version, slow_views: None })
     }
 
-    fn explain(&self, otherwise: impl FnOnce(sqlx::Error) -> Fault, source: sqlx::Error) -> Fault {
+    fn explain(
+        &self,
+        otherwise: impl FnOnce(sqlx::Error) -> ConsoleError,
+        source: sqlx::Error,
+    ) -> ConsoleError {
         let message = source.as_database_error().map_or("", |error| error.message());
         let says = |words: &[&str]| words.iter().any(|words| message.contains(words));
         let user = self.connector.target().user.clone();
         if says(&["not allowed", "admin access needed"]) {
-            Fault::NotAllowed { user, source }
+            ConsoleError::NotAllowed { user, source }
         } else if says(&["authentication failed", "no such user"]) {
-            Fault::Refused { user, source }
+            ConsoleError::Refused { user, source }
         } else {
             otherwise(source)
         }
@@ -310,7 +314,7 @@ impl Pgbouncer {
 }
 
 /// The reading in the views.
-fn parse(pool: &str, views: &Views) -> Result<Reading, Problem> {
+fn parse(pool: &str, views: &Views) -> Result<Reading, ViewProblem> {
     let pools = vec![pools::parse(pool, views)?];
     let (families, dropped) = families::all(views);
     Ok(Reading { pools, families, dropped, ..Reading::default() })

@@ -3,16 +3,16 @@
 use super::console::Views;
 use super::counts::{CHECKED_IN, CHECKED_OUT, sum, taken};
 use super::limits::{Limit, Limits};
-use super::table::{Problem, Row};
+use super::table::{ConsoleRow, ViewProblem};
 use crate::reading::{Figures, Origin, Pool, Timings, Totals, Worker};
 
 /// The console's own database, which has no servers.
 const CONSOLE: &str = "pgbouncer";
 
-pub(super) fn parse(name: &str, views: &Views) -> Result<Pool, Problem> {
+pub(super) fn parse(name: &str, views: &Views) -> Result<Pool, ViewProblem> {
     let pairs = || views.pools.rows().filter(|row| row.text("database") != Some(CONSOLE));
     let limits = Limits::new(views, pairs());
-    let worker = |row: Row<'_>| {
+    let worker = |row: ConsoleRow<'_>| {
         let (database, user) = (row.text("database").unwrap_or(""), row.text("user").unwrap_or(""));
         let limit = limits.pair(database, user, taken(row));
         Ok(Worker {
@@ -32,7 +32,7 @@ pub(super) fn parse(name: &str, views: &Views) -> Result<Pool, Problem> {
     })
 }
 
-fn figures(row: Row<'_>, limit: Limit) -> Result<Figures, Problem> {
+fn figures(row: ConsoleRow<'_>, limit: Limit) -> Result<Figures, ViewProblem> {
     row.needed("POOLS", CHECKED_OUT[0])?;
     row.needed("POOLS", CHECKED_IN[0])?;
     let (checked_out, checked_in) = (sum(row, CHECKED_OUT), sum(row, CHECKED_IN));
@@ -51,7 +51,7 @@ fn figures(row: Row<'_>, limit: Limit) -> Result<Figures, Problem> {
 #[cfg(test)]
 mod tests {
     use super::super::console::SlowViews;
-    use super::super::table::Table;
+    use super::super::table::ConsoleTable;
     use super::*;
     use crate::reading::{GrowthLimit, MaxOverflow};
 
@@ -61,24 +61,29 @@ mod tests {
     const DATABASES: &str = "name, host, port, database, force_user, pool_size, min_pool_size, \
         reserve_pool, pool_mode, max_connections, current_connections, paused, disabled";
 
-    fn databases(size: u64, reserve: u64, most: u64) -> Table {
+    fn databases(size: u64, reserve: u64, most: u64) -> ConsoleTable {
         let row = format!("a, NULL, 5432, a, NULL, {size}, 0, {reserve}, NULL, {most}, 3, 0, 0");
-        Table::new(DATABASES, &[&row])
+        ConsoleTable::new(DATABASES, &[&row])
     }
 
-    fn one(pools: &Table, databases: &Table, users: &Table, config: &Table) -> Figures {
+    fn one(
+        pools: &ConsoleTable,
+        databases: &ConsoleTable,
+        users: &ConsoleTable,
+        config: &ConsoleTable,
+    ) -> Figures {
         all("26.1", pools, databases, users, config)[0].figures
     }
 
     fn all(
         minor: &str,
-        pools: &Table,
-        databases: &Table,
-        users: &Table,
-        config: &Table,
+        pools: &ConsoleTable,
+        databases: &ConsoleTable,
+        users: &ConsoleTable,
+        config: &ConsoleTable,
     ) -> Vec<Worker> {
         let views = Views {
-            version: Table::new("version", &[&format!("PgBouncer 1.{minor}")]),
+            version: ConsoleTable::new("version", &[&format!("PgBouncer 1.{minor}")]),
             pools: pools.clone(),
             databases: databases.clone(),
             config: config.clone(),
@@ -89,13 +94,19 @@ mod tests {
     }
 
     fn with(size: u64, reserve: u64, most: u64) -> Figures {
-        let pools = Table::new(POOLS, &["a, u, 2, 3, 0, 0, 2, 1, 1, 1, 1, 1, 1, 7, 5, session"]);
-        one(&pools, &databases(size, reserve, most), &Table::default(), &Table::default())
+        let pools =
+            ConsoleTable::new(POOLS, &["a, u, 2, 3, 0, 0, 2, 1, 1, 1, 1, 1, 1, 7, 5, session"]);
+        one(
+            &pools,
+            &databases(size, reserve, most),
+            &ConsoleTable::default(),
+            &ConsoleTable::default(),
+        )
     }
 
     #[test]
     fn each_pair_is_a_worker_and_the_console_is_none() {
-        let pools = Table::new(
+        let pools = ConsoleTable::new(
             POOLS,
             &[
                 "a, u, 2, 3, 0, 0, 5, 0, 0, 0, 0, 0, 0, 7, 5, session",
@@ -103,7 +114,7 @@ mod tests {
                 "pgbouncer, pgbouncer, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, statement",
             ],
         );
-        let nothing = Table::default();
+        let nothing = ConsoleTable::default();
         let workers = all("18.0", &pools, &databases(5, 0, 0), &nothing, &nothing);
         let apps: Vec<_> = workers.iter().map(|worker| worker.app.as_deref()).collect();
         assert_eq!(apps, [Some("a/u"), Some("a/v")]);
@@ -130,13 +141,13 @@ mod tests {
 
     #[test]
     fn what_other_pairs_have_taken_of_a_limit_is_no_capacity() {
-        let nothing = Table::default();
+        let nothing = ConsoleTable::default();
         let rows = [
             "a, u, 2, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, session",
             "a, v, 1, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, session",
             "a, w, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, session",
         ];
-        let pools = Table::new(POOLS, &rows);
+        let pools = ConsoleTable::new(POOLS, &rows);
         let capacities = |workers: &[Worker]| -> Vec<_> {
             workers.iter().map(|worker| worker.figures.capacity()).collect()
         };
@@ -149,7 +160,7 @@ mod tests {
         assert!(
             workers.iter().all(|worker| worker.growth_limit == Some(GrowthLimit::DatabaseLimit(4)))
         );
-        let config = Table::new("key, value", &["max_user_connections, 2"]);
+        let config = ConsoleTable::new("key, value", &["max_user_connections, 2"]);
         let workers = all("18.0", &pools, &databases(5, 0, 0), &nothing, &config);
         assert_eq!(capacities(&workers), [Some(2), Some(2), Some(2)]);
         assert_eq!(workers[1].growth_limit, Some(GrowthLimit::UserLimit(2)));
@@ -164,8 +175,9 @@ mod tests {
 
     #[test]
     fn zero_is_one_server_at_most_before_1_24() {
-        let pools = Table::new(POOLS, &["a, u, 1, 5, 0, 0, 1, 0, 0, 0, 0, 0, 0, 4, 0, session"]);
-        let nothing = Table::default();
+        let pools =
+            ConsoleTable::new(POOLS, &["a, u, 1, 5, 0, 0, 1, 0, 0, 0, 0, 0, 0, 4, 0, session"]);
+        let nothing = ConsoleTable::default();
         let none = Some(GrowthLimit::NoSize);
         for (minor, expected) in
             [("18.0", (Some(1), none)), ("23.1", (Some(1), none)), ("24.0", (None, None))]
@@ -181,26 +193,27 @@ mod tests {
 
     #[test]
     fn a_users_own_size_goes_before_the_databases() {
-        let pools = Table::new(POOLS, &["a, u, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, session"]);
+        let pools =
+            ConsoleTable::new(POOLS, &["a, u, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, session"]);
         let columns = "name, pool_size, reserve_pool_size, pool_mode, max_user_connections";
-        let own = Table::new(columns, &["u,         6, , NULL, 0"]);
-        let figures = one(&pools, &databases(5, 2, 0), &own, &Table::default());
+        let own = ConsoleTable::new(columns, &["u,         6, , NULL, 0"]);
+        let figures = one(&pools, &databases(5, 2, 0), &own, &ConsoleTable::default());
         assert_eq!((figures.size, figures.capacity()), (Some(6), Some(8)));
-        let config = Table::new("key, value", &["max_user_connections, 4"]);
-        let none = Table::new("name, pool_mode", &["u, NULL"]);
+        let config = ConsoleTable::new("key, value", &["max_user_connections, 4"]);
+        let none = ConsoleTable::new("name, pool_mode", &["u, NULL"]);
         assert_eq!(one(&pools, &databases(5, 2, 0), &none, &config).capacity(), Some(4));
     }
 
     #[test]
     fn a_size_that_show_users_repeats_is_not_believed_before_1_26() {
         let rows = ["a, t", "a, u", "a, v"].map(|pair| format!("{pair}{}", ", 0".repeat(13)));
-        let pools = Table::new(POOLS, &rows.each_ref().map(String::as_str));
-        let users = Table::new(
+        let pools = ConsoleTable::new(POOLS, &rows.each_ref().map(String::as_str));
+        let users = ConsoleTable::new(
             "name, pool_size, reserve_pool_size, pool_mode, max_user_connections",
             &["t, , , NULL, 0", "u, 9, 1, NULL, 0", "v, 9, 1, NULL, 0"],
         );
         for (minor, last) in [("23.1", 5), ("25.2", 5), ("26.0", 10)] {
-            let workers = all(minor, &pools, &databases(5, 0, 0), &users, &Table::default());
+            let workers = all(minor, &pools, &databases(5, 0, 0), &users, &ConsoleTable::default());
             let capacities: Vec<_> =
                 workers.iter().filter_map(|worker| worker.figures.capacity()).collect();
             assert_eq!(capacities, [5, 10, last], "1.{minor}");
@@ -209,16 +222,18 @@ mod tests {
 
     #[test]
     fn a_paused_database_and_a_paused_pgbouncer_hold_their_pairs() {
-        let pools = Table::new(POOLS, &["a, u, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, session"]);
+        let pools =
+            ConsoleTable::new(POOLS, &["a, u, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, session"]);
         let row = "a, NULL, 5432, a, NULL, 5, 0, 0, NULL, 0, 0, 1, 0";
-        let growth_limit = |databases: Table, state: Table| {
+        let growth_limit = |databases: ConsoleTable, state: ConsoleTable| {
             let pools = pools.clone();
             let views = Views { pools, databases, state, ..Views::default() };
             parse("bouncer", &views).unwrap().workers[0].growth_limit
         };
-        let (nothing, paused) = (Table::default(), Table::new("key, value", &["paused, yes"]));
+        let (nothing, paused) =
+            (ConsoleTable::default(), ConsoleTable::new("key, value", &["paused, yes"]));
         assert_eq!(
-            growth_limit(Table::new(DATABASES, &[row]), nothing.clone()),
+            growth_limit(ConsoleTable::new(DATABASES, &[row]), nothing.clone()),
             Some(GrowthLimit::Paused)
         );
         assert_eq!(growth_limit(databases(5, 0, 0), paused), Some(GrowthLimit::Paused));
@@ -227,8 +242,8 @@ mod tests {
 
     #[test]
     fn a_view_without_its_column_is_named() {
-        let pools = Table::new("database, user, sv_active, sv_idle", &["a, u, 1, 1"]);
+        let pools = ConsoleTable::new("database, user, sv_active, sv_idle", &["a, u, 1, 1"]);
         let error = parse("b", &Views { pools, ..Views::default() }).map(|_| ());
-        assert_eq!(error, Err(Problem::Column { view: "POOLS", column: "cl_waiting" }));
+        assert_eq!(error, Err(ViewProblem::Column { view: "POOLS", column: "cl_waiting" }));
     }
 }

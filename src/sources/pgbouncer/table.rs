@@ -8,7 +8,7 @@ pub(super) const MOST_ROWS: usize = 500;
 
 /// The reason why a view gives no figures.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub enum ViewProblem {
     /// A column is not there.
     #[error("SHOW {view} of this version has no column {column}")]
     Column {
@@ -29,19 +29,19 @@ pub enum Problem {
 
 /// A view: its columns' names, and the cells of its rows as text, whatever their type.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Table {
+pub(super) struct ConsoleTable {
     columns: Vec<String>,
     rows: Vec<Vec<Option<String>>>,
 }
 
 /// One row of a view.
 #[derive(Clone, Copy)]
-pub(super) struct Row<'a> {
+pub(super) struct ConsoleRow<'a> {
     columns: &'a [String],
     cells: &'a [Option<String>],
 }
 
-impl Table {
+impl ConsoleTable {
     /// Rows that came by the simple protocol, in which every value is text.
     pub(super) fn from_rows<'a>(rows: impl IntoIterator<Item = &'a PgRow>) -> Self {
         let mut table = Self::default();
@@ -55,8 +55,8 @@ impl Table {
         table
     }
 
-    pub(super) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        self.rows.iter().map(|cells| Row { columns: &self.columns, cells })
+    pub(super) fn rows(&self) -> impl Iterator<Item = ConsoleRow<'_>> {
+        self.rows.iter().map(|cells| ConsoleRow { columns: &self.columns, cells })
     }
 
     /// The value beside a name, in a view of names and values.
@@ -65,7 +65,7 @@ impl Table {
     }
 
     /// The row of a name.
-    pub(super) fn row(&self, names: &str, name: &str) -> Option<Row<'_>> {
+    pub(super) fn row(&self, names: &str, name: &str) -> Option<ConsoleRow<'_>> {
         self.rows().find(|row| row.text(names) == Some(name))
     }
 
@@ -97,7 +97,7 @@ fn cell(row: &PgRow, index: usize) -> Option<String> {
     (!value.is_null()).then(|| String::from_utf8_lossy(value.as_bytes().unwrap_or_default()).into())
 }
 
-impl<'a> Row<'a> {
+impl<'a> ConsoleRow<'a> {
     /// A cell; absent when NULL or when this version has no such column.
     pub(super) fn text(&self, column: &str) -> Option<&'a str> {
         let index = self.columns.iter().position(|name| name == column)?;
@@ -117,10 +117,14 @@ impl<'a> Row<'a> {
     }
 
     /// A count that the view must have.
-    pub(super) fn needed(&self, view: &'static str, column: &'static str) -> Result<u64, Problem> {
+    pub(super) fn needed(
+        &self,
+        view: &'static str,
+        column: &'static str,
+    ) -> Result<u64, ViewProblem> {
         match self.text(column) {
-            None => Err(Problem::Column { view, column }),
-            Some(_) => self.count(column).ok_or(Problem::Number { view, column }),
+            None => Err(ViewProblem::Column { view, column }),
+            Some(_) => self.count(column).ok_or(ViewProblem::Number { view, column }),
         }
     }
 }

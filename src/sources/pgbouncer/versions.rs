@@ -3,7 +3,7 @@
 
 use super::clients::Clients;
 use super::console::{SlowViews, Views};
-use super::table::Table;
+use super::table::ConsoleTable;
 use crate::process::Usage;
 
 /// All of them: 18 stands for 1.18.
@@ -21,12 +21,12 @@ pub(super) fn views(minor: u32) -> Views {
         clients
     };
     Views {
-        version: Table::new("version", &[&format!("PgBouncer 1.{minor}.0")]),
+        version: ConsoleTable::new("version", &[&format!("PgBouncer 1.{minor}.0")]),
         pools: pools(minor),
         databases: databases(minor),
         totals: totals(minor),
         lists: lists(minor),
-        config: Table::new(
+        config: ConsoleTable::new(
             "key, value, default, changeable",
             &[
                 "max_client_conn, 100, 100, yes",
@@ -36,16 +36,16 @@ pub(super) fn views(minor: u32) -> Views {
             ],
         ),
         state: if minor < 19 {
-            Table::default()
+            ConsoleTable::default()
         } else {
-            Table::new("key, value", &["active, yes", "paused, no"])
+            ConsoleTable::new("key, value", &["active, yes", "paused, no"])
         },
         slow: SlowViews { users: users(minor), clients: Some(clients) },
         usage: Some(Usage { cpu_seconds: Some(0.5), open_fds: Some(50), ..Usage::default() }),
     }
 }
 
-fn lists(minor: u32) -> Table {
+fn lists(minor: u32) -> ConsoleTable {
     let mut rows = vec!["databases, 2", "users, 3"];
     rows.extend((minor >= 19).then_some("peers, 2"));
     rows.push("pools, 2");
@@ -53,17 +53,17 @@ fn lists(minor: u32) -> Table {
     rows.extend(["free_clients, 49", "used_clients, 1", "login_clients, 0", "free_servers, 50"]);
     rows.extend(["used_servers, 0", "dns_names, 0", "dns_zones, 0", "dns_queries, 0"]);
     rows.push("dns_pending, 0");
-    Table::new("list, items", &rows)
+    ConsoleTable::new("list, items", &rows)
 }
 
-fn users(minor: u32) -> Table {
+fn users(minor: u32) -> ConsoleTable {
     match minor {
-        ..=22 => Table::new("name, pool_mode", &["u, NULL"]),
-        23 => Table::new(
+        ..=22 => ConsoleTable::new("name, pool_mode", &["u, NULL"]),
+        23 => ConsoleTable::new(
             "name, pool_size, pool_mode, max_user_connections, current_connections",
             &["u, , NULL, 0, 2"],
         ),
-        24.. => Table::new(
+        24.. => ConsoleTable::new(
             "name, pool_size, reserve_pool_size, pool_mode, max_user_connections, \
              current_connections, max_user_client_connections, current_client_connections",
             &["u, , , NULL, 0, 2, 0, 5"],
@@ -71,18 +71,18 @@ fn users(minor: u32) -> Table {
     }
 }
 
-fn pools(minor: u32) -> Table {
+fn pools(minor: u32) -> ConsoleTable {
     let columns = "database, user, cl_active, cl_waiting, cl_active_cancel_req, \
         cl_waiting_cancel_req, sv_active, sv_active_cancel, sv_being_canceled, sv_idle, \
         sv_used, sv_tested, sv_login, maxwait, maxwait_us, pool_mode";
     let row = "a, u, 2, 3, 0, 0, 2, 0, 0, 0, 0, 0, 0, 7, 500000, session";
     if minor < 24 {
-        return Table::new(columns, &[row]);
+        return ConsoleTable::new(columns, &[row]);
     }
-    Table::new(&format!("{columns}, load_balance_hosts"), &[&format!("{row}, NULL")])
+    ConsoleTable::new(&format!("{columns}, load_balance_hosts"), &[&format!("{row}, NULL")])
 }
 
-fn databases(minor: u32) -> Table {
+fn databases(minor: u32) -> ConsoleTable {
     let (columns, row) = match minor {
         ..=22 => (
             "name, host, port, database, force_user, pool_size, min_pool_size, reserve_pool, \
@@ -102,10 +102,10 @@ fn databases(minor: u32) -> Table {
             "a, /tmp, 5432, b, NULL, 2, 0, 1, 3600, NULL, NULL, 0, 2, 7, 5, 0, 0",
         ),
     };
-    Table::new(columns, &[row])
+    ConsoleTable::new(columns, &[row])
 }
 
-fn totals(minor: u32) -> Table {
+fn totals(minor: u32) -> ConsoleTable {
     let columns = "xact_count, query_count, bytes_received, bytes_sent, xact_time, query_time, \
         wait_time";
     let (before, after) = match minor {
@@ -122,5 +122,5 @@ fn totals(minor: u32) -> Table {
     let first = if before.is_empty() { "" } else { "8, " };
     let last = &", 11, 12, 13, 14"[..after.matches(',').count() * 4];
     let row = format!("a, {first}1, 2, 3, 4, 5000000, 6000000, 7000000{last}");
-    Table::new(&format!("database, {before}{columns}{after}"), &[&row])
+    ConsoleTable::new(&format!("database, {before}{columns}{after}"), &[&row])
 }

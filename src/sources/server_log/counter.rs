@@ -1,7 +1,7 @@
 //! The records of a log, read and counted.
 
 use super::count::{Reason, Tally};
-use super::parse::{self, Format, Parser};
+use super::parse::{self, Parser, RecordFormat};
 use super::tail::{Record, Records, Sink};
 
 /// Reads and counts the records of a log.
@@ -12,7 +12,7 @@ pub(super) struct Counter {
 }
 
 impl Sink for Counter {
-    fn record(&mut self, format: Format, record: Record<'_>) {
+    fn record(&mut self, format: RecordFormat, record: Record<'_>) {
         if record.bytes.is_empty() {
             return;
         }
@@ -39,7 +39,7 @@ pub struct MemoryLog {
 
 impl MemoryLog {
     /// A log of this format with nothing in it.
-    pub fn new(format: Format) -> Self {
+    pub fn new(format: RecordFormat) -> Self {
         Self { records: Records::new(format), counter: Counter::default() }
     }
 

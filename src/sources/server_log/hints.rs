@@ -3,9 +3,9 @@
 use super::count::{Reason, Tally};
 use super::counter::Counter;
 use super::log_settings::LogSettings;
-use super::parse::{Format, Prefix};
+use super::parse::{Prefix, RecordFormat};
 use super::settings::Settings;
-use super::tail::Found;
+use super::tail::FoundFiles;
 
 /// The messages that are not understood and may be another program's.
 const STRAY: u64 = 10;
@@ -15,7 +15,7 @@ pub(super) fn collect(
     settings: &Settings,
     log_settings: Option<&LogSettings>,
     counter: &Counter,
-    found: &Found,
+    found: &FoundFiles,
 ) -> Vec<String> {
     let tally = &counter.tally;
     let of_server = log_settings.map(LogSettings::hints).unwrap_or_default().into_iter();
@@ -31,7 +31,7 @@ pub(super) fn collect(
     of_server.chain(own.into_iter().flatten()).collect()
 }
 
-fn several(found: &Found) -> Option<String> {
+fn several(found: &FoundFiles) -> Option<String> {
     let [_, .., chosen] = found.formats[..] else { return None };
     let chosen = chosen.as_str();
     Some(format!(
@@ -40,8 +40,8 @@ fn several(found: &Found) -> Option<String> {
     ))
 }
 
-fn nameless(prefix: Option<&str>, tally: &Tally, found: &Found) -> Option<String> {
-    let text = found.newest.as_ref().is_some_and(|(_, format)| *format == Format::Stderr);
+fn nameless(prefix: Option<&str>, tally: &Tally, found: &FoundFiles) -> Option<String> {
+    let text = found.newest.as_ref().is_some_and(|(_, format)| *format == RecordFormat::Stderr);
     let silent = prefix.map_or(tally.nameless, |prefix| !Prefix::new(prefix).tells().database);
     let hint = "the log does not say which database a statement ran in: ALTER SYSTEM SET \
                 log_line_prefix = '%m [%p] %q%u@%d ' and SELECT pg_reload_conf()";
@@ -58,9 +58,9 @@ fn unattributed(
     prefix: Option<&str>,
     log_settings: Option<&LogSettings>,
     tally: &Tally,
-    found: &Found,
+    found: &FoundFiles,
 ) -> Option<String> {
-    let text = found.newest.as_ref().is_some_and(|(_, format)| *format == Format::Stderr);
+    let text = found.newest.as_ref().is_some_and(|(_, format)| *format == RecordFormat::Stderr);
     let silent = prefix.is_some_and(|prefix| !Prefix::new(prefix).tells().application);
     let shared = text && silent && log_settings.is_some_and(|settings| settings.shared);
     let hint = "messages that may be poolwatch's own are not counted, for the log does not say \
@@ -92,12 +92,13 @@ mod tests {
     use super::*;
 
     fn hints(prefix: Option<&str>, lines: &str) -> String {
-        let mut log = MemoryLog::new(Format::Stderr);
+        let mut log = MemoryLog::new(RecordFormat::Stderr);
         log.feed(lines.as_bytes());
         log.end();
         let settings = Settings { prefix: prefix.map(str::to_owned), ..Settings::default() };
-        let newest = Some(("a.log".into(), Format::Stderr));
-        let found = Found { newest, formats: vec![Format::Stderr], ..Found::default() };
+        let newest = Some(("a.log".into(), RecordFormat::Stderr));
+        let found =
+            FoundFiles { newest, formats: vec![RecordFormat::Stderr], ..FoundFiles::default() };
         collect(&settings, None, &log.counter, &found).join("\n")
     }
 

@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use tokio::time::{Instant, timeout};
 
 use super::count::{Backend, Rates};
-use crate::postgres::{self, APPLICATION_NAME, Database, Optional, Reductions, Statement};
+use crate::postgres::{self, APPLICATION_NAME, Database, Optional, ReducibleStatement, Reductions};
 use crate::sources::Failure;
 use poolwatch_client::Checkout;
 
@@ -58,7 +58,7 @@ SELECT pid, datname, coalesce(usename = current_user, false), coalesce(applicati
         AND query IN ('', 'SHOW poolwatch.session')) IS NOT TRUE";
 
 /// A statement with what is bound to it.
-type Query = sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>;
+type BoundQuery = sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
 /// Reads the server's settings now and then.
 #[derive(Debug)]
@@ -133,7 +133,7 @@ async fn fetch_settings(
     reductions: &mut Reductions,
 ) -> Result<LogSettings, Failure> {
     let mut connection = database.acquire().await?;
-    let bind = |query: Query| query.bind(&SETTINGS[..]).bind(APPLICATION_NAME);
+    let bind = |query: BoundQuery| query.bind(&SETTINGS[..]).bind(APPLICATION_NAME);
     let mut log_settings = LogSettings::default();
     for row in rows(&mut connection, reductions, SQL, bind).await? {
         log_settings.settings.insert(row.try_get(0)?, row.try_get(1)?);
@@ -151,11 +151,12 @@ async fn rows(
     connection: &mut Checkout,
     reductions: &mut Reductions,
     sql: &str,
-    bind: impl Fn(Query) -> Query,
+    bind: impl Fn(BoundQuery) -> BoundQuery,
 ) -> Result<Vec<PgRow>, Failure> {
     let optional = Optional::These(&["backend_type"]);
     let gives = "what the server tells of its log";
-    let rows = reductions.rows(connection, Statement { sql, optional, gives }, bind).await?;
+    let rows =
+        reductions.rows(connection, ReducibleStatement { sql, optional, gives }, bind).await?;
     rows.ok_or_else(|| gives.into())
 }
 
@@ -164,7 +165,7 @@ async fn fetch_backends(
     reductions: &mut Reductions,
 ) -> Result<Vec<Backend>, Failure> {
     let mut connection = database.acquire().await?;
-    let bind = |query: Query| query.bind(APPLICATION_NAME);
+    let bind = |query: BoundQuery| query.bind(APPLICATION_NAME);
     let rows = rows(&mut connection, reductions, BACKENDS, bind).await?;
     let backends = rows.iter().map(|row| {
         Ok(Backend {

@@ -27,10 +27,10 @@ use self::counter::Counter;
 pub use self::counter::MemoryLog;
 pub use self::error::Error;
 use self::log_settings::{LogSettings, SettingsReader};
-pub use self::parse::Format;
 use self::parse::Prefix;
-pub use self::settings::{Expected, Settings};
-use self::tail::{Files, Found};
+pub use self::parse::RecordFormat;
+pub use self::settings::{ExpectedFormat, Settings};
+use self::tail::{Files, FoundFiles};
 use super::Failure;
 use crate::metric::Family;
 use crate::postgres::Database;
@@ -126,7 +126,7 @@ impl ServerLog {
     /// Reads on, on a thread that may wait for the disk. Where the log does not tell whose its
     /// messages are, the server is asked for its sessions between finding what was written and
     /// reading it: whoever wrote it is among them, unless the session is over.
-    async fn follow(&mut self, refreshed: bool) -> Result<Found, Failure> {
+    async fn follow(&mut self, refreshed: bool) -> Result<FoundFiles, Failure> {
         let turn = Arc::clone(&self.turn).try_lock_owned().map_err(|_| Error::Hangs)?;
         let mut log = self.log.take().unwrap_or_else(|| Log::new(&self.settings));
         if refreshed {
@@ -157,18 +157,19 @@ impl ServerLog {
         });
         let (log, found) = read.await?;
         self.log = Some(log);
-        Ok(found.unwrap_or_else(|error| Found { trouble: Some(error), ..Found::default() }))
+        Ok(found
+            .unwrap_or_else(|error| FoundFiles { trouble: Some(error), ..FoundFiles::default() }))
     }
 
     /// True when the log does not tell of each message in which database it was written, and by which
     /// application.
-    fn lacks_sessions(&self, found: &Result<Found, Error>) -> bool {
+    fn lacks_sessions(&self, found: &Result<FoundFiles, Error>) -> bool {
         let format = found.as_ref().ok().and_then(|found| found.formats.last());
         let prefix = self.settings.prefix.as_deref();
         let of_server = || self.server_settings.settings.as_ref()?.setting("log_line_prefix");
         let tells = prefix.or_else(of_server).map(|prefix| Prefix::new(prefix).tells());
         let all = tells.is_some_and(|tells| tells.database && tells.application);
-        format == Some(&Format::Stderr) && !all
+        format == Some(&RecordFormat::Stderr) && !all
     }
 
     /// Counts by the server's settings from here on.

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
-use super::parse::Format;
+use super::parse::RecordFormat;
 
 /// The settings of one server's log.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -14,7 +14,7 @@ pub struct Settings {
     /// The files, where `*` stands for anything; nothing is read without it.
     pub path: Option<String>,
     /// Their format.
-    pub format: Expected,
+    pub format: ExpectedFormat,
     /// The prefix of each message of the text log; asked of the server when not set.
     pub prefix: Option<String>,
     /// The server that writes it; the first of the settings when not set.
@@ -26,7 +26,7 @@ pub struct Settings {
 /// The format in the settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Expected {
+pub enum ExpectedFormat {
     /// The one that a file is found to have; the one that tells most, when there are several.
     #[default]
     Auto,
@@ -38,13 +38,13 @@ pub enum Expected {
     Jsonlog,
 }
 
-impl Expected {
-    pub(super) fn format(self) -> Option<Format> {
+impl ExpectedFormat {
+    pub(super) fn format(self) -> Option<RecordFormat> {
         match self {
             Self::Auto => None,
-            Self::Stderr => Some(Format::Stderr),
-            Self::Csvlog => Some(Format::Csvlog),
-            Self::Jsonlog => Some(Format::Jsonlog),
+            Self::Stderr => Some(RecordFormat::Stderr),
+            Self::Csvlog => Some(RecordFormat::Csvlog),
+            Self::Jsonlog => Some(RecordFormat::Jsonlog),
         }
     }
 }
@@ -53,7 +53,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             path: None,
-            format: Expected::Auto,
+            format: ExpectedFormat::Auto,
             prefix: None,
             server: None,
             read_limit: NonZeroU64::new(64 * 1024 * 1024).expect("it is not 0"),

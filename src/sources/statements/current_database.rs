@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, Executor, Row as _};
 
 use super::Failure;
-use super::sample::Extension;
+use super::sample::StatementsExtension;
 use crate::postgres::Reductions;
 use crate::sources::text;
 use poolwatch_client::Checkout;
@@ -28,7 +28,7 @@ pub async fn whole_statements(
     connection: &mut Checkout,
 ) -> Result<Option<Vec<WholeStatement>>, Failure> {
     let mut reductions = Reductions::default();
-    let Some(extension) = Extension::find(connection, &mut reductions).await? else {
+    let Some(extension) = StatementsExtension::find(connection, &mut reductions).await? else {
         return Ok(None);
     };
     let query = sqlx::query(AssertSqlSafe(extension.current_database())).bind(LIMIT);

@@ -15,9 +15,9 @@ use std::sync::Arc;
 use tokio::time::{Instant, timeout};
 
 pub use self::current_database::{WholeStatement, whole_statements};
-use self::sample::{Extension, Key, MOST, Sample, Statement};
+use self::sample::{MOST, Sample, SampledStatement, StatementKey, StatementsExtension};
 use self::top::RecentStatements;
-use self::totals::Totals;
+use self::totals::DatabaseTotals;
 use super::{Failure, explain};
 use crate::collectors::STATEMENT_DURATIONS;
 use crate::latency::{Interval, Moments};
@@ -47,7 +47,7 @@ enum Error {
     TooMany,
     /// The extension cannot be called.
     #[error(transparent)]
-    Extension(#[from] ExtensionError),
+    StatementsExtension(#[from] ExtensionError),
     /// A statement failed.
     #[error("{}", explain(.0).unwrap_or("the statement failed"))]
     Failed(#[from] sqlx::Error),
@@ -63,7 +63,7 @@ pub struct Statements {
     kinds: HashMap<i64, bool>,
     /// True once a session other than poolwatch's has used its role.
     shared: bool,
-    totals: Totals,
+    totals: DatabaseTotals,
     recent: RecentStatements,
     reductions: Reductions,
 }
@@ -77,7 +77,7 @@ impl Statements {
             last: None,
             kinds: HashMap::new(),
             shared: false,
-            totals: Totals::default(),
+            totals: DatabaseTotals::default(),
             recent: RecentStatements::default(),
             reductions: Reductions::default(),
         }
@@ -116,7 +116,7 @@ impl Statements {
     async fn sample(&mut self) -> Result<Option<Sample>, Failure> {
         let mut connection = self.database.acquire().await?;
         let reductions = &mut self.reductions;
-        let Some(extension) = Extension::find(&mut connection, reductions).await? else {
+        let Some(extension) = StatementsExtension::find(&mut connection, reductions).await? else {
             return Ok(None);
         };
         let sample = extension.sample(&mut connection, &self.excluded, reductions).await?;
@@ -140,7 +140,7 @@ impl Statements {
         }
         let mut connection = self.database.acquire().await?;
         let reductions = &mut self.reductions;
-        if let Some(extension) = Extension::find(&mut connection, reductions).await? {
+        if let Some(extension) = StatementsExtension::find(&mut connection, reductions).await? {
             self.recent.name(extension.texts(&mut connection, &new, reductions).await?);
         }
         Ok(())
@@ -193,7 +193,7 @@ impl Statements {
     }
 
     /// poolwatch's own statements can be told apart only if nobody else uses its role.
-    fn is_counted(&self, sample: &Sample, (role, _, query_id): Key) -> bool {
+    fn is_counted(&self, sample: &Sample, (role, _, query_id): StatementKey) -> bool {
         let own = role == sample.role && !self.shared;
         !own && self.kinds.get(&query_id).copied().unwrap_or(true)
     }
@@ -210,7 +210,7 @@ fn follows(sample: &Sample, last: &Sample) -> bool {
 
 /// The calls of one statement between two samples. One that is older than the last sample but was
 /// not in it was hidden then, so it is counted only from now on.
-fn delta(sample: &Sample, last: &Sample, key: Key) -> Interval {
+fn delta(sample: &Sample, last: &Sample, key: StatementKey) -> Interval {
     let moments = &sample.statements[&key].moments;
     let earlier = last.statements.get(&key).filter(|_| sample.reset == last.reset);
     let earlier = earlier.map(|statement| &statement.moments);
@@ -219,15 +219,20 @@ fn delta(sample: &Sample, last: &Sample, key: Key) -> Interval {
 }
 
 /// All that a statement did since the server began to count.
-fn ever(statement: &Statement) -> StatementStats {
+fn ever(statement: &SampledStatement) -> StatementStats {
     let Moments { calls, total, .. } = statement.moments;
     StatementStats { calls, seconds: total, rows: statement.rows, blocks: statement.blocks }
 }
 
 /// The figures of a statement in an interval. If all its calls are of the interval, so is the rest.
-fn since(now: &Statement, before: Option<&Statement>, interval: &Interval) -> StatementStats {
+fn since(
+    now: &SampledStatement,
+    before: Option<&SampledStatement>,
+    interval: &Interval,
+) -> StatementStats {
     let before = before.filter(|_| interval.calls < now.moments.calls);
-    let grown = |count: fn(&Statement) -> u64| count(now).saturating_sub(before.map_or(0, count));
+    let grown =
+        |count: fn(&SampledStatement) -> u64| count(now).saturating_sub(before.map_or(0, count));
     StatementStats {
         calls: interval.calls,
         seconds: interval.sum,
@@ -251,7 +256,8 @@ mod tests {
                 extremes_since: *since,
                 deviation: 0.0,
             };
-            let statement = Statement { database: "app".into(), moments, ..Statement::default() };
+            let statement =
+                SampledStatement { database: "app".into(), moments, ..SampledStatement::default() };
             ((10, 5, *query_id), statement)
         });
         Sample { at, reset: Some(reset), statements: statements.collect(), ..Sample::default() }

@@ -11,7 +11,7 @@ use super::super::is_undecodable;
 use super::{Error, Excluded};
 use crate::collectors::Query;
 use crate::latency::{Moments, is_timed};
-use crate::postgres::{self, APPLICATION_NAME, Optional, Reductions, Statement as Asked};
+use crate::postgres::{self, APPLICATION_NAME, Optional, ReducibleStatement, Reductions};
 use crate::statement::Text;
 use poolwatch_client::Checkout;
 
@@ -57,7 +57,7 @@ const RESET: &[Query] = &[
 ];
 
 /// The identity of a statement: its role, its database, its `query_id`.
-pub(super) type Key = (i64, i64, i64);
+pub(super) type StatementKey = (i64, i64, i64);
 
 /// All statements at one moment, times in Unix seconds by the server's clock.
 #[derive(Debug, Default)]
@@ -75,12 +75,12 @@ pub(super) struct Sample {
     pub(super) shared: bool,
     /// The database that poolwatch is connected to.
     pub(super) current_database: i64,
-    pub(super) statements: HashMap<Key, Statement>,
+    pub(super) statements: HashMap<StatementKey, SampledStatement>,
 }
 
 /// One statement of one role in one database.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Statement {
+pub(super) struct SampledStatement {
     pub(super) database: Arc<str>,
     pub(super) moments: Moments,
     /// Rows that it returned or changed.
@@ -90,14 +90,14 @@ pub(super) struct Statement {
 }
 
 /// The extension as it is there, which may be older than its server.
-pub(super) struct Extension {
+pub(super) struct StatementsExtension {
     /// As the collectors' tables have it: 1.10 is 110.
     version: u32,
     /// Quoted.
     schema: String,
 }
 
-impl Extension {
+impl StatementsExtension {
     /// `None` when the database has not got it.
     pub(super) async fn find(
         connection: &mut Checkout,
@@ -166,7 +166,7 @@ impl Extension {
         reductions: &mut Reductions,
     ) -> Result<Option<Sample>, Error> {
         let sql = self.surroundings();
-        let asked = Asked { sql: &sql, optional: OPTIONAL, gives: GIVES };
+        let asked = ReducibleStatement { sql: &sql, optional: OPTIONAL, gives: GIVES };
         let rows = reductions.rows(connection, asked, |query| query.bind(APPLICATION_NAME)).await?;
         let Some(row) = rows.as_ref().and_then(|rows| rows.first()) else { return Ok(None) };
         let mut sample = Sample {
@@ -179,7 +179,7 @@ impl Extension {
             ..Sample::default()
         };
         let sql = self.statements();
-        let asked = Asked { sql: &sql, optional: OPTIONAL, gives: GIVES };
+        let asked = ReducibleStatement { sql: &sql, optional: OPTIONAL, gives: GIVES };
         let rows = reductions
             .rows(connection, asked, |query| query.bind(&excluded.databases).bind(&excluded.users));
         let Some(rows) = rows.await? else { return Ok(None) };
@@ -240,7 +240,8 @@ impl Extension {
         match stream_texts(connection, &sql, query_ids, keep).await {
             Err(Error::Failed(error)) => {
                 let optional = Optional::These(&[]);
-                let asked = Asked { sql: &sql, optional, gives: "texts of statements" };
+                let asked =
+                    ReducibleStatement { sql: &sql, optional, gives: "texts of statements" };
                 reductions.reduce(connection, asked, error).await?;
                 Ok(())
             }
@@ -285,7 +286,7 @@ impl Sample {
         if durations.iter().all(|seconds| seconds.is_finite()) {
             let key = (row.try_get(0)?, row.try_get(1)?, query_id);
             let (rows, blocks) = (count(row, 11)?, count(row, 12)?);
-            let statement = Statement { database: (*name).into(), moments, rows, blocks };
+            let statement = SampledStatement { database: (*name).into(), moments, rows, blocks };
             self.statements.insert(key, statement);
         }
         Ok(())
@@ -320,7 +321,7 @@ mod tests {
 
     #[test]
     fn an_extension_is_asked_for_what_it_has() {
-        let sql = |version| Extension { version, schema: "s".into() }.statements();
+        let sql = |version| StatementsExtension { version, schema: "s".into() }.statements();
         assert!(sql(107).contains("total_time") && !sql(107).contains("toplevel"));
         assert!(sql(108).contains("total_exec_time") && !sql(108).contains("toplevel"));
         assert!(sql(110).contains("toplevel") && !sql(110).contains("stats_since"));

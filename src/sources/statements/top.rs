@@ -25,8 +25,8 @@ const SHOWN: usize = 20;
 const TEXTS: usize = 300;
 
 /// Database and `query_id` of a statement, whatever its role.
-type Name = (i64, i64);
-type All = HashMap<Name, StatementStats>;
+type StatementName = (i64, i64);
+type All = HashMap<StatementName, StatementStats>;
 
 /// The statements of the last five minutes, in steps.
 #[derive(Debug)]
@@ -114,7 +114,7 @@ impl RecentStatements {
         Top { server: server.to_owned(), seconds: self.seconds(), statements }
     }
 
-    fn last_steps(&self, name: Name) -> Vec<StatementStats> {
+    fn last_steps(&self, name: StatementName) -> Vec<StatementStats> {
         let steps = self.steps.finished(STEPS);
         steps.map(|step| step.get(&name).copied().unwrap_or_default()).collect()
     }
@@ -136,7 +136,7 @@ fn kept(stats: All) -> All {
 }
 
 /// The first `count` by each measure, each once.
-fn ranked(stats: &All, count: usize) -> HashSet<Name> {
+fn ranked(stats: &All, count: usize) -> HashSet<StatementName> {
     let measures: [fn(&StatementStats) -> f64; 4] = [
         |stats| stats.seconds,
         |stats| stats.calls as f64,
@@ -155,15 +155,14 @@ fn ranked(stats: &All, count: usize) -> HashSet<Name> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sources::statements::sample;
+    use crate::sources::statements::sample::SampledStatement;
 
     fn stats(calls: u64, seconds: f64) -> StatementStats {
         StatementStats { calls, seconds, rows: calls, blocks: 0 }
     }
 
     fn sample() -> Sample {
-        let statement =
-            sample::Statement { database: "app".into(), ..sample::Statement::default() };
+        let statement = SampledStatement { database: "app".into(), ..SampledStatement::default() };
         Sample {
             current_database: 5,
             statements: [((10, 5, 1), statement)].into(),

@@ -18,18 +18,18 @@ const THRESHOLDS: [(&str, f64); 3] = [("0.1", 0.1), ("0.2", 0.2), ("1", 1.0)];
 
 /// The estimates by database.
 #[derive(Debug, Default)]
-pub(super) struct Totals {
-    databases: BTreeMap<String, Total>,
+pub(super) struct DatabaseTotals {
+    databases: BTreeMap<String, DatabaseTotal>,
     dropped: u64,
 }
 
 #[derive(Debug, Default)]
-struct Total {
+struct DatabaseTotal {
     all: Estimate,
     recent: Window<Estimate>,
 }
 
-impl Totals {
+impl DatabaseTotals {
     /// Shows a database from its first statement on, so that `increase()` misses nothing that it
     /// runs.
     pub(super) fn expect<'a>(&mut self, databases: impl Iterator<Item = &'a str>) {
@@ -47,11 +47,11 @@ impl Totals {
         }
     }
 
-    fn total(&mut self, database: &str) -> &mut Total {
+    fn total(&mut self, database: &str) -> &mut DatabaseTotal {
         let full = self.databases.len() >= DATABASES && !self.databases.contains_key(database);
         let name = if full { OTHER } else { database };
         if !self.databases.contains_key(name) {
-            self.databases.insert(name.to_owned(), Total::default());
+            self.databases.insert(name.to_owned(), DatabaseTotal::default());
         }
         self.databases.get_mut(name).expect("it is there now")
     }
@@ -94,7 +94,7 @@ fn empty(table: &Table) -> Family {
     Family::new(column.kind, table.family(column), column.help)
 }
 
-impl Total {
+impl DatabaseTotal {
     fn recent(&mut self, now: std::time::Instant) -> Estimate {
         let recent = match self.recent.first(now) {
             Some(then) => self.all.since(then),
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn databases_are_bounded_and_none_is_lost() {
-        let mut totals = Totals::default();
+        let mut totals = DatabaseTotals::default();
         for number in 0..2 * DATABASES {
             totals.add(&format!("d{number}"), &calls(1));
         }
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn recent_is_five_minutes() {
-        let (mut totals, start) = (Totals::default(), Instant::now());
+        let (mut totals, start) = (DatabaseTotals::default(), Instant::now());
         let mut after = |seconds, count| {
             totals.add("app", &calls(count));
             let recent = totals.recent(start + Duration::from_secs(seconds));

@@ -8,7 +8,7 @@ use poolwatch::collectors::{self, Collector};
 use poolwatch::demo::Cluster;
 use poolwatch::exposition::Chunk;
 use poolwatch::metric::Family;
-use poolwatch::sources::collector::{Reader, Settings};
+use poolwatch::sources::collector::{CollectorReader, Settings};
 
 use super::laden::{Session, wait};
 use super::{database, psql, read};
@@ -63,7 +63,7 @@ async fn ten_thousand_tables_are_few_series_and_whole_sums() {
     for name in ["stat_user_tables", "statio_user_tables", "stat_user_tables_size", "table_age"] {
         let began = Instant::now();
         let settings = Settings { limit: Some(20), ..Settings::default() };
-        let mut reader = Reader::open(Arc::clone(&database), named(name), settings);
+        let mut reader = CollectorReader::open(Arc::clone(&database), named(name), settings);
         let reading = reader.read().await.unwrap();
         assert!(reading.trouble.is_none() && reading.aggregated > 0, "{name}");
         assert!(reading.families.iter().all(|family| family.len() <= 21), "{name}");
@@ -128,7 +128,8 @@ async fn statements_are_bounded_and_their_sums_whole() {
         ..Settings::default()
     };
     let database = database(&cluster.url("postgres"));
-    let mut reader = Reader::open(Arc::clone(&database), named("stat_statements"), settings);
+    let mut reader =
+        CollectorReader::open(Arc::clone(&database), named("stat_statements"), settings);
     let calls = |families: &[Family]| {
         let shown = text(families);
         let lines =
@@ -174,7 +175,7 @@ async fn a_missing_extension_is_a_hint_and_no_failure() {
     let cluster = Cluster::builder().start().unwrap();
     let database = database(&cluster.url("postgres"));
     let mut reader =
-        Reader::open(Arc::clone(&database), named("stat_statements"), Settings::default());
+        CollectorReader::open(Arc::clone(&database), named("stat_statements"), Settings::default());
     let reading = reader.read().await.unwrap();
     assert!(reading.trouble.is_none() && reading.hints[0].contains("CREATE EXTENSION"));
 }

@@ -21,7 +21,7 @@ use std::thread;
 use poolwatch::collectors::{self, Collector, Table};
 use poolwatch::metric::Family;
 use poolwatch::postgres::{self, Database};
-use poolwatch::sources::collector::{Reader, Settings};
+use poolwatch::sources::collector::{CollectorReader, Settings};
 
 use laden::Laden;
 pub(crate) use laden::replica_of;
@@ -65,7 +65,7 @@ pub(crate) async fn read(
     collector: &'static Collector,
 ) -> (Vec<Family>, Option<String>) {
     let settings = Settings { include_query: Some(true), ..Settings::default() };
-    match Reader::open(Arc::clone(database), collector, settings).read().await {
+    match CollectorReader::open(Arc::clone(database), collector, settings).read().await {
         Ok(reading) => {
             (reading.families, reading.trouble.map(|trouble| poolwatch::sampler::chain(&*trouble)))
         }

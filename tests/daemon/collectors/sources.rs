@@ -8,7 +8,7 @@ use poolwatch::demo::Cluster;
 use poolwatch::exposition::Chunk;
 use poolwatch::sources::collector::Settings;
 use poolwatch::sources::database_sizes::DatabaseSizes;
-use poolwatch::sources::other_databases::{OtherDatabases, Wanted};
+use poolwatch::sources::other_databases::{OtherDatabases, VisitedCollector};
 use poolwatch::sources::server_cpu::ServerCpu;
 use poolwatch::sources::statements::{Excluded, Statements};
 use poolwatch::sources::wait_events::WaitEvents;
@@ -20,9 +20,9 @@ fn text(families: &[poolwatch::metric::Family]) -> String {
     String::from_utf8(Chunk::encode(families).plain().to_vec()).unwrap()
 }
 
-pub(super) fn wanted() -> Vec<Wanted> {
+pub(super) fn wanted() -> Vec<VisitedCollector> {
     let of_each = collectors::ALL.iter().filter(|collector| collector.scope == Scope::Database);
-    let wanted = of_each.map(|collector| Wanted {
+    let wanted = of_each.map(|collector| VisitedCollector {
         collector,
         settings: Settings::default(),
         interval: Duration::from_mins(1),

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use poolwatch::demo::{Cluster, Process};
+use poolwatch::demo::{ChildProcess, Cluster};
 use poolwatch::sources::pgbouncer::{Pgbouncer, Settings};
 use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -33,7 +33,7 @@ pub(crate) fn programs() -> &'static [PathBuf] {
 pub(crate) struct Bouncer {
     pub(crate) folder: PathBuf,
     program: &'static Path,
-    process: Option<Process>,
+    process: Option<ChildProcess>,
     cluster: Rc<Cluster>,
 }
 
@@ -86,7 +86,7 @@ impl Bouncer {
         let mut command = Command::new(self.program);
         command.arg(self.folder.join("pgbouncer.ini"));
         command.stdout(Stdio::null()).stderr(log).uid(owner.uid()).gid(owner.gid());
-        self.process = Some(Process::start(&mut command).unwrap());
+        self.process = Some(ChildProcess::start(&mut command).unwrap());
         let socket = self.folder.join(".s.PGSQL.6432");
         wait_for("PgBouncer's socket", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use poolwatch::exposition::Chunk;
 use poolwatch::metric::Family;
 use poolwatch::reading::{Figures, GrowthLimit, Origin, Pool, Reading, Worker};
-use poolwatch::sources::pgbouncer::{Error, Fault, Pgbouncer};
+use poolwatch::sources::pgbouncer::{ConsoleError, Error, Pgbouncer};
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
 
@@ -169,13 +169,16 @@ async fn a_user_without_the_right_is_told_the_setting() {
     for bouncer in Bouncer::of_each("") {
         let error = bouncer.open("one").read().await.unwrap_err();
         assert!(
-            matches!(&error, Error::Read { source: Fault::NotAllowed { .. }, .. }),
+            matches!(&error, Error::Read { source: ConsoleError::NotAllowed { .. }, .. }),
             "{error:?}"
         );
         let said = chain(&error);
         assert!(said.contains("set stats_users = one in pgbouncer.ini"), "{said}");
         let error = bouncer.open("stranger").read().await.unwrap_err();
-        assert!(matches!(&error, Error::Read { source: Fault::Refused { .. }, .. }), "{error:?}");
+        assert!(
+            matches!(&error, Error::Read { source: ConsoleError::Refused { .. }, .. }),
+            "{error:?}"
+        );
         assert!(chain(&error).contains("list it in PgBouncer's auth_file"), "{}", chain(&error));
     }
 }

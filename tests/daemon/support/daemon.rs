@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
-use poolwatch::demo::Process;
+use poolwatch::demo::ChildProcess;
 use tempfile::TempDir;
 
 use super::{Answer, Metrics, Output, eventually, request, try_request};
 
 /// The real daemon, on a port of its own. Dropping it ends it.
 pub(crate) struct Daemon {
-    process: Process,
+    process: ChildProcess,
     output: Output,
     address: SocketAddr,
     folder: TempDir,
@@ -19,7 +19,7 @@ pub(crate) struct Daemon {
 
 /// The settings, flags and variables that a daemon is started with.
 #[derive(Default)]
-pub(crate) struct Builder {
+pub(crate) struct DaemonBuilder {
     settings: String,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
@@ -27,7 +27,7 @@ pub(crate) struct Builder {
     own_socket: bool,
 }
 
-impl Builder {
+impl DaemonBuilder {
     /// The settings say where workers report, and may change it.
     pub(crate) fn own_socket(mut self) -> Self {
         self.own_socket = true;
@@ -113,8 +113,8 @@ fn listening(output: &str) -> Option<SocketAddr> {
 
 impl Daemon {
     /// A daemon with these settings, in YAML.
-    pub(crate) fn with_settings(settings: &str) -> Builder {
-        Builder { settings: settings.to_owned(), ..Builder::default() }
+    pub(crate) fn with_settings(settings: &str) -> DaemonBuilder {
+        DaemonBuilder { settings: settings.to_owned(), ..DaemonBuilder::default() }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use poolwatch::collectors::{ALL, Pace};
-use poolwatch::demo::Process;
+use poolwatch::demo::ChildProcess;
 
 use super::{
     Daemon, Metrics, Output, Series, eventually, free_port, programs, try_request, version,
@@ -78,7 +78,7 @@ const LABELS_GONE: &[(&str, &str, &str, &str)] = &[
 /// The exporter, as a process. Dropping it ends it.
 pub(crate) struct Exporter {
     pub(crate) version: String,
-    _process: Process,
+    _process: ChildProcess,
     address: SocketAddr,
 }
 

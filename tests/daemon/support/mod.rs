@@ -16,9 +16,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use poolwatch::demo::Process;
+use poolwatch::demo::ChildProcess;
 
-pub(crate) use daemon::{Builder, Daemon, poolwatch, poolwatch_as_nobody};
+pub(crate) use daemon::{Daemon, DaemonBuilder, poolwatch, poolwatch_as_nobody};
 pub(crate) use http::{Answer, request, try_request, try_request_through};
 pub(crate) use metrics::{Metrics, Series};
 pub(crate) use programs::{programs, version};
@@ -103,10 +103,10 @@ impl Output {
     }
 
     /// Starts a program whose output is all collected here.
-    pub(crate) fn of(command: &mut Command) -> (Process, Self) {
+    pub(crate) fn of(command: &mut Command) -> (ChildProcess, Self) {
         let output = Self::default();
         let mut process =
-            Process::start(command.stdout(Stdio::piped()).stderr(Stdio::piped())).unwrap();
+            ChildProcess::start(command.stdout(Stdio::piped()).stderr(Stdio::piped())).unwrap();
         output.collect(process.child().stdout.take().unwrap());
         output.collect(process.child().stderr.take().unwrap());
         (process, output)

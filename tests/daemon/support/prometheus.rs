@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use poolwatch::demo::Process;
+use poolwatch::demo::ChildProcess;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -28,7 +28,7 @@ pub(crate) fn promtools() -> &'static [PathBuf] {
 /// A Prometheus of some version. Dropping it ends it.
 pub(crate) struct Prometheus {
     pub(crate) version: String,
-    process: Process,
+    process: ChildProcess,
     output: Output,
     address: SocketAddr,
     _folder: TempDir,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::parse::Entry;
+use super::super::parse::LogEntry;
 use crate::postgres::{APPLICATION_NAME, FIRST_STATEMENT};
 
 /// The time for which an ended session is remembered: what it logged is read soon after.
@@ -76,7 +76,10 @@ impl Backends {
 
 /// The session that a message is of. Without a server that can be asked poolwatch has no sessions on
 /// it, and what tells of no database is of one without a name.
-pub(super) fn attribute<'a>(entry: &'a Entry<'_>, backends: Option<&Backends>) -> Attribution<'a> {
+pub(super) fn attribute<'a>(
+    entry: &'a LogEntry<'_>,
+    backends: Option<&Backends>,
+) -> Attribution<'a> {
     let backend = backends.and_then(|backends| backends.get(entry.pid));
     match is_own(entry, backends, backend) {
         Some(true) => return Attribution::Own,
@@ -96,7 +99,7 @@ pub(super) fn attribute<'a>(entry: &'a Entry<'_>, backends: Option<&Backends>) -
 /// poolwatch's own sessions are known by their name; where the log does not tell it by their
 /// process; else by a role that is nobody else's.
 fn is_own(
-    entry: &Entry<'_>,
+    entry: &LogEntry<'_>,
     backends: Option<&Backends>,
     backend: Option<&Backend>,
 ) -> Option<bool> {
@@ -123,12 +126,12 @@ fn is_own(
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::parse::{Severity, Tells};
+    use super::super::super::parse::{MessageSeverity, Tells};
     use super::*;
 
-    fn entry<'a>(user: Option<&'a str>, application: Option<&'a str>, pid: u32) -> Entry<'a> {
-        Entry {
-            severity: Severity::Log,
+    fn entry<'a>(user: Option<&'a str>, application: Option<&'a str>, pid: u32) -> LogEntry<'a> {
+        LogEntry {
+            severity: MessageSeverity::Log,
             sqlstate: None,
             user: user.map(Cow::Borrowed),
             database: None,
@@ -152,7 +155,7 @@ mod tests {
     #[test]
     fn a_session_is_known_by_its_name_then_by_its_process_then_by_its_role() {
         let backends = backends();
-        let session = |entry: &Entry<'_>| match attribute(entry, Some(&backends)) {
+        let session = |entry: &LogEntry<'_>| match attribute(entry, Some(&backends)) {
             Attribution::Own => "own".to_owned(),
             Attribution::Client(database) => format!("client {database}"),
             Attribution::Unknown => "unknown".to_owned(),
@@ -168,7 +171,7 @@ mod tests {
         );
         assert_eq!(session(&entry(Some("app"), Some("poolwatch"), 2)), "own");
         let message = Cow::Borrowed("duration: 0.1 ms  statement: SHOW poolwatch.session");
-        let first = Entry { message, ..entry(Some("watcher"), Some(""), 3) };
+        let first = LogEntry { message, ..entry(Some("watcher"), Some(""), 3) };
         assert_eq!(session(&first), "own");
     }
 

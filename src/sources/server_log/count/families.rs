@@ -1,6 +1,6 @@
 //! The figures as metrics.
 
-use super::super::parse::{CancelReason, Refusal};
+use super::super::parse::{CancelReason, ConnectionRefusal};
 use super::{Reason, Tally};
 use crate::metric::Family;
 
@@ -80,7 +80,7 @@ impl Tally {
             "pg_connections_refused_total",
             "Connections that the server refused, by its log.",
         );
-        for (refusal, count) in Refusal::ALL.iter().zip(self.refused) {
+        for (refusal, count) in ConnectionRefusal::ALL.iter().zip(self.refused) {
             family.sample(&[("reason", refusal.as_str())], count as f64);
         }
         family

@@ -19,10 +19,10 @@ use self::attribution::{Attribution, Backends, attribute};
 use self::lock_waits::Waiting;
 use self::portals::Portals;
 pub(super) use self::rates::Rates;
-use self::sessions::{Rows, Run, Sessions, UnknownStatement};
+use self::sessions::{LoggedSessions, Rows, Run, UnknownStatement};
 use super::parse::{
-    CancelReason, DurationMessage, Entry, LockWait, Refusal, Severity, Step, Unparsed, duration,
-    lock_wait,
+    CancelReason, ConnectionRefusal, DurationMessage, LockWait, LogEntry, MessageSeverity, Step,
+    Unparsed, duration, lock_wait,
 };
 use crate::reading::LoggedTimes;
 
@@ -61,11 +61,11 @@ pub struct Tally {
     pub(super) rates: Option<Rates>,
     /// The server's sessions, when it was asked.
     backends: Option<Backends>,
-    sessions: Sessions,
+    sessions: LoggedSessions,
     portals: Portals,
     waiting: Waiting,
     accounts: Accounts,
-    refused: [u64; Refusal::ALL.len()],
+    refused: [u64; ConnectionRefusal::ALL.len()],
     rejected: [u64; Reason::ALL.len()],
     messages: u64,
     bytes: u64,
@@ -77,7 +77,7 @@ pub struct Tally {
 
 impl Tally {
     /// Counts a record: its message, or why it has none.
-    pub(super) fn count_record(&mut self, record: Result<Entry<'_>, Unparsed>) {
+    pub(super) fn count_record(&mut self, record: Result<LogEntry<'_>, Unparsed>) {
         self.messages += 1;
         match record {
             Ok(entry) => self.entry(&entry),
@@ -115,18 +115,18 @@ impl Tally {
         self.accounts.is_in_doubt()
     }
 
-    fn entry(&mut self, entry: &Entry<'_>) {
+    fn entry(&mut self, entry: &LogEntry<'_>) {
         match entry.severity {
-            Severity::Log => self.log(entry),
-            Severity::Error => {
+            MessageSeverity::Log => self.log(entry),
+            MessageSeverity::Error => {
                 self.forget(entry.pid);
                 self.error(entry);
             }
-            Severity::Fatal => {
+            MessageSeverity::Fatal => {
                 self.forget(entry.pid);
                 self.fatal(entry);
             }
-            Severity::Location | Severity::Other | Severity::More => {}
+            MessageSeverity::Location | MessageSeverity::Other | MessageSeverity::More => {}
         }
     }
 
@@ -146,7 +146,7 @@ impl Tally {
         self.rates()?.counted_from()
     }
 
-    fn log(&mut self, entry: &Entry<'_>) {
+    fn log(&mut self, entry: &LogEntry<'_>) {
         if let Some(message) = duration::parse(&entry.message) {
             self.statement(entry, &message);
         } else if let Some(wait) = lock_wait::parse(&entry.message) {
@@ -154,7 +154,7 @@ impl Tally {
         }
     }
 
-    fn statement(&mut self, entry: &Entry<'_>, message: &DurationMessage<'_>) {
+    fn statement(&mut self, entry: &LogEntry<'_>, message: &DurationMessage<'_>) {
         let is_duration = matches!(message, DurationMessage::Elapsed(..));
         let Some(database) = self.database(entry, is_duration) else { return };
         self.nameless |= entry.database.is_none();
@@ -202,7 +202,7 @@ impl Tally {
         self.count_all(|portals| portals.quiet(now));
     }
 
-    fn wait(&mut self, entry: &Entry<'_>, wait: &LockWait) {
+    fn wait(&mut self, entry: &LogEntry<'_>, wait: &LockWait) {
         let Some(database) = self.database(entry, true) else { return };
         let is_new = self.waiting.is_new(wait);
         if let Some(account) = self.account(&database) {
@@ -210,7 +210,7 @@ impl Tally {
         }
     }
 
-    fn error(&mut self, entry: &Entry<'_>) {
+    fn error(&mut self, entry: &LogEntry<'_>) {
         let Some(database) = self.database(entry, true) else { return };
         let class = entry.sqlstate.and_then(|sqlstate| sqlstate.get(..2)).unwrap_or_default();
         let Some(account) = self.account(&database) else { return };
@@ -221,8 +221,8 @@ impl Tally {
     }
 
     /// Who was never let in may have asked for a database that is not there.
-    fn fatal(&mut self, entry: &Entry<'_>) {
-        if let Some(refusal) = Refusal::from_message(&entry.message, entry.sqlstate) {
+    fn fatal(&mut self, entry: &LogEntry<'_>) {
+        if let Some(refusal) = ConnectionRefusal::from_message(&entry.message, entry.sqlstate) {
             if attribute(entry, self.backends.as_ref()) != Attribution::Own {
                 self.refused[refusal as usize] += 1;
             }
@@ -238,7 +238,7 @@ impl Tally {
 
     /// The database in which a client's message was written; one of an unknown session may have to be
     /// counted as such.
-    fn database(&mut self, entry: &Entry<'_>, counts: bool) -> Option<String> {
+    fn database(&mut self, entry: &LogEntry<'_>, counts: bool) -> Option<String> {
         match attribute(entry, self.backends.as_ref()) {
             Attribution::Client(database) => Some(database.into_owned()),
             Attribution::Own => None,

@@ -40,7 +40,7 @@ pub(super) enum Rows {
 
 /// All sessions that are between two messages, by their pid.
 #[derive(Debug, Default)]
-pub(super) struct Sessions {
+pub(super) struct LoggedSessions {
     open: HashMap<u32, Session>,
     hashes: RandomState,
 }
@@ -57,7 +57,7 @@ struct Session {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct UnknownStatement;
 
-impl Sessions {
+impl LoggedSessions {
     /// Takes a message in, and returns the statement that came to its end with it. One that names
     /// neither the statement nor the session is refused.
     pub(super) fn take(
@@ -174,7 +174,7 @@ mod tests {
 
     /// The milliseconds of the statements that ended with these messages of process 7.
     fn run(messages: &[(&str, Option<&str>)]) -> Vec<Option<f64>> {
-        let mut sessions = Sessions::default();
+        let mut sessions = LoggedSessions::default();
         let ended = messages.iter().filter_map(|(message, tag)| {
             let message = duration::parse(message).unwrap();
             match sessions.take(Some(7), *tag, &message) {
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn sessions_are_bounded() {
-        let mut sessions = Sessions::default();
+        let mut sessions = LoggedSessions::default();
         for pid in 0..3 * u32::try_from(MOST).unwrap() {
             let message = duration::parse("duration: 1 ms  parse a: SELECT x").unwrap();
             sessions.take(Some(pid), None, &message).unwrap();

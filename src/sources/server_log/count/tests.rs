@@ -1,17 +1,18 @@
 use proptest::prelude::*;
 
 use super::super::counter::{Counter, MemoryLog};
-use super::super::parse::Format;
+use super::super::parse::RecordFormat;
 use super::super::tail::{LIMIT, Record, Sink};
 use super::accounts::{CLASSES, DATABASES};
 use std::time::Duration;
 
 use super::*;
 
-const FORMATS: [Format; 3] = [Format::Stderr, Format::Csvlog, Format::Jsonlog];
+const FORMATS: [RecordFormat; 3] =
+    [RecordFormat::Stderr, RecordFormat::Csvlog, RecordFormat::Jsonlog];
 
 fn log(lines: &str) -> MemoryLog {
-    let mut log = MemoryLog::new(Format::Stderr);
+    let mut log = MemoryLog::new(RecordFormat::Stderr);
     log.feed(lines.as_bytes());
     log.end();
     log
@@ -43,7 +44,7 @@ fn databases_are_bounded_and_none_is_lost() {
 
 #[test]
 fn classes_of_errors_are_bounded() {
-    let mut log = MemoryLog::new(Format::Csvlog);
+    let mut log = MemoryLog::new(RecordFormat::Csvlog);
     for number in 0..500_u32 {
         let letter = char::from_digit(10 + number % 26, 36).unwrap();
         let class = format!("{letter}{}", number / 26 % 10);
@@ -58,7 +59,7 @@ fn classes_of_errors_are_bounded() {
 #[test]
 fn a_duration_of_poolwatchs_own_is_not_counted() {
     let select = "LOG:  duration: 1.000 ms  statement: SELECT a FROM t";
-    let mut log = MemoryLog::new(Format::Stderr);
+    let mut log = MemoryLog::new(RecordFormat::Stderr);
     log.counter.tally.set_role("app", false);
     log.feed(line("d", select).as_bytes());
     assert_eq!(counts(log.end()), [0; 0]);
@@ -86,7 +87,7 @@ fn recent_is_five_minutes() {
     let select = line("d", "LOG:  duration: 1.000 ms  statement: SELECT a FROM t");
     let mut after = |seconds, ran| {
         for _ in 0..ran {
-            counter.record(Format::Stderr, Record { bytes: select.as_bytes(), cut: false });
+            counter.record(RecordFormat::Stderr, Record { bytes: select.as_bytes(), cut: false });
         }
         let recent = counter.tally.recent(start + Duration::from_secs(seconds));
         recent.first().map_or(0, |times| times.recent.count())
@@ -97,7 +98,7 @@ fn recent_is_five_minutes() {
 
 #[test]
 fn who_was_never_let_in_invents_no_database() {
-    let mut log = MemoryLog::new(Format::Csvlog);
+    let mut log = MemoryLog::new(RecordFormat::Csvlog);
     let record = "2026-01-31 23:59:59.123 UTC,\"a\",\"invented\",7,,,,\"authentication\",,,0,FATAL,57014,\
                   \"canceling authentication due to timeout\",,,,,,,,,\"\"\n";
     log.feed(record.as_bytes());
@@ -124,7 +125,7 @@ fn a_line_end_in_a_name_writes_no_message() {
 
 #[test]
 fn a_portal_fetched_in_batches_is_one_statement() {
-    let mut log = MemoryLog::new(Format::Stderr);
+    let mut log = MemoryLog::new(RecordFormat::Stderr);
     let mut feed = |pid: u32, what: &str| {
         let line =
             format!("2026-01-31 23:59:59.123 UTC [{pid}] app@d LOG:  duration: 60.0 ms  {what}\n");

@@ -2,7 +2,7 @@
 //! ask for a session under any name: what follows such a line end is nobody's message until the one
 //! comes that the name stands before.
 
-use super::entry::Entry;
+use super::entry::LogEntry;
 use super::prefix::Prefixes;
 
 /// The severities that begin a message, wherever they stand.
@@ -24,7 +24,7 @@ impl BrokenName {
     pub(super) fn holds(
         &mut self,
         text: &str,
-        entry: Option<&Entry<'_>>,
+        entry: Option<&LogEntry<'_>>,
         prefixes: &Prefixes,
     ) -> bool {
         let begins = |message: &str| SEVERITIES.iter().any(|severity| message.contains(severity));

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
-use super::entry::{Entry, Severity, Tells, given, sqlstate};
+use super::entry::{LogEntry, MessageSeverity, Tells, given, sqlstate};
 
 /// The places of the fields.
 const USER: usize = 1;
@@ -17,13 +17,13 @@ const MESSAGE: usize = 13;
 const APPLICATION: usize = 22;
 
 /// The message of a record, whose end may be missing.
-pub(super) fn parse(record: &str) -> Option<Entry<'_>> {
+pub(super) fn parse(record: &str) -> Option<LogEntry<'_>> {
     let mut fields = [""; APPLICATION + 1];
     let count = split(record, &mut fields);
     let sqlstate = sqlstate(fields[STATE]);
     let names_application = count > APPLICATION;
-    (count > MESSAGE).then(|| Entry {
-        severity: Severity::from_word(fields[SEVERITY], sqlstate),
+    (count > MESSAGE).then(|| LogEntry {
+        severity: MessageSeverity::from_word(fields[SEVERITY], sqlstate),
         sqlstate,
         user: given(fields[USER]).map(unquoted),
         database: given(fields[DATABASE]).map(unquoted),
@@ -86,7 +86,7 @@ mod tests {
         let entry = parse(RECORD).unwrap();
         assert_eq!(
             (entry.severity, entry.pid, entry.tag),
-            (Severity::Log, Some(812), Some("SELECT"))
+            (MessageSeverity::Log, Some(812), Some("SELECT"))
         );
         assert_eq!((entry.user.as_deref(), entry.database.as_deref()), (Some("app"), Some("a\"b")));
         assert_eq!((entry.sqlstate, entry.application.as_deref()), (Some("00000"), Some("psql")));

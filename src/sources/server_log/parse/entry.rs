@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 /// One message, and the session that its record names. What a format does not tell is absent.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Entry<'a> {
-    pub(crate) severity: Severity,
+pub(crate) struct LogEntry<'a> {
+    pub(crate) severity: MessageSeverity,
     /// The SQLSTATE.
     pub(crate) sqlstate: Option<&'a str>,
     pub(crate) user: Option<Cow<'a, str>>,
@@ -36,7 +36,7 @@ impl Tells {
 
 /// The severity of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Severity {
+pub(crate) enum MessageSeverity {
     Log,
     Error,
     /// FATAL or PANIC: the session, or the server, ends.
@@ -49,7 +49,7 @@ pub(crate) enum Severity {
     Other,
 }
 
-impl Severity {
+impl MessageSeverity {
     /// By its English name; `None` when it is none.
     pub(crate) fn named(word: &str) -> Option<Self> {
         Some(match word {

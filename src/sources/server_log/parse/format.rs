@@ -28,7 +28,7 @@ const FIRST_KEY: &str = "{\"timestamp\":\"";
 )]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
-pub enum Format {
+pub enum RecordFormat {
     /// Text, each message after a prefix of the operator's choice.
     Stderr,
     /// Comma-separated values.
@@ -37,7 +37,7 @@ pub enum Format {
     Jsonlog,
 }
 
-impl Format {
+impl RecordFormat {
     /// The format's name in `log_destination`.
     pub fn as_str(self) -> &'static str {
         self.into()
@@ -93,24 +93,30 @@ mod tests {
     fn a_format_is_recognized_by_how_a_file_begins() {
         let csv = b"2026-01-31 23:59:59.123 UTC,\"app\",\"app\",7,";
         let background = b"2026-01-31 23:59:59.123 +03,,,7,,";
-        assert_eq!(Format::from_head(csv, "a.log"), Format::Csvlog);
-        assert_eq!(Format::from_head(background, "a.log"), Format::Csvlog);
-        assert_eq!(Format::from_head(b"{\"timestamp\":", "a.log"), Format::Jsonlog);
+        assert_eq!(RecordFormat::from_head(csv, "a.log"), RecordFormat::Csvlog);
+        assert_eq!(RecordFormat::from_head(background, "a.log"), RecordFormat::Csvlog);
+        assert_eq!(RecordFormat::from_head(b"{\"timestamp\":", "a.log"), RecordFormat::Jsonlog);
         for text in
             ["2026-01-31 23:59:59.123 UTC [7] LOG:  a", "2026-01-31 23:59:59.123 UTC,app,LOG"]
         {
-            assert_eq!(Format::from_head(text.as_bytes(), "a.csv"), Format::Stderr);
+            assert_eq!(RecordFormat::from_head(text.as_bytes(), "a.csv"), RecordFormat::Stderr);
         }
-        assert_eq!(Format::from_head(b"", "a.json"), Format::Jsonlog);
+        assert_eq!(RecordFormat::from_head(b"", "a.json"), RecordFormat::Jsonlog);
         let json = b"{\"timestamp\":\"2026\",\"error_severity\":\"LOG\",\"message\":\"x\"}\n{";
-        assert_eq!(Format::from_head(json, "a.log"), Format::Jsonlog);
+        assert_eq!(RecordFormat::from_head(json, "a.log"), RecordFormat::Jsonlog);
         assert_eq!(
-            Format::from_head(b"\0\0\0{", "a.log"),
-            Format::Jsonlog,
+            RecordFormat::from_head(b"\0\0\0{", "a.log"),
+            RecordFormat::Jsonlog,
             "truncated under its writer"
         );
-        assert_eq!(Format::from_head(&[BYTE_ORDER_MARK, json].concat(), "a.log"), Format::Jsonlog);
-        assert_eq!(Format::from_head(&[BYTE_ORDER_MARK, csv].concat(), "a.log"), Format::Csvlog);
+        assert_eq!(
+            RecordFormat::from_head(&[BYTE_ORDER_MARK, json].concat(), "a.log"),
+            RecordFormat::Jsonlog
+        );
+        assert_eq!(
+            RecordFormat::from_head(&[BYTE_ORDER_MARK, csv].concat(), "a.log"),
+            RecordFormat::Csvlog
+        );
     }
 
     #[test]
@@ -121,7 +127,11 @@ mod tests {
             "{\"timestamp\":\"2026-01-31 23:59:59.123 UTC\",\"error_severity\":\"LOG:  x\n",
             "{\"ts\":\"2026-01-31 23:59:59.123 UTC\",",
         ] {
-            assert_eq!(Format::from_head(text.as_bytes(), "a.json"), Format::Stderr, "{text}");
+            assert_eq!(
+                RecordFormat::from_head(text.as_bytes(), "a.json"),
+                RecordFormat::Stderr,
+                "{text}"
+            );
         }
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::entry::{Entry, Severity, Tells, given, sqlstate};
+use super::entry::{LogEntry, MessageSeverity, Tells, given, sqlstate};
 
 #[derive(Deserialize)]
 struct Line<'a> {
@@ -31,13 +31,13 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The message of a record, of which the end may be missing. A session's name is left out where it
 /// is empty.
-pub(super) fn parse<'a>(record: &'a str, is_cut: bool) -> Option<Entry<'a>> {
+pub(super) fn parse<'a>(record: &'a str, is_cut: bool) -> Option<LogEntry<'a>> {
     let line: Line<'_> = serde_json::from_str(record).ok()?;
     let sqlstate = line.state_code.and_then(sqlstate);
     let named =
         |text: Option<Text<'a>>| text.map(|text| text.0).filter(|text| given(text).is_some());
-    Some(Entry {
-        severity: Severity::from_word(&line.error_severity.0, sqlstate),
+    Some(LogEntry {
+        severity: MessageSeverity::from_word(&line.error_severity.0, sqlstate),
         sqlstate,
         user: named(line.user),
         database: named(line.dbname),
@@ -76,7 +76,7 @@ mod tests {
         let entry = parse(RECORD, false).unwrap();
         assert_eq!(
             (entry.severity, entry.pid, entry.tag),
-            (Severity::Log, Some(812), Some("SELECT"))
+            (MessageSeverity::Log, Some(812), Some("SELECT"))
         );
         assert_eq!((entry.user.as_deref(), entry.database.as_deref()), (Some("app"), Some("a\"b")));
         assert_eq!((entry.sqlstate, entry.application.as_deref()), (None, Some("psql")));

@@ -17,13 +17,13 @@ use std::borrow::Cow;
 use self::broken_name::BrokenName;
 pub(crate) use self::cancel_reason::CancelReason;
 pub(crate) use self::duration::{DurationMessage, Step};
-pub(crate) use self::entry::{Entry, Severity};
-pub use self::format::Format;
+pub(crate) use self::entry::{LogEntry, MessageSeverity};
+pub use self::format::RecordFormat;
 pub(crate) use self::format::{BYTE_ORDER_MARK, begins_csv};
 pub(crate) use self::lock_wait::LockWait;
 pub(crate) use self::prefix::Prefix;
 use self::prefix::Prefixes;
-pub(crate) use self::refusal::Refusal;
+pub(crate) use self::refusal::ConnectionRefusal;
 
 #[cfg(test)]
 pub(crate) use self::entry::Tells;
@@ -65,26 +65,27 @@ impl Parser {
     /// The message of a record, whose end may be missing.
     pub(crate) fn parse<'a>(
         &mut self,
-        format: Format,
+        format: RecordFormat,
         text: &'a str,
         is_cut: bool,
-    ) -> Result<Entry<'a>, Unparsed> {
+    ) -> Result<LogEntry<'a>, Unparsed> {
         let entry = match format {
-            Format::Stderr => stderr::parse(text, &mut self.prefixes, self.is_verbose),
-            Format::Csvlog => csvlog::parse(text),
-            Format::Jsonlog => jsonlog::parse(text, is_cut),
+            RecordFormat::Stderr => stderr::parse(text, &mut self.prefixes, self.is_verbose),
+            RecordFormat::Csvlog => csvlog::parse(text),
+            RecordFormat::Jsonlog => jsonlog::parse(text, is_cut),
         };
-        if format == Format::Stderr && self.broken.holds(text, entry.as_ref(), &self.prefixes) {
+        if format == RecordFormat::Stderr && self.broken.holds(text, entry.as_ref(), &self.prefixes)
+        {
             return Err(Unparsed::Malformed);
         }
         let entry = entry.ok_or(if is_cut { Unparsed::TooLong } else { Unparsed::Malformed })?;
-        self.is_verbose |= entry.severity == Severity::Location;
+        self.is_verbose |= entry.severity == MessageSeverity::Location;
         Ok(entry)
     }
 }
 
 /// The text of a record. One whose end is missing is ended so that it can be read.
-pub(crate) fn text(format: Format, record: &[u8], is_cut: bool) -> Cow<'_, str> {
+pub(crate) fn text(format: RecordFormat, record: &[u8], is_cut: bool) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(record);
-    if format == Format::Jsonlog && is_cut { jsonlog::mended(&text).into() } else { text }
+    if format == RecordFormat::Jsonlog && is_cut { jsonlog::mended(&text).into() } else { text }
 }

@@ -1,6 +1,6 @@
 //! The prefix of each message in the text log: `log_line_prefix`, read backwards.
 
-use super::entry::{Severity, Tells, given, sqlstate};
+use super::entry::{MessageSeverity, Tells, given, sqlstate};
 
 /// Prefixes that are tried when the server's own is not known: Debian's, the server's default,
 /// those of pgBadger's manual, and that of Amazon's.
@@ -74,7 +74,10 @@ impl Prefixes {
     }
 
     /// Takes a line apart: the fields of its prefix, its severity, its message.
-    pub(super) fn split<'a>(&mut self, line: &'a str) -> Option<(Fields<'a>, Severity, &'a str)> {
+    pub(super) fn split<'a>(
+        &mut self,
+        line: &'a str,
+    ) -> Option<(Fields<'a>, MessageSeverity, &'a str)> {
         let (at, split) =
             self.0.iter().enumerate().find_map(|(at, prefix)| Some((at, prefix.split(line)?)))?;
         // One that ends at `%q` fits many a line that others say more of.
@@ -126,7 +129,7 @@ impl Prefix {
         Self { parts, tells }
     }
 
-    fn split<'a>(&self, line: &'a str) -> Option<(Fields<'a>, Severity, &'a str)> {
+    fn split<'a>(&self, line: &'a str) -> Option<(Fields<'a>, MessageSeverity, &'a str)> {
         let fields = Fields { tells: self.tells, ..Fields::default() };
         let mut guesses = GUESSES;
         parts(&self.parts, line, fields, &mut guesses)
@@ -159,7 +162,7 @@ fn padding(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> i32 {
     sign * width
 }
 
-type Split<'a> = (Fields<'a>, Severity, &'a str);
+type Split<'a> = (Fields<'a>, MessageSeverity, &'a str);
 
 fn parts<'a>(
     all: &[Part],
@@ -309,10 +312,10 @@ fn time(line: &str) -> Option<(usize, usize)> {
 }
 
 /// A message begins with its severity: `LOG:  `.
-fn severity(line: &str) -> Option<(Severity, &str)> {
+fn severity(line: &str) -> Option<(MessageSeverity, &str)> {
     let at = line.bytes().take(LONGEST_SEVERITY).position(|byte| byte == b':')?;
     let (word, rest) = line.split_at(at);
-    Some((Severity::named(word)?, rest.strip_prefix(":  ")?))
+    Some((MessageSeverity::named(word)?, rest.strip_prefix(":  ")?))
 }
 
 #[cfg(test)]
@@ -340,12 +343,12 @@ mod tests {
         ] {
             let (fields, severity, message) = Prefixes::default().split(line).expect(line);
             assert_eq!((fields.user, fields.database), (Some("app"), Some("my db")), "{line}");
-            assert_eq!((fields.pid, severity), (Some(812), Severity::Log), "{line}");
+            assert_eq!((fields.pid, severity), (Some(812), MessageSeverity::Log), "{line}");
             assert_eq!(message, "duration: 1 ms");
         }
         let line = "2026-01-31 23:59:59.123 UTC [812] ERROR:  x@y LOG:  z";
         let (fields, severity, message) = Prefixes::default().split(line).unwrap();
-        assert_eq!((fields.user, severity, message), (None, Severity::Error, "x@y LOG:  z"));
+        assert_eq!((fields.user, severity, message), (None, MessageSeverity::Error, "x@y LOG:  z"));
     }
 
     #[test]

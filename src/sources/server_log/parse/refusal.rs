@@ -5,7 +5,7 @@ use strum::VariantArray;
 /// The reason why the server refused a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
-pub(crate) enum Refusal {
+pub(crate) enum ConnectionRefusal {
     TooManyConnections,
     Authentication,
     #[strum(serialize = "no_such_database")]
@@ -13,7 +13,7 @@ pub(crate) enum Refusal {
     NotReady,
 }
 
-impl Refusal {
+impl ConnectionRefusal {
     pub(crate) const ALL: &'static [Self] = Self::VARIANTS;
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -32,24 +32,24 @@ impl Refusal {
     }
 }
 
-fn by_words(message: &str) -> Option<Refusal> {
+fn by_words(message: &str) -> Option<ConnectionRefusal> {
     let begins = |words: &[&str]| words.iter().any(|words| message.starts_with(words));
     if begins(&[
         "sorry, too many clients",
         "remaining connection slots",
         "too many connections for",
     ]) {
-        return Some(Refusal::TooManyConnections);
+        return Some(ConnectionRefusal::TooManyConnections);
     }
     if begins(&["the database system is"]) {
-        return Some(Refusal::NotReady);
+        return Some(ConnectionRefusal::NotReady);
     }
     if begins(&["database \""]) && message.ends_with("does not exist") {
-        return Some(Refusal::NoDatabase);
+        return Some(ConnectionRefusal::NoDatabase);
     }
     let refused = begins(&["no pg_hba.conf entry", "pg_hba.conf rejects", "role \""])
         || message.contains("authentication failed for user");
-    refused.then_some(Refusal::Authentication)
+    refused.then_some(ConnectionRefusal::Authentication)
 }
 
 #[cfg(test)]
@@ -58,12 +58,14 @@ mod tests {
 
     #[test]
     fn each_has_a_place_of_its_own() {
-        assert!(Refusal::ALL.iter().enumerate().all(|(place, one)| *one as usize == place));
+        assert!(
+            ConnectionRefusal::ALL.iter().enumerate().all(|(place, one)| *one as usize == place)
+        );
     }
 
     #[test]
     fn a_refusal_is_known_with_and_without_its_state() {
-        use Refusal::{Authentication, NoDatabase, NotReady, TooManyConnections};
+        use ConnectionRefusal::{Authentication, NoDatabase, NotReady, TooManyConnections};
         for (message, state, refusal_of) in [
             ("sorry, too many clients already", "53300", TooManyConnections),
             (
@@ -76,12 +78,23 @@ mod tests {
             ("database \"app\" does not exist", "3D000", NoDatabase),
             ("the database system is starting up", "57P03", NotReady),
         ] {
-            assert_eq!(Refusal::from_message(message, Some(state)), Some(refusal_of), "{message}");
-            assert_eq!(Refusal::from_message(message, None), Some(refusal_of), "{message}");
+            assert_eq!(
+                ConnectionRefusal::from_message(message, Some(state)),
+                Some(refusal_of),
+                "{message}"
+            );
+            assert_eq!(
+                ConnectionRefusal::from_message(message, None),
+                Some(refusal_of),
+                "{message}"
+            );
         }
         let ended = "terminating connection due to administrator command";
         assert_eq!(
-            (Refusal::from_message(ended, Some("57P01")), Refusal::from_message(ended, None)),
+            (
+                ConnectionRefusal::from_message(ended, Some("57P01")),
+                ConnectionRefusal::from_message(ended, None)
+            ),
             (None, None)
         );
     }

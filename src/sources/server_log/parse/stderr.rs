@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::entry::{Entry, Severity, verbose};
+use super::entry::{LogEntry, MessageSeverity, verbose};
 use super::prefix::Prefixes;
 
 /// The message of a record; lines after the first begin with a tab that is not its own.
@@ -12,17 +12,17 @@ pub(super) fn parse<'a>(
     record: &'a str,
     prefixes: &mut Prefixes,
     is_verbose: bool,
-) -> Option<Entry<'a>> {
+) -> Option<LogEntry<'a>> {
     let (fields, severity, message) = prefixes.split(record)?;
     let (sqlstate, message) = match verbose(message) {
         Some((sqlstate, message))
-            if is_verbose || (severity, sqlstate) == (Severity::Log, "00000") =>
+            if is_verbose || (severity, sqlstate) == (MessageSeverity::Log, "00000") =>
         {
             (Some(sqlstate), message)
         }
         _ => (fields.sqlstate, message),
     };
-    Some(Entry {
+    Some(LogEntry {
         severity,
         sqlstate,
         user: fields.user.map(Cow::Borrowed),

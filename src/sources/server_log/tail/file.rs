@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Sink;
 use super::records::Records;
-use crate::sources::server_log::parse::Format;
+use crate::sources::server_log::parse::RecordFormat;
 
 /// The number of first bytes by which a file is recognized: they hold the time of its first message.
 const HEAD: usize = 256;
@@ -118,19 +118,19 @@ impl Followed {
     }
 
     /// The format that it has by its content, or by its name as long as there is none.
-    pub(super) fn format(&mut self) -> io::Result<Format> {
+    pub(super) fn format(&mut self) -> io::Result<RecordFormat> {
         if let Some(records) = &self.records {
             return Ok(records.format());
         }
         let name = self.path.to_string_lossy().into_owned();
-        Ok(Format::from_head(&beginning(self.open()?, u64::MAX, FIRST_RECORD)?, &name))
+        Ok(RecordFormat::from_head(&beginning(self.open()?, u64::MAX, FIRST_RECORD)?, &name))
     }
 
     /// Reads on, but no more than so many bytes, and returns their number. What a quiet file ends
     /// with is whole.
     pub(super) fn read(
         &mut self,
-        format: Format,
+        format: RecordFormat,
         limit: u64,
         buffer: &mut [u8],
         sink: &mut impl Sink,
@@ -163,7 +163,7 @@ impl Followed {
     }
 
     /// Begins with the first record that is whole from where the reading begins.
-    fn begin(&mut self, format: Format) -> io::Result<()> {
+    fn begin(&mut self, format: RecordFormat) -> io::Result<()> {
         let (Some(file), None) = (&self.open, &self.records) else { return Ok(()) };
         self.records = Some(if self.offset == 0 {
             Records::new(format)

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use self::file::{Followed, id};
 pub(super) use self::records::{Record, Records};
 use super::error::Error;
-use super::parse::Format;
+use super::parse::RecordFormat;
 
 #[cfg(test)]
 pub(super) use self::records::LIMIT;
@@ -32,7 +32,7 @@ const PIECE: usize = 64 * 1024;
 /// Takes what the files grow by.
 pub(super) trait Sink {
     /// Takes a record.
-    fn record(&mut self, format: Format, record: Record<'_>);
+    fn record(&mut self, format: RecordFormat, record: Record<'_>);
 
     /// Takes the number of bytes that were read.
     fn read(&mut self, bytes: u64);
@@ -47,7 +47,7 @@ type Listed = Vec<(PathBuf, Metadata)>;
 #[derive(Debug)]
 pub(super) struct Files {
     path: String,
-    format: Option<Format>,
+    format: Option<RecordFormat>,
     followed: Vec<Followed>,
     /// True once the files that were there from before are followed.
     begun: bool,
@@ -55,18 +55,18 @@ pub(super) struct Files {
 
 /// The files that were found, and the bytes that are still to be read.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct FoundFiles {
     /// The file that was written to last, and its format.
-    pub(super) newest: Option<(PathBuf, Format)>,
+    pub(super) newest: Option<(PathBuf, RecordFormat)>,
     /// The formats of all files that are written to.
-    pub(super) formats: Vec<Format>,
+    pub(super) formats: Vec<RecordFormat>,
     /// Bytes that are there to be read.
     pub(super) behind: u64,
     /// The error of a file that was not read.
     pub(super) trouble: Option<Error>,
 }
 
-impl Found {
+impl FoundFiles {
     /// The file that is followed, in words.
     pub(super) fn note(&self) -> Option<String> {
         let (path, format) = self.newest.as_ref()?;
@@ -75,13 +75,13 @@ impl Found {
 }
 
 impl Files {
-    pub(super) fn new(path: String, format: Option<Format>) -> Self {
+    pub(super) fn new(path: String, format: Option<RecordFormat>) -> Self {
         Self { path, format, followed: Vec::new(), begun: false }
     }
 
     /// Finds what the files grew by.
-    pub(super) fn find(&mut self, sink: &mut impl Sink) -> Result<Found, Error> {
-        let mut found = Found::default();
+    pub(super) fn find(&mut self, sink: &mut impl Sink) -> Result<FoundFiles, Error> {
+        let mut found = FoundFiles::default();
         let (listed, hidden) = self.list()?;
         // Whoever may look only later is not to count all that was there before.
         let from_the_end = !self.begun;
@@ -95,7 +95,7 @@ impl Files {
     }
 
     /// Reads what was found, but no more than so many bytes.
-    pub(super) fn read(&mut self, limit: u64, sink: &mut impl Sink, found: &mut Found) {
+    pub(super) fn read(&mut self, limit: u64, sink: &mut impl Sink, found: &mut FoundFiles) {
         found.behind = 0;
         self.read_on(limit, sink, found);
         self.close_quiet(sink);
@@ -150,7 +150,7 @@ impl Files {
     }
 
     /// Finds those that were truncated; the copies made of them are read before anything else.
-    fn refresh(&mut self, sink: &mut impl Sink, found: &mut Found) {
+    fn refresh(&mut self, sink: &mut impl Sink, found: &mut FoundFiles) {
         let mut copies = Vec::new();
         for file in &mut self.followed {
             match file.refresh() {
@@ -168,7 +168,7 @@ impl Files {
     }
 
     /// The one format that is read of those that are written: two would count everything twice.
-    fn choose_format(&mut self, found: &mut Found) {
+    fn choose_format(&mut self, found: &mut FoundFiles) {
         let listed = self.followed.iter().filter(|file| file.listed);
         let Some(newest) = listed.map(|file| file.modified).max() else { return };
         for file in self.followed.iter_mut().filter(|file| file.listed) {
@@ -196,7 +196,7 @@ impl Files {
         found.formats.dedup();
     }
 
-    fn read_on(&mut self, limit: u64, sink: &mut impl Sink, found: &mut Found) {
+    fn read_on(&mut self, limit: u64, sink: &mut impl Sink, found: &mut FoundFiles) {
         let chosen = found.formats.last().copied();
         let mut left = limit;
         let mut buffer = vec![0; PIECE];

@@ -5,7 +5,7 @@
 
 use memchr::memchr;
 
-use super::super::parse::{BYTE_ORDER_MARK, Format, begins_csv};
+use super::super::parse::{BYTE_ORDER_MARK, RecordFormat, begins_csv};
 
 /// The most bytes of a record that are kept.
 pub(crate) const LIMIT: usize = 64 * 1024;
@@ -21,7 +21,7 @@ pub(crate) struct Record<'a> {
 /// The record that a file is in the midst of.
 #[derive(Debug)]
 pub(crate) struct Records {
-    format: Format,
+    format: RecordFormat,
     kept: Vec<u8>,
     /// Bytes of the record so far, those not kept included.
     length: usize,
@@ -35,7 +35,7 @@ pub(crate) struct Records {
 
 impl Records {
     /// Those of a file from its beginning.
-    pub(crate) fn new(format: Format) -> Self {
+    pub(crate) fn new(format: RecordFormat) -> Self {
         Self {
             format,
             kept: Vec::new(),
@@ -47,11 +47,11 @@ impl Records {
     }
 
     /// Those from somewhere in its midst, at the beginning of a line or not.
-    pub(crate) fn within(format: Format, line_start: bool) -> Self {
+    pub(crate) fn within(format: RecordFormat, line_start: bool) -> Self {
         Self { at_line_start: line_start, lost: true, ..Self::new(format) }
     }
 
-    pub(crate) fn format(&self) -> Format {
+    pub(crate) fn format(&self) -> RecordFormat {
         self.format
     }
 
@@ -78,7 +78,7 @@ impl Records {
 
     /// Hands on the record that nothing more is added to, if its last line is whole.
     pub(crate) fn flush(&mut self, emit: &mut impl FnMut(Record<'_>)) {
-        if self.format == Format::Stderr && self.at_line_start {
+        if self.format == RecordFormat::Stderr && self.at_line_start {
             self.end(emit);
         }
     }
@@ -96,13 +96,13 @@ impl Records {
         if self.lost {
             return;
         }
-        if self.format == Format::Csvlog {
+        if self.format == RecordFormat::Csvlog {
             self.count_quotes(piece);
         }
         self.length = self.length.saturating_add(piece.len());
         let room = LIMIT - self.kept.len();
         self.kept.extend_from_slice(&piece[..piece.len().min(room)]);
-        let whole = self.at_line_start && !self.quoted && self.format != Format::Stderr;
+        let whole = self.at_line_start && !self.quoted && self.format != RecordFormat::Stderr;
         if whole {
             self.end(emit);
         }
@@ -111,13 +111,13 @@ impl Records {
     /// A new line: it may end the record before it, or the wait for one that is whole.
     fn begin(&mut self, piece: &[u8], emit: &mut impl FnMut(Record<'_>)) {
         match self.format {
-            Format::Stderr if !piece.starts_with(b"\t") => {
+            RecordFormat::Stderr if !piece.starts_with(b"\t") => {
                 self.end(emit);
                 self.lost = false;
             }
-            Format::Jsonlog => self.lost = false,
+            RecordFormat::Jsonlog => self.lost = false,
             // Of what is too long the quotes may not have been meant as such.
-            Format::Csvlog if (self.lost || self.length > LIMIT) && begins_csv(piece) => {
+            RecordFormat::Csvlog if (self.lost || self.length > LIMIT) && begins_csv(piece) => {
                 self.end(emit);
                 self.lost = false;
             }
@@ -161,7 +161,7 @@ mod tests {
 
     use super::*;
 
-    fn cut(format: Format, pieces: &[&[u8]]) -> Vec<String> {
+    fn cut(format: RecordFormat, pieces: &[&[u8]]) -> Vec<String> {
         let (mut records, mut emitted) = (Records::new(format), Vec::new());
         let mut emit = |record: Record<'_>| {
             emitted.push(String::from_utf8_lossy(record.bytes).into_owned());
@@ -178,10 +178,10 @@ mod tests {
     #[test]
     fn a_line_that_begins_with_a_tab_goes_on() {
         let text = b"a: one\n\ttwo\n\t\tthree\nb\n";
-        assert_eq!(cut(Format::Stderr, &[text]), ["a: one\n\ttwo\n\t\tthree", "b"]);
+        assert_eq!(cut(RecordFormat::Stderr, &[text]), ["a: one\n\ttwo\n\t\tthree", "b"]);
         let (begun, rest) = text.split_at(8);
-        assert_eq!(cut(Format::Stderr, &[begun, rest]), ["a: one\n\ttwo\n\t\tthree", "b"]);
-        assert_eq!(cut(Format::Stderr, &[b"a\nb, not whole"]), ["a"]);
+        assert_eq!(cut(RecordFormat::Stderr, &[begun, rest]), ["a: one\n\ttwo\n\t\tthree", "b"]);
+        assert_eq!(cut(RecordFormat::Stderr, &[b"a\nb, not whole"]), ["a"]);
     }
 
     #[test]
@@ -189,7 +189,7 @@ mod tests {
         let twice = [CSV, CSV].concat();
         for at in 0..twice.len() {
             let (begun, rest) = twice.as_bytes().split_at(at);
-            let emitted = cut(Format::Csvlog, &[begun, rest]);
+            let emitted = cut(RecordFormat::Csvlog, &[begun, rest]);
             assert_eq!(emitted, [CSV.trim_end(), CSV.trim_end()], "cut at {at}");
         }
     }
@@ -197,10 +197,10 @@ mod tests {
     #[test]
     fn what_is_read_from_its_midst_begins_with_the_next_record() {
         for (format, line_start, text) in [
-            (Format::Stderr, false, "half\n\tmore\nwhole\n".to_owned()),
-            (Format::Stderr, true, "\tmore\nwhole\n".to_owned()),
-            (Format::Jsonlog, false, "half\"}\nwhole\n".to_owned()),
-            (Format::Csvlog, true, format!("in quotes, perhaps\"\"\n\",\n{CSV}")),
+            (RecordFormat::Stderr, false, "half\n\tmore\nwhole\n".to_owned()),
+            (RecordFormat::Stderr, true, "\tmore\nwhole\n".to_owned()),
+            (RecordFormat::Jsonlog, false, "half\"}\nwhole\n".to_owned()),
+            (RecordFormat::Csvlog, true, format!("in quotes, perhaps\"\"\n\",\n{CSV}")),
         ] {
             let (mut records, mut emitted) = (Records::within(format, line_start), 0);
             records.take(text.as_bytes(), &mut |_| emitted += 1);
@@ -213,23 +213,23 @@ mod tests {
     fn of_what_is_too_long_the_beginning_is_kept_and_the_next_is_found() {
         let long = "x".repeat(5 * LIMIT);
         let json = format!("{{\"a\":\"{long}\"}}\n{{}}\n");
-        assert_eq!(cut(Format::Jsonlog, &[json.as_bytes()])[1], "{}");
+        assert_eq!(cut(RecordFormat::Jsonlog, &[json.as_bytes()])[1], "{}");
         let csv = format!("2026-01-31 23:59:59.123 UTC,\"never closed {long}\n{CSV}{CSV}");
-        let emitted = cut(Format::Csvlog, &[csv.as_bytes()]);
+        let emitted = cut(RecordFormat::Csvlog, &[csv.as_bytes()]);
         assert_eq!((emitted.len(), emitted[0].len(), &*emitted[1]), (3, LIMIT, CSV.trim_end()));
     }
 
     #[test]
     fn the_hole_that_a_truncation_leaves_is_skipped() {
         let hole = vec![0; 3 * LIMIT];
-        for format in [Format::Stderr, Format::Csvlog, Format::Jsonlog] {
+        for format in [RecordFormat::Stderr, RecordFormat::Csvlog, RecordFormat::Jsonlog] {
             assert_eq!(cut(format, &[&hole, b"\0a\n"]), ["a"], "{format:?}");
         }
     }
 
     #[test]
     fn a_byte_order_mark_is_no_part_of_a_record() {
-        for format in [Format::Stderr, Format::Csvlog, Format::Jsonlog] {
+        for format in [RecordFormat::Stderr, RecordFormat::Csvlog, RecordFormat::Jsonlog] {
             assert_eq!(cut(format, &[b"\xef", b"\xbb\xbfa\n", b"b\n"]), ["a", "b"], "{format:?}");
         }
     }
@@ -239,7 +239,7 @@ mod tests {
         fn whatever_comes_little_is_kept_and_pieces_make_no_difference(
             bytes in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'"'), Just(b'\t'), any::<u8>()], 0..400),
             at in 0..400_usize,
-            format in prop_oneof![Just(Format::Stderr), Just(Format::Csvlog), Just(Format::Jsonlog)],
+            format in prop_oneof![Just(RecordFormat::Stderr), Just(RecordFormat::Csvlog), Just(RecordFormat::Jsonlog)],
         ) {
             let (begun, rest) = bytes.split_at(at.min(bytes.len()));
             prop_assert_eq!(cut(format, &[begun, rest]), cut(format, &[&bytes]));

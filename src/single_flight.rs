@@ -16,7 +16,7 @@ const HANGING: usize = 4;
 
 /// One piece of work, done now and again.
 #[derive(Debug)]
-pub(crate) struct Joint<T>(Mutex<State<T>>);
+pub(crate) struct SingleFlight<T>(Mutex<State<T>>);
 
 #[derive(Debug)]
 struct State<T> {
@@ -31,13 +31,13 @@ struct Running<T> {
     outcome: watch::Receiver<Option<T>>,
 }
 
-impl<T> Default for Joint<T> {
+impl<T> Default for SingleFlight<T> {
     fn default() -> Self {
         Self(Mutex::new(State { running: None, given_up: Vec::new() }))
     }
 }
 
-impl<T: Clone + Send + Sync + 'static> Joint<T> {
+impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
     /// Returns the result of the work under way, else of work begun now. `None` when it takes longer
     /// than the limit since its beginning: a file may hang, and then nobody waits for it again.
     pub(crate) async fn get(
@@ -61,7 +61,7 @@ fn begin<T: Send + Sync + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<Running<T>> {
     let (send, outcome) = watch::channel(None);
-    let thread = thread::Builder::new().name("apart".into());
+    let thread = thread::Builder::new().name("single-flight".into());
     let begun = thread.spawn(move || send.send_replace(Some(work())).is_some());
     begun.ok().map(|_| Running { since: Instant::now(), outcome })
 }
@@ -95,7 +95,7 @@ mod tests {
 
     #[tokio::test]
     async fn those_who_want_it_at_the_same_time_share_it() {
-        let (joint, times) = (Joint::default(), Arc::new(AtomicU32::new(0)));
+        let (flight, times) = (SingleFlight::default(), Arc::new(AtomicU32::new(0)));
         let (go, wait) = mpsc::channel::<()>();
         let wait = Arc::new(Mutex::new(wait));
         let work = || {
@@ -105,30 +105,30 @@ mod tests {
                 times.fetch_add(1, Relaxed)
             }
         };
-        let all = join_all((0..20).map(|_| joint.get(LONG, work())));
+        let all = join_all((0..20).map(|_| flight.get(LONG, work())));
         // Once all have asked.
         let (all, ()) = tokio::join!(all, async { go.send(()).unwrap() });
         assert_eq!(all, vec![Some(0); 20]);
         go.send(()).unwrap();
-        assert_eq!(joint.get(LONG, work()).await, Some(1), "what is over is begun again");
+        assert_eq!(flight.get(LONG, work()).await, Some(1), "what is over is begun again");
     }
 
     #[tokio::test]
     async fn what_hangs_is_waited_for_once() {
-        let (joint, limit) = (Joint::default(), Duration::from_millis(300));
+        let (flight, limit) = (SingleFlight::default(), Duration::from_millis(300));
         let (hang, wait) = mpsc::channel::<()>();
-        assert_eq!(joint.get(limit, move || wait.recv().is_ok()).await, None);
+        assert_eq!(flight.get(limit, move || wait.recv().is_ok()).await, None);
         let began = Instant::now();
-        assert_eq!(joint.get(limit, || true).await, None);
+        assert_eq!(flight.get(limit, || true).await, None);
         assert!(began.elapsed() < limit);
         drop(hang);
-        while joint.get(limit, || true).await.is_none() {}
+        while flight.get(limit, || true).await.is_none() {}
     }
 
     #[tokio::test]
     async fn what_panics_makes_nothing_and_can_be_begun_again() {
-        let joint = Joint::default();
-        assert_eq!(joint.get(LONG, || panic!("it is broken")).await, None::<u8>);
-        assert_eq!(joint.get(LONG, || 7).await, Some(7));
+        let flight = SingleFlight::default();
+        assert_eq!(flight.get(LONG, || panic!("it is broken")).await, None::<u8>);
+        assert_eq!(flight.get(LONG, || 7).await, Some(7));
     }
 }
