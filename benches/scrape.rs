@@ -11,7 +11,7 @@ use poolwatch::advice::{self, Advisor, RuleContext};
 use poolwatch::exposition::{Chunk, pools};
 use poolwatch::latency::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS, Histogram};
 use poolwatch::metric::Family;
-use poolwatch::reading::{Figures, MaxOverflow, Origin, Pool, Timings, Totals, Worker};
+use poolwatch::reading::{Figures, Holders, MaxOverflow, Origin, Pool, Timings, Totals, Worker};
 use poolwatch::state::{PoolState, RecentPool, Thresholds};
 
 /// As many families of twenty tables' statistics as make up so many series.
@@ -71,6 +71,7 @@ fn pool(name: String) -> Pool {
             query: Some(histogram(BOUNDS)),
             commit: Some(histogram(BOUNDS)),
         },
+        holders: Holders::default(),
     }
 }
 

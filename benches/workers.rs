@@ -51,7 +51,13 @@ fn report(worker: u64, seq: u64) -> Report {
         period: Duration::from_secs(1),
         app: Some("reddit-bot".into()),
         is_final: false,
-        pools: vec![PoolReport { name: "web".into(), figures, totals, timings }],
+        pools: vec![PoolReport {
+            name: "web".into(),
+            figures,
+            totals,
+            timings,
+            ..PoolReport::default()
+        }],
         findings: Vec::new(),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::recent::Recent;
-use super::{Advice, Rule, RuleContext, Severity};
+use super::{Advice, Rule, RuleContext, Severity, holders};
 use crate::state::PoolState;
 
 /// Steps of history over which what is checked out must only have risen.
@@ -62,9 +62,12 @@ fn held_too_long(state: &PoolState, threshold: f64) -> Option<String> {
         .find(|worker| worker.figures.oldest_checkout == Some(oldest))
         .and_then(|worker| worker.pid);
     let holder = holder.map(|pid| format!(" by the worker {pid}")).unwrap_or_default();
-    Some(format!(
-        "a connection has been held for {oldest:.0} s{holder} (the threshold is {threshold:.0} s)"
-    ))
+    let longest = holders::longest(state).map(|longest| format!(", {longest}"));
+    let message = format!(
+        "a connection has been held for {oldest:.0} s{holder} (the threshold is {threshold:.0} s){}",
+        longest.unwrap_or_default()
+    );
+    Some(holders::with_holders(message, state))
 }
 
 impl ConnectionLeak {
@@ -84,7 +87,7 @@ impl ConnectionLeak {
         if !enough || rise < self.min_growth || !floors.is_sorted() {
             return None;
         }
-        Some(match state.sum.oldest_checkout {
+        let message = match state.sum.oldest_checkout {
             Some(oldest) => format!(
                 "the connections checked out rose from {first} to {last} and none came back; \
                  the oldest has been held for {oldest:.0} s"
@@ -93,7 +96,8 @@ impl ConnectionLeak {
                 "the connections checked out rose from {first} to {last} in 5 minutes \
                              and never fell"
             ),
-        })
+        };
+        Some(holders::with_holders(message, state))
     }
 }
 

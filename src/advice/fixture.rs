@@ -6,7 +6,8 @@ use super::recent::Recent;
 use super::{Advice, Rule, RuleContext, ServerFigures};
 use crate::latency::{BOUNDS, Histogram};
 use crate::reading::{
-    Figures, Finding, Indexes, MaxOverflow, Origin, Pool, Sessions, Timings, Totals, Worker,
+    Figures, Finding, Holders, Indexes, MaxOverflow, Origin, Pool, Sessions, Timings, Totals,
+    Worker,
 };
 use crate::state::{DatabaseState, PoolState, RecentPool, Thresholds};
 
@@ -137,6 +138,7 @@ fn pool(checked_out: &[u64]) -> PoolState {
         worker_count: None,
         totals: Totals::default(),
         timings: Timings::default(),
+        holders: Holders::default(),
     };
     PoolState::judge(pool, RecentPool::default(), &Thresholds::default())
 }

@@ -14,6 +14,7 @@ mod covered_index;
 mod explains;
 #[cfg(test)]
 mod fixture;
+mod holders;
 mod hot_worker;
 mod idle_in_transaction;
 mod inherited_connections;

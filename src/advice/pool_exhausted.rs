@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::recent::Recent;
-use super::{Advice, Rule, RuleContext, Severity, pgbouncer};
+use super::{Advice, Rule, RuleContext, Severity, holders, pgbouncer};
 use crate::reading::Origin;
 use crate::state::PoolState;
 
@@ -62,6 +62,7 @@ fn judge(state: &PoolState, recent: &Recent) -> Option<Advice> {
             waiting.unwrap_or(0)
         ),
     };
+    let message = holders::with_holders(message, state);
     Some(Advice::new(Severity::Critical, &state.pool.name, message, REMEDY))
 }
 

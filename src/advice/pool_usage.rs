@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::recent::Recent;
-use super::{Advice, Rule, RuleContext, Severity, pgbouncer};
+use super::{Advice, Rule, RuleContext, Severity, holders, pgbouncer};
 use crate::reading::Origin;
 use crate::state::{PoolState, Status, Thresholds};
 
@@ -59,6 +59,7 @@ fn judge(state: &PoolState, thresholds: &Thresholds) -> Option<Advice> {
     }
     let busiest = if state.pool.workers.len() > 1 { " in the busiest worker" } else { "" };
     let message = format!("{taken} of {capacity} connections are checked out {share}{busiest}");
+    let message = holders::with_holders(message, state);
     let remedy = "look for sessions that are not closed and for slow queries; \
                   if neither, raise max_overflow or add workers";
     Some(Advice::new(severity, &state.pool.name, message, remedy))

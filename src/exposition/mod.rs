@@ -8,6 +8,7 @@
 mod chunk;
 mod format;
 mod gzip;
+mod holders;
 pub mod pools;
 pub mod self_metrics;
 mod text;

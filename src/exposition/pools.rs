@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::holders;
 use crate::latency::Histogram;
 use crate::metric::Family;
 use crate::state::{PoolState, Status};
@@ -14,6 +15,7 @@ pub fn families(pools: &[PoolState]) -> Vec<Family> {
     families.extend(JUDGED.iter().map(|judged| gauge(pools, judged)));
     families.extend(Totals::ROWS.iter().map(|row| total(pools, row)));
     families.extend(Timings::ROWS.iter().map(|row| timing(pools, row)));
+    families.extend(holders::families(pools));
     families
 }
 

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::indexes::{ForeignKey, Index, Indexes, Reference, TableScans};
-pub use self::pool::{GrowthLimit, Origin, Pool, Worker};
+pub use self::pool::{GrowthLimit, Holders, Origin, Pool, Worker, WorkerHold};
 pub use self::server::{
     LoggedTimes, ServerResources, Sessions, Statement, StatementStats, StatementTimes, Top,
 };
 use crate::metric::Family;
 pub use poolwatch_client::pool_figures::{Cumulative, Figures, MaxOverflow, Timings, Totals, both};
-pub use poolwatch_client::report::Finding;
+pub use poolwatch_client::report::{Endpoint, EndpointTotals, Finding, Hold, OTHER};
 
 /// All that one source saw at one time. A source fills what it can know.
 #[derive(Debug, Default)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use poolwatch_client::pool_figures::{Figures, Timings, Totals};
+use poolwatch_client::report::{Endpoint, Hold};
 
 /// The origin of a pool's figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, strum::IntoStaticStr)]
@@ -43,6 +44,28 @@ pub struct Pool {
     pub totals: Totals,
     /// The timings since the beginning, those of ended workers included.
     pub timings: Timings,
+    /// Who takes its connections, where the workers say.
+    pub holders: Holders,
+}
+
+/// Who takes a pool's connections.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Holders {
+    /// The endpoints over all workers, those that hold most first; the rest, called `other`, last.
+    pub endpoints: Vec<Endpoint>,
+    /// The longest current holds, the longest first.
+    pub holds: Vec<WorkerHold>,
+}
+
+/// A connection that has been held for longer than a second, with the worker that holds it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WorkerHold {
+    /// The worker's process.
+    pub pid: Option<u32>,
+    /// The worker's application.
+    pub app: Option<String>,
+    /// The hold.
+    pub hold: Hold,
 }
 
 /// One worker process and its pool.

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use crate::latency::Histogram;
 use crate::reading::{Cumulative, Figures, Pool, Timings};
 use crate::state::RecentPool;
 use crate::window::Window;
@@ -23,6 +24,7 @@ struct PoolWindows {
     utilizations: Window<f64>,
     pending: Window<u64>,
     timings: Window<Timings>,
+    holds: Window<HashMap<String, Histogram>>,
 }
 
 impl PoolWindows {
@@ -31,6 +33,7 @@ impl PoolWindows {
             utilizations: Window::new(PEAK_WINDOW, PEAK_STEP),
             pending: Window::new(PEAK_WINDOW, PEAK_STEP),
             timings: Window::default(),
+            holds: Window::default(),
         }
     }
 }
@@ -41,7 +44,10 @@ impl RecentPools {
         let windows = self.pools.entry(pool.name.clone()).or_insert_with(PoolWindows::new);
         windows.timings.keep(now, || pool.timings.clone());
         let timings = windows.timings.first(now).map(|first| pool.timings.since(first));
+        windows.holds.keep(now, || holds(pool).collect());
+        let holds = windows.holds.first(now).map(|first| holds_since(pool, first));
         RecentPool {
+            holds: holds.unwrap_or_default(),
             peak: highest(&mut windows.utilizations, highest_utilization(pool), now),
             pending_peak: highest(&mut windows.pending, most_pending(pool), now),
             timings: timings.unwrap_or_default(),
@@ -52,6 +58,20 @@ impl RecentPools {
     pub(super) fn keep_only(&mut self, names: &[&str]) {
         self.pools.retain(|name, _| names.contains(&name.as_str()));
     }
+}
+
+/// The holds of each endpoint.
+fn holds(pool: &Pool) -> impl Iterator<Item = (String, Histogram)> {
+    let endpoints = pool.holders.endpoints.iter();
+    endpoints.filter_map(|one| Some((one.name.clone(), one.totals.hold.clone()?)))
+}
+
+fn holds_since(pool: &Pool, first: &HashMap<String, Histogram>) -> HashMap<String, Histogram> {
+    let since = holds(pool).map(|(name, now)| {
+        let growth = first.get(&name).map_or_else(|| now.clone(), |first| now.since(first));
+        (name, growth)
+    });
+    since.collect()
 }
 
 /// The highest figure of the window, the newest included.
@@ -83,8 +103,8 @@ fn most_pending(pool: &Pool) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::latency::{BOUNDS, Histogram};
-    use crate::reading::{Figures, MaxOverflow, Origin, Totals, Worker};
+    use crate::latency::BOUNDS;
+    use crate::reading::{Figures, Holders, MaxOverflow, Origin, Totals, Worker};
 
     fn pool(checked_out: u64, timings: Timings) -> Pool {
         let figures = Figures {
@@ -100,6 +120,7 @@ mod tests {
             worker_count: None,
             totals: Totals::default(),
             timings,
+            holders: Holders::default(),
         }
     }
 

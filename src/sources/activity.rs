@@ -15,7 +15,7 @@ use wildmatch::WildMatchPattern;
 use super::Failure;
 use crate::postgres::{self, APPLICATION_NAME, Database, SessionsError};
 use crate::reading::{
-    Figures, MaxOverflow, Origin, Pool, Reading, Sessions, Timings, Totals, Worker,
+    Figures, Holders, MaxOverflow, Origin, Pool, Reading, Sessions, Timings, Totals, Worker,
 };
 
 /// Sessions alike.
@@ -235,6 +235,7 @@ fn pool(name: &str, settings: &Settings, groups: &[&SessionGroup]) -> Pool {
         worker_count: settings.workers,
         totals: Totals::default(),
         timings: Timings::default(),
+        holders: Holders::default(),
     }
 }
 

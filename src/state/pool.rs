@@ -1,6 +1,9 @@
 //! A pool, judged.
 
+use std::collections::HashMap;
+
 use super::{Status, Thresholds};
+use crate::latency::Histogram;
 use crate::reading::{Figures, Pool, Timings, both};
 
 /// One pool, judged.
@@ -20,6 +23,8 @@ pub struct PoolState {
     pub status: Option<Status>,
     /// The timings of the last five minutes.
     pub recent: Timings,
+    /// The holds of each endpoint in the last five minutes.
+    pub recent_holds: HashMap<String, Histogram>,
 }
 
 /// A pool in the last minutes.
@@ -31,6 +36,8 @@ pub struct RecentPool {
     pub pending_peak: Option<u64>,
     /// The timings of the last five minutes.
     pub timings: Timings,
+    /// The holds of each endpoint in the last five minutes.
+    pub holds: HashMap<String, Histogram>,
 }
 
 impl PoolState {
@@ -48,6 +55,7 @@ impl PoolState {
             sum,
             pool,
             recent: recent.timings,
+            recent_holds: recent.holds,
         }
     }
 }
@@ -55,7 +63,7 @@ impl PoolState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reading::{MaxOverflow, Origin, Totals, Worker};
+    use crate::reading::{Holders, MaxOverflow, Origin, Totals, Worker};
 
     #[test]
     fn one_exhausted_worker_of_four_is_critical_while_the_sum_is_low() {
@@ -75,6 +83,7 @@ mod tests {
             worker_count: Some(4),
             totals: Totals::default(),
             timings: Timings::default(),
+            holders: Holders::default(),
         };
         let state = PoolState::judge(pool, RecentPool::default(), &Thresholds::default());
         assert_eq!(state.utilization, Some(26.0 / 80.0));

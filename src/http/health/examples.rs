@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::advice::{Advice, Severity};
 use crate::latency::{BOUNDS, Estimate, Histogram, Interval};
 use crate::reading::{
-    Figures, Finding, LoggedTimes, MaxOverflow, Origin, Pool, Sessions, Statement, StatementStats,
-    StatementTimes, Timings, Top, Totals, Worker,
+    Figures, Finding, Holders, LoggedTimes, MaxOverflow, Origin, Pool, Sessions, Statement,
+    StatementStats, StatementTimes, Timings, Top, Totals, Worker,
 };
 use crate::snapshot::Snapshot;
 use crate::state::{DatabaseState, Moment, PoolState, RecentPool, SourceState, Thresholds};
@@ -51,6 +51,7 @@ pub(in crate::http) fn pool(name: &str, origin: Origin, workers: Vec<Worker>) ->
         workers,
         totals: Totals::default(),
         timings: Timings::default(),
+        holders: Holders::default(),
     };
     PoolState::judge(pool, RecentPool::default(), &Thresholds::default())
 }

@@ -3,6 +3,7 @@
 
 mod databases;
 mod detailed;
+mod holders;
 mod latency;
 mod pools;
 mod top;
@@ -13,6 +14,7 @@ use serde::Serialize;
 
 pub(super) use databases::{DatabaseBody, Readiness};
 pub(super) use detailed::{Detailed, Resources, SourceBody, ThresholdsBody};
+pub(super) use holders::{EndpointBody, HoldBody};
 pub(super) use latency::Latency;
 pub(super) use pools::{FiguresBody, PoolBody, PoolHealth, WorkerBody, worst};
 pub(super) use top::TopStatement;

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
+use super::holders::{self, EndpointBody, HoldBody};
 use super::latency::Latency;
 use super::{percent, seconds};
 use crate::advice::Advice;
@@ -73,6 +74,12 @@ pub(in crate::http) struct PoolBody<'a> {
     pub(in crate::http) latency: Latency,
     #[serde(skip_serializing_if = "Counts::is_empty")]
     counts: Counts,
+    /// The endpoints that hold most of its connections; `other` is the rest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::http) endpoints: Vec<EndpointBody<'a>>,
+    /// The longest current holds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::http) holds: Vec<HoldBody<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(in crate::http) workers: Vec<WorkerBody<'a>>,
 }
@@ -83,6 +90,8 @@ impl<'a> PoolBody<'a> {
         Self {
             latency: Latency::from(&state.recent),
             counts: Counts(state.pool.totals),
+            endpoints: holders::endpoints(state),
+            holds: holders::holds(state),
             workers: state
                 .pool
                 .workers
@@ -108,6 +117,8 @@ impl<'a> PoolBody<'a> {
             recommendations: recommendations(snapshot, &state.pool.name),
             latency: Latency::default(),
             counts: Counts::default(),
+            endpoints: Vec::new(),
+            holds: Vec::new(),
             workers: Vec::new(),
         }
     }
@@ -230,6 +241,7 @@ mod tests {
     use super::super::examples::{NOW, empty, full, has_null, json, pool, worker};
     use super::*;
     use crate::latency::Histogram;
+    use crate::reading::{Endpoint, EndpointTotals, Hold, Holders, OTHER, WorkerHold};
 
     #[test]
     fn one_worker_is_shown_in_the_words_of_its_own_endpoint() {
@@ -264,6 +276,45 @@ mod tests {
         assert_eq!(body["pools"][0]["workers"][0]["age_seconds"], 0.4);
         assert_eq!(body.get("workers"), None, "workers are shown once, under their pool");
         assert!(!has_null(&body), "{body:#}");
+    }
+
+    #[test]
+    fn the_holders_are_named_and_the_rest_is_one() {
+        let endpoint = |number: u64| Endpoint {
+            name: if number == 24 { OTHER.into() } else { format!("GET /{number}") },
+            checked_out: 24 - number,
+            totals: EndpointTotals { checkouts: 2, held: 1.5, hold: None },
+        };
+        let hold = Hold {
+            endpoint: Some("GET /0".into()),
+            location: Some("app/leak.py:12".into()),
+            age: 75.5,
+            sql: None,
+            active: Some(false),
+        };
+        let mut web = pool("web", Origin::Workers, vec![worker(7, 19)]);
+        web.pool.holders = Holders {
+            endpoints: (0..25).map(endpoint).collect(),
+            holds: vec![WorkerHold { pid: Some(812), app: None, hold }],
+        };
+        let mut snapshot = empty();
+        snapshot.pools = vec![web];
+        let body = json(&PoolHealth::new(&snapshot, *NOW));
+        let pool = &body["pools"][0];
+        assert_eq!(pool["endpoints"].as_array().unwrap().len(), 21);
+        assert_eq!(
+            pool["endpoints"][0],
+            serde_json::json!({"endpoint": "GET /0", "checked_out": 24, "checkouts": 2, "held_seconds": 1.5})
+        );
+        assert_eq!(
+            pool["endpoints"][20],
+            serde_json::json!({"endpoint": "other", "checked_out": 10, "checkouts": 10, "held_seconds": 7.5})
+        );
+        assert_eq!(
+            pool["holds"],
+            serde_json::json!([{"pid": 812, "endpoint": "GET /0", "where": "app/leak.py:12", "held_seconds": 75.5, "state": "idle"}])
+        );
+        assert_eq!(body.get("endpoints"), None, "they are shown once, under their pool");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! It shows what `/health/detailed` says, and nothing else.
 
 mod figures;
+mod holders;
 mod pools;
 mod table;
 mod top;

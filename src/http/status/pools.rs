@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::figures::{Bar, Maybe, Name, Percent, Seconds, Word, colour};
+use super::holders;
 use super::table::{self, Column};
 use crate::http::health::{Latency, PoolBody, ThresholdsBody, WorkerBody, percent};
 use poolwatch_client::pool_figures::MaxOverflow;
@@ -28,6 +29,8 @@ impl Display for Card<'_> {
         self.usage(out)?;
         self.facts(out)?;
         latency(out, &pool.latency)?;
+        holders::endpoints(out, &pool.endpoints)?;
+        holders::holds(out, &pool.holds)?;
         self.workers(out)?;
         for note in &pool.notes {
             writeln!(out, r#"<p class="note">{}</p>"#, Name(note))?;

@@ -8,7 +8,7 @@ use super::figure::{AnswerProblem, Figure, FoundNumber, found, keys, kind};
 use super::presets::{BASES, Preset};
 use crate::metric::Family;
 use crate::reading::{
-    Cumulative, Figures, MaxOverflow, Origin, Pool, Reading, Timings, Totals, Worker,
+    Cumulative, Figures, Holders, MaxOverflow, Origin, Pool, Reading, Timings, Totals, Worker,
 };
 
 /// The place of each figure.
@@ -58,6 +58,7 @@ impl AnswerShape {
             worker_count: self.pointers.get(&Figure::Workers).and(u64::try_from(all.len()).ok()),
             totals,
             timings: Timings::default(),
+            holders: Holders::default(),
         };
         let families = waits(&pool.name, &views)?;
         Ok(Reading { pools: vec![pool], families, ..Reading::default() })

@@ -4,7 +4,7 @@ use super::console::Views;
 use super::counts::{CHECKED_IN, CHECKED_OUT, sum, taken};
 use super::limits::{Limit, Limits};
 use super::table::{ConsoleRow, ViewProblem};
-use crate::reading::{Figures, Origin, Pool, Timings, Totals, Worker};
+use crate::reading::{Figures, Holders, Origin, Pool, Timings, Totals, Worker};
 
 /// The console's own database, which has no servers.
 const CONSOLE: &str = "pgbouncer";
@@ -29,6 +29,7 @@ pub(super) fn parse(name: &str, views: &Views) -> Result<Pool, ViewProblem> {
         worker_count: None,
         totals: Totals::default(),
         timings: Timings::default(),
+        holders: Holders::default(),
     })
 }
 

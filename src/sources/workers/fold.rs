@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 use tokio::time::Instant;
 
 use super::findings::Findings;
+use super::holding::Holding;
 use super::settings::Settings;
 use super::total::Total;
 use crate::reading::{Origin, Pool, Reading, Worker};
@@ -23,12 +24,19 @@ const MEMORY: Duration = Duration::from_mins(10);
 /// The interval at which the log reports processes that report as one instance.
 const FORKS_EVERY: Duration = Duration::from_mins(1);
 
+/// The most endpoints and holds that are remembered of the last reports: those of 2,000 workers with
+/// all that a pool may report, and some tens of megabytes.
+const MOST_HOLDERS: usize = 100_000;
+
 /// All reports of workers, folded.
 #[derive(Debug)]
 pub struct Fold {
     ttl: Duration,
     max_workers: usize,
     max_pools: usize,
+    max_endpoints: usize,
+    /// Endpoints and holds of the last reports of all instances.
+    holders: usize,
     instances: HashMap<String, Instance>,
     pools: BTreeMap<String, Total>,
     /// When each of them was last reported.
@@ -40,12 +48,12 @@ pub struct Fold {
 
 /// The newest report of one instance.
 #[derive(Debug)]
-struct Instance {
+pub(super) struct Instance {
     seq: u64,
     /// Its pid by the kernel's word, by which it can be looked for.
     sender: Option<u32>,
-    pid: Option<u32>,
-    app: Option<String>,
+    pub(super) pid: Option<u32>,
+    pub(super) app: Option<String>,
     period: Duration,
     received_at: Instant,
     /// True once its final report came or its process is gone: its figures are no longer shown, its
@@ -69,6 +77,8 @@ impl Fold {
             ttl: settings.ttl,
             max_workers: settings.max_workers,
             max_pools: settings.max_pools,
+            max_endpoints: settings.max_endpoints,
+            holders: 0,
             instances: HashMap::new(),
             pools: BTreeMap::new(),
             last_named: HashMap::new(),
@@ -82,6 +92,7 @@ impl Fold {
         self.ttl = settings.ttl;
         self.max_workers = settings.max_workers;
         self.max_pools = settings.max_pools;
+        self.max_endpoints = settings.max_endpoints;
     }
 
     /// Takes a report received at a time, from a process if the kernel names one. A report with
@@ -107,7 +118,8 @@ impl Fold {
         };
         let Report { pid, seq, period, app, is_final, pools, findings, .. } = report;
         let reported = pools.len();
-        let pools = self.add(pools, before, received_at);
+        let pools = self.add(self.bounded(pools), before, received_at);
+        self.holders += pools.iter().map(LastReport::holders).sum::<usize>();
         let taken = pools.iter().filter(|last| last.present).count();
         for finding in findings {
             self.findings.keep(finding, received_at);
@@ -129,6 +141,17 @@ impl Fold {
             }
             _ => (instance.to_owned(), None),
         }
+    }
+
+    /// The pools without their holders where too many are remembered already.
+    fn bounded(&self, mut pools: Vec<report::PoolReport>) -> Vec<report::PoolReport> {
+        if self.holders >= MOST_HOLDERS {
+            for pool in &mut pools {
+                pool.endpoints.clear();
+                pool.holds.clear();
+            }
+        }
+        pools
     }
 
     fn log_fork(&mut self, first: u32, sender: Option<u32>, now: Instant) {
@@ -166,7 +189,7 @@ impl Fold {
             let last = before.iter().position(|last| last.pool.name == pool.name);
             let last = last.map(|place| before.swap_remove(place).pool);
             let total = self.pools.entry(pool.name.clone()).or_default();
-            total.add(&mut pool, last.as_ref());
+            total.add(&mut pool, last.as_ref(), self.max_endpoints, now);
             newest.push(LastReport { pool, present: true });
         }
         let absent = before.into_iter().map(|last| LastReport { present: false, ..last });
@@ -224,11 +247,15 @@ impl Fold {
     pub fn reading(&mut self, now: Instant) -> Reading {
         self.instances.values_mut().for_each(|instance| instance.check_process(now));
         self.instances.retain(|_, one| one.age(now) < MEMORY || one.may_resume());
+        let last_reports = self.instances.values().flat_map(|one| &one.pools);
+        self.holders = last_reports.map(LastReport::holders).sum();
         let mut workers = self.workers(now);
+        let mut holders = Holding::new(self.live(now));
         let pools = self.pools.iter().map(|(name, total)| {
             let mut workers = workers.remove(name.as_str()).unwrap_or_default();
             workers.sort_unstable_by_key(|worker| worker.pid);
             Pool {
+                holders: holders.of_pool(name, &total.endpoints),
                 name: name.clone(),
                 origin: Origin::Workers,
                 worker_count: Some(workers.len() as u64),
@@ -243,18 +270,31 @@ impl Fold {
 
     fn workers(&self, now: Instant) -> HashMap<&str, Vec<Worker>> {
         let mut workers: HashMap<&str, Vec<Worker>> = HashMap::new();
-        for instance in self.instances.values().filter(|one| one.is_live(self.ttl, now)) {
-            for last in instance.pools.iter().filter(|last| last.present) {
-                workers.entry(&last.pool.name).or_default().push(Worker {
-                    pid: instance.pid,
-                    app: instance.app.clone(),
-                    age: Some(instance.age(now)),
-                    figures: last.pool.figures,
-                    growth_limit: None,
-                });
-            }
+        for (instance, pool) in self.live(now) {
+            workers.entry(&pool.name).or_default().push(Worker {
+                pid: instance.pid,
+                app: instance.app.clone(),
+                age: Some(instance.age(now)),
+                figures: pool.figures,
+                growth_limit: None,
+            });
         }
         workers
+    }
+
+    /// Each pool of each worker that lives.
+    fn live(&self, now: Instant) -> impl Iterator<Item = (&Instance, &report::PoolReport)> {
+        let live = self.instances.values().filter(move |one| one.is_live(self.ttl, now));
+        live.flat_map(|instance| {
+            let present = instance.pools.iter().filter(|last| last.present);
+            present.map(move |last| (instance, &last.pool))
+        })
+    }
+}
+
+impl LastReport {
+    fn holders(&self) -> usize {
+        self.pool.endpoints.len() + self.pool.holds.len()
     }
 }
 

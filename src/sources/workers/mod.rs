@@ -1,9 +1,11 @@
 //! The workers' own reports: each sends its pools' figures once a second to a Unix socket, and here
 //! they become one pool for all workers.
 
+mod endpoints;
 mod error;
 mod findings;
 mod fold;
+mod holding;
 mod queue;
 mod receiver;
 mod reopening;

@@ -30,6 +30,9 @@ pub struct Settings {
     /// The most pools at a time. For one more, one gives way that no worker has any more; where each
     /// has one, it is refused.
     pub max_pools: usize,
+    /// The most endpoints of a pool that have figures of their own, each as a label of metrics; the rest
+    /// are summed as `other`. With 0 there are none.
+    pub max_endpoints: usize,
 }
 
 impl Default for Settings {
@@ -42,6 +45,7 @@ impl Default for Settings {
             ttl: Duration::from_secs(3),
             max_workers: 2000,
             max_pools: 100,
+            max_endpoints: 50,
         }
     }
 }

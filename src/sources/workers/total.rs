@@ -1,6 +1,9 @@
 //! Sums over the workers of all times. Only the growth of a worker's counters is added, so a
 //! sum never falls, whether a worker ends, begins again or forgets.
 
+use tokio::time::Instant;
+
+use super::endpoints::{Endpoints, carry};
 use crate::reading::{Cumulative, Timings, Totals};
 use poolwatch_client::report;
 
@@ -9,6 +12,7 @@ use poolwatch_client::report;
 pub(super) struct Total {
     pub(super) totals: Totals,
     pub(super) timings: Timings,
+    pub(super) endpoints: Endpoints,
 }
 
 impl Total {
@@ -18,7 +22,10 @@ impl Total {
         &mut self,
         now: &mut report::PoolReport,
         before: Option<&report::PoolReport>,
+        max_endpoints: usize,
+        received_at: Instant,
     ) {
+        self.endpoints.add(now, before, max_endpoints, received_at);
         let Some(before) = before else {
             self.totals.merge(&now.totals);
             self.timings.merge(&now.timings);
@@ -28,5 +35,6 @@ impl Total {
         self.timings.merge(&now.timings.since(&before.timings));
         now.totals.carry(&before.totals);
         now.timings.carry(&before.timings);
+        carry(now, before);
     }
 }

@@ -327,6 +327,7 @@ impl Core {
             figures: state.figures(&self.settings),
             totals: state.totals(),
             timings: state.timings(),
+            ..PoolReport::default()
         }
     }
 }

@@ -29,6 +29,7 @@ fn pool(name: &str, opened: u64) -> report::PoolReport {
         },
         totals: Totals { opened: Some(opened), ..Totals::default() },
         timings: Timings { query: Some(histogram(opened)), ..Timings::default() },
+        ..report::PoolReport::default()
     }
 }
 
@@ -352,4 +353,55 @@ proptest! {
         }
         prop_assert_eq!(sums(&fold.reading(now)).0, truth);
     }
+}
+
+fn holding(instance: &str, seq: u64, endpoints: &[(&str, u64, u64)]) -> Report {
+    let endpoint = |&(name, checked_out, checkouts): &(&str, u64, u64)| report::Endpoint {
+        name: name.into(),
+        checked_out,
+        totals: report::EndpointTotals { checkouts, held: checkouts as f64, hold: None },
+    };
+    let hold = report::Hold { age: seq as f64, ..report::Hold::default() };
+    let mut report = report(instance, seq, 0);
+    report.pools[0].endpoints = endpoints.iter().map(endpoint).collect();
+    report.pools[0].holds = vec![hold];
+    report
+}
+
+#[test]
+fn endpoints_are_summed_over_workers_and_outlive_them() {
+    let (mut fold, now) = (fold(), Instant::now());
+    fold.take(holding("a", 1, &[("GET /a", 2, 5), ("other", 1, 1)]), None, now).unwrap();
+    fold.take(holding("b", 2, &[("GET /a", 3, 4), ("GET /b", 1, 1)]), None, now).unwrap();
+    let shown = |fold: &mut Fold| {
+        let holders = fold.reading(now).pools.remove(0).holders;
+        let rows = holders.endpoints.into_iter();
+        let rows = rows.map(|one| (one.name, one.checked_out, one.totals.checkouts));
+        (rows.collect::<Vec<_>>(), holders.holds.iter().map(|one| one.hold.age).collect::<Vec<_>>())
+    };
+    let row = |name: &str, checked_out, checkouts| (name.to_owned(), checked_out, checkouts);
+    let all = vec![row("GET /a", 5, 9), row("GET /b", 1, 1), row("other", 1, 1)];
+    assert_eq!(shown(&mut fold), (all, vec![2.0, 1.0]));
+    let last = Report { is_final: true, ..holding("a", 3, &[("GET /a", 0, 7)]) };
+    fold.take(last, None, now).unwrap();
+    let rest = vec![row("GET /a", 3, 11), row("GET /b", 1, 1), row("other", 0, 1)];
+    assert_eq!(shown(&mut fold), (rest, vec![2.0]));
+}
+
+#[test]
+fn the_holders_of_too_many_reports_are_not_remembered() {
+    let (mut fold, now) = (fold(), Instant::now());
+    let names: Vec<_> = (0..20).map(|number| format!("GET /{number}")).collect();
+    let endpoints: Vec<_> = names.iter().map(|name| (name.as_str(), 1, 1)).collect();
+    let mut one = holding("", 1, &endpoints);
+    let web = one.pools.remove(0);
+    for number in 0..16 {
+        one.pools.push(report::PoolReport { name: number.to_string(), ..web.clone() });
+    }
+    for number in 0..1000 {
+        let report = Report { instance: number.to_string(), ..one.clone() };
+        fold.take(report, None, now).unwrap();
+    }
+    fold.reading(now);
+    assert!((MOST_HOLDERS..MOST_HOLDERS + 400).contains(&fold.holders), "{}", fold.holders);
 }

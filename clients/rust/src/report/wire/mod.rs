@@ -1,5 +1,6 @@
 //! The JSON of a report, field by field.
 
+mod holders;
 mod pool;
 
 use std::time::Duration;

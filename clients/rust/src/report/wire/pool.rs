@@ -7,6 +7,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::super::bounds::{Bounds, CountedBy};
 use super::super::{PoolReport, Reason};
+use super::holders::{Endpoint, Hold};
 use super::{LONGEST, MOST_COUNTED, name};
 use crate::histogram::Histogram;
 use crate::pool_figures::{
@@ -23,6 +24,8 @@ pub(super) struct Pool {
     figures: Figures,
     totals: Totals,
     timed: Vec<(&'static TimingRow, Counts)>,
+    endpoints: Vec<Endpoint>,
+    holds: Vec<Hold>,
 }
 
 type TotalRow = Row<Totals, u64>;
@@ -30,7 +33,7 @@ type TimingRow = Row<Timings, Histogram>;
 
 /// The counts of a histogram, over bounds that stand elsewhere in the report.
 #[derive(Debug, serde::Deserialize, serde::Serialize)]
-struct Counts {
+pub(super) struct Counts {
     sum: f64,
     counts: Vec<u64>,
 }
@@ -47,12 +50,19 @@ impl Pool {
             let by = counted_by.for_bounds(row.bounds).ok_or(Reason::Bounds)?;
             *(row.get_mut)(&mut timings) = Some(counts.checked(by, row.bounds)?);
         }
-        Ok(PoolReport {
+        let mut pool = PoolReport {
             name: name(self.name)?,
             figures: self.figures,
             totals: self.totals,
             timings,
-        })
+            ..PoolReport::default()
+        };
+        for endpoint in self.endpoints {
+            pool.add_endpoint(endpoint.checked(counted_by)?);
+        }
+        let holds = self.holds.into_iter().map(Hold::checked).collect::<Result<Vec<_>, _>>()?;
+        pool.join_holders(&[], &holds);
+        Ok(pool)
     }
 
     /// True when the figures of many such pools can be summed.
@@ -106,7 +116,7 @@ fn overflow(figures: &Figures) -> Option<u64> {
 impl Counts {
     /// The histogram over our bounds. What a client with fewer counted above all of its own is above
     /// all of ours, too.
-    fn checked(self, by: Bounds, bounds: &'static [f64]) -> Result<Histogram, Reason> {
+    pub(super) fn checked(self, by: Bounds, bounds: &'static [f64]) -> Result<Histogram, Reason> {
         let Self { sum, mut counts } = self;
         let reported = by.values().len();
         if counts.len() != reported + 1 {
@@ -136,6 +146,8 @@ impl From<&PoolReport> for Pool {
             figures: pool.figures,
             totals: pool.totals,
             timed: timed.collect(),
+            endpoints: pool.endpoints.iter().map(Endpoint::from).collect(),
+            holds: pool.holds.iter().map(Hold::from).collect(),
         }
     }
 }
@@ -146,14 +158,19 @@ enum Key {
     Gauge(&'static Gauge),
     Total(&'static TotalRow),
     Timing(&'static TimingRow),
+    Endpoints,
+    Holds,
     /// Of a client that is newer.
     Unknown,
 }
 
 impl From<&str> for Key {
     fn from(key: &str) -> Self {
-        if key == "name" {
-            return Self::Name;
+        match key {
+            "name" => return Self::Name,
+            "endpoints" => return Self::Endpoints,
+            "holds" => return Self::Holds,
+            _ => {}
         }
         let gauge = || Figures::ROWS.iter().find(|row| row.wire == Some(key)).map(Self::Gauge);
         let total = || Totals::ROWS.iter().find(|row| row.wire == key).map(Self::Total);
@@ -204,6 +221,12 @@ impl<'de> Deserialize<'de> for Pool {
                             pool.timed.retain(|(before, _)| before.wire != row.wire);
                             pool.timed.extend(map.next_value::<Option<_>>()?.map(|one| (row, one)));
                         }
+                        Key::Endpoints => {
+                            pool.endpoints = map.next_value::<Option<_>>()?.unwrap_or_default();
+                        }
+                        Key::Holds => {
+                            pool.holds = map.next_value::<Option<_>>()?.unwrap_or_default();
+                        }
                         Key::Unknown => drop(map.next_value::<IgnoredAny>()?),
                     }
                 }
@@ -239,6 +262,12 @@ impl Serialize for Pool {
         }
         for (row, counts) in &self.timed {
             map.serialize_entry(row.wire, counts)?;
+        }
+        if !self.endpoints.is_empty() {
+            map.serialize_entry("endpoints", &self.endpoints)?;
+        }
+        if !self.holds.is_empty() {
+            map.serialize_entry("holds", &self.holds)?;
         }
         map.end()
     }
