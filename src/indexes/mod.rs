@@ -6,10 +6,11 @@
 mod builder;
 mod catalogue;
 mod compare;
-mod foreign_code;
+mod creators;
 mod name;
 mod plan;
 mod present;
+mod unplannable;
 
 use std::path::PathBuf;
 

@@ -5,13 +5,16 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, Executor, Row as _};
 
 use super::Expected;
-use super::foreign_code::{ForeignCode, obstacle};
+use super::creators::{obstacle, unfinished};
+use super::unplannable::Unplannable;
 use crate::postgres::{Extension, ExtensionError, Reductions};
 use crate::statement::{Kind, Text, plannable};
 use poolwatch_client::Checkout;
 
 /// `EXPLAIN (GENERIC_PLAN)` is there from this version on.
 const GENERIC_PLAN: u32 = 160_000;
+/// The path by which the names of a statement are looked up.
+const WITH_PUBLIC: &str = "SET LOCAL search_path = pg_catalog, public";
 /// A statement with more values is not planned.
 const VALUES: usize = 1000;
 /// The name of the statement while it is planned.
@@ -46,17 +49,17 @@ pub enum Error {
     #[error("only a SELECT is planned")]
     NoSelect,
     /// The role may not read a table of it.
-    #[error(
-        "the role may not read a table of it; run this as the tables' owner, or GRANT \
-         pg_read_all_data TO the role (PostgreSQL 14 and later)"
-    )]
+    #[error("the role may not read a table of it; run this as the tables' owner")]
     Forbidden,
-    /// Planning runs functions.
+    /// Planning runs functions, and others than this role could make one.
     #[error(
-        "planning might run what others made ({0}) with the privileges of this role; run this as \
-         the role that owns that, and not as a superuser"
+        "planning could run what others make, with the privileges of this role: {0}. Statements \
+         are planned where only this role and superusers own anything or may create anything"
     )]
-    Foreign(String),
+    Creators(String),
+    /// It leads out of the database.
+    #[error("it names {0}, by which planning could lead to another server or session")]
+    Unplannable(String),
     /// A table of it is found by another `search_path` than poolwatch has.
     #[error("a table of it is not in the schema public")]
     Elsewhere,
@@ -94,6 +97,17 @@ pub struct Planner<'a> {
     obstacle: Option<String>,
 }
 
+/// Asked before and after the wait: whoever may create nothing before it has nothing unfinished after.
+async fn lasting_obstacle(connection: &mut Checkout) -> Result<Option<String>, sqlx::Error> {
+    if let Some(obstacle) = obstacle(connection).await? {
+        return Ok(Some(obstacle));
+    }
+    match unfinished(connection).await? {
+        Some(unfinished) => Ok(Some(unfinished)),
+        None => obstacle(connection).await,
+    }
+}
+
 impl<'a> Planner<'a> {
     /// A planner on this connection.
     pub async fn open(connection: &'a mut Checkout) -> Result<Self, ExtensionError> {
@@ -102,13 +116,13 @@ impl<'a> Planner<'a> {
         let hypopg = Extension::find(connection, "hypopg", &functions, &mut reductions).await?;
         let hypopg = hypopg.map(|extension| extension.schema);
         let generic = connection.server_version_num().is_some_and(|of| of >= GENERIC_PLAN);
-        let obstacle = obstacle(connection).await?;
+        let obstacle = lasting_obstacle(connection).await?;
         Ok(Self { connection, generic, prepared: false, hypopg, obstacle })
     }
 
     /// The reason why this role plans nothing in this database.
     pub fn obstacle(&self) -> Option<Error> {
-        self.obstacle.clone().map(Error::Foreign)
+        self.obstacle.clone().map(Error::Creators)
     }
 
     /// Returns whether an index can be supposed.
@@ -136,14 +150,16 @@ impl<'a> Planner<'a> {
     }
 
     async fn plan_within(&mut self, sql: &str, values: usize) -> Result<Plan, Error> {
-        if let Some(foreign) = ForeignCode::find(self.connection).await?.within(sql) {
-            return Err(Error::Foreign(foreign));
-        }
-        // The application's tables are found from this point on, as it finds them.
-        self.simply("SET LOCAL search_path = pg_catalog, public").await?;
+        self.check(sql).await?;
+        // The application's tables are found as it finds them.
+        self.simply(WITH_PUBLIC).await?;
         // By the protocol that takes no more than one statement: what is accepted is one.
         self.run(&format!("PREPARE {NAME} AS {sql}")).await?;
         self.prepared = true;
+        // Its tables are locked from here on: nobody holds up the planning after this check.
+        self.simply("SET LOCAL search_path = pg_catalog, pg_temp").await?;
+        self.check(sql).await?;
+        self.simply(WITH_PUBLIC).await?;
         if self.generic {
             return self
                 .explain(&format!("EXPLAIN (GENERIC_PLAN, VERBOSE, FORMAT JSON) {sql}"))
@@ -155,10 +171,19 @@ impl<'a> Planner<'a> {
         self.explain(&format!("EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE {NAME}{values}")).await
     }
 
+    async fn check(&mut self, sql: &str) -> Result<(), Error> {
+        if let Some(obstacle) = obstacle(self.connection).await? {
+            return Err(Error::Creators(obstacle));
+        }
+        let unplannable = Unplannable::find(self.connection).await?;
+        unplannable.within(sql).map_or(Ok(()), |name| Err(Error::Unplannable(name)))
+    }
+
     /// The plan as it would be with one more index, which no other session sees, and what that
     /// index is called in it.
     pub async fn plan_with(&mut self, sql: &str, index: &str) -> Result<(Plan, String), Error> {
         let Some(schema) = self.hypopg.clone() else { return Err(Error::Unread) };
+        self.check(sql).await?;
         let create = format!("SELECT indexname FROM {schema}.hypopg_create_index($1)");
         let query = sqlx::query(AssertSqlSafe(create)).bind(index).persistent(false);
         let row = (&mut *self.connection).fetch_one(query).await?;

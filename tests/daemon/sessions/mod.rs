@@ -1,5 +1,6 @@
 //! Poolwatch leaves nothing behind on a server, and others can make it do nothing there.
 
+mod creators;
 mod extension;
 mod letting_go;
 mod names;
