@@ -13,6 +13,11 @@ const STEPS: usize = 5;
 /// The same, where nobody says how long connections are held.
 const BLIND_STEPS: usize = 60;
 
+/// The difference in seconds between a worker's report and the server's answer.
+const CLOCKS: f64 = 5.0;
+/// The age in seconds of a statement that may be of any hold, however long.
+const LONG: f64 = 30.0;
+
 const REMEDY: &str = "close every session in a `with` block or a `finally`; look at the code that \
                       runs at the time the oldest checkout began; restarting the worker gives the \
                       connections back for now";
@@ -46,15 +51,41 @@ impl Rule for ConnectionLeak {
     fn judge(&self, context: &RuleContext<'_>, recent: &Recent) -> Vec<Advice> {
         let threshold = context.thresholds.held_too_long.as_secs_f64();
         let judged = context.pools.iter().filter_map(|pool| {
-            let advice = held_too_long(pool, threshold).or_else(|| self.rising(pool, recent));
+            let in_flight = InFlight::new(context, pool);
+            let advice = held_too_long(pool, threshold, in_flight)
+                .or_else(|| self.rising(pool, recent, in_flight));
             advice.map(|message| Advice::new(Severity::Warning, &pool.pool.name, message, REMEDY))
         });
         judged.collect()
     }
 }
 
-fn held_too_long(state: &PoolState, threshold: f64) -> Option<String> {
+/// The statements that servers run or that wait for locks there, and that may be of a pool's
+/// longest holds: they are no older than those, and began in their later half at the latest.
+#[derive(Clone, Copy, Debug)]
+struct InFlight {
+    sessions: u64,
+}
+
+impl InFlight {
+    fn new(context: &RuleContext<'_>, state: &PoolState) -> Self {
+        let oldest = state.sum.oldest_checkout.unwrap_or(f64::MAX);
+        let sessions = context.databases.iter().filter_map(|server| server.sessions.as_ref());
+        let running = sessions.flat_map(|sessions| &sessions.running);
+        let may_be_held = running.filter(|running| {
+            let age = running.oldest_seconds;
+            age <= oldest + CLOCKS && age >= (oldest / 2.0).min(LONG)
+        });
+        Self { sessions: may_be_held.map(|running| running.sessions).sum() }
+    }
+}
+
+/// A connection whose statement is still in flight is not leaked.
+fn held_too_long(state: &PoolState, threshold: f64, in_flight: InFlight) -> Option<String> {
     let oldest = state.sum.oldest_checkout.filter(|oldest| *oldest >= threshold)?;
+    if in_flight.sessions > 0 {
+        return None;
+    }
     let holder = state
         .pool
         .workers
@@ -72,7 +103,7 @@ fn held_too_long(state: &PoolState, threshold: f64) -> Option<String> {
 
 impl ConnectionLeak {
     /// The fewest checked out rise and never fall, and none of them comes back.
-    fn rising(&self, state: &PoolState, recent: &Recent) -> Option<String> {
+    fn rising(&self, state: &PoolState, recent: &Recent, in_flight: InFlight) -> Option<String> {
         let steps = match state.sum.oldest_checkout {
             Some(oldest) if oldest < self.min_held.as_secs_f64() => return None,
             Some(_) => STEPS,
@@ -83,7 +114,7 @@ impl ConnectionLeak {
         let enough = floors.len() > STEPS
             && (state.sum.oldest_checkout.is_some() || floors.len() > BLIND_STEPS);
         let (first, last) = (*floors.first()?, *floors.last()?);
-        let rise = last.saturating_sub(first);
+        let rise = last.saturating_sub(first).saturating_sub(in_flight.sessions);
         if !enough || rise < self.min_growth || !floors.is_sorted() {
             return None;
         }
@@ -105,6 +136,7 @@ impl ConnectionLeak {
 mod tests {
     use super::super::fixture::Fixture;
     use super::*;
+    use crate::reading::{RunningSessions, Sessions};
 
     fn look(floors: &[u64], oldest: impl Fn(usize) -> Option<f64>) -> Vec<Advice> {
         let mut fixture = Fixture::with_workers(&[0]);
@@ -140,6 +172,21 @@ mod tests {
         assert_eq!(look(&rising, |_| None), [], "not seen for long enough");
         assert_eq!(look(&[0, 5, 3, 8, 6, 9, 11], |_| Some(30.0)), [], "some came back");
         assert_eq!(look(&[9; 7], |_| Some(30.0)), [], "one long request");
+    }
+
+    #[test]
+    fn a_hold_whose_statement_is_in_flight_is_no_leak() {
+        let mut fixture = Fixture::with_workers(&[1]);
+        fixture.figures(|figures| figures.oldest_checkout = Some(75.0));
+        let mut running = |oldest_seconds| {
+            let running = vec![RunningSessions { sessions: 1, oldest_seconds }];
+            let sessions = Sessions { running, ..Sessions::default() };
+            fixture.databases = Fixture::with_sessions(sessions).databases;
+            fixture.judge(&ConnectionLeak::default()).len()
+        };
+        assert_eq!([running(74.0), running(40.0)], [0, 0]);
+        assert_eq!(running(600.0), 1, "that is another one's");
+        assert_eq!(running(0.2), 1, "so is that");
     }
 
     #[test]

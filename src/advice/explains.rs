@@ -24,6 +24,10 @@ const fn explains(
 
 /// Which rule explains which. What two causes explain is put down to the one that stands first.
 const EXPLAINS: &[Explains] = &[
+    explains(
+        "lock_queue",
+        &[&["connection_leak", "idle_in_transaction", "hot_worker"], SLOW, FULL_POOL],
+    ),
     explains("connection_leak", &[&["idle_in_transaction", "hot_worker"], FULL_POOL]),
     explains("idle_in_transaction", &[&["hot_worker"], FULL_POOL]),
     explains("inherited_connections", &[&["broken_connections"]]),
@@ -41,8 +45,8 @@ const EXPLAINS: &[Explains] = &[
 ];
 
 /// Puts each cause before its consequences, and names it in them; the worst finding first.
-pub(super) fn causes_first(advice: Vec<Advice>, context: &RuleContext<'_>) -> Vec<Advice> {
-    let roots: Vec<_> = (0..advice.len()).map(|at| root(&advice, at, context)).collect();
+pub(super) fn causes_first(advice: &[Advice], context: &RuleContext<'_>) -> Vec<Advice> {
+    let roots: Vec<_> = (0..advice.len()).map(|at| root(advice, at, context)).collect();
     let worst_of = |root: usize| {
         let members = advice.iter().zip(&roots).filter(|(_, of)| **of == root);
         members.map(|(member, _)| member.severity).max()
@@ -166,7 +170,7 @@ mod tests {
     }
 
     fn order(fixture: &Fixture, advice: Vec<Advice>) -> Vec<(&'static str, Option<&'static str>)> {
-        let ordered = causes_first(advice, &fixture.context());
+        let ordered = causes_first(&advice, &fixture.context());
         ordered.iter().map(|one| (one.rule, one.explained_by.as_ref().map(|c| c.rule))).collect()
     }
 
@@ -206,7 +210,7 @@ mod tests {
                 ("covered_index", None),
             ]
         );
-        let ordered = causes_first(given, &fixture(&["primary"]).context());
+        let ordered = causes_first(&given, &fixture(&["primary"]).context());
         let of_pool = ordered.iter().find(|one| one.rule == "pool_exhausted").unwrap();
         assert!(of_pool.remedy.ends_with("missing_index (idx_orders)"), "{}", of_pool.remedy);
     }

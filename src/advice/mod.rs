@@ -19,6 +19,7 @@ mod hot_worker;
 mod idle_in_transaction;
 mod inherited_connections;
 mod invalid_index;
+mod lock_queue;
 mod missing_index;
 mod n_plus_one;
 mod n_plus_one_suspected;
@@ -142,6 +143,7 @@ pub struct Settings {
     hot_worker: hot_worker::HotWorker,
     connection_leak: connection_leak::ConnectionLeak,
     idle_in_transaction: idle_in_transaction::IdleInTransaction,
+    lock_queue: lock_queue::LockQueueRule,
     connection_budget: connection_budget::ConnectionBudget,
     overflow_churn: overflow_churn::OverflowChurn,
     inherited_connections: inherited_connections::InheritedConnections,
@@ -171,6 +173,7 @@ impl Default for Settings {
             hot_worker: hot_worker::HotWorker::default(),
             connection_leak: connection_leak::ConnectionLeak::default(),
             idle_in_transaction: idle_in_transaction::IdleInTransaction::default(),
+            lock_queue: lock_queue::LockQueueRule::default(),
             connection_budget: connection_budget::ConnectionBudget::default(),
             overflow_churn: overflow_churn::OverflowChurn::default(),
             inherited_connections: inherited_connections::InheritedConnections::default(),
@@ -194,13 +197,14 @@ impl Default for Settings {
 }
 
 impl Settings {
-    fn rules(&self) -> [&dyn Rule; 23] {
+    fn rules(&self) -> [&dyn Rule; 24] {
         [
             &self.pool_usage,
             &self.pool_exhausted,
             &self.hot_worker,
             &self.connection_leak,
             &self.idle_in_transaction,
+            &self.lock_queue,
             &self.connection_budget,
             &self.overflow_churn,
             &self.inherited_connections,
@@ -258,7 +262,7 @@ impl Advisor {
                 self.states.observe(rule.name(), times, advice, now);
             }
         }
-        explains::causes_first(self.states.firing(), context)
+        explains::causes_first(&self.states.firing(), context)
     }
 }
 
@@ -268,7 +272,7 @@ pub fn judge_once(settings: &Settings, context: &RuleContext<'_>, now: Instant) 
     recent.add(context, now);
     let rules = settings.rules().into_iter().filter(|rule| rule.enabled());
     let advice = rules.flat_map(|rule| named(rule.name(), rule.judge(context, &recent)));
-    explains::causes_first(advice.collect(), context)
+    explains::causes_first(&advice.collect::<Vec<_>>(), context)
 }
 
 fn named(rule: &'static str, advice: Vec<Advice>) -> impl Iterator<Item = Advice> {

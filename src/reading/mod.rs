@@ -11,7 +11,8 @@ use std::time::Duration;
 pub use self::indexes::{ForeignKey, Index, Indexes, Reference, TableScans};
 pub use self::pool::{GrowthLimit, Holders, Origin, Pool, Worker, WorkerHold};
 pub use self::server::{
-    LoggedTimes, ServerResources, Sessions, Statement, StatementStats, StatementTimes, Top,
+    Blocker, LockQueue, LoggedTimes, RunningSessions, ServerResources, Sessions, Statement,
+    StatementStats, StatementTimes, Top,
 };
 use crate::metric::Family;
 pub use poolwatch_client::pool_figures::{Cumulative, Figures, MaxOverflow, Timings, Totals, both};
@@ -26,6 +27,8 @@ pub struct Reading {
     pub families: Vec<Family>,
     /// The sessions on the server, counted.
     pub sessions: Option<Sessions>,
+    /// The queues for locks; `None` where they were not read.
+    pub lock_queues: Option<Vec<LockQueue>>,
     /// The server's machine and size.
     pub resources: ServerResources,
     /// The duration of `SELECT 1`.
@@ -64,5 +67,6 @@ impl Reading {
             || self.sessions.is_some()
             || self.probe.is_some()
             || self.indexes.is_some()
+            || self.lock_queues.is_some()
     }
 }

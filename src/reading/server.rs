@@ -30,11 +30,78 @@ pub struct Sessions {
     /// Age in seconds of the oldest open transaction.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest_transaction_seconds: Option<f64>,
+    /// The sessions that run a statement, by groups of those alike.
+    #[serde(skip)]
+    pub running: Vec<RunningSessions>,
     /// Sessions of clients that take up a connection.
     pub connections: u64,
     /// The server's `max_connections` less those reserved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_connections: Option<u64>,
+}
+
+/// Sessions alike that run a statement, or wait for a lock in one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunningSessions {
+    /// Their number.
+    pub sessions: u64,
+    /// Age in seconds of the longest running statement.
+    pub oldest_seconds: f64,
+}
+
+/// Sessions that wait for locks behind one session that waits for none: the root blocker.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LockQueue {
+    /// The root blocker.
+    pub blocker: Blocker,
+    /// The number of sessions that it holds up, directly or through others.
+    pub waiting: u64,
+    /// The longest of their waits, in seconds.
+    pub longest_wait_seconds: f64,
+    /// The statement of the waiter that most others wait behind, without its literals.
+    pub first: Option<String>,
+}
+
+/// A session that holds something back.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Blocker {
+    /// Its process; 0 for a prepared transaction.
+    pub pid: i32,
+    /// Its role.
+    pub user: String,
+    /// Its `application_name`.
+    pub application: String,
+    /// The host or address of its client; empty on a Unix socket.
+    pub address: String,
+    /// The database that it is connected to.
+    pub database: String,
+    /// Its state, such as `idle in transaction`.
+    pub state: String,
+    /// The kind of process, such as `client backend`.
+    pub kind: String,
+    /// The age of its transaction, in seconds.
+    pub transaction_seconds: Option<f64>,
+    /// The time since its statement began or, where it is idle, ended, in seconds.
+    pub state_seconds: Option<f64>,
+    /// Its statement, or its last, without literals.
+    pub statement: String,
+}
+
+impl Blocker {
+    /// The session in words.
+    pub fn described(&self) -> String {
+        let figures = [
+            ("role ", &self.user),
+            ("application ", &self.application),
+            ("from ", &self.address),
+            ("database ", &self.database),
+        ];
+        let known = figures.iter().filter(|(_, figure)| !figure.is_empty());
+        let known: Vec<_> = known.map(|(name, figure)| format!("{name}{figure}")).collect();
+        let known =
+            if known.is_empty() { String::new() } else { format!(" ({})", known.join(", ")) };
+        format!("the session {}{known}", self.pid)
+    }
 }
 
 /// A server's machine and size, as far as one source reports them.

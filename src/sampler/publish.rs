@@ -158,6 +158,9 @@ impl Sampler {
                         state.statements.extend_from_slice(&reading.statements);
                         state.top = state.top.or_else(|| reading.top.clone());
                         state.logged.extend_from_slice(&reading.logged);
+                        state
+                            .lock_queues
+                            .extend_from_slice(reading.lock_queues.as_deref().unwrap_or_default());
                         state.sessions = state.sessions.or_else(|| reading.sessions.clone());
                     }
                 }

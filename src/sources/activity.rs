@@ -15,7 +15,8 @@ use wildmatch::WildMatchPattern;
 use super::Failure;
 use crate::postgres::{self, APPLICATION_NAME, Database, SessionsError};
 use crate::reading::{
-    Figures, Holders, MaxOverflow, Origin, Pool, Reading, Sessions, Timings, Totals, Worker,
+    Figures, Holders, MaxOverflow, Origin, Pool, Reading, RunningSessions, Sessions, Timings,
+    Totals, Worker,
 };
 
 /// Sessions alike.
@@ -197,12 +198,18 @@ fn sessions(server: &str, groups: &[&SessionGroup]) -> Sessions {
         idle_in_transaction: in_state("idle in transaction")
             + in_state("idle in transaction (aborted)"),
         waiting_for_lock: Some(count(clients().filter(|group| is_waiting_for_lock(group)))),
+        running: clients().filter_map(|group| running(group)).collect(),
         oldest_statement_seconds: oldest(|group| group.oldest_statement),
         oldest_transaction_seconds: oldest(|group| group.oldest_transaction),
         oldest_idle_in_transaction_seconds: oldest(|group| group.oldest_idle_in_transaction),
         connections: count(groups.iter()),
         max_connections: groups.first().and_then(|g| u64::try_from(g.max_connections?).ok()),
     }
+}
+
+fn running(group: &SessionGroup) -> Option<RunningSessions> {
+    let sessions = u64::try_from(group.sessions).unwrap_or(0);
+    Some(RunningSessions { sessions, oldest_seconds: group.oldest_statement? })
 }
 
 fn pool(name: &str, settings: &Settings, groups: &[&SessionGroup]) -> Pool {

@@ -9,6 +9,7 @@ pub mod app_health;
 pub mod collector;
 pub mod database_sizes;
 pub mod indexes;
+pub mod lock_queues;
 pub mod other_databases;
 pub mod own_connections;
 pub mod pgbouncer;
@@ -38,6 +39,8 @@ pub enum Source {
     Probe(probe::Probe),
     /// A server's sessions, and the pools inferred from them.
     Activity(activity::Activity),
+    /// The queues for locks.
+    LockQueues(lock_queues::LockQueues),
     /// One group of a server's statistics.
     Collector(collector::CollectorReader),
     /// The sizes of a server's databases.
@@ -85,6 +88,7 @@ impl Source {
             Self::Probe(_) => "probe",
             Self::Activity(_) => "activity",
             Self::Collector(_)
+            | Self::LockQueues(_)
             | Self::DatabaseSizes(_)
             | Self::OtherDatabases(_)
             | Self::Statements(_)
@@ -104,6 +108,7 @@ impl Source {
         Ok(match self {
             Self::Probe(source) => source.read().await?,
             Self::Activity(source) => source.read().await?,
+            Self::LockQueues(source) => source.read().await?,
             Self::Collector(source) => source.read().await?,
             Self::DatabaseSizes(source) => source.read().await?,
             Self::OtherDatabases(source) => source.read().await?,

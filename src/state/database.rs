@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::reading::{LoggedTimes, Sessions, StatementTimes, Top};
+use crate::reading::{LockQueue, LoggedTimes, Sessions, StatementTimes, Top};
 
 /// One database server as the probe sees it.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +18,8 @@ pub struct DatabaseState {
     pub probe: Option<Duration>,
     /// Its sessions, counted.
     pub sessions: Option<Sessions>,
+    /// The queues for locks, the longest first.
+    pub lock_queues: Vec<LockQueue>,
     /// The recent latency of statements, by database, as estimated.
     pub statements: Vec<StatementTimes>,
     /// The statements that matter most.

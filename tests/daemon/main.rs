@@ -4,6 +4,7 @@
 mod advice;
 mod app_health;
 mod application;
+mod causes;
 mod check;
 mod cluster;
 mod collectors;

@@ -1,0 +1,111 @@
+//! Causes before symptoms: real applications that are sick or merely odd, on real servers.
+
+#![allow(dead_code, reason = "a kit: not every part is in use at every time")]
+
+mod locks;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use poolwatch::demo::{ChildProcess, Cluster};
+use serde_json::Value;
+
+use crate::application::python;
+use crate::support::{Daemon, Output, eventually, is_busy};
+
+const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/daemon/fixtures/cases.py");
+
+const TABLES: &str = "CREATE EXTENSION pg_stat_statements;
+    CREATE TABLE orders (id int PRIMARY KEY, n int);
+    INSERT INTO orders SELECT n, n FROM generate_series(1, 1000) n;
+    CREATE TABLE pace (seconds float8); INSERT INTO pace VALUES (0.005);";
+
+/// A server with its tables, and a daemon over it.
+struct Ward {
+    cluster: Cluster,
+    daemon: Daemon,
+}
+
+/// A program that runs until this is dropped.
+struct Running {
+    _process: ChildProcess,
+    output: Output,
+}
+
+impl Ward {
+    #[track_caller]
+    fn new(server: &[(&str, &str)], settings: &str) -> Self {
+        let builder = Cluster::builder();
+        let builder =
+            server.iter().fold(builder, |builder, (name, value)| builder.setting(name, value));
+        let cluster = builder.start().unwrap();
+        cluster.sql(TABLES).unwrap();
+        let settings = format!(
+            "servers: {{primary: {{url: '{}'}}}}
+pools: {{web: {{workers: {{}}}}}}
+{settings}
+",
+            cluster.url("postgres")
+        );
+        let daemon = Daemon::with_settings(&settings).start();
+        eventually(|| daemon.value("pg_up", &[]) == Some(1.0));
+        Self { cluster, daemon }
+    }
+
+    /// Starts an application, which reports to the daemon.
+    #[track_caller]
+    fn start(&self, case: &str) -> Running {
+        let url = self.cluster.url("postgres").replace("postgresql:", "postgresql+psycopg:");
+        let mut command = python();
+        command.args([CASES, &url, case]).env("POOLWATCH_SOCKET", self.daemon.socket());
+        let running = Running::of(&mut command);
+        eventually(|| running.output.text().contains("begun"));
+        running
+    }
+
+    /// A session that sends this and stays.
+    #[track_caller]
+    fn psql(&self, name: &str, sql: &str) -> Running {
+        let script = self.cluster.folder().with_extension(format!("{name}.sql"));
+        std::fs::write(&script, format!("{sql}\n\\! sleep 3600\n")).unwrap();
+        let url = format!("{}&application_name={name}", self.cluster.url("postgres"));
+        Running::of(Command::new("psql").args(["-X", "-q", &url, "-f"]).arg(Path::new(&script)))
+    }
+
+    fn advice(&self) -> Vec<Value> {
+        self.daemon.get("/health/detailed").json()["advice"].as_array().unwrap().clone()
+    }
+
+    /// The advice, as soon as the first of it is of this rule and explains all these.
+    #[track_caller]
+    fn first_is(&self, rule: &str, consequences: &[&str]) -> Vec<Value> {
+        let (began, within) = (Instant::now(), if is_busy() { 4 } else { 1 });
+        loop {
+            let advice = self.advice();
+            let explained = |of: &&str| {
+                advice.iter().any(|one| one["rule"] == **of && one["explained_by"]["rule"] == rule)
+            };
+            if advice.first().is_some_and(|first| first["rule"] == rule)
+                && consequences.iter().all(explained)
+            {
+                return advice;
+            }
+            let late = began.elapsed() > Duration::from_mins(within);
+            assert!(!late, "{rule} is not the first: {advice:#?}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+impl Running {
+    #[track_caller]
+    fn of(command: &mut Command) -> Self {
+        let (process, output) = Output::of(command);
+        Self { _process: process, output }
+    }
+}
+
+fn text<'a>(advice: &'a Value, key: &str) -> &'a str {
+    advice[key].as_str().unwrap()
+}
