@@ -59,17 +59,17 @@ pub(super) const COLLECTOR: Collector = Collector {
             .apart(),
             gauge(
                 "do_vacuum",
-                "Whether autovacuum would vacuum it now: 1 or 0; of the others how many; \
+                "Whether autovacuum would vacuum it now: 1 or 0; for the rest, their number; \
                 pg_stat_autovacuum_scores.do_vacuum.",
             ),
             gauge(
                 "do_analyze",
-                "Whether autovacuum would analyze it now: 1 or 0; of the others how many; \
+                "Whether autovacuum would analyze it now: 1 or 0; for the rest, their number; \
                 pg_stat_autovacuum_scores.do_analyze.",
             ),
             gauge(
                 "for_wraparound",
-                "Whether the vacuum would be to prevent wraparound: 1 or 0; of the others how many; \
+                "Whether the vacuum would be to prevent wraparound: 1 or 0; for the rest, their number; \
                 pg_stat_autovacuum_scores.for_wraparound.",
             ),
         ],

@@ -93,7 +93,7 @@ pub(super) const COLLECTOR: Collector = Collector {
             ),
             counter(
                 "checkpoints_req_total",
-                "Checkpoints that were asked for, or that WAL forced; \
+                "Checkpoints that were requested, or that WAL forced; \
                 pg_stat_checkpointer.num_requested, before 17 \
                 pg_stat_bgwriter.checkpoints_req.",
             ),

@@ -45,7 +45,7 @@ pub(super) const COLLECTOR: Collector = Collector {
             counter("num_timed_total", "Checkpoints for time; pg_stat_checkpointer.num_timed."),
             counter(
                 "num_requested_total",
-                "Checkpoints that were asked for, or that WAL forced; \
+                "Checkpoints that were requested, or that WAL forced; \
                 pg_stat_checkpointer.num_requested.",
             ),
             counter(
@@ -54,7 +54,7 @@ pub(super) const COLLECTOR: Collector = Collector {
             ),
             counter(
                 "restartpoints_req_total",
-                "Restartpoints that were asked for; pg_stat_checkpointer.restartpoints_req.",
+                "Restartpoints that were requested; pg_stat_checkpointer.restartpoints_req.",
             ),
             counter(
                 "restartpoints_done_total",

@@ -68,7 +68,7 @@ pub(super) const COLLECTOR: Collector = Collector {
             .since(16),
             gauge(
                 "stats_reset",
-                "When the counting began, in Unix seconds, absent where it was never begun anew; \
+                "When the counting began, in Unix seconds, absent where it was never reset; \
                 pg_stat_database_conflicts.stats_reset.",
             )
             .since(19),

@@ -83,7 +83,7 @@ pub(super) const COLLECTOR: Collector = Collector {
                 ),
                 gauge(
                     "root_blockers",
-                    "Sessions that hold up others and wait for nobody; pg_blocking_pids().",
+                    "Sessions that block others and wait for none; pg_blocking_pids().",
                 ),
             ],
             ..Table::EMPTY
@@ -95,7 +95,7 @@ pub(super) const COLLECTOR: Collector = Collector {
             columns: &[
                 gauge(
                     "blocked_sessions",
-                    "Sessions held up by such sessions, directly or through others; \
+                    "Sessions that such sessions block, directly or through others; \
                 pg_blocking_pids().",
                 ),
                 age(

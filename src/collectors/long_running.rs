@@ -27,7 +27,7 @@ pub(super) const COLLECTOR: Collector = Collector {
             ),
             age(
                 "transactions_oldest_timestamp_seconds",
-                "Age in seconds, whatever the name says, of the oldest of them; \
+                "Age in seconds (despite the name) of the oldest of them; \
                 pg_stat_activity.xact_start.",
             ),
         ],

@@ -121,7 +121,7 @@ pub(super) const COLLECTOR: Collector = Collector {
             }],
             columns: &[gauge(
                 "info",
-                "1 with how the vacuum goes about it (normal, aggressive, failsafe) and who started \
+                "1 with the vacuum's mode (normal, aggressive, failsafe) and who started \
                 it (manual, autovacuum, autovacuum_wraparound); pg_stat_progress_vacuum.mode.",
             )],
             ..Table::EMPTY

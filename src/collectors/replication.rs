@@ -63,7 +63,7 @@ pub(super) const COLLECTOR: Collector = Collector {
             }],
             columns: &[gauge(
                 "archive_only",
-                "Whether a replica is told of no primary and reads archived write-ahead log alone: \
+                "Whether a replica has no primary_conninfo and reads archived write-ahead log only: \
                 1 or 0, absent on a primary; pg_settings.primary_conninfo.",
             )],
             ..Table::EMPTY

@@ -36,7 +36,7 @@ pub const DATABASE_SIZE: Collector = Collector {
         labels: &["datname"],
         columns: &[gauge(
             "size_bytes",
-            "Size on disk in bytes, measured anew where something was written since, and each \
+            "Size on disk in bytes, measured again where something was written since, and each \
              hour; pg_database_size().",
         )],
         ..Table::EMPTY
@@ -79,8 +79,8 @@ pub const STATEMENT_DURATIONS: Collector = Collector {
             labels: &["datname"],
             columns: &[histogram(
                 "estimated_seconds",
-                "How long queries ran in the server, estimated from each statement's calls, mean, \
-             deviation and extremes. Not in it: statements that failed or were cancelled, what \
+                "Durations of queries in the server, estimated from each statement's calls, mean, \
+             deviation and extremes. It does not contain statements that failed or were cancelled, what \
              parsing, planning, binding and the network took, transaction control, schema \
              changes, pings, statements within functions, poolwatch's own role. Those forgotten \
              for pg_stat_statements.max make it a lower bound; pg_stat_statements.",
@@ -95,7 +95,7 @@ pub const STATEMENT_DURATIONS: Collector = Collector {
             labels: &["datname", "threshold", "bound"],
             columns: &[counter(
                 "within_total",
-                "How many of those queries took at most `threshold` seconds: at least \
+                "The number of those queries that took at most `threshold` seconds: at least \
              (bound=\"lower\") and at most (bound=\"upper\") so many, whatever their distribution \
              was; pg_stat_statements.",
             )

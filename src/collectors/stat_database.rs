@@ -139,7 +139,7 @@ pub(super) const COLLECTOR: Collector = Collector {
             .since(18),
             counter(
                 "parallel_workers_launched_total",
-                "Of them those that were to be had; pg_stat_database.parallel_workers_launched.",
+                "Of them those that were launched; pg_stat_database.parallel_workers_launched.",
             )
             .since(18),
         ],

@@ -22,13 +22,13 @@ pub(super) const COLLECTOR: Collector = Collector {
         columns: &[
             counter(
                 "waits_total",
-                "Locks that were had after a wait longer than deadlock_timeout; pg_stat_lock.waits.",
+                "Locks that were granted after a wait longer than deadlock_timeout; pg_stat_lock.waits.",
             ),
             counter("wait_seconds_total", "How long those waits were; pg_stat_lock.wait_time."),
             counter(
                 "fastpath_exceeded_total",
-                "Locks that did not fit among those a session keeps to itself, of which \
-                max_locks_per_transaction says how many there are; pg_stat_lock.fastpath_exceeded.",
+                "Locks that did not fit into the session's fast-path slots, whose number follows \
+                from max_locks_per_transaction; pg_stat_lock.fastpath_exceeded.",
             ),
             gauge(
                 "reset_timestamp_seconds",

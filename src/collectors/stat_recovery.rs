@@ -26,7 +26,7 @@ pub(super) const COLLECTOR: Collector = Collector {
             columns: &[
                 gauge(
                     "promote_triggered",
-                    "Whether the standby was told to become the primary: 1 or 0; \
+                    "Whether the promotion of the standby was triggered: 1 or 0; \
                     pg_stat_recovery.promote_triggered.",
                 ),
                 gauge(
@@ -59,7 +59,7 @@ pub(super) const COLLECTOR: Collector = Collector {
                 ),
                 gauge(
                     "current_chunk_start_timestamp_seconds",
-                    "When replay of what was last received began, in Unix seconds; \
+                    "When replay of the last chunk received began, in Unix seconds; \
                     pg_stat_recovery.current_chunk_start_time.",
                 ),
             ],

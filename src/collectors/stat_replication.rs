@@ -38,15 +38,15 @@ pub(super) const COLLECTOR: Collector = Collector {
             gauge("pg_wal_lsn_diff", "Bytes not replayed yet; pg_stat_replication.replay_lsn."),
             gauge(
                 "write_lag_seconds",
-                "How long the standby took to write lately; pg_stat_replication.write_lag.",
+                "Recent delay until the standby has written the log; pg_stat_replication.write_lag.",
             ),
             gauge(
                 "flush_lag_seconds",
-                "How long it took to flush lately; pg_stat_replication.flush_lag.",
+                "Recent delay until it has flushed the log; pg_stat_replication.flush_lag.",
             ),
             gauge(
                 "replay_lag_seconds",
-                "How long it took to replay lately; pg_stat_replication.replay_lag.",
+                "Recent delay until it has replayed the log; pg_stat_replication.replay_lag.",
             ),
             gauge(
                 "sync_standbys",

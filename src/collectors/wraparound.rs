@@ -24,7 +24,7 @@ pub(super) const COLLECTOR: Collector = Collector {
             columns: &[
                 gauge(
                     "age_datfrozenxid_seconds",
-                    "Transactions, whatever the name says, since the oldest not frozen; \
+                    "Transactions (despite the name) since the oldest not frozen; \
                 pg_database.datfrozenxid.",
                 ),
                 gauge(

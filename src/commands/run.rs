@@ -189,7 +189,7 @@ impl Daemon {
             .and_then(|(config, plan)| self.change(&config, plan).map_err(|error| chain(&*error)));
         let (command, result) = match changed {
             Ok(change) => {
-                info!("settings read anew");
+                info!("settings reloaded");
                 (Command::Change(Box::new(change)), Ok(()))
             }
             Err(error) => {

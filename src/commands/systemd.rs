@@ -43,6 +43,6 @@ pub(super) async fn keep_alive(mut snapshot: watch::Receiver<Arc<Snapshot>>) {
 
 fn tell(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        warn!(error = &error as &dyn Error, "systemd could not be told");
+        warn!(error = &error as &dyn Error, "systemd could not be notified");
     }
 }

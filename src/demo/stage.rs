@@ -101,7 +101,7 @@ fn database() -> Result<Cluster, Error> {
     let _ = cluster.sql_in(DATABASE, "CREATE EXTENSION IF NOT EXISTS pg_stat_statements");
     let version = cluster.sql("SHOW server_version")?;
     let folder = cluster.folder().display();
-    say(&format!("PostgreSQL {version} in {folder}, which goes when this ends"));
+    say(&format!("PostgreSQL {version} in {folder}, which is removed at the end"));
     Ok(cluster)
 }
 

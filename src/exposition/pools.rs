@@ -62,7 +62,7 @@ const JUDGED: &[Judged] = &[
     (
         "db_pool_busiest_worker_utilization_ratio",
         "The busiest worker's checked out / capacity, by which the status is judged; \
-         the whole pool's where workers cannot be told apart.",
+         the whole pool's where workers cannot be distinguished.",
         |p| p.busiest,
     ),
     (

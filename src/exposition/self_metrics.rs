@@ -47,12 +47,13 @@ pub fn sources(sources: &[SourceState], dropped_series: DroppedSeries) -> Vec<Fa
         "poolwatch_source_info",
         "1 with the kind of thing that the source reads, whether it can be read or not.",
     );
-    let mut up = Family::gauge("poolwatch_source_up", "Whether the last reading came: 1 or 0.");
+    let mut up =
+        Family::gauge("poolwatch_source_up", "Whether the last reading succeeded: 1 or 0.");
     let mut interval =
         Family::gauge("poolwatch_source_interval_seconds", "How often it is read, in seconds.");
     let mut duration = Family::gauge(
         "poolwatch_source_read_duration_seconds",
-        "How long the last reading took, whether it came or not.",
+        "Duration of the last reading, successful or not.",
     );
     let mut failures =
         Family::counter("poolwatch_source_failures_total", "Readings that did not come.");
@@ -83,11 +84,11 @@ pub fn sources(sources: &[SourceState], dropped_series: DroppedSeries) -> Vec<Fa
 fn scrapes(sources: &[SourceState]) -> [Family; 2] {
     let mut duration = Family::gauge(
         "pg_scrape_collector_duration_seconds",
-        "How long the collector's last reading took.",
+        "Duration of the collector's last reading.",
     );
     let mut success = Family::gauge(
         "pg_scrape_collector_success",
-        "Whether the collector's last reading came: 1 or 0.",
+        "Whether the collector's last reading succeeded: 1 or 0.",
     );
     for collector in collectors::ALL {
         let of_collector = || sources.iter().filter(|source| is_of(source, collector.name));
@@ -104,11 +105,11 @@ fn scrapes(sources: &[SourceState]) -> [Family; 2] {
 fn last_scrape(sources: &[SourceState]) -> [Family; 2] {
     let mut duration = Family::gauge(
         "pg_exporter_last_scrape_duration_seconds",
-        "How long the last readings of all collectors took together.",
+        "Duration of the last readings of all collectors together.",
     );
     let mut error = Family::gauge(
         "pg_exporter_last_scrape_error",
-        "Whether the last reading of some collector did not come: 1 or 0.",
+        "Whether the last reading of some collector failed: 1 or 0.",
     );
     let read = || sources.iter().filter(|source| source.up.is_some());
     let of_collectors =
@@ -130,7 +131,7 @@ fn is_of(source: &SourceState, collector: &str) -> bool {
 pub fn advice(advice: &[Advice]) -> Vec<Family> {
     let mut family = Family::gauge(
         "poolwatch_advice",
-        "1 for each thing that is wrong; /health/detailed says what to do.",
+        "1 for each advice that is firing; /health/detailed has its remedy.",
     );
     for one in advice {
         family.sample(

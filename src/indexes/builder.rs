@@ -1,4 +1,4 @@
-//! Creates what is missing while the application goes on.
+//! Creates what is missing while the application runs.
 //!
 //! CREATE and DROP INDEX CONCURRENTLY ask for locks that neither hold up readers or writers nor
 //! wait in front of them, so they may wait as long as they have to: there is no `lock_timeout`,
@@ -54,9 +54,7 @@ pub enum Error {
     #[error("interrupted; nothing is left of it, and a second run builds it")]
     Interrupted,
     /// Somebody interrupted, and something is left of the build.
-    #[error(
-        "interrupted; an invalid index is left of it, which a second run drops and builds anew"
-    )]
+    #[error("interrupted; an invalid index is left of it, which a second run drops and rebuilds")]
     InterruptedMidway,
     /// The connection is gone again and again.
     #[error("the connection was lost; a second run finishes the work")]

@@ -21,7 +21,7 @@ pub enum ExtensionError {
     /// only a superuser can make such.
     #[error(
         "the function {0} is not as its extension has it, so it is not called: see who owns it, \
-         and drop it or create the extension anew"
+         and drop it or create the extension again"
     )]
     StandIn(String),
     /// The database cannot be asked.

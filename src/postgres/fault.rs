@@ -25,7 +25,7 @@ pub(crate) enum Fault {
     Method(&'static str),
     #[error("the server asks for {0}, which poolwatch does not have")]
     Unsupported(&'static str),
-    #[error("channel_binding=require cannot be had: {0}")]
+    #[error("channel_binding=require is not available: {0}")]
     Unbound(&'static str),
     #[error("the server did not prove that it knows the password")]
     Unproven,

@@ -65,7 +65,7 @@ impl Sampler {
                 );
             }
             News::AnswersAgain => {
-                info!(server, "the server answers again; all of it is read anew");
+                info!(server, "the server answers again; everything is read again");
                 let of_server = |task: &&mut SourceTask| task.server() == Some(server);
                 self.tasks.iter_mut().filter(of_server).for_each(SourceTask::read_anew);
             }

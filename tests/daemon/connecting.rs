@@ -337,7 +337,7 @@ async fn addresses_are_followed_as_libpq_follows_them() {
     for (parameters, said) in [
         ("target_session_attrs=standby", "it is a primary, which target_session_attrs"),
         ("require_auth=scram-sha-256", "require_auth does not allow"),
-        ("channel_binding=require", "channel_binding=require cannot be had"),
+        ("channel_binding=require", "channel_binding=require is not available"),
         ("sslmode=require", "the server has no TLS"),
         ("sslcrl=/x", "`sslcrl` is not supported"),
         ("gssencmode=require", "`gssencmode` is not supported"),

@@ -120,7 +120,7 @@ fn an_invalid_index_is_built_anew_and_one_that_serves_as_well_is_enough() {
     assert!(text.contains("covered by mine") && text.contains("spare on ai_responses"), "{text}");
     let (code, text) = run(&cluster, &["--apply"]);
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("idx_client_created dropped and built anew"), "{text}");
+    assert!(text.contains("idx_client_created dropped and rebuilt"), "{text}");
     assert_eq!(valid(&cluster, "idx_client_created"), "t");
     assert_eq!(valid(&cluster, "idx_responses_quality_score"), "");
 }
@@ -202,7 +202,7 @@ fn a_lost_connection_is_made_anew_and_the_work_finished() {
     writer.commit();
     let status = eventually(|| process.ended().unwrap());
     assert_eq!(status.code(), Some(0), "{}", output.text());
-    assert!(output.text().contains("dropped and built anew"), "{}", output.text());
+    assert!(output.text().contains("dropped and rebuilt"), "{}", output.text());
     let (code, text) = run(&cluster, &[]);
     assert_eq!(code, Some(0), "{text}");
 }

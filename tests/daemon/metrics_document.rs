@@ -14,9 +14,9 @@ use poolwatch::sources::server_log;
 
 const INTRODUCTION: &str = "# Metrics
 
-Written from the code by a test; `POOLWATCH_WRITE_DOCS=1 cargo test metrics_document` writes it anew.
+Written from the code by a test; `POOLWATCH_WRITE_DOCS=1 cargo test metrics_document` writes it again.
 
-A figure that cannot be seen is left out, never 0. With several servers each series of the server
+A figure that cannot be read is absent, never 0. With several servers each series of the server
 also carries `server`. Families from `postgres_exporter` keep its names; where the values differ,
 `compatibility.md` says how.
 ";

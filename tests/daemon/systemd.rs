@@ -106,5 +106,5 @@ fn a_socket_where_nobody_listens_harms_nothing() {
     drop(systemd);
     let daemon = unit.start();
     assert_eq!(daemon.get("/-/healthy").status, 200);
-    eventually(|| daemon.output().contains("systemd could not be told"));
+    eventually(|| daemon.output().contains("systemd could not be notified"));
 }

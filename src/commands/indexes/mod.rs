@@ -125,7 +125,7 @@ async fn apply(
         match builder.build(expected).await {
             Ok(Outcome::Already) => progress.borrow_mut().end(expected, "is there"),
             Ok(Outcome::Built) => progress.borrow_mut().end(expected, "built"),
-            Ok(Outcome::Rebuilt) => progress.borrow_mut().end(expected, "dropped and built anew"),
+            Ok(Outcome::Rebuilt) => progress.borrow_mut().end(expected, "dropped and rebuilt"),
             Err(error) => progress.borrow_mut().fail(expected, &chain(&error)),
         }
     }

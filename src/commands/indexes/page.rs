@@ -147,7 +147,7 @@ fn summary(comparison: &Comparison) -> String {
     };
     let good = count(State::is_good);
     let help = if count(|state| matches!(state, State::Missing | State::Invalid)) > 0 {
-        "; `poolwatch indexes --apply` builds the others while the application goes on"
+        "; `poolwatch indexes --apply` builds the others while the application runs"
     } else {
         ""
     };

@@ -61,7 +61,7 @@ enum Reason {
     Yaml(#[source] yaml_serde::Error),
     #[error("{0}")]
     Value(String),
-    #[error("tls_server_config cannot be had")]
+    #[error("tls_server_config cannot be used")]
     Tls(#[source] tls::Error),
     #[error("tls_server_config is gone; to serve without TLS, start again")]
     NoTls,

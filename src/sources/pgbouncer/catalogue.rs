@@ -167,7 +167,7 @@ pub(super) const POOLS: &[Measure] = &[
     Measure(
         "server_used_connections",
         Of("sv_used"),
-        "Servers free so long that they are checked first (SHOW POOLS, sv_used).",
+        "Servers that were idle for so long that they are checked before use (SHOW POOLS, sv_used).",
     ),
     Measure(
         "server_testing_connections",

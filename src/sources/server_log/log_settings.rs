@@ -154,7 +154,7 @@ async fn rows(
     bind: impl Fn(BoundQuery) -> BoundQuery,
 ) -> Result<Vec<PgRow>, Failure> {
     let optional = Optional::These(&["backend_type"]);
-    let gives = "what the server tells of its log";
+    let gives = "the log settings of the server";
     let rows =
         reductions.rows(connection, ReducibleStatement { sql, optional, gives }, bind).await?;
     rows.ok_or_else(|| gives.into())

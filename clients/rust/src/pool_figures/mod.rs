@@ -114,7 +114,7 @@ cumulative! {
             json: "inherited_connections",
         }
 
-        /// Connections that nobody returned: the garbage collector did.
+        /// Connections that the garbage collector returned, because the application did not.
         collected {
             wire: "collected",
             metric: "db_pool_connections_collected_total",

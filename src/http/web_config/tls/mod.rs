@@ -52,7 +52,7 @@ pub(super) enum Error {
     Http2Cipher,
     #[error("unknown curve: {0}")]
     Curve(String),
-    #[error("none of curve_preferences can be had: CurveP256, CurveP384 and X25519 can")]
+    #[error("none of curve_preferences is available: CurveP256, CurveP384 and X25519 can")]
     NoCurve,
     #[error("the certificate and the key cannot be used")]
     Certificate(#[source] rustls::Error),

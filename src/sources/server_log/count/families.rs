@@ -17,9 +17,9 @@ impl Tally {
     fn statements(&self) -> Vec<Family> {
         let mut durations = Family::histogram(
             "db_statement_duration_seconds",
-            "How long queries took in the server, parsing and planning included, by its log: \
+            "Durations of queries in the server, parsing and planning included, by its log: \
              exact for those that it logs, see db_statement_duration_counted_from_seconds; of a \
-             sample each counts for those left out. Not in it: statements that failed, \
+             sample each counts for those left out. It does not contain statements that failed, \
              transaction control, schema changes, pings, poolwatch's own.",
         );
         let mut from = Family::gauge(
@@ -34,7 +34,7 @@ impl Tally {
         );
         let mut canceled = Family::counter(
             "db_statement_cancellations_total",
-            "Statements and sessions that did not end by themselves: timeouts, cancellations, \
+            "Statements and sessions that were ended before they had finished: timeouts, cancellations, \
              deadlocks, terminations, in the server's log.",
         );
         from.sample(&[], self.counted_from());
@@ -56,12 +56,12 @@ impl Tally {
         let mut waits = Family::counter(
             "db_lock_waits_total",
             "Waits for a lock that took longer than deadlock_timeout, in the server's log \
-             (log_lock_waits), by what they were for, as pg_locks.locktype calls it.",
+             (log_lock_waits), by the type of lock, as in pg_locks.locktype.",
         );
         let mut acquired = Family::histogram(
             "db_lock_wait_duration_seconds",
-            "How long sessions waited for a lock until they had it, by the server's log \
-             (log_lock_waits): exact. Not in it: waits shorter than deadlock_timeout, and those \
+            "Durations of waits for a lock that was granted, by the server's log \
+             (log_lock_waits): exact. It does not contain waits shorter than deadlock_timeout, and those \
              that were given up.",
         );
         for (database, account) in self.accounts.iter() {
@@ -96,8 +96,8 @@ impl Tally {
         let mut rejected = Family::counter(
             "poolwatch_log_messages_rejected_total",
             "Messages of the server's log that could not be counted: none of its format, cut off \
-             before they said what they are about, in a file that was truncated, a duration \
-             without its statement, of a session that the log does not tell from others, or of a \
+             before their subject, in a file that was truncated, a duration \
+             without its statement, of a session that the log does not distinguish from others, or of a \
              database that the server does not have.",
         );
         messages.sample(&[], self.messages as f64);

@@ -44,9 +44,7 @@ fn remedy(path: &Path) -> String {
     let needed = if metadata.is_dir() { 0o050 } else { 0o040 };
     let open = metadata.mode() & needed == needed;
     let (group, join) = match group(metadata.gid()) {
-        Some(group) => {
-            (group.clone(), format!("usermod -aG {group} {user} and start poolwatch anew"))
-        }
+        Some(group) => (group.clone(), format!("usermod -aG {group} {user} and restart poolwatch")),
         None => (
             "that is not seen from here".to_owned(),
             format!(
