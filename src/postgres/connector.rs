@@ -46,6 +46,11 @@ pub struct DialError(Vec<(String, Fault)>);
 impl std::error::Error for DialError {}
 
 impl DialError {
+    /// Each place that was tried, with its fault.
+    pub(super) fn faults(&self) -> impl Iterator<Item = (&str, &Fault)> {
+        self.0.iter().map(|(place, fault)| (place.as_str(), fault))
+    }
+
     /// True when another attempt costs nobody anything.
     fn is_cheap(&self) -> bool {
         use std::io::ErrorKind::{ConnectionRefused, NotFound};

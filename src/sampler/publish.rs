@@ -143,6 +143,7 @@ impl Sampler {
             .map(|database| {
                 let mut state = DatabaseState {
                     name: database.name().to_owned(),
+                    address: database.address(),
                     version: database.version(),
                     ..DatabaseState::default()
                 };
@@ -152,6 +153,8 @@ impl Sampler {
                     if task.is_probe() {
                         state.up = task.state.up;
                         state.error.clone_from(&task.state.error);
+                        state.remedy.clone_from(&task.state.remedy);
+                        state.down_since = task.state.failing_since;
                     }
                     if let Some(reading) = &task.last {
                         state.probe = state.probe.or(reading.probe);

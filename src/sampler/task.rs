@@ -8,6 +8,7 @@ use tracing::{debug, info, warn};
 use super::chain;
 use crate::exposition::Encoded;
 use crate::exposition::self_metrics::DroppedSeries;
+use crate::postgres::remedy;
 use crate::reading::Reading;
 use crate::sources::{Failure, OpenSource, Source};
 use crate::state::SourceState;
@@ -56,12 +57,15 @@ impl SourceTask {
             state: SourceState {
                 name: source.name.clone(),
                 kind: source.source.kind(),
+                server: source.database.clone().filter(|_| source.group != LOG),
                 interval: source.interval,
                 up: None,
                 duration: None,
                 failures: 0,
                 last_success: None,
                 error: None,
+                remedy: None,
+                failing_since: None,
                 unseen: Vec::new(),
             },
             name: source.name,
@@ -99,6 +103,7 @@ impl SourceTask {
         self.dirty = true;
         if self.state.up != Some(false) {
             self.state.up = Some(false);
+            self.state.failing_since = Some(Instant::now().into_std());
             self.state.error = Some("the server does not answer".to_owned());
             self.quiet = true;
         }
@@ -163,7 +168,8 @@ impl SourceTask {
                     info!(source = %name, "source reads again");
                 }
                 self.state.last_success = Some(SystemTime::now());
-                self.state.error = None;
+                (self.state.error, self.state.remedy) = (None, None);
+                self.state.failing_since = None;
                 self.state.up = Some(true);
                 self.failed = 0;
             }
@@ -177,6 +183,8 @@ impl SourceTask {
                 self.quiet = quiet;
                 self.state.failures += 1;
                 self.state.error = Some(error);
+                self.state.remedy = remedy(&*failure);
+                self.state.failing_since.get_or_insert_with(|| Instant::now().into_std());
                 self.state.up = Some(false);
                 let delay = self.interval.mul_f64((RETRY * 2_f64.powi(self.failed)).min(1.0));
                 self.due = self.due.min(Instant::now() + delay.max(SOONEST));

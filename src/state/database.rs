@@ -1,7 +1,7 @@
 //! A server, as the probe sees it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::reading::{LockQueue, LoggedTimes, Sessions, StatementTimes, Top};
 
@@ -10,6 +10,8 @@ use crate::reading::{LockQueue, LoggedTimes, Sessions, StatementTimes, Top};
 pub struct DatabaseState {
     /// The name in the settings.
     pub name: String,
+    /// The role, the place and the database, such as `watch@db:5432/app`, without a password.
+    pub address: String,
     /// `true` while it answers; `None` before the first probe.
     pub up: Option<bool>,
     /// Its version, such as `15.4`.
@@ -28,4 +30,8 @@ pub struct DatabaseState {
     pub logged: Vec<LoggedTimes>,
     /// The reason why it does not answer.
     pub error: Option<String>,
+    /// The thing to do about that, where it is known.
+    pub remedy: Option<String>,
+    /// The time since when it has not answered.
+    pub down_since: Option<Instant>,
 }

@@ -24,6 +24,11 @@ impl Moment {
         self.steady.saturating_duration_since(earlier.steady)
     }
 
+    /// The time since an earlier instant; 0 since a later one.
+    pub fn since_instant(self, earlier: Instant) -> Duration {
+        self.steady.saturating_duration_since(earlier)
+    }
+
     /// The same moment where the machine's clock says something else.
     #[must_use]
     pub fn at(self, calendar: SystemTime) -> Self {

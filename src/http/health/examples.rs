@@ -92,6 +92,7 @@ pub(in crate::http) fn full() -> Snapshot {
     snapshot.databases = vec![primary, database("replica", Some(false))];
     snapshot.sources = vec![SourceState {
         kind: "collector",
+        server: None,
         name: "pgbouncer:<script>".into(),
         interval: std::time::Duration::from_secs(1),
         up: Some(false),
@@ -99,6 +100,8 @@ pub(in crate::http) fn full() -> Snapshot {
         failures: 4,
         last_success: Some(NOW.calendar - Duration::from_secs(30)),
         error: Some("no route to host".into()),
+        remedy: None,
+        failing_since: None,
         unseen: Vec::new(),
     }];
     snapshot.advice = vec![Advice {
