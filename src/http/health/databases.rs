@@ -54,6 +54,9 @@ impl<'a> Connectivity<'a> {
 #[derive(Debug, Serialize)]
 pub(in crate::http) struct DatabaseBody<'a> {
     pub(in crate::http) name: &'a str,
+    /// The role, the place and the database, without a password.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(in crate::http) address: &'a str,
     pub(in crate::http) status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::http) version: Option<&'a str>,
@@ -67,6 +70,7 @@ impl<'a> DatabaseBody<'a> {
     pub(in crate::http) fn new(database: &'a DatabaseState) -> Self {
         Self {
             name: &database.name,
+            address: &database.address,
             status: match database.up {
                 Some(true) => "connected",
                 Some(false) => "disconnected",

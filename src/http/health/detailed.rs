@@ -5,7 +5,9 @@ use serde::Serialize;
 use super::databases::DatabaseBody;
 use super::latency::{EstimatedLatency, LoggedLatency};
 use super::top::TopStatement;
-use super::{PoolBody, Service, rfc3339, rounded, seconds};
+use super::{
+    Headline, PoolBody, Service, Trouble, rfc3339, rounded, seconds, troubles, worst_pool,
+};
 use crate::advice::Advice;
 use crate::process::{Machine, Usage};
 use crate::reading::{Finding, Sessions};
@@ -18,7 +20,15 @@ pub(in crate::http) struct Detailed<'a> {
     #[serde(flatten)]
     pub(in crate::http) service: Service,
     pub(in crate::http) stale: bool,
+    /// As above the cards of the status page.
+    pub(in crate::http) headline: Headline,
+    /// The cards of the status page: the troubles that last, the worst first, then those that are
+    /// just over.
+    pub(in crate::http) troubles: Vec<Trouble<'a>>,
     pub(in crate::http) thresholds: ThresholdsBody,
+    /// The pool that is most in trouble, where one is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) worst_pool: Option<&'a str>,
     pub(in crate::http) pools: Vec<PoolBody<'a>>,
     pub(in crate::http) databases: Vec<DatabaseBody<'a>>,
     pub(in crate::http) activity: Vec<&'a Sessions>,
@@ -34,10 +44,14 @@ pub(in crate::http) struct Detailed<'a> {
 
 impl<'a> Detailed<'a> {
     pub(in crate::http) fn new(snapshot: &'a Snapshot, resources: Resources, now: Moment) -> Self {
+        let troubles = troubles(snapshot, now);
         let sessions = snapshot.databases.iter().filter_map(|database| database.sessions.as_ref());
         Self {
             service: Service::new(snapshot, now),
             stale: snapshot.is_stale(now),
+            headline: Headline::new(&troubles),
+            troubles,
+            worst_pool: worst_pool(snapshot),
             thresholds: ThresholdsBody::new(&snapshot.thresholds),
             pools: snapshot.pools.iter().map(|pool| PoolBody::new(snapshot, pool)).collect(),
             databases: snapshot.databases.iter().map(DatabaseBody::new).collect(),

@@ -7,6 +7,7 @@ mod holders;
 mod latency;
 mod pools;
 mod top;
+mod troubles;
 
 use std::time::{Duration, SystemTime};
 
@@ -18,6 +19,7 @@ pub(super) use holders::{EndpointBody, HoldBody};
 pub(super) use latency::Latency;
 pub(super) use pools::{FiguresBody, PoolBody, PoolHealth, WorkerBody, worst};
 pub(super) use top::TopStatement;
+pub(super) use troubles::{Headline, Trouble, troubles, worst_pool};
 
 use crate::process;
 use crate::snapshot::Snapshot;

@@ -1,18 +1,18 @@
 //! The holders of a pool's connections on the status page.
 
-use std::fmt::{self, Formatter};
+use maud::{Markup, html};
 
-use super::figures::{Maybe, Name, Seconds, Text};
-use super::table::{self, Column};
+use super::figures::{Maybe, Name, Seconds, Shown, Text};
+use super::table::{Column, number, table};
 use crate::http::health::{EndpointBody, HoldBody};
 
 /// The most endpoints on the page; JSON has more.
 const SHOWN: usize = 10;
 
-/// The endpoints that hold most.
-pub(super) fn endpoints(out: &mut Formatter<'_>, endpoints: &[EndpointBody<'_>]) -> fmt::Result {
+/// The endpoints that hold most. `id` is the pool's.
+pub(super) fn endpoints(id: &str, endpoints: &[EndpointBody<'_>]) -> Markup {
     if endpoints.is_empty() {
-        return Ok(());
+        return Markup::default();
     }
     let columns = [
         Column::Words("held by"),
@@ -21,23 +21,24 @@ pub(super) fn endpoints(out: &mut Formatter<'_>, endpoints: &[EndpointBody<'_>])
         Column::Numbers("held in all"),
         Column::Numbers("p95"),
     ];
-    table::begin(out, &columns)?;
-    for endpoint in endpoints.iter().take(SHOWN) {
-        out.write_str("<tr>")?;
-        table::words(out, Name(endpoint.endpoint))?;
-        table::number(out, endpoint.checked_out)?;
-        table::number(out, endpoint.checkouts)?;
-        table::number(out, Seconds(endpoint.held_seconds))?;
-        table::number(out, Maybe(endpoint.hold_p95_seconds.map(Seconds)))?;
-        out.write_str("</tr>\n")?;
-    }
-    table::end(out)
+    let rows = html! {
+        @for endpoint in endpoints.iter().take(SHOWN) {
+            tr {
+                td { (Name(endpoint.endpoint)) }
+                (number(endpoint.checked_out))
+                (number(endpoint.checkouts))
+                (number(Shown(Seconds(endpoint.held_seconds))))
+                (number(Maybe(endpoint.hold_p95_seconds.map(|p95| Shown(Seconds(p95))))))
+            }
+        }
+    };
+    table(&format!("endpoints-{id}"), "endpoints that hold connections", &columns, &rows)
 }
 
 /// The longest current holds.
-pub(super) fn holds(out: &mut Formatter<'_>, holds: &[HoldBody<'_>]) -> fmt::Result {
+pub(super) fn holds(id: &str, holds: &[HoldBody<'_>]) -> Markup {
     if holds.is_empty() {
-        return Ok(());
+        return Markup::default();
     }
     let columns = [
         Column::Numbers("held for"),
@@ -46,18 +47,20 @@ pub(super) fn holds(out: &mut Formatter<'_>, holds: &[HoldBody<'_>]) -> fmt::Res
         Column::Words("state"),
         Column::Words("last statement and place"),
     ];
-    table::begin(out, &columns)?;
-    for hold in holds {
-        out.write_str("<tr>")?;
-        table::number(out, Seconds(hold.held_seconds))?;
-        table::words(out, Maybe(hold.endpoint.map(Name)))?;
-        table::number(out, Maybe(hold.pid))?;
-        table::words(out, Maybe(hold.state.map(Text)))?;
-        let sql = Name(hold.statement.unwrap_or_default());
-        let place = Name(hold.location.unwrap_or_default());
-        let both = format_args!(r#"<code>{sql}</code> <span class="quiet">{place}</span>"#);
-        table::words(out, both)?;
-        out.write_str("</tr>\n")?;
-    }
-    table::end(out)
+    let rows = html! {
+        @for hold in holds {
+            tr {
+                (number(Shown(Seconds(hold.held_seconds))))
+                td { (Maybe(hold.endpoint.map(Name))) }
+                (number(Maybe(hold.pid)))
+                td { (Maybe(hold.state.map(|state| Shown(Text(state))))) }
+                td {
+                    code { (Name(hold.statement.unwrap_or_default())) }
+                    " "
+                    span.quiet { (Name(hold.location.unwrap_or_default())) }
+                }
+            }
+        }
+    };
+    table(&format!("holds-{id}"), "longest holds", &columns, &rows)
 }

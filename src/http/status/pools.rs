@@ -1,41 +1,101 @@
-//! Pools and their workers on the status page.
+//! Pools and their workers on the status page: the worst first, and those that are well in a line.
 
-use std::fmt::{self, Display, Formatter};
+use std::cmp::Reverse;
 
-use super::figures::{Bar, Maybe, Name, Percent, Seconds, Word, colour};
+use maud::{Markup, Render, html};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::figures::{Bar, Maybe, Name, Percent, Seconds, Shown, Text, Word, colour};
 use super::holders;
-use super::table::{self, Column};
-use crate::http::health::{Latency, PoolBody, ThresholdsBody, WorkerBody, percent};
+use super::table::{Column, number, table};
+use super::troubles::count;
+use crate::http::health::{Detailed, Latency, PoolBody, ThresholdsBody, WorkerBody, percent};
 use poolwatch_client::pool_figures::MaxOverflow;
 
-/// One pool as a card.
-pub(super) struct Card<'a> {
-    pub(super) pool: &'a PoolBody<'a>,
-    /// Its place on the page, for what must be told apart.
-    pub(super) place: usize,
-    pub(super) thresholds: &'a ThresholdsBody,
+/// The pools that are shown unfolded, at most.
+const UNFOLDED: usize = 3;
+/// The workers of each pool that are shown, the busiest; `/health/database/pool` has all.
+const WORKERS: usize = 20;
+/// The most workers that are shown unfolded.
+const UNFOLDED_WORKERS: usize = 8;
+
+/// The place of a pool on the page, for links to it.
+pub(super) fn id(pool: &str) -> String {
+    format!("pool-{}", utf8_percent_encode(pool, NON_ALPHANUMERIC))
 }
 
-impl Display for Card<'_> {
-    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        let pool = self.pool;
-        writeln!(out, r#"<section class="card"><div class="name"><h3>{}</h3>"#, Name(pool.pool))?;
-        writeln!(
-            out,
-            r#"<span><span class="note">{}</span> {}</span></div>"#,
-            pool.source,
-            Word(pool.status)
-        )?;
-        self.usage(out)?;
-        self.facts(out)?;
-        latency(out, &pool.latency)?;
-        holders::endpoints(out, &pool.endpoints)?;
-        holders::holds(out, &pool.holds)?;
-        self.workers(out)?;
-        for note in &pool.notes {
-            writeln!(out, r#"<p class="note">{}</p>"#, Name(note))?;
+/// All pools, the worst first. Those of which no worker is left are only named.
+pub(super) fn pools(known: &Detailed<'_>) -> Markup {
+    let (mut there, left): (Vec<_>, Vec<_>) = known.pools.iter().partition(|pool| is_there(pool));
+    // Stable: those that are well keep their order, whatever they do.
+    there.sort_by_key(|pool| Reverse(badness(pool)));
+    let alone = there.len() == 1;
+    html! {
+        @for (place, pool) in there.into_iter().enumerate() {
+            (Card { pool, thresholds: &known.thresholds, open: alone || is_bad(pool) && place < UNFOLDED })
         }
-        out.write_str("</section>\n")
+        @if !left.is_empty() {
+            details.more.card #left-pools {
+                summary #of-left-pools { (count(left.len(), "pool")) " without a worker" }
+                p { @for pool in left { span id=(id(pool.pool)) { (Name(pool.pool)) } " " } }
+            }
+        }
+    }
+}
+
+/// Returns false when all of its workers have gone.
+fn is_there(pool: &PoolBody<'_>) -> bool {
+    pool.worker_count != Some(0) || pool.figures.0.checked_out > Some(0)
+}
+
+fn is_bad(pool: &PoolBody<'_>) -> bool {
+    matches!(pool.status, "critical" | "warning")
+}
+
+/// By status; those in trouble also by the busiest worker.
+fn badness(pool: &PoolBody<'_>) -> (u8, u64) {
+    let busiest = rank(pool.busiest_worker_utilization_percent);
+    match pool.status {
+        "critical" => (3, busiest),
+        "warning" => (2, busiest),
+        "healthy" => (1, 0),
+        _ => (0, 0),
+    }
+}
+
+/// A percentage as something to sort by.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a percentage")]
+fn rank(percent: Option<f64>) -> u64 {
+    percent.map_or(0, |percent| 1 + (100.0 * percent) as u64)
+}
+
+/// One pool as a card that folds to its first line.
+struct Card<'a> {
+    pool: &'a PoolBody<'a>,
+    thresholds: &'a ThresholdsBody,
+    open: bool,
+}
+
+impl Render for Card<'_> {
+    fn render(&self) -> Markup {
+        let (pool, id) = (self.pool, id(self.pool.pool));
+        html! {
+            details.card.pool id=(id) open[self.open] {
+                summary id={ "of-" (id) } {
+                    div.row {
+                        h3 { (Name(pool.pool)) " " span.note { (pool.source) } }
+                        (Word(pool.status))
+                        (self.usage())
+                    }
+                }
+                (self.facts())
+                (holders::holds(&id, &pool.holds))
+                (holders::endpoints(&id, &pool.endpoints))
+                (latency(&id, &pool.latency))
+                (self.workers(&id))
+                @for note in &pool.notes { p.note { (Name(note)) } }
+            }
+        }
     }
 }
 
@@ -44,61 +104,68 @@ impl Card<'_> {
         Bar { percent, peak, thresholds: self.thresholds.percents(), colour: colour(status) }
     }
 
-    /// The bar of the busiest worker, by which the pool is judged, and what it means.
-    fn usage(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        let pool = self.pool;
+    /// The bar of the busiest worker, by which the pool is judged, and its figures.
+    fn usage(&self) -> Markup {
+        let (pool, figures) = (self.pool, &self.pool.figures.0);
+        let taken = Maybe(figures.checked_out.map(Shown));
         let Some(busiest) = pool.busiest_worker_utilization_percent else {
-            return writeln!(out, "<p>{} checked out</p>", Maybe(pool.figures.0.checked_out));
+            return html! { span {} span.usage { (taken) " checked out" } };
         };
-        let peak = pool.peak_utilization_percent;
-        writeln!(out, "{}<p>", self.bar(busiest, peak, pool.status))?;
-        let figures = &pool.figures.0;
-        let (taken, capacity) = (Maybe(figures.checked_out), Maybe(figures.capacity()));
-        if pool.workers.len() > 1 {
-            let all = Maybe(percent(figures.utilization()).map(Percent));
-            write!(out, "<strong>{}</strong> in the busiest worker · ", Percent(busiest))?;
-            write!(out, "{all} over all, {taken} of {capacity} checked out")?;
-        } else {
-            write!(out, "<strong>{}</strong> · {taken} of {capacity}", Percent(busiest))?;
-            write!(out, " checked out")?;
+        html! {
+            (self.bar(busiest, pool.peak_utilization_percent, pool.status))
+            span.usage {
+                strong { (Percent(busiest)) }
+                @if pool.workers.len() > 1 { " in the busiest worker" }
+                " · " (taken) " of " (Maybe(figures.capacity().map(Shown)))
+                @if let Some(waiting) = figures.pending.filter(|waiting| *waiting > 0) {
+                    " · " strong { (waiting) " waiting" }
+                }
+            }
         }
-        if let Some(peak) = peak {
-            write!(out, r#" <span class="quiet">· peak {}</span>"#, Percent(peak))?;
-        }
-        writeln!(out, "</p>")
     }
 
-    fn facts(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        let figures = &self.pool.figures.0;
+    fn facts(&self) -> Markup {
+        let (pool, figures) = (self.pool, &self.pool.figures.0);
         let counts = [
             ("size", figures.size),
             ("max overflow", figures.max_overflow.and_then(MaxOverflow::limit)),
             ("checked in", figures.checked_in),
             ("overflow", figures.overflow),
             ("waiting", figures.pending),
-            ("workers", self.pool.worker_count),
+            ("workers", pool.worker_count),
         ];
-        out.write_str(r#"<dl class="facts">"#)?;
-        for (name, count) in counts.into_iter().filter_map(|(name, count)| Some((name, count?))) {
-            write!(out, "<div><dt>{name}</dt><dd>{count}</dd></div>")?;
+        let counts = counts.into_iter().filter_map(|(name, count)| Some((name, count?)));
+        html! {
+            dl.facts {
+                @for (name, count) in counts { (fact(name, count)) }
+                @if let Some(all) = percent(figures.utilization()) {
+                    (fact("of all workers", Percent(all)))
+                }
+                @if let Some(peak) = pool.peak_utilization_percent {
+                    (fact("peak of the last minute", Percent(peak)))
+                }
+                @if let Some(oldest) = figures.oldest_checkout {
+                    (fact("longest hold", Seconds(oldest)))
+                }
+                @if figures.max_overflow == Some(MaxOverflow::Unlimited) {
+                    (fact("capacity", "unlimited"))
+                }
+            }
         }
-        if let Some(oldest) = figures.oldest_checkout.map(Seconds) {
-            write!(out, "<div><dt>longest hold</dt><dd>{oldest}</dd></div>")?;
-        }
-        if figures.max_overflow == Some(MaxOverflow::Unlimited) {
-            write!(out, "<div><dt>capacity</dt><dd>unlimited</dd></div>")?;
-        }
-        out.write_str("</dl>\n")
     }
 
-    fn workers(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        let (workers, place) = (&self.pool.workers, self.place);
+    /// The busiest workers, where there are several.
+    fn workers(&self, id: &str) -> Markup {
+        let mut workers: Vec<_> = self.pool.workers.iter().collect();
         if workers.len() < 2 {
-            return Ok(());
+            return Markup::default();
         }
-        let open = if workers.len() <= 8 { " open" } else { "" };
-        write!(out, r#"<details id="workers-{place}"{open}><summary id="of-{place}">"#)?;
-        writeln!(out, "{} workers</summary>", workers.len())?;
+        let utilization = |worker: &WorkerBody<'_>| percent(worker.figures.0.utilization());
+        workers.sort_by_key(|worker| {
+            let figures = &worker.figures.0;
+            Reverse((rank(utilization(worker)), figures.pending, figures.checked_out))
+        });
+        let more = workers.get(WORKERS).map(|next| (workers.len() - WORKERS, utilization(next)));
         let columns = [
             Column::Numbers("pid"),
             Column::Words("utilization"),
@@ -106,47 +173,66 @@ impl Card<'_> {
             Column::Numbers("waiting"),
             Column::Numbers("longest hold"),
         ];
-        table::begin(out, &columns)?;
-        workers.iter().try_for_each(|worker| self.worker(out, worker))?;
-        table::end(out)?;
-        out.write_str("</details>\n")
+        let rows = html! { @for worker in workers.iter().take(WORKERS) { (self.worker(worker)) } };
+        let label = format!("workers of {}", Text(self.pool.pool));
+        html! {
+            details.inner id={ "workers-" (id) } open[workers.len() <= UNFOLDED_WORKERS] {
+                summary id={ "of-workers-" (id) } { (count(workers.len(), "worker")) }
+                (table(&format!("table-{id}"), &label, &columns, &rows))
+                @if let Some((more, percent)) = more {
+                    p.note {
+                        (more) " more"
+                        @if let Some(percent) = percent { ", none above " (Percent(percent)) }
+                        "; " a href="/health/database/pool" { "all of them" }
+                    }
+                }
+            }
+        }
     }
 
-    fn worker(&self, out: &mut Formatter<'_>, worker: &WorkerBody<'_>) -> fmt::Result {
+    fn worker(&self, worker: &WorkerBody<'_>) -> Markup {
         let figures = &worker.figures.0;
         let bar =
             percent(figures.utilization()).map(|percent| self.bar(percent, None, worker.status));
-        out.write_str("<tr>")?;
-        table::number(out, Maybe(worker.pid))?;
-        table::words(out, Maybe(bar))?;
-        let (taken, capacity) = (Maybe(figures.checked_out), Maybe(figures.capacity()));
-        table::number(out, format_args!("{taken} of {capacity}"))?;
-        table::number(out, Maybe(figures.pending))?;
-        table::number(out, Maybe(figures.oldest_checkout.map(Seconds)))?;
-        out.write_str("</tr>\n")
+        let taken = Maybe(figures.checked_out.map(Shown));
+        html! {
+            tr {
+                (number(Maybe(worker.pid.map(Shown))))
+                td { (Maybe(bar)) }
+                (number(html! { (taken) " of " (Maybe(figures.capacity().map(Shown))) }))
+                (number(Maybe(figures.pending.map(Shown))))
+                (number(Maybe(figures.oldest_checkout.map(|age| Shown(Seconds(age))))))
+            }
+        }
     }
 }
 
-fn latency(out: &mut Formatter<'_>, latency: &Latency) -> fmt::Result {
+/// One fact: its name below its figure.
+pub(super) fn fact(name: &str, value: impl std::fmt::Display) -> Markup {
+    html! { div { dt { (name) } dd { (Shown(value)) } } }
+}
+
+fn latency(id: &str, latency: &Latency) -> Markup {
     if latency.is_empty() {
-        return Ok(());
+        return Markup::default();
     }
     let columns = [
         Column::Words("time to"),
         Column::Numbers("p50"),
         Column::Numbers("p95"),
         Column::Numbers("p99"),
-        Column::Numbers("lately"),
+        Column::Numbers("in 5 min"),
     ];
-    table::begin(out, &columns)?;
-    for (name, timed) in latency.named() {
-        out.write_str("<tr>")?;
-        table::words(out, name)?;
-        for quantile in [timed.p50_seconds, timed.p95_seconds, timed.p99_seconds] {
-            table::number(out, Seconds(quantile))?;
+    let rows = html! {
+        @for (name, timed) in latency.named() {
+            tr {
+                td { (name) }
+                @for quantile in [timed.p50_seconds, timed.p95_seconds, timed.p99_seconds] {
+                    (number(Shown(Seconds(quantile))))
+                }
+                (number(html! { (timed.count) " ×" }))
+            }
         }
-        table::number(out, format_args!("{} ×", timed.count))?;
-        out.write_str("</tr>\n")?;
-    }
-    table::end(out)
+    };
+    html! { div.latency { (table(&format!("latency-{id}"), "latencies", &columns, &rows)) } }
 }

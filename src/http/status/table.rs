@@ -1,6 +1,6 @@
 //! Tables of the status page: words to the left, numbers to the right.
 
-use std::fmt::{Display, Formatter, Result};
+use maud::{Markup, Render, html};
 
 /// The head of a column.
 pub(super) enum Column {
@@ -8,29 +8,29 @@ pub(super) enum Column {
     Numbers(&'static str),
 }
 
-/// Begins a table, which scrolls by itself where the page is narrow.
-pub(super) fn begin(out: &mut Formatter<'_>, columns: &[Column]) -> Result {
-    out.write_str(r#"<div class="wide"><table><thead><tr>"#)?;
-    for column in columns {
-        match column {
-            Column::Words(name) => write!(out, r#"<th scope="col">{name}</th>"#)?,
-            Column::Numbers(name) => write!(out, r#"<th scope="col" class="number">{name}</th>"#)?,
+/// A table of these rows, which scrolls by itself, and by the keyboard, where the page is narrow.
+/// `id` is unique on the page; `label` says what it shows.
+pub(super) fn table(id: &str, label: &str, columns: &[Column], rows: &Markup) -> Markup {
+    html! {
+        div.wide id=(id) role="region" aria-label=(label) tabindex="0" {
+            table {
+                thead {
+                    tr {
+                        @for column in columns {
+                            @match column {
+                                Column::Words(name) => th scope="col" { (name) },
+                                Column::Numbers(name) => th.number scope="col" { (name) },
+                            }
+                        }
+                    }
+                }
+                tbody { (rows) }
+            }
         }
     }
-    out.write_str("</tr></thead>\n<tbody>")
-}
-
-/// Ends it.
-pub(super) fn end(out: &mut Formatter<'_>) -> Result {
-    out.write_str("</tbody></table></div>\n")
-}
-
-/// One cell of words.
-pub(super) fn words(out: &mut Formatter<'_>, value: impl Display) -> Result {
-    write!(out, "<td>{value}</td>")
 }
 
 /// One cell of a number.
-pub(super) fn number(out: &mut Formatter<'_>, value: impl Display) -> Result {
-    write!(out, r#"<td class="number">{value}</td>"#)
+pub(super) fn number(value: impl Render) -> Markup {
+    html! { td.number { (value) } }
 }
