@@ -5,8 +5,10 @@ import { createRoot } from 'react-dom/client';
 import { initPluginTranslations } from '@grafana/i18n';
 import { GlobalStyles, PanelChrome, ThemeContext } from '@grafana/ui';
 import { KINDS, theme } from './panels.jsx';
-import { annotationsOf, range, seriesOf } from './prometheus.js';
+import { annotationsOf, choose, range, seriesOf, shownOf } from './prometheus.js';
 
+// Narrower than this, Grafana sets the panels one below the other.
+const PHONE = 769;
 const WIDTH = +new URLSearchParams(location.search).get('width');
 const [ROW, GAP] = [30, 8];
 const problems = (window.__problems = []);
@@ -24,8 +26,17 @@ class Boundary extends Component {
   }
 }
 
-function Panel({ panel, series, annotations }) {
-  const { x, y, w, h } = panel.gridPos;
+/** Where each panel is: in the 24 columns, or on a phone below the one before. */
+function laidOut(panels) {
+  let y = 0;
+  return panels.map(({ gridPos }) => {
+    if (WIDTH >= PHONE) return gridPos;
+    y += gridPos.h;
+    return { x: 0, w: 24, h: gridPos.h, y: y - gridPos.h };
+  });
+}
+
+function Panel({ panel, place: { x, y, w, h }, series, annotations }) {
   const column = (WIDTH - GAP) / 24;
   const place = { left: x * column + GAP, top: y * (ROW + GAP), width: w * column - GAP, height: h * (ROW + GAP) - GAP };
   if (panel.type === 'row') {
@@ -38,7 +49,7 @@ function Panel({ panel, series, annotations }) {
       <Boundary name={panel.title}>
         <PanelChrome title={panel.title} description={panel.description} width={place.width} height={place.height}>
           {(width, height) => empty
-            ? <div style={{ padding: 20, color: theme.colors.text.secondary }}>No data</div>
+            ? <div style={{ padding: 20, color: theme.colors.text.secondary, textAlign: 'center' }}>{panel.fieldConfig.defaults.noValue ?? 'No data'}</div>
             : <Kind panel={panel} series={series} annotations={annotations} width={width} height={height} />}
         </PanelChrome>
       </Boundary>
@@ -48,8 +59,8 @@ function Panel({ panel, series, annotations }) {
 
 function Heading({ dashboard }) {
   const [from, to] = [range.from, range.to].map((at) => new Date(at * 1000).toISOString().slice(11, 19));
-  const chosen = dashboard.templating.list.map(({ name, label }) => (
-    <span key={name} style={{ marginRight: 16 }}>{label} <b style={{ color: theme.colors.text.primary }}>{name === 'datasource' ? 'Prometheus' : 'All'}</b></span>
+  const chosen = dashboard.templating.list.map((variable) => (
+    <span key={variable.name} style={{ marginRight: 16 }}>{variable.label} <b style={{ color: theme.colors.text.primary }}>{shownOf(variable)}</b></span>
   ));
   return (
     <div style={{ padding: '12px 8px 4px', color: theme.colors.text.secondary, fontSize: 13 }}>
@@ -63,13 +74,15 @@ function Heading({ dashboard }) {
 async function show() {
   await initPluginTranslations('poolwatch');
   const dashboard = await (await fetch('/dashboard.json')).json();
+  choose(dashboard);
   const panels = dashboard.panels;
   const found = await Promise.all(panels.map((panel) => seriesOf(panel).catch((error) => {
     problems.push(`${panel.title}: ${error}`);
     return [];
   })));
   const annotations = await annotationsOf(dashboard);
-  const height = Math.max(...panels.map(({ gridPos: { y, h } }) => y + h)) * (ROW + GAP) + GAP;
+  const places = laidOut(panels);
+  const height = Math.max(...places.map(({ y, h }) => y + h)) * (ROW + GAP) + GAP;
   document.body.style.background = theme.colors.background.canvas;
   createRoot(document.getElementById('root')).render(
     <ThemeContext.Provider value={theme}>
@@ -77,7 +90,7 @@ async function show() {
       <div style={{ width: WIDTH, fontFamily: theme.typography.fontFamily, color: theme.colors.text.primary }}>
         <Heading dashboard={dashboard} />
         <div style={{ position: 'relative', height }}>
-          {panels.map((panel, i) => <Panel key={panel.id} panel={panel} series={found[i]} annotations={annotations} />)}
+          {panels.map((panel, i) => <Panel key={panel.id} panel={panel} place={places[i]} series={found[i]} annotations={annotations} />)}
         </div>
       </div>
     </ThemeContext.Provider>,

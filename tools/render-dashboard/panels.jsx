@@ -156,14 +156,32 @@ function columnsOf(panel) {
   return names.map((name) => ({ name, title: renameByName[name] ?? name }));
 }
 
+/** One row for each set of labels, with the figure of each query: `Value`, or `Value #A` and so on of several. */
+function rowsOf(panel, series) {
+  const several = panel.targets.length > 1;
+  const rows = new Map();
+  for (const { refId, labels, values } of series) {
+    const { __name__, ...others } = labels;
+    const key = JSON.stringify(Object.entries(others).sort());
+    if (!rows.has(key)) rows.set(key, { labels, figures: {} });
+    rows.get(key).figures[several ? `Value #${refId}` : 'Value'] = values[0];
+  }
+  return [...rows.values()];
+}
+
+const isFigure = (name) => name.startsWith('Value');
+
 function Table({ panel, series, width, height }) {
-  const columns = columnsOf(panel).filter(({ name }) => name === 'Value' || series.some(({ labels }) => labels[name]));
+  const columns = columnsOf(panel).filter(({ name }) => isFigure(name) || series.some(({ labels }) => labels[name]));
   const display = columns.map(({ title }) => {
-    const field = withDisplay({ name: title, type: name === 'Value' ? FieldType.number : FieldType.string, config: configured(panel, title), values: [] });
-    return (value) => (value === '' ? { text: '' } : field.display(value));
+    const field = withDisplay({ name: title, type: isFigure(name) ? FieldType.number : FieldType.string, config: configured(panel, title), values: [] });
+    return (value) => (value === '' || value === undefined ? { text: '' } : field.display(value));
   });
   const [sortBy] = panel.options.sortBy ?? [];
-  const rows = sortBy ? [...series].sort((a, b) => b.values[0] - a.values[0]) : series;
+  const by = columns.find(({ title }) => title === sortBy?.displayName)?.name;
+  const rows = rowsOf(panel, series);
+  const order = (a, b) => (isFigure(by) ? a.figures[by] - b.figures[by] : a.labels[by].localeCompare(b.labels[by]));
+  if (by) rows.sort((a, b) => order(a, b) * (sortBy.desc ? -1 : 1));
   const cell = { padding: '4px 8px', textAlign: 'left', whiteSpace: 'nowrap', overflow: 'hidden', textOverflow: 'ellipsis' };
   return (
     <div style={{ width, height, overflow: 'hidden', fontSize: 13 }}>
@@ -175,7 +193,7 @@ function Table({ panel, series, width, height }) {
           {rows.map((row, i) => (
             <tr key={i} style={{ borderTop: `1px solid ${theme.colors.border.weak}` }}>
               {columns.map(({ name, title }, at) => {
-                const value = display[at](name === 'Value' ? row.values[0] : (row.labels[name] ?? ''));
+                const value = display[at](isFigure(name) ? row.figures[name] : (row.labels[name] ?? ''));
                 const coloured = configured(panel, title).custom.cellOptions?.type === 'color-text';
                 return <td key={name} style={{ ...cell, color: coloured ? value.color : undefined }}>{formattedValueToString(value)}</td>;
               })}

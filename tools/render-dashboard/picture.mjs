@@ -7,7 +7,7 @@ import puppeteer from 'puppeteer-core';
 import UPNG from 'upng-js';
 
 const [dashboard, picture] = process.argv.slice(2);
-const { PROMETHEUS, END, RANGE = '3600', RATE = '1m', WIDTH = '1440', HEIGHT, THEME = 'dark', CHROME } = process.env;
+const { PROMETHEUS, END, RANGE = '3600', RATE = '1m', WIDTH = '1440', HEIGHT, THEME = 'dark', CHOSEN = '{}', CHROME } = process.env;
 const KINDS = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.json': 'application/json', '.svg': 'image/svg+xml' };
 const ICONS = '/img/icons/';
 
@@ -45,7 +45,7 @@ try {
   const page = await browser.newPage();
   page.on('pageerror', (error) => console.error('pageerror', error.message));
   await page.setViewport({ width: +WIDTH, height: 900 });
-  const query = new URLSearchParams({ prometheus: PROMETHEUS, end: END ?? '', range: RANGE, rate: RATE, width: WIDTH, theme: THEME });
+  const query = new URLSearchParams({ prometheus: PROMETHEUS, end: END ?? '', range: RANGE, rate: RATE, width: WIDTH, theme: THEME, chosen: CHOSEN });
   await page.goto(`http://127.0.0.1:${server.address().port}/?${query}`);
   await page.waitForFunction('window.__ready === true', { timeout: 60000 });
   problems = await page.evaluate('window.__problems');

@@ -12,13 +12,28 @@ async function ask(path, query) {
   return answer.data;
 }
 
-/** Every variable is All, which is how the dashboards open. */
+/** What is chosen for each variable: as asked, or else as the dashboard opens. */
+export const chosen = {};
+const asked = JSON.parse(given.get('chosen') || '{}');
+
+export function choose(dashboard) {
+  for (const { name, allValue, current } of dashboard.templating.list) {
+    chosen[name] = asked[name] ?? allValue ?? current?.value ?? '.+';
+  }
+}
+
 function filledIn(expr) {
   return expr
     .replaceAll('$__rate_interval', given.get('rate'))
     .replaceAll('$__interval', `${STEP}s`)
     .replaceAll('$__range', `${SECONDS}s`)
-    .replace(/\$\{?\w+\}?/g, '.+');
+    .replace(/\$([a-zA-Z]\w*)/g, (_, name) => chosen[name] ?? '.+');
+}
+
+/** What is shown of a variable at the top. */
+export function shownOf({ name, includeAll, current }) {
+  if (name === 'datasource') return 'Prometheus';
+  return asked[name] ?? (includeAll ? 'All' : (current?.value ?? 'first'));
 }
 
 function legend(format, labels) {
@@ -42,6 +57,7 @@ export async function seriesOf(panel) {
       const points = new Map((one.values ?? [one.value]).map(([at, value]) => [+at, number(value)]));
       const times = target.instant ? [...points.keys()] : every(STEP);
       found.push({
+        refId: target.refId,
         name: legend(target.legendFormat, one.metric),
         labels: one.metric,
         times: times.map((at) => at * 1000),
