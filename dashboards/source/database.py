@@ -1,11 +1,11 @@
 """Database: does the server behind the pools keep up?"""
 
-from .expression import highest, or_none, per_second
+from .expression import busiest, or_none, per_second
 from .frame import dashboard
 from .panel import answers, firing, lines, stat, table
 
-USED = "pg_connections_used{@} / pg_connections_usable{@}"
-CPU = "rate(pg_server_cpu_seconds_total{@}[$__rate_interval]) / pg_server_cpu_cores{@}"
+USED = "pg_connections_used{@server} / pg_connections_usable{@server}"
+CPU = "rate(pg_server_cpu_seconds_total{@server}[$__rate_interval]) / pg_server_cpu_cores{@server}"
 HIT = "rate(pg_stat_database_blks_hit{@database}[$__rate_interval])"
 READ = "rate(pg_stat_database_blks_read{@database}[$__rate_interval])"
 
@@ -20,7 +20,7 @@ def longest(selector, by="datname"):
 
 NOW = [
     answers(),
-    stat("Running for", "Since PostgreSQL last started.", "min(time() - pg_postmaster_start_time_seconds{@})", "s",
+    stat("Running for", "Since PostgreSQL last started.", "min(time() - pg_postmaster_start_time_seconds{@server})", "s",
          ["DatabaseRestarted"], width=3, decimals=0),
     stat("Connections used", "The share of the connections an ordinary role may open.", f"max({USED})", "percentunit",
          ["DatabaseConnectionsHigh", "DatabaseConnectionsExhausted"], decimals=0, min=0, max=1),
@@ -30,7 +30,7 @@ NOW = [
          'max(pg_stat_activity_max_tx_duration{@database, state=~"idle in transaction.*"})', "s", ["IdleInTransaction"]),
     stat("Lock wait", "The age of the oldest transaction that waits for a lock.",
          'max(pg_stat_activity_max_tx_duration{@database, wait_event_type="Lock"}) or vector(0)', "s", ["LockWait"], width=3),
-    stat("Data", "The size of all databases.", "max(sum without (datname) (pg_database_size_bytes{@}))", "decbytes",
+    stat("Data", "The size of all databases.", "max(sum without (datname) (pg_database_size_bytes{@server}))", "decbytes",
          ["DatabaseSizeAboveScale"], width=3),
 ]
 
@@ -45,7 +45,7 @@ CONNECTIONS = [
           ("sum by (state) (pg_stat_activity_count{@database}) > 0", "{{state}}"), "short", stack=True, decimals=0,
           colors={"active": "green", "idle": "blue", "idle in transaction": "orange", "idle in transaction (aborted)": "red"}),
     lines("Sessions by application", "Who holds the connections, by application_name.",
-          ('topk(10, sum by (application_name) (pg_stat_activity_count{@database, application_name!=""}))',
+          ('topk($top, sum by (application_name) (pg_stat_activity_count{@database, application_name!=""}))',
            "{{application_name}}"), "short", stack=True, decimals=0),
     lines("Wait events of active sessions", "Active sessions by wait event; nothing means that they do not wait.",
           (or_none('''label_replace(sum by (wait_event_type, wait_event) (pg_stat_activity_count{@database, state="active"} > 0),
@@ -84,8 +84,8 @@ BUSY = [
           ["DatabaseCpuAboveScale", "DatabaseCpuHigh"]),
     lines("Transactions", "Transactions a second. SQLAlchemy ends every read-only session with a rollback.",
           [(rate("xact_commit"), "{{datname}} commit"), (rate("xact_rollback"), "{{datname}} rollback")], "ops"),
-    lines("Rows", "Rows a second: fetched by queries, inserted, updated and deleted.",
-          [(rate(f"tup_{what}", "instance"), what) for what in ("fetched", "inserted", "updated", "deleted")], "ops"),
+    lines("Rows", "Rows a second: read by scans, fetched by an index, inserted, updated and deleted.",
+          [(rate(f"tup_{what}", "instance"), what) for what in ("returned", "fetched", "inserted", "updated", "deleted")], "ops"),
     lines("Blocks found in the cache", "The share of blocks found in shared buffers. A quiet server may read low without harm.",
           (f"{HIT} / ({HIT} + {READ})", "{{datname}}"), "percentunit", ["CacheHitRatioLow"], max=1),
     lines("Blocks read", "Blocks a second read from disk or the system's cache.", (rate("blks_read"), "{{datname}}"), "ops"),
@@ -95,43 +95,42 @@ BUSY = [
 
 WRITING = [
     lines("Checkpoints in an hour", "Checkpoints in the hour before: on time, and forced because WAL filled up.",
-          [("increase(pg_stat_checkpointer_num_timed_total{@}[1h]) "
-            "or increase(pg_stat_bgwriter_checkpoints_timed_total{@}[1h])", "{{instance}} on time"),
-           ("increase(pg_stat_checkpointer_num_requested_total{@}[1h]) "
-            "or increase(pg_stat_bgwriter_checkpoints_req_total{@}[1h])", "{{instance}} forced")], "short", decimals=0),
+          [("increase(pg_stat_checkpointer_num_timed_total{@server}[1h]) "
+            "or increase(pg_stat_bgwriter_checkpoints_timed_total{@server}[1h])", "{{instance}} on time"),
+           ("increase(pg_stat_checkpointer_num_requested_total{@server}[1h]) "
+            "or increase(pg_stat_bgwriter_checkpoints_req_total{@server}[1h])", "{{instance}} forced")], "short", decimals=0),
     lines("WAL on disk", "The size of pg_wal. It grows when a slot or the archiver falls behind.",
-          ("pg_wal_size_bytes{@}", "{{instance}} {{server}}"), "bytes"),
+          ("pg_wal_size_bytes{@server}", "{{instance}} {{server}}"), "bytes"),
     lines("WAL archived", "Segments a second archived, and failures.",
-          [("rate(pg_stat_archiver_archived_count{@}[$__rate_interval])", "{{instance}} archived"),
-           ("rate(pg_stat_archiver_failed_count{@}[$__rate_interval])", "{{instance}} failed")], "ops"),
+          [("rate(pg_stat_archiver_archived_count{@server}[$__rate_interval])", "{{instance}} archived"),
+           ("rate(pg_stat_archiver_failed_count{@server}[$__rate_interval])", "{{instance}} failed")], "ops"),
 ]
 
 VACUUM = [
-    lines("Dead rows", "The share of dead rows in the ten worst tables of some size.",
-          ('''topk(10, pg_stat_user_tables_n_dead_tup{@database}
+    lines("Dead rows", "The share of dead rows in the worst tables of some size.",
+          ('''topk($top, pg_stat_user_tables_n_dead_tup{@database}
               / (pg_stat_user_tables_n_live_tup{@database} + pg_stat_user_tables_n_dead_tup{@database} > 10000))''',
            "{{datname}}.{{relname}}"), "percentunit", ["DeadTuplesHigh"], max=1),
     lines("Transaction ids used", "The share of the two thousand million transaction ids that are in use. Vacuum gives them back.",
           ("pg_database_wraparound_age_datfrozenxid_seconds{@database} / 2 ^ 31", "{{datname}}"), "percentunit",
           ["TransactionIdsHalfUsed", "TransactionIdsRunningOut"], max=1),
-    lines("Rows read without an index", "Rows a second read by sequential scans, in the five tables where it is most. "
+    lines("Rows read without an index", "Rows a second read by sequential scans, in the tables where it is most. "
           "poolwatch indexes says which index is missing.",
-          (highest(5, "rate(pg_stat_user_tables_seq_tup_read{@database}[$__rate_interval])",
-                   "increase(pg_stat_user_tables_seq_tup_read{@database}[$__range])", "instance, datname, schemaname, relname"),
+          (busiest("rate(pg_stat_user_tables_seq_tup_read{@database}[$__rate_interval])", "instance, server, datname, schemaname, relname"),
            "{{datname}}.{{relname}}"), "ops"),
 ]
 
 SPACE = [
     lines("Databases", "The size of each database.", ("pg_database_size_bytes{@database}", "{{datname}}"), "decbytes"),
     table("Largest tables", "Tables with their indexes.",
-          '''topk(10, sum by (datname, schemaname, relname) (
+          '''topk($top, sum by (datname, schemaname, relname) (
                pg_stat_user_tables_table_size_bytes{@database} + pg_stat_user_tables_index_size_bytes{@database}))''',
           "decbytes", {"relname": "table", "schemaname": "schema", "datname": "database"}, value="size"),
     lines("Replicas and slots", "Bytes of WAL which each replica and slot has still to read.",
-          (or_none("pg_stat_replication_pg_wal_lsn_diff{@} or pg_replication_slots_pg_wal_lsn_diff{@}", "application_name"),
+          (or_none("pg_stat_replication_pg_wal_lsn_diff{@server} or pg_replication_slots_pg_wal_lsn_diff{@server}", "application_name"),
            "{{application_name}} {{client_addr}} {{slot_name}}"), "bytes"),
     lines("Replication lag", "How far this server is behind its primary; 0 on a primary.",
-          ("pg_replication_lag_seconds{@}", "{{instance}} {{server}}"), "s", ["ReplicationLag"], width=24, height=6),
+          ("pg_replication_lag_seconds{@server}", "{{instance}} {{server}}"), "s", ["ReplicationLag"], width=24, height=6),
 ]
 
 DASHBOARD = dashboard(
@@ -145,5 +144,4 @@ DASHBOARD = dashboard(
         ("Does vacuum keep up, do the indexes serve?", VACUUM),
         ("How large is it, and are the replicas there?", SPACE),
     ],
-    ["database"],
 )

@@ -1,11 +1,22 @@
-"""Expressions, as every dashboard writes them: {@} stands for the job and instance chosen above, {@pool} and {@database} for
-those with the pool or database: `db_pool_pending{@pool}`.
+"""Expressions, as every dashboard writes them: {@} stands for what is chosen above of the scrape (cluster, namespace, job and
+instance), {@server}, {@database} and {@pool} for that with the server, database or pool: `db_pool_pending{@pool}`.
 """
 
 import json
+import re
 
-CHOSEN = 'job=~"$job", instance=~"$instance"'
-SCOPES = {"@pool": CHOSEN + ', pool=~"$pool"', "@database": CHOSEN + ', datname=~"$database", datname!~"template.*"', "@": CHOSEN}
+RATE = "[$__rate_interval]"
+CHOSEN = 'cluster=~"$cluster", namespace=~"$namespace", job=~"$job", instance=~"$instance"'
+SERVER = CHOSEN + ', server=~"$server"'
+SCOPES = {
+    "@pool": CHOSEN + ', pool=~"$pool"',
+    "@server": SERVER,
+    "@database": SERVER + ', datname=~"$database", datname!~"template.*"',
+    "@table": SERVER + ', datname=~"$database", schemaname=~"$schema", relname=~"$table"',
+    "@statement": SERVER + ', datname=~"$database", queryid=~"$queryid"',
+    "@pgbouncer": CHOSEN + ', pgbouncer=~"$pgbouncer"',
+    "@": CHOSEN,
+}
 # The one that is judged first, so that it heads the legend.
 QUANTILES = (0.95, "p95"), (0.99, "p99"), (0.5, "p50")
 
@@ -16,19 +27,34 @@ def expand(expr):
     return " ".join(expr.split())
 
 
-def highest(count, figure, over_all, by):
+def highest(figure, over_all, by, count="$top"):
     """The series whose figure over the whole time shown is highest: those of each moment would together be many."""
     return f"{figure} and on ({by}) topk({count}, {over_all.replace('[$__range]', '[$__range] @ end()')})"
 
 
 def per_second(counter, by, scope=None):
     """How fast a counter grows, by this label, of the pools, databases or instances that are chosen above."""
-    scope = scope or {"pool": "@pool", "datname": "@database"}.get(by, "@")
+    scope = scope or {"pool": "@pool", "datname": "@database", "server": "@server"}.get(by, "@")
     return f"sum by ({by}) (rate({counter}{{{scope}}}[$__rate_interval]))"
 
 
 def per_minute(counter, by):
     return f"60 * {per_second(counter, by)}"
+
+
+def over_range(rate):
+    """A rate as the growth over the whole time shown."""
+    return rate.replace("rate(", "increase(").replace("$__rate_interval", "$__range")
+
+
+def busiest(rate, by, count="$top"):
+    """The series of a rate that grew most over the time shown."""
+    return highest(rate, over_range(rate), by, count)
+
+
+def largest(gauge, by, count="$top"):
+    """The series of a gauge that were highest at any time shown; `gauge` is a selector, or a sum of one."""
+    return highest(gauge, re.sub(r"([a-z_]\w*\{[^}]*\})", r"max_over_time(\1[$__range])", gauge), by, count)
 
 
 def or_none(expr, label, none="none"):

@@ -1,23 +1,51 @@
 """The frame around the panels: the variables chosen above, the annotations, the rows."""
 
-from .expression import expand
+import json
+
+from .expression import expand, over_range
 from .panel import SOURCE
+from .statements import SECONDS, with_text
 
 
-def variable(name, label, query):
+def variable(name, query, label=None, all_value=".+", **more):
     return {
-        "type": "query", "name": name, "label": label, "query": query, "definition": query, "datasource": SOURCE,
-        "refresh": 2, "sort": 1, "multi": True, "includeAll": True, "allValue": ".+", "regex": "", "hide": 0,
-        "current": {"selected": True, "text": ["All"], "value": ["$__all"]}, "options": [],
+        "type": "query", "name": name, "label": label or name.capitalize(), "query": expand(query), "definition": expand(query),
+        "datasource": SOURCE, "refresh": 2, "sort": 1, "multi": True, "includeAll": True, "allValue": all_value, "regex": "", "hide": 0,
+        "current": {"selected": True, "text": ["All"], "value": ["$__all"]}, "options": [], **more,
     }
 
 
+def one_of(name, query, label, **more):
+    """A variable of which one value is chosen: the first, unless a link says which."""
+    made = variable(name, query, label, multi=False, includeAll=False, current={}, **more)
+    del made["allValue"]
+    return made
+
+
+# Of the labels that a scrape may have or not, All is what also stands for none.
+ANY = ".*"
 VARIABLES = {
-    "job": variable("job", "Job", "label_values(poolwatch_build_info, job)"),
-    "instance": variable("instance", "Instance", 'label_values(poolwatch_build_info{job=~"$job"}, instance)'),
-    "pool": variable("pool", "Pool", expand('label_values(db_pool_info{@}, pool)')),
-    "database": variable("database", "Database", expand('label_values(pg_stat_database_numbackends{@, datname!~"template.*"}, datname)')),
+    "cluster": variable("cluster", "label_values(poolwatch_build_info, cluster)", all_value=ANY),
+    "namespace": variable("namespace", 'label_values(poolwatch_build_info{cluster=~"$cluster"}, namespace)', all_value=ANY),
+    "job": variable("job", 'label_values(poolwatch_build_info{cluster=~"$cluster", namespace=~"$namespace"}, job)'),
+    "instance": variable(
+        "instance", 'label_values(poolwatch_build_info{cluster=~"$cluster", namespace=~"$namespace", job=~"$job"}, instance)'),
+    "server": variable("server", "label_values(pg_up{@}, server)", all_value=ANY),
+    "pool": variable("pool", "label_values(db_pool_info{@}, pool)"),
+    "pgbouncer": variable("pgbouncer", "label_values(pgbouncer_up{@}, pgbouncer)", "PgBouncer", ANY),
+    "database": variable("database", 'label_values(pg_stat_database_numbackends{@server, datname!~"template.*"}, datname)'),
+    "schema": variable("schema", "label_values(pg_stat_user_tables_n_live_tup{@database}, schemaname)"),
+    "table": one_of("table", 'label_values(pg_stat_user_tables_n_live_tup{@database, schemaname=~"$schema", relname!="other"}, relname)', "Table"),
+    "queryid": one_of("queryid", f"query_result(sort_desc({with_text(over_range(SECONDS))}))", "Statement", sort=0,
+                      regex='/query="(?<text>.*)",queryid="(?<value>-?[0-9]+)"/'),
+    "top": {
+        "type": "custom", "name": "top", "label": "Top N", "query": "5,10,20,50", "multi": False, "includeAll": False, "hide": 0,
+        "current": {"selected": True, "text": "10", "value": "10"},
+        "options": [{"text": n, "value": n, "selected": n == "10"} for n in ("5", "10", "20", "50")],
+    },
 }
+# Those of the scrape are on every dashboard; others where a panel asks for them.
+ALWAYS = "cluster", "namespace", "job", "instance"
 
 
 def annotation(name, expr, color, text, enable=True, **more):
@@ -45,7 +73,7 @@ ANNOTATIONS = [
 ]
 
 
-def dashboard(uid, title, description, rows, variables=(), collapsed=()):
+def dashboard(uid, title, description, rows, collapsed=()):
     """The frame: rows of panels laid out from left to right, 24 columns wide. The last rows may be collapsed."""
     panels, y = [], 0
     for question, members in (*rows, *collapsed):
@@ -65,6 +93,8 @@ def dashboard(uid, title, description, rows, variables=(), collapsed=()):
         y += tallest
     for number, member in enumerate((one for member in panels for one in (member, *member.get("panels", ()))), 1):
         member["id"] = number
+    text = json.dumps(panels)
+    asked = [name for name in VARIABLES if name in ALWAYS or f"${name}" in text]
     return {
         "id": None,
         "uid": uid,
@@ -83,14 +113,14 @@ def dashboard(uid, title, description, rows, variables=(), collapsed=()):
         "weekStart": "",
         "annotations": {"list": ANNOTATIONS},
         "links": [
-            {"title": "poolwatch", "type": "dashboards", "tags": ["poolwatch"], "asDropdown": False, "includeVars": True,
+            {"title": "All of poolwatch", "type": "dashboards", "tags": ["poolwatch"], "asDropdown": True, "includeVars": True,
              "keepTime": True, "targetBlank": False, "icon": "external link", "tooltip": "", "url": ""}
         ],
         "templating": {
             "list": [
                 {"type": "datasource", "name": "datasource", "label": "Data source", "query": "prometheus", "current": {},
                  "hide": 0, "includeAll": False, "multi": False, "options": [], "refresh": 1, "regex": ""},
-                *(VARIABLES[name] for name in ("job", "instance", *variables)),
+                *(VARIABLES[name] for name in asked),
             ]
         },
         "panels": panels,

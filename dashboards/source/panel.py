@@ -2,18 +2,53 @@
 and their runbooks its links.
 """
 
+import re
+
 from . import alerts as rules
 from .expression import expand, worst_first
 
 ALERTS = rules.read()
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 COLORS = {"info": "blue", "warning": "orange", "critical": "red"}
-SEVERITIES = {"critical": "✗ critical", "warning": "! warning", "info": "i info"}
+SEVERITIES = {"critical": ("✗ critical", "red"), "warning": ("! warning", "orange"), "info": ("i info", "blue")}
 STATUS = ("✓", "green"), ("!", "orange"), ("✗", "red")
+# Of what is not seen, which is neither well nor ill.
+GREY = "#8e8e8e"
+# What a panel without data says: the setting or the step that brings it, by the metric that it draws first.
+WITHOUT = {
+    r"db_(query|commit|n_plus|unpaginated)|db_pool_(acquire|hold|workers|app_workers|pending|connecting|oldest|connections_|inherited|busiest|peak)":
+        "not seen: the application's workers do not report (pip install poolwatch)",
+    r"db_pool_(capacity|max_overflow|utilization|status|overflow)": "not seen: the pool's size is not known (pools.NAME.activity.size)",
+    r"pgbouncer_users_|pgbouncer_databases_(max|current)_client": "not seen: PgBouncer 1.24 or later shows it",
+    r"pgbouncer_": "not seen: no PgBouncer is read (pools.NAME.pgbouncer.url)",
+    r"db_statement_duration_(estimated|within)|pg_stat_statements_(?!query_id)": "not seen: CREATE EXTENSION pg_stat_statements",
+    r"db_statement_|db_lock_wait|pg_connections_refused|poolwatch_log": "not seen: no log is read (logs.path)",
+    r"pg_server_cpu": "not seen: poolwatch is not on the server's machine",
+    r"pg_stat_io_": "not seen: PostgreSQL 16 or later shows it",
+    r"pg_stat_lock_|pg_stat_autovacuum_scores|pg_multixact|pg_stat_recovery": "not seen: PostgreSQL 19 or later shows it",
+    r"pg_stat_replication_|pg_replication_slots": "no replica and no slot",
+    r"pg_stat_wal_receiver|pg_replication_replay|pg_replication_last": "not a standby",
+    r"pg_stat_subscription": "no subscription",
+    r"pg_stat_progress|pg_stat_activity_autovacuum": "none at work",
+}
+
+
+def without(expr):
+    """The words of a panel that has no data."""
+    first = re.search(r"[a-z][a-z0-9_]*(?=\{)", expr)
+    return next((words for pattern, words in WITHOUT.items() if first and re.match(pattern, first[0])), "none")
+
+
+def dashboard_link(title, uid, **variables):
+    """A link to another dashboard with the same time and the same choice, and these variables: `queryid="${__data.fields.queryid}"`."""
+    kept = "&".join(f"${{{name}:queryparam}}" for name in ("datasource", "cluster", "namespace", "job", "instance", "server"))
+    chosen = "".join(f"&var-{name}={value}" for name, value in variables.items())
+    return {"title": title, "url": f"/d/{uid}?${{__url_time_range}}&{kept}{chosen}", "targetBlank": False}
 
 
 def thresholds(names):
-    steps, base = {}, "green"
+    """Their steps. What no alert judges is neither well nor ill, and has no colour of its own."""
+    steps, base = {}, "green" if names else "text"
     for alert in (ALERTS[name] for name in names):
         at, bad_above = alert.step
         if bad_above:
@@ -26,7 +61,7 @@ def thresholds(names):
     }
 
 
-def panel(kind, title, description, targets, unit, alerts=(), width=8, height=8, **config):
+def panel(kind, title, description, targets, unit, alerts=(), width=8, height=8, empty=None, **config):
     """What all panels have in common. `config` holds `defaults`, `custom`, `overrides` and `options`."""
     watched = f" Watched by {', '.join(alerts)}." if alerts else ""
     instant = kind == "table"
@@ -55,6 +90,7 @@ def panel(kind, title, description, targets, unit, alerts=(), width=8, height=8,
         "fieldConfig": {
             "defaults": {
                 "unit": unit,
+                "noValue": empty or without(targets[0][0]),
                 "thresholds": thresholds(alerts),
                 "color": {"mode": "palette-classic-by-name" if kind == "timeseries" else "thresholds"},
                 **({"custom": config["custom"]} if "custom" in config else {}),
@@ -68,9 +104,11 @@ def panel(kind, title, description, targets, unit, alerts=(), width=8, height=8,
 
 def stat(title, description, expr, unit, alerts=(), legend="", words=None, width=4, height=4, **defaults):
     """One figure now, with its recent course. `words` says figures in words, so that colour is not the only sign."""
-    defaults.setdefault("noValue", "no data")
+    grey = {"index": 99, "color": GREY, "text": defaults.get("noValue", "not seen")}
+    # Else no data would have the colour of the lowest figure, which is green.
+    defaults["mappings"] = [{"type": "special", "options": {"match": "null+nan", "result": grey}}]
     if words:
-        defaults["mappings"] = [
+        defaults["mappings"] += [
             {
                 "type": "value",
                 "options": {
@@ -92,12 +130,12 @@ def stat(title, description, expr, unit, alerts=(), legend="", words=None, width
 
 def answers():
     """Whether the server answers, as one word."""
-    return stat("Database", "Whether PostgreSQL answers poolwatch.", "min(pg_up{@})", "short", ["DatabaseDown"], width=3,
+    return stat("Database", "Whether PostgreSQL answers poolwatch.", "min(pg_up{@server})", "short", ["DatabaseDown"], width=3,
                 words={0: (2, "down"), 1: (0, "up")})
 
 
-def lines(title, description, targets, unit, alerts=(), width=8, height=8, stack=False, dashed=None, colors=None, **defaults):
-    """Figures over time, the alerts' thresholds drawn across. Quantiles differ by the style of their lines."""
+def lines(title, description, targets, unit, alerts=(), width=8, height=8, stack=False, dashed=None, colors=None, empty=None, **defaults):
+    """Figures over time, the alerts' thresholds drawn across. Quantiles differ by the style of their lines; `links` of the defaults lead on."""
     if isinstance(targets, tuple):
         targets = [targets]
     defaults.setdefault("min", 0)
@@ -145,7 +183,7 @@ def lines(title, description, targets, unit, alerts=(), width=8, height=8, stack
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
     return panel(
-        "timeseries", title, description, targets, unit, alerts, width, height,
+        "timeseries", title, description, targets, unit, alerts, width, height, empty,
         custom=custom, defaults=defaults, overrides=overrides, options=options,
     )
 
@@ -167,24 +205,33 @@ def heatmap(title, description, metric, scope="@pool", width=12, height=8):
     return panel("heatmap", title, description, [(expr, "{{le}}")], "s", (), width, height, options=options)
 
 
-def table(title, description, expr, unit, columns, width=8, height=8, value=None, words=None, wide=None):
+def table(title, description, expr, unit, columns, width=8, height=8, value=None, words=None, wide=None, links=None, figures=None, sort=None, empty=None):
     """Rows now. `columns` names the labels shown, in order; `value` the column of the figure, if it says anything.
 
-    `wide` is the one column that takes what room there is.
+    `wide` is the one column that takes what room there is; `links` lead on from a column; `figures` are further columns, each
+    with its expression and unit, in rows of the same labels; `sort` is the column to
+    sort by from the lowest, where it is not the figure from the highest.
     """
     # Grafana would give a query id, which looks like a number, the unit of the figure.
     overrides = [
         {"matcher": {"id": "byName", "options": title}, "properties": [{"id": "unit", "value": "string"}]}
         for title in columns.values()
     ]
-    columns = list(columns.items()) + ([("Value", value)] if value else [])
+    figures = figures or {}
+    letters = [chr(ord("A") + i) for i in range(1 + len(figures))]
+    named = dict(zip([f"Value #{letter}" for letter in letters] if figures else ["Value"], [value, *figures]))
+    columns = list(columns.items()) + [(name, words) for name, words in named.items() if words]
+    for title_of, (_, unit_of) in figures.items():
+        overrides.append({"matcher": {"id": "byName", "options": title_of}, "properties": [{"id": "unit", "value": unit_of}]})
+    for label, to in (links or {}).items():
+        overrides.append({"matcher": {"id": "byName", "options": label}, "properties": [{"id": "links", "value": to}]})
     if wide:
         overrides += [
-            {"matcher": {"id": "byName", "options": title}, "properties": [{"id": "custom.width", "value": 108}]}
+            {"matcher": {"id": "byName", "options": title}, "properties": [{"id": "custom.width", "value": 190 if title == "query id" and width == 24 else 108}]}
             for _, title in columns if title != wide
         ]
     for label, mapped in (words or {}).items():
-        mapping = {k: {"index": i, "text": v, "color": COLORS[k]} for i, (k, v) in enumerate(mapped.items())}
+        mapping = {str(k): {"index": i, "text": text, "color": color} for i, (k, (text, color)) in enumerate(mapped.items())}
         overrides.append({
             "matcher": {"id": "byName", "options": label},
             "properties": [
@@ -192,13 +239,16 @@ def table(title, description, expr, unit, columns, width=8, height=8, value=None
                 {"id": "custom.cellOptions", "value": {"type": "color-text"}},
             ],
         })
+    targets = [(expr, ""), *((other, "") for other, _ in figures.values())]
+    together = [{"id": "merge", "options": {}}] if figures else []
     return {
         **panel(
-            "table", title, description, [(expr, "")], unit, (), width, height, overrides=overrides,
+            "table", title, description, targets, unit, (), width, height, empty, overrides=overrides,
             options={"showHeader": True, "cellHeight": "sm", "footer": {"show": False, "reducer": [], "fields": ""},
-                     **({"sortBy": [{"displayName": value, "desc": True}]} if value else {})},
+                     **({"sortBy": [{"displayName": sort or value, "desc": not sort}]} if value else {})},
         ),
         "transformations": [
+            *together,
             {"id": "filterFieldsByName", "options": {"include": {"names": [name for name, _ in columns]}}},
             {"id": "organize", "options": {
                 "indexByName": {name: i for i, (name, _) in enumerate(columns)},

@@ -3,6 +3,7 @@
 from .expression import per_second, quantiles, worst_first
 from .frame import dashboard
 from .panel import SEVERITIES, answers, firing, heatmap, lines, stat, table
+from .seen import SEEN
 
 NOW = [
     stat("Status", "The status of each pool, judged on its busiest worker: healthy below 75 %, critical above 90 %.",
@@ -30,12 +31,17 @@ RUN_OUT = [
           ["PoolUtilizationWarning", "PoolUtilizationCritical"], width=16, height=9, max=1),
     firing(".+"),
     lines("Callers waiting", "Callers who wait for a connection, because all of them are checked out.",
-          ("sum by (pool) (db_pool_pending{@pool})", "{{pool}}"), "short", ["PoolExhausted"], decimals=0),
-    lines("Callers without a connection", "Callers who waited until the pool's timeout, and those whose connection failed to open.",
+          ("sum by (pool) (db_pool_pending{@pool})", "{{pool}}"), "short", ["PoolExhausted"], width=12, decimals=0),
+    lines("Most callers waiting at once", "The most callers that waited at once within the last minute, of all workers, and those that have a place "
+          "in the pool and open or check a connection now.",
+          [("max by (pool) (db_pool_pending_peak{@pool})", "{{pool}} waited"), ("sum by (pool) (db_pool_connecting{@pool})", "{{pool}} connecting")],
+          "short", width=12, decimals=0),
+    lines("Callers without a connection", "Callers who waited until the pool's timeout, whose connection failed to open, and who gave up before they had one.",
           [(per_second("db_pool_acquire_timeouts_total", "pool"), "{{pool}} timed out"),
-           (per_second("db_pool_acquire_errors_total", "pool"), "{{pool}} failed")], "ops"),
+           (per_second("db_pool_acquire_errors_total", "pool"), "{{pool}} failed"),
+           (per_second("db_pool_acquires_abandoned_total", "pool"), "{{pool}} gave up")], "ops", width=12),
     lines("Highest within a minute", "The highest any worker reached within the last minute: bursts that fall between two scrapes.",
-          ("max by (pool) (db_pool_peak_utilization_ratio{@pool})", "{{pool}}"), "percentunit", ["PoolBursts"], max=1),
+          ("max by (pool) (db_pool_peak_utilization_ratio{@pool})", "{{pool}}"), "percentunit", ["PoolBursts"], width=12, max=1),
 ]
 
 ADVICE = [
@@ -46,6 +52,15 @@ ADVICE = [
 ]
 
 HOLD = [
+    lines("Connections by state", "Connections of all workers together: at work for the application, and open and resting. A pool that rests "
+          "at its peak could be smaller.",
+          [("sum by (pool) (db_pool_checked_out{@pool})", "{{pool}} checked out"), ("sum by (pool) (db_pool_checked_in{@pool})", "{{pool}} checked in")],
+          "short", decimals=0),
+    lines("Share of the whole pool", "Connections checked out of those that all workers of a pool may have together.",
+          ("max by (pool) (db_pool_utilization_ratio{@pool})", "{{pool}}"), "percentunit", max=1),
+    lines("Hold time on average", "The mean time that callers hold a connection. With the arrivals it says how many connections are needed: "
+          "arrivals a second times seconds held.",
+          (f'{per_second("db_pool_hold_duration_seconds_sum", "pool")} / {per_second("db_pool_hold_duration_seconds_count", "pool")}', "{{pool}}"), "s"),
     lines("Connections checked out", "Connections which the application has checked out, of all workers together. The dashed "
           "line is the most the pool may open.",
           [("sum by (pool) (db_pool_checked_out{@pool})", "{{pool}}"),
@@ -67,15 +82,22 @@ SIZE = [
     lines("Overflow", "Connections open above the pool's size. They are closed when returned, so a pool that lives on "
           "them opens connections all the time.",
           ("sum by (pool) (db_pool_overflow{@pool})", "{{pool}}"), "short", ["PoolAlwaysInOverflow"], decimals=0),
-    lines("Connections opened", "New connections a second, and those discarded because they were broken.",
+    lines("Connections opened", "New connections a second, and those discarded: broken, inherited by a fork, or never returned and collected "
+          "by the garbage collector.",
           [(per_second("db_pool_connections_opened_total", "pool"), "{{pool}} opened"),
-           (per_second("db_pool_connections_invalidated_total", "pool"), "{{pool}} broken")], "ops"),
+           (per_second("db_pool_connections_invalidated_total", "pool"), "{{pool}} broken"),
+           (per_second("db_pool_inherited_connections_total", "pool"), "{{pool}} inherited"),
+           (per_second("db_pool_connections_collected_total", "pool"), "{{pool}} collected")], "ops"),
+    lines("Size and overflow", "What the pool is set to keep, and how many more it may open, of all workers together.",
+          [("sum by (pool) (db_pool_size{@pool})", "{{pool}} size"), ("sum by (pool) (db_pool_max_overflow{@pool})", "{{pool}} max overflow")],
+          "short", decimals=0),
     lines("Busiest worker above the others", "How far the busiest worker stands above the whole pool. A wide gap means "
           "that work is spread unevenly, and a larger pool will not help.",
           ("max by (pool) (db_pool_busiest_worker_utilization_ratio{@pool} - db_pool_utilization_ratio{@pool})", "{{pool}}"),
           "percentunit", max=1),
     lines("Workers", "Worker processes whose pools are summed. A step down is a worker that died or was stopped.",
-          ("sum by (pool) (db_pool_workers{@pool})", "{{pool}}"), "short", decimals=0),
+          [("sum by (pool) (db_pool_workers{@pool})", "{{pool}}"), ("sum by (pool, app) (db_pool_app_workers{@pool})", "{{pool}} {{app}}")],
+          "short", decimals=0),
     lines("Pools against the server", "The share of the server's connections which the pools may open together. Above "
           "100 % the server refuses connections before the pools are full.",
           ('''sum without (pool) (db_pool_capacity{@} and ignoring (source) db_pool_info{@, source=~"workers|app_health"})
@@ -90,6 +112,7 @@ SIZE = [
 DASHBOARD = dashboard(
     "poolwatch-pools", "poolwatch / Pools", "Is a connection pool about to run out, and why?",
     [
+        ("What does poolwatch see here?", SEEN),
         ("Is a pool in trouble now?", NOW),
         ("Is one about to run out?", RUN_OUT),
         ("What does poolwatch advise?", ADVICE),
@@ -97,5 +120,4 @@ DASHBOARD = dashboard(
         ("How long do callers wait?", WAIT),
         ("Has the pool the right size?", SIZE),
     ],
-    ["pool"],
 )

@@ -1,6 +1,6 @@
 """poolwatch itself: does it see everything, and what does it cost?"""
 
-from .expression import highest, or_none, per_second
+from .expression import largest, or_none, per_second
 from .frame import dashboard
 from .panel import firing, lines, stat, table
 
@@ -31,8 +31,7 @@ SEES = [
           ("topk(3, max by (source) (time() - poolwatch_source_last_success_timestamp_seconds{@}))", "{{source}}"), "s",
           ["PoolwatchSourceStale"]),
     lines("Duration of a reading", "The duration of the last reading, of the three sources whose readings take longest.",
-          (highest(3, "max by (source) (poolwatch_source_read_duration_seconds{@})",
-                   "max by (source) (max_over_time(poolwatch_source_read_duration_seconds{@}[$__range]))", "source"), "{{source}}"),
+          (largest("max by (source) (poolwatch_source_read_duration_seconds{@})", "source", 3), "{{source}}"),
           "s"),
 ]
 
@@ -44,6 +43,10 @@ LEFT_OUT = [
     lines("Series dropped", "Series a second left out: omitted beyond a limit or because they repeat another, and summed "
           "under other, which is as intended.",
           (per_second("poolwatch_series_dropped_total", "reason"), "{{reason}}"), "ops"),
+    lines("Lines of poolwatch's log dropped", "Lines a second that were dropped, because its standard error output was not read fast enough.",
+          (per_second("poolwatch_own_log_lines_dropped_total", "instance"), "{{instance}}"), "ops", width=12),
+    lines("Settings in force since", "How long ago the settings in force were read.",
+          ("time() - poolwatch_config_last_reload_success_timestamp_seconds{@}", "{{instance}}"), "s", width=12),
 ]
 
 COST = [
@@ -55,6 +58,10 @@ COST = [
           [('sum by (instance) (avg_over_time(poolwatch_connections{@, state="checked_out"}[$__rate_interval]))', "{{instance}} in use"),
            ('sum by (instance) (avg_over_time(poolwatch_connections_waiting{@}[$__rate_interval]))', "{{instance}} waiting")],
           "short"),
+    lines("Connections opened", "Connections that poolwatch opens to each server, a minute: it keeps those it has.",
+          ("60 * sum by (instance, server) (rate(poolwatch_connections_opened_total{@}[$__rate_interval]))", "{{instance}} {{server}}"), "short"),
+    lines("Collectors that take longest", "The duration of the last reading of the slowest, under postgres_exporter's name.",
+          (largest("max by (collector) (pg_scrape_collector_duration_seconds{@})", "collector", 5), "{{collector}}"), "s"),
     lines("Open files", "Open file descriptors.", ("process_open_fds{@}", "{{instance}}"), "short", decimals=0),
     lines("Duration of a scrape", "The time that Prometheus waits for /metrics.", ("scrape_duration_seconds{@}", "{{instance}}"), "s"),
     lines("Series", "Series of each scrape.", ("scrape_samples_scraped{@}", "{{instance}}"), "short"),

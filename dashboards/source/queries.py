@@ -1,8 +1,9 @@
 """Queries: are they slow, is it the server, and which are they?"""
 
-from .expression import highest, per_minute, per_second, quantiles
+from .expression import busiest, or_none, over_range, per_minute, per_second, quantiles
 from .frame import dashboard
-from .panel import firing, heatmap, lines, stat, table
+from .panel import dashboard_link, firing, heatmap, lines, stat, table
+from .statements import BY, CALLS, ROWS, SECONDS, figure, with_text
 
 QUERY = per_second("db_query_duration_seconds_bucket", "le", "@pool")
 
@@ -73,35 +74,60 @@ LOGGED = [
           "the server refused.",
           [(f'60 * {per_second("db_statement_cancellations_total", "reason", "@database")} > 0', "{{reason}}"),
            (f'60 * {per_second("pg_connections_refused_total", "reason")} > 0', "refused: {{reason}}")], "short"),
+    lines("Log read", "Bytes of the server's log a second, and those that are still to be read because it grows faster than logs.read_limit.",
+          [("sum by (instance) (rate(poolwatch_log_bytes_total{@}[$__rate_interval]))", "{{instance}} read a second"),
+           ("max by (instance) (poolwatch_log_unread_bytes{@})", "{{instance}} unread")], "bytes"),
+    lines("Messages of the log", "Messages a second, and those that could not be counted, by reason.",
+          [("sum by (instance) (rate(poolwatch_log_messages_total{@}[$__rate_interval]))", "{{instance}} read"),
+           (or_none("sum by (reason) (rate(poolwatch_log_messages_rejected_total{@}[$__rate_interval])) > 0", "reason"), "rejected: {{reason}}")], "ops"),
+    lines("Logged from", "The log has statements that took at least so long: figures from it are of those alone. 0 is all.",
+          ("max by (datname, instance) (db_statement_duration_counted_from_seconds{@})", "{{instance}} {{datname}}"), "s"),
 ]
 
-TIME = 'sum by (datname, user, queryid) (rate(pg_stat_statements_seconds_total{@database, user!="poolwatch"}[$__rate_interval]))'
-CALLS = 'sum by (datname, user, queryid) (rate(pg_stat_statements_calls_total{@database, user!="poolwatch"}[$__rate_interval]))'
 STATEMENT = {"query": "statement", "queryid": "query id", "datname": "database", "user": "user"}
-TEXT = ("Those of the role poolwatch are left out. The text is there with collectors.stat_statements.include_query; else SELECT query FROM pg_stat_statements "
-        "WHERE queryid = …")
+TEXT = ("Those of the role poolwatch are left out. Choose one to see it over time. The text is there with "
+        "collectors.stat_statements.include_query; else SELECT query FROM pg_stat_statements WHERE queryid = …")
+ONE = dashboard_link("This statement over time", "poolwatch-statement", queryid="${__data.fields.queryid}")
+OF_LINE = dashboard_link("This statement over time", "poolwatch-statement", queryid="${__field.labels.queryid}")
 
 
-def top(figure):
-    """The ten highest, with the statement's text where poolwatch was asked for it."""
-    text = "topk by (queryid) (1, pg_stat_statements_query_id{@})"
-    return f"topk(10, {figure}) * on (queryid) group_left (query) {text} or on (datname, user, queryid) topk(10, {figure})"
+def statements(title, description, figure, unit, value, width=24, **more):
+    """The statements that head the whole time shown, so that the culprit is there afterwards too."""
+    columns = STATEMENT if width == 24 else {label: title for label, title in STATEMENT.items() if label != "user"}
+    return table(title, f"{description} {TEXT}.", with_text(f"topk($top, {figure})"), unit, columns, value=value, height=10, width=width,
+                 wide="statement", links={"statement": [ONE], "query id": [ONE]}, **more)
 
 
-def statements(title, description, figure, unit, value, width):
-    return table(title, f"{description} {TEXT}.", top(figure), unit, STATEMENT, value=value, height=10, width=width, wide="statement")
+def over_time(title, description, figure, unit):
+    """The statements that were highest in the time shown, by their texts."""
+    return lines(title, description, (with_text(f"({busiest(figure, BY)})", 60), "{{query}}"), unit, width=24, links=[OF_LINE])
 
 
+TIME, RUNS = over_range(SECONDS), over_range(CALLS)
+ALL = "sum(increase(pg_stat_statements_seconds_total{@database}[$__range]))"
 WHICH = [
-    statements("Statements that cost the most", "Seconds the server spends a second on each statement.", TIME, "s",
-               "time a second", 24),
-    statements("Statements slowest on average", "Mean time of a call.", f"{TIME} / ({CALLS} > 0)", "s", "mean time", 12),
-    statements("Statements called most", "Calls a second. Many calls of a fast statement are often N+1.", CALLS, "ops",
-               "calls a second", 12),
-    lines("Time on the costliest statements", "Seconds a second the server spends on the five costliest statements: what "
-          "changed when it became slow?",
-          (highest(5, TIME, TIME.replace("rate(", "increase(").replace("$__rate_interval", "$__range"), "datname, user, queryid"),
-           "{{datname}} {{queryid}}"), "s", width=24),
+    statements("Statements that cost the most", "Time the server spent on each statement in the whole time shown.", TIME, "s", "time",
+               figures={"share": (with_text(f"topk($top, {TIME}) / on () group_left () {ALL}"), "percentunit"),
+                        "calls": (with_text(f"({RUNS} and on ({BY}) topk($top, {TIME}))"), "short"),
+                        "mean": (with_text(f"({TIME} / ({RUNS} > 0) and on ({BY}) topk($top, {TIME}))"), "s"),
+                        "rows": (with_text(f"({over_range(ROWS)} and on ({BY}) topk($top, {TIME}))"), "short")}),
+    over_time("Time on the costliest statements", "Seconds a second the server spends on the statements that cost the most in the time shown: "
+              "what changed when it became slow?", SECONDS, "s"),
+    statements("Statements slowest on average", "Mean time of a call in the time shown.", f"{TIME} / ({RUNS} > 0)", "s", "mean time", 12),
+    statements("Statements called most", "Calls in the time shown. Many calls of a fast statement are often N+1.", RUNS, "short", "calls", 12),
+    statements("Statements that return the most rows", "Rows returned or changed in the time shown.", over_range(ROWS), "short", "rows", 12),
+    statements("Statements that read the most", "Blocks that were not in shared buffers, in the time shown.",
+               over_range(figure("shared_blocks_read_total")), "short", "blocks", 12),
+    statements("Statements that write temporary files", "Blocks written to sort and join what does not fit in work_mem, in the time shown.",
+               over_range(figure("temp_blocks_written_total")) + " > 0", "short", "blocks", 12,
+               empty="none wrote any"),
+    statements("Statements that write the most WAL", "Bytes of write-ahead log in the time shown.", over_range(figure("wal_bytes_total")), "bytes",
+               "WAL", 12),
+    lines("Statements forgotten", "Statements a minute that pg_stat_statements forgot, because there were more than pg_stat_statements.max: "
+          "the tables above miss them.",
+          ("60 * sum by (instance, server) (rate(pg_stat_statements_deallocations_total{@server}[$__rate_interval]))", "{{instance}} {{server}}"), "short", width=12),
+    lines("Statistics began", "How long ago the statistics of statements began: a fall to zero is a reset.",
+          ("time() - pg_stat_statements_reset_timestamp_seconds{@server}", "{{instance}} {{server}}"), "s", width=12),
 ]
 
 APPLICATION = [
@@ -124,6 +150,5 @@ DASHBOARD = dashboard(
         ("Which statements?", WHICH),
         ("What does the application do wrong?", APPLICATION),
     ],
-    ["pool", "database"],
     collapsed=[("What does the server's log say? (with logs in the settings)", LOGGED)],
 )

@@ -12,6 +12,8 @@ def panels_of(dashboard):
 def selector_of(variable):
     """What a variable takes its values from: the series and the label, or nothing when it is written otherwise."""
     found = re.fullmatch(r"label_values\((.+), *(\w+)\)", variable["query"])
+    if not found and variable["query"].startswith("query_result("):
+        return variable["query"].removeprefix("query_result(").removesuffix(")"), None
     return found.groups() if found else None
 
 
@@ -27,8 +29,12 @@ def expressions(dashboard):
             yield f'variable {variable["name"]}', selector_of(variable)[0]
 
 
+# What Grafana puts in for a variable when nothing is chosen; all others are All, as `.+`.
+NOTHING_CHOSEN = {"cluster": ".*", "namespace": ".*", "server": ".*", "pgbouncer": ".*", "top": "10"}
+
+
 def filled_in(expr, rate_interval, interval="1m", span="1h"):
-    """The expression with every variable as All."""
+    """The expression as it is when nothing is chosen."""
     for name, value in (("$__rate_interval", rate_interval), ("$__interval", interval), ("$__range", span)):
         expr = expr.replace(name, value)
-    return re.sub(r"\$\{?\w+\}?", ".+", expr)
+    return re.sub(r"\$([a-zA-Z_]\w*)", lambda found: NOTHING_CHOSEN.get(found[1], ".+"), expr)
