@@ -215,16 +215,16 @@ class Stage:
         quick = {name: {"interval": "3s"} for name in (
             "stat_user_indexes", "index_health", "sequences", "table_age", "settings")}
         settings = {
-            "databases": {"primary": {"url": f"postgresql:///shop?host={self.folder}&port=5432&user=postgres"},
-                          "standby": {"url": f"postgresql:///shop?host={self.folder}&port=5433&user=postgres"}},
+            "servers": {"primary": {"url": f"postgresql:///shop?host={self.folder}&port=5432&user=postgres"},
+                        "standby": {"url": f"postgresql:///shop?host={self.folder}&port=5433&user=postgres"}},
             "pools": {"bouncer": {"pgbouncer": {"url": f"postgresql://postgres@127.0.0.1:{self.port}/pgbouncer",
                                                 "pid_file": f"{self.folder}/pgbouncer.pid"}},
-                      "shop": {"activity": {"database": "primary", "application_name": "shop-*", "size": 5, "max_overflow": 15}}},
+                      "shop": {"activity": {"server": "primary", "application_name": "shop-*", "size": 5, "max_overflow": 15}}},
             "workers": {"enabled": False},
             "sampling": {"statements": "2s", "server": "2s", "tables": "3s"},
             "collectors": quick | {"stat_statements": {"include_query": True}, "process_idle": {"enabled": True},
                                    "statio_user_indexes": {"enabled": True}, "buffercache_summary": {"enabled": True}},
-            "logs": {"path": f"{self.folder}/log/*.json", "database": "primary"},
+            "logs": {"path": f"{self.folder}/log/*.json", "server": "primary"},
         }
         path = self.folder / "poolwatch.yml"
         path.write_text(json.dumps(settings, indent=2))

@@ -9,7 +9,7 @@ APPLICATION = [
     ("A health endpoint", 'db_pool_info{@, source="app_health"}', "pools.api.app_health.url: http://localhost:8000/health/…"),
     ("PgBouncer", "pgbouncer_up{@}", "pools.bouncer.pgbouncer.url: postgresql://stats@…:6432/pgbouncer"),
     ("Size of a pool", "db_pool_capacity{@}", "pools.app.activity: {size: 5, max_overflow: 15, workers: 4}"),
-    ("Sessions", 'db_pool_info{@, source="activity"}', "pools.app.activity.database: primary"),
+    ("Sessions", 'db_pool_info{@, source="activity"}', "pools.app.activity.server: primary"),
 ]
 SERVER = [
     ("Server", "pg_up{@} == 1", "DATABASE_URL=postgresql://poolwatch@…"),
