@@ -16,7 +16,7 @@ STATUS = ("✓", "green"), ("!", "orange"), ("✗", "red")
 GREY = "#8e8e8e"
 # What a panel without data says: the setting or the step that brings it, by the metric that it draws first.
 WITHOUT = {
-    r"db_(query|commit|n_plus|unpaginated)|db_pool_(acquire|hold|workers|app_workers|pending|connecting|oldest|connections_|inherited|busiest|peak)":
+    r"db_(query|commit|n_plus|unpaginated)|db_pool_(acquire|hold|endpoint|workers|app_workers|pending|connecting|oldest|connections_|inherited|busiest|peak)":
         "not seen: the application's workers do not report (pip install poolwatch)",
     r"db_pool_(capacity|max_overflow|utilization|status|overflow)": "not seen: the pool's size is not known (pools.NAME.activity.size)",
     r"pgbouncer_users_|pgbouncer_databases_(max|current)_client": "not seen: PgBouncer 1.24 or later shows it",

@@ -1,6 +1,6 @@
 """Pools: is one about to run out, and why?"""
 
-from .expression import per_second, quantiles, worst_first
+from .expression import busiest, over_range, per_second, quantiles, worst_first
 from .frame import dashboard
 from .panel import SEVERITIES, answers, firing, heatmap, lines, stat, table
 from .seen import SEEN
@@ -51,7 +51,15 @@ ADVICE = [
           words={"severity": SEVERITIES}),
 ]
 
+HELD = "sum by (pool, endpoint) (rate(db_pool_endpoint_held_seconds_total{@pool}[$__rate_interval]))"
 HOLD = [
+    lines("Connections by endpoint", "Connections that each endpoint or task of the application held on average: the tallest is who fills the pool.",
+          (f"{busiest(HELD, 'pool, endpoint')} > 0", "{{pool}} {{endpoint}}"), "short", width=16, height=9, stack=True),
+    table("Endpoints that held the most", "Seconds for which connections were held in the whole time shown, and how often and how long at a time.",
+          f"topk($top, {over_range(HELD)} > 0)", "s", {"endpoint": "endpoint", "pool": "pool"}, height=9, value="held",
+          figures={"checkouts": (f"sum by (pool, endpoint) (increase(db_pool_endpoint_checkouts_total{{@pool}}[$__range])) and on (pool, endpoint) topk($top, {over_range(HELD)} > 0)", "short"),
+                   "now": (f"sum by (pool, endpoint) (db_pool_endpoint_checked_out{{@pool}}) and on (pool, endpoint) topk($top, {over_range(HELD)} > 0)", "short"),
+                   "p95": (f"histogram_quantile(0.95, sum by (le, pool, endpoint) (increase(db_pool_endpoint_hold_duration_seconds_bucket{{@pool}}[$__range]))) and on (pool, endpoint) topk($top, {over_range(HELD)} > 0)", "s")}),
     lines("Connections by state", "Connections of all workers together: at work for the application, and open and resting. A pool that rests "
           "at its peak could be smaller.",
           [("sum by (pool) (db_pool_checked_out{@pool})", "{{pool}} checked out"), ("sum by (pool) (db_pool_checked_in{@pool})", "{{pool}} checked in")],
