@@ -114,14 +114,20 @@ impl SessionGroup {
             state: super::text(row, "state")?,
             kind: super::text(row, "backend_type")?,
             wait: kind.zip(super::text(row, "wait_event")?),
-            sessions: row.try_get("sessions")?,
+            sessions: believed(row.try_get("sessions")?),
             oldest_statement: age("oldest_statement")?,
             oldest_transaction: age("oldest_transaction")?,
             oldest_idle_in_transaction: age("oldest_idle_in_transaction")?,
             role: text("role")?,
-            max_connections: row.try_get("max_connections")?,
+            max_connections: row.try_get::<Option<_>, _>("max_connections")?.map(believed),
         })
     }
+}
+
+/// A number of sessions. No server has more than `max_connections` may allow, and sums of these
+/// cannot overflow.
+fn believed(sessions: i64) -> i64 {
+    sessions.clamp(0, i64::from(i32::MAX))
 }
 
 /// Without a database, a state or a kind nobody knows what a session is.

@@ -294,10 +294,8 @@ impl VisitedDatabase {
     fn arrive(&mut self) {
         self.at = Some(Instant::now());
         // The visit is a session too.
-        self.done = DatabaseActivity {
-            counted: self.done.counted.map(|counted| counted + 1),
-            active: None,
-        };
+        let counted = self.done.counted.map(|counted| counted.saturating_add(1));
+        self.done = DatabaseActivity { counted, active: None };
         self.moved = false;
     }
 

@@ -1,5 +1,7 @@
 //! Servers that are broken, or mean harm: what comes from one costs that one only.
 
+mod figures;
+
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

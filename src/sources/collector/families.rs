@@ -11,6 +11,11 @@ use crate::latency::Histogram;
 use crate::metric::{Family, Kind};
 use crate::sources::text;
 
+/// The longest name that a row may give to a family: that of a setting, and its unit.
+const LONGEST_NAME: usize = 128;
+/// The most rows that a server is believed to have.
+const MAX_PLACE: u64 = 1 << 40;
+
 /// One row of a table's statement.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Row {
@@ -34,7 +39,7 @@ impl Row {
             if ranked { (text(row, 0)?, row.try_get::<i64, _>(1)?) } else { (None, 0) };
         Ok(Self {
             key,
-            place: u64::try_from(place).unwrap_or(0),
+            place: u64::try_from(place).unwrap_or(0).min(MAX_PLACE),
             labels: labels
                 .map(|at| Ok(text(row, at)?.unwrap_or_default()))
                 .collect::<Result<_, Error>>()?,
@@ -128,9 +133,14 @@ fn labels<'a>(table: &Table, row: &'a Row) -> Vec<(&'static str, &'a str)> {
     table.labels.iter().zip(&row.labels).map(|(name, value)| (*name, value.as_str())).collect()
 }
 
-/// The family that a row names.
+/// The family that a row names; `None` where the server gives what cannot be a metric's name, which
+/// would make Prometheus refuse the whole scrape.
 fn named(table: &Table, row: &Row) -> Option<Family> {
     let [name, help] = &row.labels[..] else { return None };
+    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if name.is_empty() || name.len() > LONGEST_NAME || !is_plain {
+        return None;
+    }
     let mut family = Family::gauge(format!("{}_{name}", table.prefix), help);
     family.sample(&[], *row.figures.first()?);
     Some(family)
@@ -188,6 +198,20 @@ mod tests {
         let every = TABLE.every.as_ref().unwrap();
         assert_eq!(completed(rows, &TABLE, every), expected);
         assert_eq!(completed(Vec::new(), &TABLE, every), []);
+    }
+
+    #[test]
+    fn a_server_gives_a_family_no_name_that_would_spoil_the_scrape() {
+        let table = Table { prefix: "pg_settings", ..Table::EMPTY };
+        let is_named = |name: &str| {
+            let labels = vec![name.to_owned(), "Help.".to_owned()];
+            named(&table, &Row { labels, figures: vec![Some(1.0)], ..Row::default() }).is_some()
+        };
+        assert!(is_named("work_mem_bytes") && is_named("1"));
+        let long = "a".repeat(LONGEST_NAME + 1);
+        for name in ["", "a b", "a\nforged 1\nb", "a{}", "é", "a-b", &long] {
+            assert!(!is_named(name), "{name:?}");
+        }
     }
 
     #[test]

@@ -18,6 +18,9 @@ use poolwatch_client::Checkout;
 /// The most statements that are read: some 10 MB.
 pub(super) const MOST: usize = 50_000;
 
+/// The highest count of one statement that is believed: the sum of them all fits into 64 bits.
+const MAX_COUNT: u64 = 1 << 48;
+
 /// Characters of a text that are shown.
 const SHOWN: usize = 500;
 
@@ -299,7 +302,8 @@ impl Sample {
 }
 
 fn count(row: &PgRow, at: usize) -> Result<u64, sqlx::Error> {
-    Ok(u64::try_from(row.try_get::<Option<i64>, _>(at)?.unwrap_or(0)).unwrap_or(0))
+    let count = row.try_get::<Option<i64>, _>(at)?.unwrap_or(0);
+    Ok(u64::try_from(count).unwrap_or(0).min(MAX_COUNT))
 }
 
 fn moments(row: &PgRow) -> Result<Moments, sqlx::Error> {
