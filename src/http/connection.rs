@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::Settings;
+use super::client::Client;
 use super::places::Places;
 use super::routes::App;
 use super::timeouts::{Phase, Progress, TimeoutStream, Timeouts};
@@ -59,20 +59,25 @@ impl Connections {
     pub(super) async fn serve(
         &self,
         stream: TcpStream,
-        client: IpAddr,
+        client: Client,
     ) -> impl Future<Output = ()> + use<> {
         let progress = Progress::default();
         let place = self.places.take(client, progress.clone()).await;
-        let served = self.answer(stream, progress);
+        let served = self.answer(stream, client, progress);
         async move {
             tokio::select! {
                 () = served => {}
-                () = place.given_up() => tracing::debug!(%client, "a connection gave way"),
+                () = place.given_up() => tracing::debug!(client = %client.0, "a connection gave way"),
             }
         }
     }
 
-    fn answer(&self, stream: TcpStream, progress: Progress) -> impl Future<Output = ()> + use<> {
+    fn answer(
+        &self,
+        stream: TcpStream,
+        client: Client,
+        progress: Progress,
+    ) -> impl Future<Output = ()> + use<> {
         let (app, timeouts, mut stopping) =
             (Arc::clone(&self.app), self.timeouts, self.stopping.clone());
         let (web_config, time) = (self.web_config.clone(), self.handshake_timeout);
@@ -80,14 +85,14 @@ impl Connections {
             // Answers are small and written at once: waiting for more to send only delays them.
             stream.set_nodelay(true).ok();
             let Some(web_config) = web_config.filter(|config| config.speaks_tls()) else {
-                return exchange(stream, app, timeouts, progress, stopping).await;
+                return exchange(stream, app, client, timeouts, progress, stopping).await;
             };
             let shaken = tokio::select! {
                 shaken = timeout(time, shake(stream, &web_config)) => shaken,
                 _ = stopping.wait_for(|stopping| *stopping) => return,
             };
             match shaken {
-                Ok(Ok(stream)) => exchange(stream, app, timeouts, progress, stopping).await,
+                Ok(Ok(stream)) => exchange(stream, app, client, timeouts, progress, stopping).await,
                 Ok(Err(error)) => tracing::debug!(error = &*error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),
             }
@@ -117,6 +122,7 @@ async fn shake(
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     app: Arc<App>,
+    client: Client,
     timeouts: Timeouts,
     progress: Progress,
     mut stopping: watch::Receiver<bool>,
@@ -124,7 +130,7 @@ async fn exchange(
     let stream = TimeoutStream::new(stream, timeouts, progress.clone());
     let service = service_fn(|request| async {
         progress.enter(Phase::Answering);
-        let answer = app.answer(request).await;
+        let answer = app.answer(client, request).await;
         progress.enter(Phase::Answered);
         Ok::<_, Infallible>(answer)
     });

@@ -3,6 +3,7 @@
 //! The server holds only the receiving end of the snapshot, so no request can reach a database.
 //! Everything a client may use up has a limit: connections, requests, sizes and times.
 
+mod client;
 mod connection;
 mod encoding;
 mod health;
@@ -233,7 +234,7 @@ async fn accept_all(listeners: &[TcpListener], connections: &Connections, tasks:
     loop {
         let (stream, client) = accept(listeners).await;
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(connections.serve(stream, client.ip()).await);
+        tasks.spawn(connections.serve(stream, client.ip().into()).await);
     }
 }
 

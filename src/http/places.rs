@@ -7,13 +7,13 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::client::Client;
 use super::timeouts::{Phase, Progress};
 
 /// The time in one phase after which a connection rests or is slow.
@@ -37,7 +37,7 @@ struct OpenConnections {
 
 #[derive(Debug)]
 struct Taken {
-    client: IpAddr,
+    client: Client,
     progress: Progress,
     leave: Arc<Notify>,
 }
@@ -72,7 +72,7 @@ impl Places {
     /// A place for one more connection, for which another gives way where there is none.
     pub(super) async fn take(
         self: &Arc<Self>,
-        client: IpAddr,
+        client: Client,
         progress: Progress,
     ) -> ConnectionPermit {
         loop {
@@ -84,12 +84,11 @@ impl Places {
         }
     }
 
-    fn try_take(self: &Arc<Self>, client: IpAddr, progress: &Progress) -> Option<ConnectionPermit> {
+    fn try_take(self: &Arc<Self>, client: Client, progress: &Progress) -> Option<ConnectionPermit> {
         let mut open = self.open();
-        let client = network(client);
         if open.taken.len() >= self.limit {
             let connections = open.connections();
-            let of = |client: &IpAddr| connections.get(client).copied().unwrap_or(0);
+            let of = |client: &Client| connections.get(client).copied().unwrap_or(0);
             let fair = of(&client) + 1;
             open.give_up(|one, rank| rank < ConnectionRank::Busy || of(&one.client) > fair)
                 .then_some(())?;
@@ -137,7 +136,7 @@ impl ConnectionRank {
 
 impl OpenConnections {
     /// The number of connections that each client has.
-    fn connections(&self) -> HashMap<IpAddr, usize> {
+    fn connections(&self) -> HashMap<Client, usize> {
         let mut connections = HashMap::new();
         self.taken.values().for_each(|one| *connections.entry(one.client).or_default() += 1);
         connections
@@ -153,7 +152,7 @@ impl OpenConnections {
         let mut ranked: Vec<_> = ranked.filter(|(rank, _, one)| may(one, *rank)).collect();
         let lowest = ranked.iter().map(|(rank, ..)| *rank).min();
         ranked.retain(|(rank, ..)| Some(*rank) == lowest);
-        let mut of_client: HashMap<IpAddr, usize> = HashMap::new();
+        let mut of_client: HashMap<Client, usize> = HashMap::new();
         for (_, _, one) in &ranked {
             *of_client.entry(one.client).or_default() += 1;
         }
@@ -168,25 +167,18 @@ impl OpenConnections {
     }
 }
 
-/// One client as far as addresses show: with IPv6 everybody has a whole network.
-fn network(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
-        }
-        address @ IpAddr::V4(_) => address,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use futures_util::FutureExt;
     use tokio::time::{Instant, advance, sleep};
 
-    const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
-    const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
+    const ONE: Client = client(1);
+    const OTHER: Client = client(2);
+
+    const fn client(last: u8) -> Client {
+        Client(std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, last)))
+    }
 
     fn is_given_up(place: &ConnectionPermit) -> bool {
         place.given_up().now_or_never().is_some()
@@ -198,7 +190,7 @@ mod tests {
         progress
     }
 
-    async fn connection(places: &Arc<Places>, client: IpAddr, phase: Phase) -> ConnectionPermit {
+    async fn connection(places: &Arc<Places>, client: Client, phase: Phase) -> ConnectionPermit {
         let progress = Progress::default();
         let place = places.take(client, progress.clone()).await;
         progress.enter(phase);
@@ -267,7 +259,7 @@ mod tests {
         let own = places.try_take(ONE, &working()).unwrap();
         let other = places.try_take(OTHER, &working()).unwrap();
         assert!(places.try_take(ONE, &working()).is_none());
-        assert!(places.try_take("10.0.0.3".parse().unwrap(), &working()).is_none());
+        assert!(places.try_take(client(3), &working()).is_none());
         assert!(!is_given_up(&own) && !is_given_up(&other));
     }
 
@@ -301,13 +293,5 @@ mod tests {
             assert!(!is_given_up(&place));
         }
         assert!(places.open().taken.is_empty());
-    }
-
-    #[test]
-    fn a_network_of_ipv6_is_one_client() {
-        let address = |text: &str| network(text.parse().unwrap());
-        assert_eq!(address("2001:db8::1"), address("2001:db8::ffff:2"));
-        assert_ne!(address("2001:db8::1"), address("2001:db8:0:1::1"));
-        assert_eq!(address("::ffff:10.0.0.1"), address("10.0.0.1"));
     }
 }

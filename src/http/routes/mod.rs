@@ -11,6 +11,7 @@ use hyper::{HeaderMap, Request, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::timeout;
 
+use super::client::Client;
 use super::encoding::accepts_gzip;
 use super::health::{Detailed, PoolHealth, Readiness, Resources, Service};
 use super::origin;
@@ -75,10 +76,10 @@ impl App {
     }
 
     /// Answers one request.
-    pub(super) async fn answer(&self, request: Request<impl Body>) -> Answer {
+    pub(super) async fn answer(&self, client: Client, request: Request<impl Body>) -> Answer {
         let respond = self.respond(&request);
         let mut answer = match &self.web_config {
-            Some(web_config) => web_config.guard(request.headers(), respond).await,
+            Some(web_config) => web_config.guard(client, request.headers(), respond).await,
             None => respond.await,
         };
         response::protect(&mut answer);

@@ -8,6 +8,8 @@ use tokio::sync::mpsc;
 
 type Asked = mpsc::Receiver<oneshot::Sender<Result<(), String>>>;
 
+const CLIENT: Client = Client(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+
 fn app(settings: &Settings, snapshot: Snapshot) -> (App, Asked, watch::Sender<bool>) {
     let (reload, asked) = mpsc::channel(1);
     let (stop, stopping) = watch::channel(false);
@@ -21,7 +23,7 @@ fn request(method: &str, path: &str) -> Request<Full<Bytes>> {
 }
 
 async fn get(snapshot: Snapshot, path: &str) -> Answer {
-    app(&Settings::default(), snapshot).0.answer(request("GET", path)).await
+    app(&Settings::default(), snapshot).0.answer(CLIENT, request("GET", path)).await
 }
 
 fn now() -> Snapshot {
@@ -45,9 +47,9 @@ async fn the_daemon_is_alive_and_ready_whatever_the_database_does() {
 async fn a_stopping_daemon_is_alive_and_not_ready() {
     let (app, _asked, stop) = app(&Settings::default(), now());
     stop.send_replace(true);
-    let ready = app.answer(request("GET", "/-/ready")).await;
+    let ready = app.answer(CLIENT, request("GET", "/-/ready")).await;
     assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(app.answer(request("GET", "/-/healthy")).await.status(), StatusCode::OK);
+    assert_eq!(app.answer(CLIENT, request("GET", "/-/healthy")).await.status(), StatusCode::OK);
 }
 
 #[tokio::test]
@@ -56,10 +58,10 @@ async fn an_unknown_path_and_a_wrong_method_are_told_apart() {
         assert_eq!(get(now(), path).await.status(), StatusCode::NOT_FOUND, "{path}");
     }
     let (app, ..) = app(&Settings::default(), now());
-    let post = app.answer(request("POST", "/metrics")).await;
+    let post = app.answer(CLIENT, request("POST", "/metrics")).await;
     assert_eq!(post.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(post.headers()["allow"], "GET, HEAD");
-    let read = app.answer(request("GET", "/-/reload")).await;
+    let read = app.answer(CLIENT, request("GET", "/-/reload")).await;
     assert_eq!(read.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(read.headers()["allow"], "POST, PUT");
 }
@@ -87,7 +89,7 @@ async fn a_scrape_is_the_snapshot_plain_or_packed() {
 #[tokio::test]
 async fn a_reload_is_asked_for_and_its_failure_told() {
     let (app, ..) = app(&Settings::default(), now());
-    let off = app.answer(request("POST", "/-/reload")).await;
+    let off = app.answer(CLIENT, request("POST", "/-/reload")).await;
     assert_eq!(off.status(), StatusCode::FORBIDDEN);
     let on = Settings { enable_lifecycle: true, ..Settings::default() };
     for (outcome, status) in [
@@ -96,7 +98,7 @@ async fn a_reload_is_asked_for_and_its_failure_told() {
     ] {
         let (app, mut asked, _stop) = self::app(&on, now());
         let settings = async { asked.recv().await.unwrap().send(outcome) };
-        let (answer, _) = tokio::join!(app.answer(request("POST", "/-/reload")), settings);
+        let (answer, _) = tokio::join!(app.answer(CLIENT, request("POST", "/-/reload")), settings);
         assert_eq!(answer.status(), status);
     }
 }
@@ -108,7 +110,7 @@ async fn a_form_of_another_site_reloads_nothing() {
     for (name, value) in [("sec-fetch-site", "cross-site"), ("origin", "http://evil.example")] {
         let mut form = request("POST", "/-/reload");
         form.headers_mut().insert(name, value.parse().unwrap());
-        assert_eq!(app.answer(form).await.status(), StatusCode::FORBIDDEN);
+        assert_eq!(app.answer(CLIENT, form).await.status(), StatusCode::FORBIDDEN);
     }
     assert!(asked.try_recv().is_err());
 }
@@ -117,13 +119,13 @@ async fn a_form_of_another_site_reloads_nothing() {
 async fn one_request_too_many_is_asked_to_come_again() {
     let one = Settings { max_requests: 1, ..Settings::default() };
     let (app, ..) = app(&one, now());
-    let first = app.answer(request("GET", "/metrics")).await;
-    let second = app.answer(request("GET", "/metrics")).await;
+    let first = app.answer(CLIENT, request("GET", "/metrics")).await;
+    let second = app.answer(CLIENT, request("GET", "/metrics")).await;
     assert_eq!(second.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(second.headers()["retry-after"], "1");
-    assert_eq!(app.answer(request("GET", "/-/healthy")).await.status(), StatusCode::OK);
+    assert_eq!(app.answer(CLIENT, request("GET", "/-/healthy")).await.status(), StatusCode::OK);
     drop(first);
-    assert_eq!(app.answer(request("GET", "/metrics")).await.status(), StatusCode::OK);
+    assert_eq!(app.answer(CLIENT, request("GET", "/metrics")).await.status(), StatusCode::OK);
 }
 
 #[tokio::test]
@@ -132,7 +134,7 @@ async fn a_large_body_is_refused_unread() {
     let (app, ..) = app(&on, now());
     let large = Full::<Bytes>::from(vec![0; 20_000]);
     let large = Request::post("/-/reload").header("host", "a").body(large).unwrap();
-    assert_eq!(app.answer(large).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(app.answer(CLIENT, large).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
 }
 
 #[tokio::test]
@@ -151,6 +153,6 @@ async fn there_is_no_page_where_the_metrics_are_at_the_root() {
     assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
     let root = Settings { telemetry_path: "/".into(), ..Settings::default() };
     let (app, ..) = app(&root, now());
-    let metrics = app.answer(request("GET", "/")).await;
+    let metrics = app.answer(CLIENT, request("GET", "/")).await;
     assert_eq!(metrics.headers()["content-type"], Chunk::CONTENT_TYPE);
 }

@@ -1,9 +1,8 @@
 //! Checks passwords, beside the runtime and beside the threads that resolve names, and remembers
 //! the results.
 //!
-//! bcrypt is slow on purpose, so whoever sends wrong passwords makes work. The newest request and
-//! the oldest are checked in turn: the one so that a right password rarely waits for the wrong ones
-//! before it, the other so that it never waits for ever. What nobody waits for is not checked.
+//! bcrypt is slow on purpose, so whoever sends wrong passwords makes work. Who waits for it is served
+//! in an order that is fair to each client; what nobody waits for is not checked.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::catch_unwind;
@@ -14,12 +13,12 @@ use hyper::HeaderMap;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
+use super::lane::{Check, Lane};
 use super::users::{Hash, Users, credentials};
+use crate::http::client::Client;
 
 /// The number of wrong passwords that are remembered.
-const REMEMBERED: usize = 100;
-/// The number of checks that wait in a lane. The oldest gives way to one more.
-const WAITING: usize = 128;
+const REMEMBERED: usize = 1000;
 
 /// The outcome of a request's name and password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +30,7 @@ pub(super) enum Admission {
 }
 
 /// The key that distinguishes one check from another.
-type Key = [u8; 32];
+pub(super) type Key = [u8; 32];
 
 /// Checks passwords and remembers the results.
 #[derive(Clone, Default)]
@@ -49,29 +48,17 @@ struct State {
     checked: u64,
 }
 
-/// Checks that wait, the newest last, and whether a thread works on them.
-#[derive(Default)]
-struct Lane {
-    waiting: VecDeque<Check>,
-    runs: bool,
-    /// Set if the oldest is next.
-    oldest: bool,
-}
-
-struct Check {
-    key: Key,
-    name: String,
-    hash: String,
-    password: Vec<u8>,
-    answers: Vec<oneshot::Sender<bool>>,
-}
-
 impl Gate {
     /// Returns whether a request comes from one of the users.
-    pub(super) async fn admits(&self, users: &Users, headers: &HeaderMap) -> Admission {
+    pub(super) async fn admits(
+        &self,
+        client: Client,
+        users: &Users,
+        headers: &HeaderMap,
+    ) -> Admission {
         let Some((name, password)) = credentials(headers) else { return Admission::Refused };
         let hash = users.hash(&name);
-        match self.check(name, &hash, password).await {
+        match self.check(client, name, &hash, password).await {
             Ok(true) if hash.is_own => Admission::Admitted,
             Ok(_) => Admission::Refused,
             Err(_) => Admission::Busy,
@@ -80,6 +67,7 @@ impl Gate {
 
     async fn check(
         &self,
+        client: Client,
         name: String,
         hash: &Hash<'_>,
         password: Vec<u8>,
@@ -91,15 +79,15 @@ impl Gate {
             if let Some(is_right) = state.remembered(&name, &key) {
                 return Ok(is_right);
             }
-            let hash_text = hash.text.to_owned();
-            let check = Check { key, name, hash: hash_text, password, answers: vec![answer] };
+            let (hash_text, answers) = (hash.text.to_owned(), vec![answer]);
+            let check = Check { client, key, name, hash: hash_text, password, answers };
             let lane = state.lane(hash.is_costly);
             lane.push(check);
             if !lane.runs {
                 lane.runs = self.start(hash.is_costly);
                 // Nobody will ever work on them.
                 if !lane.runs {
-                    lane.waiting.clear();
+                    lane.clear();
                 }
             }
         }
@@ -116,7 +104,7 @@ impl Gate {
     /// Checks the next password that somebody waits for; `false` when there is none.
     fn check_one(&self, costly: bool) -> bool {
         let Some(check) = self.state().next(costly) else { return false };
-        let Check { key, name, hash, password, answers } = check;
+        let Check { key, name, hash, password, answers, .. } = check;
         let remembered = self.state().remembered(&name, &key);
         let is_right = remembered.unwrap_or_else(|| {
             let compared = catch_unwind(|| bcrypt::verify(password, &hash));
@@ -167,30 +155,6 @@ impl State {
     }
 }
 
-impl Lane {
-    fn push(&mut self, mut check: Check) {
-        if let Some(same) = self.waiting.iter_mut().find(|waiting| waiting.key == check.key) {
-            same.answers.append(&mut check.answers);
-            return;
-        }
-        if self.waiting.len() >= WAITING {
-            self.waiting.pop_front();
-        }
-        self.waiting.push_back(check);
-    }
-
-    fn pop(&mut self) -> Option<Check> {
-        self.oldest = !self.oldest;
-        loop {
-            let next = if self.oldest { self.waiting.pop_front() } else { self.waiting.pop_back() };
-            let check = next?;
-            if !check.answers.iter().all(oneshot::Sender::is_closed) {
-                return Some(check);
-            }
-        }
-    }
-}
-
 /// A key no two different triples share: each part goes in with its length. Joined without, one
 /// user's wrong password could be remembered as another's right one (CVE-2022-46146).
 fn key(parts: [&[u8]; 3]) -> Key {
@@ -207,10 +171,13 @@ mod tests {
     use futures_util::FutureExt;
     use futures_util::future::{Either, join_all, select};
     use std::pin::pin;
-    use tokio::sync::oneshot::error::TryRecvError;
 
     async fn admits(gate: &Gate, users: &Users, text: &str) -> bool {
-        gate.admits(users, &basic(text)).await == Admission::Admitted
+        gate.admits(client(1), users, &basic(text)).await == Admission::Admitted
+    }
+
+    fn client(last: u8) -> Client {
+        Client(std::net::IpAddr::from([10, 0, 0, last]))
     }
 
     fn checked(gate: &Gate) -> u64 {
@@ -226,7 +193,7 @@ mod tests {
                 assert!(!admits(&gate, &users, wrong).await, "{round} {wrong}");
             }
         }
-        assert_eq!(gate.admits(&users, &HeaderMap::new()).await, Admission::Refused);
+        assert_eq!(gate.admits(client(1), &users, &HeaderMap::new()).await, Admission::Refused);
     }
 
     #[tokio::test]
@@ -260,24 +227,25 @@ mod tests {
         let (gate, users) = (Gate::default(), users(&[("a", "x", 4)]));
         assert!(admits(&gate, &users, "a:x").await);
         for number in 0..REMEMBERED + 20 {
-            assert!(!admits(&gate, &users, &format!("a:{number}")).await);
+            gate.state().remember("a".into(), key([&number.to_le_bytes(), b"", b""]), false);
         }
-        assert!(gate.state().wrong.len() <= REMEMBERED);
+        assert_eq!(gate.state().wrong.len(), REMEMBERED);
         let before = checked(&gate);
         assert!(admits(&gate, &users, "a:x").await);
         assert_eq!(checked(&gate), before);
     }
 
     #[tokio::test]
-    async fn a_right_password_does_not_wait_for_the_wrong_ones_before_it() {
+    async fn a_right_password_does_not_wait_for_anothers_wrong_ones() {
         let (gate, users) = (Gate::default(), users(&[("a", "x", 6)]));
         let wrong: Vec<_> = (0..110).map(|number| format!("a:{number}")).collect();
         let all = pin!(join_all(wrong.iter().map(|one| admits(&gate, &users, one))));
-        let later = async { admits(&gate, &users, "a:x").await };
+        let right = basic("a:x");
+        let later = async { gate.admits(client(2), &users, &right).await };
         match select(all, pin!(later)).await {
-            Either::Right((admitted, others)) => {
-                assert!(admitted);
-                assert!(checked(&gate) < 30, "{} were checked before it", checked(&gate));
+            Either::Right((admission, others)) => {
+                assert_eq!(admission, Admission::Admitted);
+                assert!(checked(&gate) < 10, "{} were checked before it", checked(&gate));
                 assert!(others.await.into_iter().all(|admitted| !admitted));
             }
             Either::Left(_) => panic!("all others were checked before it"),
@@ -296,37 +264,6 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert!(checked(&gate) < 150, "{} of 1500 were checked", checked(&gate));
-    }
-
-    /// Checks that wait in a lane, by the names `0`, `1` and so on.
-    fn push(lane: &mut Lane, count: usize) -> Vec<oneshot::Receiver<bool>> {
-        let push = |number: usize| {
-            let (answer, answered) = oneshot::channel();
-            let (name, hash) = (number.to_string(), String::new());
-            let key = key([name.as_bytes(), b"", b""]);
-            lane.push(Check { key, name, hash, password: Vec::new(), answers: vec![answer] });
-            answered
-        };
-        (0..count).map(push).collect()
-    }
-
-    #[test]
-    fn the_oldest_and_the_newest_are_next_in_turn() {
-        let mut lane = Lane::default();
-        let mut waiting = push(&mut lane, 5);
-        drop(waiting.remove(3));
-        let order: Vec<_> = std::iter::from_fn(|| Some(lane.pop()?.name)).collect();
-        assert_eq!(order, ["0", "4", "1", "2"]);
-    }
-
-    #[test]
-    fn one_too_many_gives_the_oldest_up() {
-        let mut lane = Lane::default();
-        let mut answered = push(&mut lane, WAITING + 10);
-        assert_eq!(lane.waiting.len(), WAITING);
-        let given_up = |one: &mut oneshot::Receiver<_>| one.try_recv() == Err(TryRecvError::Closed);
-        assert_eq!(answered.iter_mut().filter_map(|one| given_up(one).then_some(())).count(), 10);
-        assert!(given_up(&mut answered[9]) && !given_up(&mut answered[10]));
     }
 
     #[tokio::test]

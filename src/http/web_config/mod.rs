@@ -9,6 +9,7 @@ mod duration;
 mod file;
 mod file_cache;
 mod gate;
+mod lane;
 mod rate;
 mod tls;
 mod users;
@@ -24,6 +25,7 @@ use hyper::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, StatusCode};
 use tokio_rustls::rustls::ServerConfig;
 
+use super::client::Client;
 use super::response::{self, Answer};
 use crate::files::{self, WORK_TIMEOUT};
 use file::File;
@@ -157,6 +159,7 @@ impl WebConfig {
     /// the headers (a refused user sees them, too), the user.
     pub(super) async fn guard(
         &self,
+        client: Client,
         headers: &HeaderMap,
         respond: impl Future<Output = Answer>,
     ) -> Answer {
@@ -167,7 +170,7 @@ impl WebConfig {
         if self.rate_limit.as_ref().is_some_and(|limit| !limit.allows(Instant::now())) {
             return response::error(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests");
         }
-        let mut answer = match self.admission(&contents.users, headers).await {
+        let mut answer = match self.admission(client, &contents.users, headers).await {
             Admission::Admitted => respond.await,
             Admission::Refused => unauthorized(),
             Admission::Busy => response::busy("too many passwords are being checked"),
@@ -178,8 +181,11 @@ impl WebConfig {
         answer
     }
 
-    async fn admission(&self, users: &Users, headers: &HeaderMap) -> Admission {
-        if users.is_empty() { Admission::Admitted } else { self.gate.admits(users, headers).await }
+    async fn admission(&self, client: Client, users: &Users, headers: &HeaderMap) -> Admission {
+        if users.is_empty() {
+            return Admission::Admitted;
+        }
+        self.gate.admits(client, users, headers).await
     }
 }
 
