@@ -119,5 +119,15 @@ def count(figure: Any) -> int:
     return sum(figure["counts"]) if isinstance(figure, dict) else figure
 
 
+def endpoints(reports: list[Report], name: str = "web") -> dict[str, int]:
+    """The checkouts of each endpoint, over all instances."""
+    pools = [p for one in instances(reports).values() for p in one["pools"] if p["name"] == name]
+    checkouts: dict[str, int] = {}
+    for endpoint in (one for pool in pools for one in pool.get("endpoints", ())):
+        key = endpoint["name"]
+        checkouts[key] = checkouts.get(key, 0) + endpoint["checkouts"]
+    return checkouts
+
+
 def findings(reports: list[Report], kind: str) -> list[dict[str, Any]]:
     return [one for report in reports for one in report["findings"] if one["kind"] == kind]

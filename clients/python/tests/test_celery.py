@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from receiver import findings, total
+from receiver import endpoints, findings, total
 from serving import python_path, watched
 from truth import Truth
 
@@ -82,3 +82,4 @@ def test_a_task_is_judged_as_one_and_reported_at_its_end(url, receiver, tmp_path
     assert (found["count"], found["seen"]) == (20, 1)
     assert total(receiver.reports, "n_plus_one") == 1
     assert total(receiver.reports, "hold") == 1 + 21
+    assert endpoints(receiver.reports)["tasks.look_up"] == 21

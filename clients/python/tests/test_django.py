@@ -8,7 +8,7 @@ import sys
 import textwrap
 
 import pytest
-from receiver import count, findings, instances, newest, total
+from receiver import count, endpoints, findings, instances, newest, total
 from serving import ask_all, program, python_path, serving
 
 pytest.importorskip("django", minversion="5.1")
@@ -75,6 +75,7 @@ def test_every_worker_is_counted_exactly(postgres, receiver, tmp_path, server, k
     figures = [total(reports, key) for key in ("hold", "query", "commit", "query_errors")]
     assert figures == [true[key] for key in ("checkouts", "queries", "commits", "errors")]
     assert total(reports, "acquire") == total(reports, "hold")
+    assert endpoints(reports) == {"GET /<int:number>": REQUESTS}
     assert total(reports, "inherited", "timeouts", "acquire_errors", "collected") == 0
     pids = {report["pid"] for report in instances(reports).values() if report["pools"]}
     assert truth.workers() <= pids

@@ -9,7 +9,7 @@ import textwrap
 
 import pytest
 from conftest import VERSION
-from receiver import findings, instances, total
+from receiver import endpoints, findings, instances, total
 from serving import ask, ask_all, program, python_path, serving, watched
 from sqlalchemy import create_engine, text
 
@@ -50,6 +50,7 @@ def test_flask_is_counted_exactly_and_its_requests_are_judged_as_one(url, receiv
         true = truth.read()
     agree(receiver, true, more=21)
     found_once(receiver, 20, "preloaded.py:")
+    assert endpoints(receiver.reports) == {"GET /<int:number>": REQUESTS, "GET /names": 21}
 
 
 def test_fastapi_with_sqlmodel_is_counted_exactly_and_its_requests_are_judged_as_one(
@@ -70,6 +71,7 @@ def test_fastapi_with_sqlmodel_is_counted_exactly_and_its_requests_are_judged_as
             true = truth.read()
         agree(receiver, true, more=16)
         found_once(receiver, 15, "fastapi_site.py:")
+        assert endpoints(receiver.reports) == {"GET /{number}": REQUESTS, "GET /names": 16}
         ends = [one["bye"] for one in instances(receiver.reports).values() if one["pools"]]
         assert all(ends)
     finally:

@@ -137,13 +137,13 @@ def test_what_a_signal_handler_raises_reaches_the_application(engine, receiver, 
     query(engine)
     ledger = engine.pool._poolwatch.ledger
     before = signal.signal(signal.SIGUSR1, Limit().exceeded)
-    observe = ledger.hold.observe
+    observe = ledger.acquire.observe
 
     def interrupted(seconds):
         observe(seconds)
         os.kill(os.getpid(), signal.SIGUSR1)
 
-    monkeypatch.setattr(ledger.hold, "observe", interrupted)
+    monkeypatch.setattr(ledger.acquire, "observe", interrupted)
     try:
         with pytest.raises(TooLongError):
             query(engine)

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from receiver import findings, total
+from receiver import endpoints, findings, total
 from serving import python_path, watched
 from truth import Truth
 
@@ -74,3 +74,6 @@ def test_each_job_is_counted_exactly_and_judged_as_one(queue, url, receiver, tmp
     assert total(receiver.reports, "n_plus_one") == 1
     (found,) = findings(receiver.reports, "n_plus_one")
     assert (found["count"], "preloaded.py:" in found["where"]) == (20, True)
+    expected = {"preloaded.handle": JOBS, "preloaded.look_up_one_by_one": 21}
+    named = endpoints(receiver.reports)
+    assert {name: named.get(name) for name in expected} == expected

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from poolwatch.attach import unwatch, watch
 from poolwatch.ignored import ignore
-from poolwatch.requests import ASGIMiddleware, WSGIMiddleware, request
+from poolwatch.requests import ASGIMiddleware, WSGIMiddleware, endpoint, request
 from poolwatch.tasks import mark_celery_tasks
 
 __all__ = [
     "ASGIMiddleware",
     "WSGIMiddleware",
     "__version__",
+    "endpoint",
     "ignore",
     "mark_celery_tasks",
     "request",

@@ -49,14 +49,19 @@ class Histogram:
         self.unfolded: deque[float] = deque(maxlen=self.MOST_UNFOLDED)
         self.observe: Callable[[float], None] = self.unfolded.append
 
-    def fold(self) -> None:
-        """Not for two threads at once."""
+    def fold(self, whole: Histogram | None = None) -> None:
+        """Into `whole`, too, of which it is a part. Not for two threads at once."""
         counts, bounds, total = self.counts, self.bounds, 0.0
         for _ in range(len(self.unfolded)):
             seconds = self.unfolded.popleft()
-            counts[bisect_left(bounds, seconds)] += 1
+            bucket = bisect_left(bounds, seconds)
+            counts[bucket] += 1
             total += seconds
+            if whole is not None:
+                whole.counts[bucket] += 1
         self.sum += total
+        if whole is not None:
+            whole.sum += total
 
     def snapshot(self) -> dict[str, Any]:
         self.fold()

@@ -6,13 +6,14 @@ import threading
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from poolwatch import findings
+from poolwatch import current_holds, findings, settings
+from poolwatch.endpoints import Endpoints
 from poolwatch.forks import notice as notice_fork
 from poolwatch.forks import same_process
 from poolwatch.histogram import ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS, Histogram
-from poolwatch.requests import current_request
+from poolwatch.places import current_place
 from poolwatch.signals import pass_on
-from poolwatch.source_line import source_line
+from poolwatch.source_line import calling, source_line
 from poolwatch.statement_runs import Runs, StatementRuns, longest_list
 from poolwatch.watches import Gauges, Hold, Watch
 
@@ -34,6 +35,7 @@ class Ledger:
         self.name = name
         self.reporter = reporter
         self._watches: dict[int, Watch] = {}
+        self._calling = calling if settings.source_lines() else _not_asked
         # What no pool of this name can tell.
         self._unknown: frozenset[str] | None = None
         self.clear()
@@ -52,6 +54,8 @@ class Ledger:
         self.n_plus_one = self.unpaginated = 0
         self.query, self.commit = Histogram(BOUNDS), Histogram(BOUNDS)
         self.acquire, self.hold = Histogram(ACQUIRE_BOUNDS), Histogram(HOLD_BOUNDS)
+        self.endpoints = Endpoints()
+        self._returned_by_others = self.endpoints.other.hold.observe
         self.findings = findings.Findings()
         self._was_used = False
 
@@ -149,7 +153,7 @@ class Ledger:
             now = perf_counter()
             self.asking.pop()
             self.acquire.observe(now - asked)
-            self.holds.setdefault(key, Hold(watch, now, current_request(), owner))
+            self.holds.setdefault(key, Hold(watch, now, current_place(), owner, self._calling()))
             out = len(self.holds)
             if out > self.peak:
                 self.peak = out
@@ -162,10 +166,12 @@ class Ledger:
             if hold is None:
                 return
             now = perf_counter()
-            self.hold.observe(now - hold.started)
+            if hold.place is None:
+                self._returned_by_others(now - hold.started)
+            else:
+                self.endpoints.returned(hold.place, now - hold.started)
             if hold.owner is not None and hold.owner() is None:
-                with self.lock:
-                    self.collected += 1
+                self._was_collected(hold)
             done = hold.statements
             if done is not None and done.repeated and hold.request is None:
                 judge(done)
@@ -175,6 +181,13 @@ class Ledger:
                 self.reporter.report_late()
         except Exception as error:
             pass_on(error)
+
+    def _was_collected(self, hold: Hold) -> None:
+        finding = current_holds.forgotten(hold)
+        with self.lock:
+            self.collected += 1
+            if finding is not None:
+                self.findings.add(finding)
 
     def waits(self) -> None:
         """A caller found every connection taken."""
@@ -187,8 +200,9 @@ class Ledger:
 
     def fold(self) -> None:
         with self.lock:
-            for histogram in (self.query, self.commit, self.acquire, self.hold):
+            for histogram in (self.query, self.commit, self.acquire):
                 histogram.fold()
+            self.endpoints.fold(self.hold)
 
     def found(self, found: list[findings.Finding]) -> None:
         """The N+1 of one checkout or request."""
@@ -204,6 +218,7 @@ class Ledger:
         runs = hold.texts.get(text)
         if runs is None:
             runs = hold.begin().runs_of(text, self)
+        hold.last = runs
         runs.runs += 1
         if rows > 0:
             runs.rows += rows
@@ -234,10 +249,12 @@ class Ledger:
     def snapshot(self) -> dict[str, Any]:
         with self.lock:
             unknown = self._unknown or ()
+            holders = self._holders()
             figures = {**self._gauges(), **self._counters(), **self._histograms()}
             return {
                 "name": self.name,
                 **{key: value for key, value in figures.items() if key not in unknown},
+                **{key: value for key, value in holders.items() if value},
             }
 
     def _gauges(self) -> dict[str, Any]:
@@ -282,6 +299,13 @@ class Ledger:
             "hold": self.hold.snapshot(),
         }
 
+    def _holders(self) -> dict[str, list[dict[str, Any]]]:
+        holds = list(self.holds.values())
+        return {
+            "endpoints": self.endpoints.snapshot(holds, self.hold),
+            "holds": current_holds.longest(holds),
+        }
+
     def take_findings(self, most: int) -> list[findings.Finding]:
         with self.lock:
             return self.findings.take(most)
@@ -317,6 +341,10 @@ class Ledger:
     def _oldest(self) -> float:
         started = [hold.started for hold in list(self.holds.values())]
         return round(perf_counter() - min(started), 3) if started else 0.0
+
+
+def _not_asked() -> None:
+    """In place of the source line, where it is switched off."""
 
 
 def _capacity(each: list[Gauges]) -> dict[str, int | None]:

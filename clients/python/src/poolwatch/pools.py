@@ -24,6 +24,7 @@ Listener = tuple[str, Callable[..., None]]
 class SqlalchemyWatch(Watch):
     timeouts = (exc.TimeoutError,)
     unknown = frozenset[str]()
+    sees_statements = True
 
     def __init__(self, pool: Pool, ledger: Ledger) -> None:
         super().__init__(pool, ledger)

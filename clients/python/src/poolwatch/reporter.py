@@ -35,6 +35,10 @@ OVERDUE_PERIODS = 2
 # What the protocol allows; together they keep the largest datagram below 64 KiB.
 MOST_POOLS = 16
 MOST_FINDINGS_SENT = 10
+# What the sidecar reads, with room to spare.
+LONGEST_DATAGRAM = 60_000
+# Of the endpoints and holds of each pool, if the whole does not fit.
+SHARES = (1.0, 0.5, 0.2, 0.0)
 OTHER_POOLS = "other"
 # What ends a process that has no handler for it, where the platform has it.
 _DEADLY = frozenset(
@@ -232,6 +236,16 @@ class Reporter:
     def _datagram(
         self, pools: list[dict[str, Any]], found: list[tuple[Ledger, Finding]], bye: bool
     ) -> bytes:
+        """With fewer endpoints and holds of each pool, where all would be too much."""
+        for share in SHARES:
+            datagram = self._encoded([_with_share(pool, share) for pool in pools], found, bye)
+            if len(datagram) <= LONGEST_DATAGRAM:
+                break
+        return datagram
+
+    def _encoded(
+        self, pools: list[dict[str, Any]], found: list[tuple[Ledger, Finding]], bye: bool
+    ) -> bytes:
         report = {
             "seq": self.sequence,
             "bye": bye,
@@ -254,6 +268,19 @@ class Reporter:
             ledger.put_back(finding)
         for pool in pools:
             self.ledgers[pool["name"]].raise_peaks(pool["peak"], pool["pending_peak"])
+
+
+def _with_share(pool: dict[str, Any], share: float) -> dict[str, Any]:
+    """Those that hold most, and the longest holds. What is left out comes with a later report."""
+    if share == 1.0:
+        return pool
+    endpoints, holds = pool.get("endpoints", []), pool.get("holds", [])
+    by_holding = sorted(endpoints, key=lambda one: (one["out"], one["held"]), reverse=True)
+    return {
+        **pool,
+        "endpoints": by_holding[: int(share * len(endpoints))],
+        "holds": holds[: int(share * len(holds))],
+    }
 
 
 def send(path: str, datagram: bytes, timeout: float, going_on: Iterable[bool] = (True,)) -> bool:

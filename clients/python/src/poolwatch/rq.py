@@ -10,6 +10,6 @@ from poolwatch.requests import request
 
 
 class Worker(rq.Worker):
-    def perform_job(self, *words: Any, **named: Any) -> Any:
-        with request():
-            return super().perform_job(*words, **named)
+    def perform_job(self, job: Any, *words: Any, **named: Any) -> Any:
+        with request(find=lambda: str(job.func_name)):
+            return super().perform_job(job, *words, **named)

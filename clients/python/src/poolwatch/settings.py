@@ -37,6 +37,11 @@ def period() -> float:
         return DEFAULT_PERIOD
 
 
+def source_lines() -> bool:
+    """Whether each checkout keeps by which code it was made. POOLWATCH_SOURCE_LINES=0: no."""
+    return os.environ.get("POOLWATCH_SOURCE_LINES", "1").lower() not in ("0", "off", "false", "no")
+
+
 def _program() -> str:
     """`celery`, also where it was started as `python -m celery`."""
     path = sys.argv[0] if getattr(sys, "argv", None) else ""

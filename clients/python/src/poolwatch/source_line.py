@@ -7,9 +7,13 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from itertools import islice
-from types import FrameType
+from types import CodeType, FrameType
+
+# The code of a frame, and the instruction that it is at: what a source line is found by, later.
+Call = tuple[CodeType, int]
 
 LONGEST = 120
+MOST_FRAMES_OF_A_CHECKOUT = 60
 MOST_FRAMES = 200
 MOST_FILES = 4096
 
@@ -21,6 +25,9 @@ _STANDARD = tuple(
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _UNIT_OF_WORK = os.path.join("sqlalchemy", "orm", "unitofwork.py")
 _owners: dict[str, str] = {}
+# The same, for a quick look-up.
+_is_application: dict[str, bool] = {}
+_getframe = sys._getframe
 
 
 def source_line() -> str | None:
@@ -37,6 +44,60 @@ def source_line() -> str | None:
         if owner == "installed" and installed is None:
             installed = frame
     return _shown(installed) if installed else None
+
+
+# How deep the application's frame was last time, and the code of one that is no application's.
+_depth = 8
+_installed_code: CodeType | None = None
+
+
+def calling() -> Call | None:
+    """The innermost frame of the application, told without keeping the frame alive.
+
+    The stack is walked only where it is not as deep as it was at the last checkout.
+    """
+    depth = _depth
+    try:
+        frame = _getframe(depth)
+        code = frame.f_code
+        if (_is_application[code.co_filename] or code is _installed_code) and not _is_application[
+            _getframe(depth - 1).f_code.co_filename
+        ]:
+            return code, frame.f_lasti
+    except (KeyError, ValueError):
+        pass
+    try:
+        return _walked(_getframe(1))
+    except OSError:
+        # The current folder was removed.
+        return None
+
+
+def _walked(innermost: FrameType) -> Call | None:
+    global _depth, _installed_code
+    installed: tuple[int, FrameType] | None = None
+    frames = enumerate(islice(_frames(innermost), MOST_FRAMES_OF_A_CHECKOUT), start=1)
+    for depth, frame in frames:
+        owner = _owner(frame.f_code.co_filename)
+        if owner == "application":
+            _depth = depth
+            return frame.f_code, frame.f_lasti
+        if owner == "installed" and installed is None:
+            installed = depth, frame
+    if installed is None:
+        return None
+    _depth, frame = installed
+    _installed_code = frame.f_code
+    return frame.f_code, frame.f_lasti
+
+
+def line_of(call: Call) -> str:
+    """`file:line` of what `calling` told."""
+    from dis import findlinestarts  # noqa: PLC0415
+
+    code, instruction = call
+    lines = [line for start, line in findlinestarts(code) if line and start <= instruction]
+    return _written(code.co_filename, lines[-1] if lines else code.co_firstlineno)
 
 
 def is_flush() -> bool:
@@ -64,7 +125,9 @@ def _owner(file: str) -> str:
     if owner is None:
         if len(_owners) >= MOST_FILES:
             _owners.clear()
+            _is_application.clear()
         owner = _owners[file] = _judged(file)
+        _is_application[file] = owner == "application"
     return owner
 
 
@@ -85,7 +148,11 @@ def _machinery() -> Iterator[str]:
 
 
 def _shown(frame: FrameType) -> str:
-    path = os.path.abspath(frame.f_code.co_filename)
+    return _written(frame.f_code.co_filename, frame.f_lineno)
+
+
+def _written(file: str, line: int | None) -> str:
+    path = os.path.abspath(file)
     here = os.getcwd() + os.sep
     short = path[len(here) :] if path.startswith(here) else os.sep.join(path.split(os.sep)[-3:])
-    return f"{short[-LONGEST:]}:{frame.f_lineno}"
+    return f"{short[-LONGEST:]}:{line}"

@@ -11,7 +11,7 @@ from typing import Any, Callable
 from sqlalchemy.pool.base import _ConnectionFairy
 
 from poolwatch.ledger import Ledger
-from poolwatch.requests import current_request
+from poolwatch.places import current_place
 from poolwatch.signals import pass_on
 from poolwatch.watches import Hold
 from poolwatch.wrappers import unwrap, wrap
@@ -36,17 +36,26 @@ def unwatch_statements(dialect: Any) -> None:
 
 def _timed(execute: Call, ledger: Ledger) -> Call:
     def do_execute(cursor: Any, statement: str, parameters: Any, context: Any = None) -> Any:
+        hold = None
+        try:
+            connection = context._dbapi_connection
+            hold = ledger.holds.get(connection._connection_record) or _unknown(ledger, connection)
+            if hold is not None:
+                hold.running = statement
+        except Exception as error:
+            pass_on(error)
         started = perf_counter()
         try:
             result = execute(cursor, statement, parameters, context)
         except BaseException as error:
+            if hold is not None:
+                hold.running = None
             failed(ledger, started, error, context)
             raise
         try:
-            seconds = perf_counter() - started
-            connection = context._dbapi_connection
-            hold = ledger.holds.get(connection._connection_record) or _unknown(ledger, connection)
             if hold is not None:
+                seconds = perf_counter() - started
+                hold.running = None
                 ledger.executed(hold, seconds, cursor.rowcount, statement, parameters)
         except Exception as error:
             # No checkout to count it under: the dialect's own statements at its first connect.
@@ -76,7 +85,7 @@ def _unknown(ledger: Ledger, connection: Any) -> Hold | None:
     if not isinstance(connection, _ConnectionFairy):
         return None
     pool: Any = connection._pool
-    hold = Hold(pool._poolwatch, perf_counter(), current_request())
+    hold = Hold(pool._poolwatch, perf_counter(), current_place())
     record = connection._connection_record
     return hold if record is None else ledger.holds.setdefault(record, hold)
 

@@ -20,8 +20,8 @@ def mark_celery_tasks() -> None:
     signals.worker_process_shutdown.connect(_process_ends, weak=False, dispatch_uid="poolwatch")
 
 
-def _begins(task_id: str, **_: Any) -> None:
-    marked = request()
+def _begins(task_id: str, task: Any = None, **_: Any) -> None:
+    marked = request(getattr(task, "name", None))
     marked.__enter__()
     _running[task_id] = marked
 

@@ -6,10 +6,12 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable
 
+from poolwatch.places import Place
 from poolwatch.statement_runs import Runs, StatementRuns
 
 if TYPE_CHECKING:
     from poolwatch.ledger import Ledger
+    from poolwatch.source_line import Call
 
 
 STATEMENT_FIGURES = frozenset({"query", "commit", "query_errors", "n_plus_one", "unpaginated"})
@@ -37,6 +39,8 @@ class Watch:
     counts_itself = True
     # Figures that cannot be had here, which are left out of a report rather than sent as 0.
     unknown = STATEMENT_FIGURES
+    # Whether each hold is told of its statements as they begin and end.
+    sees_statements = False
     # Called before each process's first use of the pool.
     begins: Callable[[], None] | None = None
 
@@ -71,18 +75,45 @@ NO_TEXTS: dict[str, Runs] = {}
 
 
 class Hold:
-    """A connection in the application's hands. `owner`, once dead, has not returned it itself."""
+    """A connection in the application's hands. `owner`, once dead, has not returned it itself.
 
-    __slots__ = ("owner", "request", "started", "statements", "texts", "watch")
+    It keeps nothing of the application alive but the code that took the connection.
+    """
+
+    __slots__ = (
+        "call",
+        "last",
+        "owner",
+        "place",
+        "request",
+        "running",
+        "started",
+        "statements",
+        "texts",
+        "watch",
+    )
 
     def __init__(
-        self, watch: Watch, started: float, request: StatementRuns | None, owner: Any = None
+        self,
+        watch: Watch,
+        started: float,
+        place: Place | None,
+        owner: Any = None,
+        call: Call | None = None,
     ) -> None:
         self.watch = watch
         self.started = started
         self.owner = owner
+        self.call = call
+        self.place = place
+        # The text of the statement that runs now, and the runs of the last that has ended.
+        self.running: str | None = None
+        self.last: Runs | None = None
         # Judged with the request where one is marked, else at the return.
+        request: StatementRuns | None = None if place is None else place.request
         self.request = self.statements = request
+        if place is not None:
+            place.find()
         self.texts = NO_TEXTS if request is None else request.texts
 
     def begin(self) -> StatementRuns:

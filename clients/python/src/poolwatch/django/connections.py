@@ -43,6 +43,7 @@ class Alias:
 class AliasWatch(Watch):
     counts_itself = False
     unknown = frozenset[str]()
+    sees_statements = True
 
     def gauges(self, pool: Alias) -> Gauges | None:
         held = sum(1 for hold in list(self.ledger.holds.values()) if hold.watch is self)
@@ -193,6 +194,8 @@ class Connection:
         if self._is_connecting:
             return execute(sql, params, many, context)
         hold = self._hold()
+        if hold is not None and isinstance(sql, str):
+            hold.running = sql
         started = perf_counter()
         try:
             result = execute(sql, params, many, context)
@@ -246,6 +249,7 @@ class Connection:
             if hold is not None:
                 text = sql if isinstance(sql, str) else ""
                 rows = context["cursor"].rowcount
+                hold.running = None
                 self._ledger.executed(hold, seconds, rows, text, params)
         except Exception as error:
             pass_on(error)
@@ -253,6 +257,7 @@ class Connection:
     def _failed(self, hold: Hold | None, seconds: float, raised: BaseException) -> None:
         try:
             if hold is not None:
+                hold.running = None
                 self._ledger.failed(seconds, raised)
         except Exception as error:
             pass_on(error)

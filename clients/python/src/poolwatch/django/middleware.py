@@ -7,6 +7,7 @@ from typing import Any, Callable
 
 from django.utils.decorators import sync_and_async_middleware
 
+from poolwatch.places import django_endpoint
 from poolwatch.requests import request
 
 
@@ -15,13 +16,13 @@ def mark_requests(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
     if inspect.iscoroutinefunction(get_response):
 
         async def marked_async(its: Any) -> Any:
-            with request():
+            with request(find=lambda: django_endpoint(its)):
                 return await get_response(its)
 
         return marked_async
 
     def marked(its: Any) -> Any:
-        with request():
+        with request(find=lambda: django_endpoint(its)):
             return get_response(its)
 
     return marked
