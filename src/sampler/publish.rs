@@ -155,6 +155,7 @@ impl Sampler {
                         state.error.clone_from(&task.state.error);
                         state.remedy.clone_from(&task.state.remedy);
                         state.down_since = task.state.failing_since;
+                        state.down_until = task.state.failed_until;
                     }
                     if let Some(reading) = &task.last {
                         state.probe = state.probe.or(reading.probe);

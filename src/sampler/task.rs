@@ -66,6 +66,7 @@ impl SourceTask {
                 error: None,
                 remedy: None,
                 failing_since: None,
+                failed_until: None,
                 unseen: Vec::new(),
             },
             name: source.name,
@@ -169,7 +170,9 @@ impl SourceTask {
                 }
                 self.state.last_success = Some(SystemTime::now());
                 (self.state.error, self.state.remedy) = (None, None);
-                self.state.failing_since = None;
+                if self.state.failing_since.take().is_some() {
+                    self.state.failed_until = Some(Instant::now().into_std());
+                }
                 self.state.up = Some(true);
                 self.failed = 0;
             }

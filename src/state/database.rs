@@ -34,4 +34,6 @@ pub struct DatabaseState {
     pub remedy: Option<String>,
     /// The time since when it has not answered.
     pub down_since: Option<Instant>,
+    /// The time at which it answered again.
+    pub down_until: Option<Instant>,
 }

@@ -27,6 +27,8 @@ pub struct SourceState {
     pub remedy: Option<String>,
     /// The time since when every reading has failed.
     pub failing_since: Option<Instant>,
+    /// The time at which a reading succeeded again, after some had failed.
+    pub failed_until: Option<Instant>,
     /// The things that it cannot see although it reads: each with the reason and the remedy.
     pub unseen: Vec<String>,
 }

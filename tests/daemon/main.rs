@@ -39,6 +39,7 @@ mod sessions;
 mod settings;
 mod shipped;
 mod silence;
+mod status_page;
 mod support;
 mod swap_in;
 mod systemd;

@@ -97,14 +97,14 @@ enum Worst<'a> {
     },
     None {
         status: &'static str,
-        message: &'static str,
+        message: String,
     },
 }
 
 impl<'a> Worst<'a> {
     fn new(snapshot: &'a Snapshot) -> Self {
-        let message = "no source has shown a pool yet";
-        worst(snapshot).map_or(Self::None { status: "unknown", message }, |state| Self::Pool {
+        let none = || Self::None { status: "unknown", message: super::no_pool(snapshot) };
+        worst(snapshot).map_or_else(none, |state| Self::Pool {
             status: state.status.map_or("unknown", Status::as_str),
             busiest_worker_utilization_percent: percent(state.busiest),
             pool: &state.pool.name,

@@ -102,6 +102,7 @@ pub(in crate::http) fn full() -> Snapshot {
         error: Some("no route to host".into()),
         remedy: None,
         failing_since: None,
+        failed_until: None,
         unseen: Vec::new(),
     }];
     snapshot.advice = vec![Advice {

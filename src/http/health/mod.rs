@@ -67,6 +67,17 @@ fn staleness(snapshot: &Snapshot, now: Moment) -> Option<String> {
     })
 }
 
+/// The reason why no pool is shown.
+fn no_pool(snapshot: &Snapshot) -> String {
+    let down = snapshot.databases.iter().filter(|database| database.up == Some(false));
+    let down: Vec<_> = down.map(|database| &*database.name).collect();
+    match &*down {
+        [] => "no source has shown a pool yet".into(),
+        [one] => format!("no pool is seen, and the server {one} does not answer"),
+        several => format!("no pool is seen, and {} servers do not answer", several.len()),
+    }
+}
+
 /// A time as RFC 3339 has it, in UTC with milliseconds.
 fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()

@@ -33,7 +33,7 @@ impl<'a> PoolHealth<'a> {
     pub(in crate::http) fn new(snapshot: &'a Snapshot, now: Moment) -> Self {
         let worst =
             worst(snapshot).map(|pool| Worst::Pool(Box::new(PoolBody::brief(snapshot, pool))));
-        let unknown = || "no source has shown a pool yet".to_owned();
+        let unknown = || super::no_pool(snapshot);
         Self {
             message: super::staleness(snapshot, now).or_else(|| worst.is_none().then(unknown)),
             worst: worst.unwrap_or(Worst::None { status: "unknown", recommendations: [] }),

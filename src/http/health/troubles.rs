@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -10,6 +11,9 @@ use super::{percent, seconds, staleness, worst};
 use crate::advice::{Advice, Present, Severity};
 use crate::snapshot::Snapshot;
 use crate::state::{DatabaseState, Moment, PoolState, SourceState, Status};
+
+/// The time for which a server is spoken of after it answered again.
+const RECENTLY: Duration = Duration::from_secs(30);
 
 /// One trouble, and what follows from it.
 #[derive(Debug, Serialize)]
@@ -88,6 +92,7 @@ pub(in crate::http) fn troubles(snapshot: &Snapshot, now: Moment) -> Vec<Trouble
     let mut all: Vec<_> = stale(snapshot, now).into_iter().collect();
     let down = snapshot.databases.iter().filter(|database| database.up == Some(false));
     all.extend(down.map(|database| server_down(snapshot, database, now)));
+    all.extend(snapshot.databases.iter().filter_map(|database| server_back(database, now)));
     all.extend(advised(&snapshot.advice, now));
     let unadvised = snapshot.pools.iter().filter_map(|pool| pool_status(pool, &all));
     let unadvised: Vec<_> = unadvised.collect();
@@ -211,6 +216,17 @@ fn server_down<'a>(snapshot: &Snapshot, database: &'a DatabaseState, now: Moment
         age_seconds: database.down_since.map(|since| seconds(now.since_instant(since))),
         ..Trouble::new("server_down", Severity::Critical, &*database.name)
     }
+}
+
+/// A server that did not answer until a moment ago.
+fn server_back(database: &DatabaseState, now: Moment) -> Option<Trouble<'_>> {
+    let until = database.down_until.filter(|_| database.up == Some(true))?;
+    let ago = now.since_instant(until);
+    (ago < RECENTLY).then(|| Trouble {
+        message: "the server did not answer".into(),
+        over_for_seconds: Some(seconds(ago)),
+        ..Trouble::new("server_down", Severity::Critical, &*database.name)
+    })
 }
 
 fn is_of_server(source: &SourceState, database: &DatabaseState) -> bool {
