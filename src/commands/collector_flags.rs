@@ -79,6 +79,15 @@ fn statements_flag(name: &str) -> String {
     format!("collector.{}.{name}", Collector::STATEMENTS)
 }
 
+/// Returns true for the name of one of these flags.
+pub(super) fn is_collector_flag(id: &str) -> bool {
+    let others = [DISCOVER, TIMEOUT];
+    id.starts_with("collector.")
+        || id.starts_with("no-collector.")
+        || SWITCHES.iter().any(|(switch, _)| *switch == id)
+        || others.contains(&id)
+}
+
 /// Shown by `--help` alone, for there are many.
 fn flag(id: String) -> Arg {
     Arg::new(id.clone())

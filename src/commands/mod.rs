@@ -5,6 +5,7 @@ mod collector_flags;
 mod daemon;
 mod demo;
 mod healthcheck;
+mod help;
 mod indexes;
 mod output;
 mod rating;
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{self, Config, Environment};
 use crate::indexes::Catalogue;
@@ -68,7 +69,7 @@ struct Flags {
     #[arg(long = "config.file", value_name = "FILE", global = true)]
     config_file: Option<PathBuf>,
     /// Check the settings and exit
-    #[arg(long = "config.check")]
+    #[arg(long = "config.check", global = true)]
     config_check: bool,
     #[arg(
         long = "web.listen-address",
@@ -84,7 +85,7 @@ struct Flags {
     #[arg(long = "web.telemetry-path", value_name = "PATH", global = true)]
     telemetry_path: Option<String>,
     /// Allow a reload by POST to /-/reload
-    #[arg(long = "web.enable-lifecycle")]
+    #[arg(long = "web.enable-lifecycle", global = true)]
     enable_lifecycle: bool,
     /// error, warn, info, debug or trace
     #[arg(long = "log.level", value_name = "LEVEL", global = true)]
@@ -144,7 +145,9 @@ impl CommandError {
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
-    let line = match CommandLine::try_parse() {
+    let command = help::shown_for(CommandLine::command(), std::env::args_os());
+    let matches = command.try_get_matches();
+    let line = match matches.and_then(|matches| CommandLine::from_arg_matches(&matches)) {
         Ok(line) => line,
         Err(error) => return output::print_clap_error(&error),
     };

@@ -13,13 +13,13 @@ pub(super) enum OutputFormat {
     Json,
 }
 
-/// The rating of a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// The rating of a finding, from what needs attention most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Rating {
-    Good,
-    Doubtful,
     Bad,
+    Doubtful,
+    Good,
     /// Cannot be there.
     Absent,
 }

@@ -57,6 +57,84 @@ fn a_database_that_does_not_answer_is_told_once() {
     assert!(text.contains("✗ primary/probe"), "{text}");
 }
 
+/// The first two lines of `check` on a server with this address, which all are of what is wrong.
+fn refused(url: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = format!("servers: {{primary: {{url: '{url}'}}}}\nworkers: {{enabled: false}}\n");
+    let (code, text) = check(&settings, folder.path(), &[NOBODY]);
+    let lines: Vec<_> = text.lines().take(3).collect();
+    assert_eq!(code, Some(1), "{url}: {text}");
+    assert!(lines[0].contains(": 1 does not work, "), "{url}: {text}");
+    assert!(
+        lines[1].starts_with("✗ primary/probe") && lines[2].starts_with("  → "),
+        "{url}: {text}"
+    );
+    assert!(!text.contains("s3cret"), "{url}: {text}");
+    lines[1..].join("\n")
+}
+
+#[test]
+fn each_way_to_miss_a_server_is_told_with_its_place_and_its_remedy() {
+    let cluster = Cluster::builder().start().unwrap();
+    cluster.sql("CREATE ROLE watch LOGIN PASSWORD 'right'").unwrap();
+    let folder = cluster.folder().display().to_string();
+    let of_socket = format!("host={folder}");
+    for (url, parts) in [
+        (
+            "postgresql://watch:s3cret@127.0.0.1:1/app".to_owned(),
+            ["watch@127.0.0.1:1/app", "Connection refused", "nothing listens at 127.0.0.1:1"],
+        ),
+        (
+            "postgresql://watch:s3cret@no-such-host.invalid/app".to_owned(),
+            ["watch@no-such-host.invalid:5432/app", "leads nowhere", "correct the host"],
+        ),
+        (
+            format!("postgresql:///nowhere?{of_socket}&user=watch"),
+            ["/.s.PGSQL.5432/nowhere", "does not exist", "correct the database's name"],
+        ),
+        (
+            format!("postgresql:///postgres?{of_socket}&user=nobody"),
+            ["nobody@/", "role \"nobody\" does not exist", "CREATE ROLE"],
+        ),
+    ] {
+        let told = refused(&url);
+        for part in parts {
+            assert!(told.contains(part), "{part} in {told}");
+        }
+    }
+    let rules = cluster.folder().join("data/pg_hba.conf");
+    std::fs::write(rules, "local all watch scram-sha-256\nlocal all all trust\n").unwrap();
+    cluster.sql("SELECT pg_reload_conf()").unwrap();
+    let url = format!("postgresql://watch:s3cret@/postgres?{of_socket}");
+    let is_asked = || cluster.sql("SELECT count(*) FROM pg_hba_file_rules").unwrap();
+    assert_eq!(is_asked().trim(), "2");
+    let told = refused(&url);
+    assert!(told.contains("password authentication failed"), "{told}");
+    assert!(told.contains("password_file") && told.contains("/.s.PGSQL.5432"), "{told}");
+}
+
+#[test]
+fn what_is_wrong_stands_first_and_is_counted() {
+    let cluster = Cluster::builder().start().unwrap();
+    cluster.sql("CREATE ROLE watch LOGIN").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&cluster, "watch", &folder);
+    let (_, text) = check(&settings, folder.path(), &[NOBODY]);
+    let signs: Vec<_> = text.lines().filter_map(|line| line.chars().next()).collect();
+    let places = ['✗', '!', '✓', '–'].map(|sign| {
+        let places = signs.iter().enumerate().filter(|(_, one)| **one == sign);
+        places.map(|(place, _)| place).collect::<Vec<_>>()
+    });
+    assert!(places[0][0] == 1 && places.concat().is_sorted(), "{text}");
+    let (_, json) = check(&settings, folder.path(), &[NOBODY, "--format", "json"]);
+    let page: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let doubtful = page["summary"]["doubtful"].as_u64().unwrap();
+    let sources = page["sources"].as_array().unwrap();
+    let counted = sources.iter().filter(|line| line["verdict"] == "doubtful").count();
+    assert!(doubtful > 0 && counted as u64 == doubtful, "{json}");
+    assert_eq!(sources[0]["verdict"], "bad", "{json}");
+}
+
 /// As with a unit, which alone has the password.
 #[test]
 fn what_the_daemon_reads_is_no_fault_though_whoever_checks_cannot() {

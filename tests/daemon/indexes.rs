@@ -45,6 +45,28 @@ fn a_catalogue_of_another_application_is_told_as_such() {
     assert!(said.contains("config/indexes.yml names those of the demo"), "{said}");
 }
 
+#[test]
+fn without_a_catalogue_nothing_is_called_good() {
+    let cluster = Cluster::builder().start().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let catalogue = folder.path().join("indexes.yml");
+    for format in ["text", "json"] {
+        let mut command = poolwatch();
+        command.env("DATABASE_URL", cluster.url("postgres"));
+        let output = command.args(["indexes", "--format", format]).output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{format}: {errors}");
+        assert!(errors.contains("nothing says which indexes are expected"), "{format}: {errors}");
+        assert!(errors.contains("--catalogue"), "{format}: {errors}");
+        assert!(!output.stdout.is_empty(), "what is there is shown all the same");
+    }
+    std::fs::write(&catalogue, "indexes: []\n").unwrap();
+    let mut command = poolwatch();
+    command.env("DATABASE_URL", cluster.url("postgres"));
+    let output = command.args(["indexes", "--catalogue"]).arg(&catalogue).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "a catalogue of nothing is a catalogue: {output:?}");
+}
+
 /// Its exit code, and its output.
 fn run(cluster: &Cluster, arguments: &[&str]) -> (Option<i32>, String) {
     let output = command(cluster, arguments).output().unwrap();

@@ -52,6 +52,35 @@ fn the_help_of_each_command_is_plain_text() {
     }
 }
 
+/// Each flag stands where it concerns somebody, and the collectors' flags once.
+#[test]
+fn the_help_of_a_command_has_the_flags_that_concern_it() {
+    let help = |arguments: &[&str]| {
+        let output = poolwatch().args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let whole = help(&["run", "--help"]);
+    for flag in ["--collector.locks", "--web.telemetry-path", "--config.check", "--log.level"] {
+        assert!(whole.contains(flag), "{flag} in {whole}");
+    }
+    assert!(whole.contains("Collectors, as postgres_exporter has them:"), "{whole}");
+    for (command, has, has_not) in [
+        ("check", "--config.file", "--web.telemetry-path"),
+        ("indexes", "--catalogue", "--web.listen-address"),
+        ("healthcheck", "--web.listen-address", "--log.format"),
+        ("demo", "--breath", "--config.file"),
+    ] {
+        let text = help(&[command, "--help"]);
+        assert!(text.contains(has) && !text.contains(has_not), "{command}: {text}");
+        assert!(!text.contains("--collector."), "{command}: {text}");
+        assert_eq!(help(&["help", command]), text);
+    }
+    let overview = help(&["--help"]);
+    assert!(!overview.contains("--collector.") && overview.contains("run --help"), "{overview}");
+    let accepted = poolwatch().args(["check", "--collector.locks", "--help"]).status().unwrap();
+    assert!(accepted.success(), "flags that are not shown are taken as before");
+}
+
 #[test]
 fn an_answer_that_cannot_be_written_is_an_error_and_no_panic() {
     let cluster = Cluster::builder().start().unwrap();

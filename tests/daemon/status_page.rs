@@ -181,9 +181,11 @@ fn is_accessible(views: &[Value]) {
 #[test]
 fn the_page_is_accessible_and_fits_a_screen_while_all_is_well() {
     let cluster = Cluster::builder().start().unwrap();
-    cluster.sql("CREATE EXTENSION pg_stat_statements").unwrap();
-    let settings = format!("servers: {{primary: {{url: '{}'}}}}\n", cluster.url("postgres"));
-    let daemon = Daemon::with_settings(&settings).start();
+    cluster.sql("CREATE EXTENSION pg_stat_statements; CREATE ROLE watch LOGIN").unwrap();
+    cluster.sql("GRANT pg_monitor TO watch").unwrap();
+    let url = cluster.url_as("watch", "postgres");
+    let daemon =
+        Daemon::with_settings(&format!("servers: {{primary: {{url: '{url}'}}}}\n")).start();
     eventually(|| cards(&daemon.get("/").text()).0 == "healthy");
     eventually(|| {
         cluster.sql("SELECT pg_sleep(0.01)").unwrap();

@@ -14,7 +14,7 @@ use super::rating::{OutputFormat, Rating};
 use super::{CommandError, plan, runtime};
 use crate::config::Config;
 use crate::plan::{Plan, SourceSpec};
-use crate::postgres::{Database, has_undecodable_text};
+use crate::postgres::{Database, has_undecodable_text, remedy};
 use crate::reading::{Origin, Reading};
 use crate::sampler::chain;
 use crate::sources::{Failure as Unread, workers};
@@ -34,6 +34,61 @@ struct Line {
     #[serde(rename = "verdict")]
     rating: Rating,
     message: String,
+    /// The thing to do, where the message does not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+impl Line {
+    fn new(source: impl Into<String>, rating: Rating, message: impl Into<String>) -> Self {
+        Self { source: source.into(), rating, message: message.into(), remedy: None }
+    }
+}
+
+/// The answer as JSON.
+#[derive(Debug, Serialize)]
+struct Answer<'a> {
+    summary: Summary,
+    /// What needs attention first.
+    sources: &'a [Line],
+    opinion: &'a AdviceReport,
+}
+
+/// The number of lines of each rating.
+#[derive(Debug, Default, Serialize)]
+struct Summary {
+    bad: usize,
+    doubtful: usize,
+    good: usize,
+    absent: usize,
+}
+
+impl Summary {
+    fn new(lines: &[Line]) -> Self {
+        let count = |rating| lines.iter().filter(|line| line.rating == rating).count();
+        Self {
+            bad: count(Rating::Bad),
+            doubtful: count(Rating::Doubtful),
+            good: count(Rating::Good),
+            absent: count(Rating::Absent),
+        }
+    }
+
+    /// Such as "1 does not work, 2 need attention, 40 work".
+    fn text(&self) -> String {
+        let verb = |count, one: &str, several: &str| {
+            format!("{count} {}", if count == 1 { one } else { several })
+        };
+        let parts = [
+            (self.bad, "does not work", "do not work"),
+            (self.doubtful, "needs attention", "need attention"),
+            (self.good, "works", "work"),
+            (self.absent, "is not to be had here", "are not to be had here"),
+        ];
+        let parts = parts.into_iter().filter(|(count, ..)| *count > 0);
+        let parts: Vec<_> = parts.map(|(count, one, more)| verb(count, one, more)).collect();
+        parts.join(", ")
+    }
 }
 
 pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), CommandError> {
@@ -42,14 +97,17 @@ pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), Command
     let (lines, opinion) = runtime()?.block_on(check(config, plan));
     print(&match arguments.format {
         OutputFormat::Json => {
-            format!("{}\n", serde_json::json!({ "sources": lines, "opinion": opinion }))
+            let (summary, sources) = (Summary::new(&lines), &*lines);
+            let answer = Answer { summary, sources, opinion: &opinion };
+            let text = serde_json::to_string(&answer).expect("the answer has string keys");
+            text + "\n"
         }
         OutputFormat::Text => {
             let terminal = std::io::stdout().is_terminal();
             format!(
-                "as {}:
-{}{}",
+                "as {}: {}\n{}{}",
                 myself(),
+                Summary::new(&lines).text(),
                 table(&lines, terminal),
                 opinion.text(terminal)
             )
@@ -64,11 +122,8 @@ async fn check(config: &Config, plan: Plan) -> (Vec<Line>, AdviceReport) {
     let daemon = AdviceReport::from_daemon(config).await;
     let databases = plan.databases();
     if databases.is_empty() {
-        lines.push(Line {
-            source: "servers".to_owned(),
-            rating: Rating::Doubtful,
-            message: "none is named; set DATABASE_URL=postgresql://user@host/database".to_owned(),
-        });
+        let message = "none is named; set DATABASE_URL=postgresql://user@host/database";
+        lines.push(Line::new("servers", Rating::Doubtful, message));
     }
     let mut readings = Vec::new();
     let mut unreachable = Vec::new();
@@ -77,11 +132,8 @@ async fn check(config: &Config, plan: Plan) -> (Vec<Line>, AdviceReport) {
             Ok(found) => lines.extend(found),
             Err(pooler) => {
                 let server = format!("{}/", database.name());
-                lines.push(Line {
-                    source: format!("{server}address"),
-                    rating: Rating::Bad,
-                    message: pooler.to_string(),
-                });
+                let message = pooler.to_string();
+                lines.push(Line::new(format!("{server}address"), Rating::Bad, message));
                 unreachable.push(server);
             }
         }
@@ -100,12 +152,13 @@ async fn check(config: &Config, plan: Plan) -> (Vec<Line>, AdviceReport) {
                 // The first that is read of a database: without it nothing else of it can be.
                 unreachable.extend(source.strip_suffix("probe").map(str::to_owned));
                 let reads = daemon.as_ref().is_some_and(|daemon| daemon.reads(&source));
-                lines.push(excuse(source, &error, reads));
+                let line = excuse(source, &error, reads);
+                lines.push(with_address(line, &databases));
             }
         }
     }
-    // What cannot be there stands apart, after the rest.
-    lines.sort_by_key(|line| line.rating == Rating::Absent);
+    // What is wrong first; what cannot be there stands apart, after the rest.
+    lines.sort_by_key(|line| line.rating);
     (lines, daemon.unwrap_or_else(|| AdviceReport::from_readings(config, &readings)))
 }
 
@@ -132,32 +185,33 @@ async fn read_once(spec: SourceSpec, databases: &[Arc<Database>]) -> Result<Read
 fn excuse(source: String, error: &Unread, daemon_reads: bool) -> Line {
     match error.downcast_ref::<workers::Error>() {
         Some(workers::Error::Nowhere(_)) if !daemon_reads => {
-            Line { source, rating: Rating::Doubtful, message: chain(&**error) }
+            Line::new(source, Rating::Doubtful, chain(&**error))
         }
         Some(workers::Error::Taken(path)) => {
             let message = format!("a running poolwatch listens at {}", path.display());
-            Line { source, rating: Rating::Good, message }
+            Line::new(source, Rating::Good, message)
         }
         _ if daemon_reads => {
             let (me, why) = (myself(), chain(&**error));
             let message =
                 format!("the running poolwatch reads it; as {me} it cannot be read: {why}");
-            Line { source, rating: Rating::Good, message }
+            Line::new(source, Rating::Good, message)
         }
-        _ => Line { source, rating: Rating::Bad, message: with_remedy(chain(&**error)) },
+        _ => Line { remedy: remedy(&**error), ..Line::new(source, Rating::Bad, chain(&**error)) },
     }
 }
 
-/// A password that is missing or wrong is told by the server, which cannot say where to put the right one.
-fn with_remedy(error: String) -> String {
-    if error.contains("password authentication failed") || error.contains("no password supplied") {
-        // Where in the server's own source it says so is of no use here.
-        let (error, _) = error.split_once(" at line ").unwrap_or((&error, ""));
-        return error.to_owned()
-            + ": put the role's password into the URL (postgresql://role:password@host/database), \
-               into password_file in the settings, or into ~/.pgpass";
+/// The line with the role, the place and the database, where a server gives no session.
+fn with_address(line: Line, databases: &[Arc<Database>]) -> Line {
+    let server = line.source.strip_suffix("/probe").filter(|_| line.rating == Rating::Bad);
+    let database = databases.iter().find(|database| Some(database.name()) == server);
+    match database {
+        Some(database) => {
+            let message = format!("{}: {}", database.address(), line.message);
+            Line { message, ..line }
+        }
+        None => line,
     }
-    error
 }
 
 /// The user that this command runs as.
@@ -168,7 +222,7 @@ fn myself() -> String {
 }
 
 fn judge(source: &str, reading: &Reading) -> Vec<Line> {
-    let line = |rating, message| Line { source: source.to_owned(), rating, message };
+    let line = |rating, message: String| Line::new(source, rating, message);
     let seen = match &reading.trouble {
         Some(trouble) => line(Rating::Bad, format!("in part: {}", chain(&**trouble))),
         None => match &reading.absent {
@@ -220,9 +274,10 @@ fn summary(reading: &Reading) -> String {
 
 fn table(lines: &[Line], terminal: bool) -> String {
     let width = lines.iter().map(|line| line.source.chars().count()).max().unwrap_or(0);
-    let row = |Line { source, rating, message }: &Line| {
+    let row = |Line { source, rating, message, remedy }: &Line| {
         let sign = rating.shown(terminal);
-        format!("{sign} {source:width$}  {message}\n")
+        let remedy = remedy.iter().map(|remedy| format!("  → {remedy}\n"));
+        format!("{sign} {source:width$}  {message}\n") + &remedy.collect::<String>()
     };
     lines.iter().map(row).collect()
 }
@@ -233,10 +288,10 @@ mod tests {
 
     #[test]
     fn lines_are_aligned_and_only_a_terminal_gets_colour() {
-        let line =
-            |source: &str, rating| Line { source: source.into(), rating, message: "x".into() };
-        let lines = [line("a", Rating::Good), line("long", Rating::Bad)];
-        assert_eq!(table(&lines, false), "✓ a     x\n✗ long  x\n");
+        let bad = Line { remedy: Some("y".into()), ..Line::new("long", Rating::Bad, "x") };
+        let lines = [Line::new("a", Rating::Good, "x"), bad];
+        assert_eq!(table(&lines, false), "✓ a     x\n✗ long  x\n  → y\n");
+        assert_eq!(Summary::new(&lines).text(), "1 does not work, 1 works");
         assert!(table(&lines, true).contains("\x1b[31m✗"));
     }
 }

@@ -47,7 +47,7 @@ async fn query(database: &Database) -> Result<Privileges, Failure> {
 
 fn judge(name: &str, privileges: &Privileges) -> Vec<Line> {
     let Privileges { role, version, .. } = privileges;
-    let line = |rating, message| Line { source: format!("{name}/privileges"), rating, message };
+    let line = |rating, message: String| Line::new(format!("{name}/privileges"), rating, message);
     let monitor = if privileges.monitor {
         line(Rating::Good, format!("PostgreSQL {version}; the role {role} sees all sessions"))
     } else {

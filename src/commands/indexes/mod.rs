@@ -27,6 +27,10 @@ use progress::Progress;
 /// The catalogue that is read when none is named.
 const USUAL_CATALOGUE: &str = "/etc/poolwatch/indexes.yml";
 
+/// The reason why nothing can be compared.
+const NO_CATALOGUE: &str = "nothing says which indexes are expected: name a file with --catalogue, \
+                            such as config/indexes.yml, or in the settings as indexes.catalogue";
+
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The file with the expected indexes; by default the one in the settings
@@ -47,6 +51,8 @@ pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), Command
     let name = server(config, arguments)?;
     let settings = &config.servers[&name];
     let catalogue = catalogue(config, arguments)?;
+    let is_named = catalogue.is_some();
+    let catalogue = catalogue.unwrap_or_default();
     let open = settings.open(&name).map_err(|error| CommandError::usage(&error))?;
     runtime()?.block_on(async {
         if arguments.apply {
@@ -57,6 +63,9 @@ pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), Command
         let now = compare_with(&open, &catalogue).await?;
         let plans = plans::explain_missing(&open, &now).await;
         output::print(&shown(&now, &plans, arguments))?;
+        if now.expected.is_empty() && !is_named {
+            return Err(CommandError::Other(NO_CATALOGUE.to_owned()));
+        }
         let good = now.invalid.is_empty() && now.expected.iter().all(|(_, state)| state.is_good());
         if good { Ok(()) } else { Err(CommandError::AlreadyReported) }
     })
@@ -77,19 +86,15 @@ fn server(config: &Config, arguments: &Arguments) -> Result<String, CommandError
     }
 }
 
-/// The expected indexes; none when no file is named.
-fn catalogue(config: &Config, arguments: &Arguments) -> Result<Catalogue, CommandError> {
+/// The expected indexes; `None` when no file is named.
+fn catalogue(config: &Config, arguments: &Arguments) -> Result<Option<Catalogue>, CommandError> {
     let usual = PathBuf::from(USUAL_CATALOGUE);
     let named = arguments.catalogue.as_ref().or(config.indexes.catalogue.as_ref());
     let file = named.or(Some(&usual).filter(|path| path.is_file()));
     match file {
-        Some(file) => Catalogue::read(file).map_err(|error| CommandError::usage(&error)),
-        None if arguments.apply => Err(CommandError::Usage(
-            "nothing says which indexes are expected; name a file with --catalogue, \
-             such as config/indexes.yml, or in the settings as indexes.catalogue"
-                .to_owned(),
-        )),
-        None => Ok(Catalogue::default()),
+        Some(file) => Catalogue::read(file).map(Some).map_err(|error| CommandError::usage(&error)),
+        None if arguments.apply => Err(CommandError::Usage(NO_CATALOGUE.to_owned())),
+        None => Ok(None),
     }
 }
 
