@@ -271,8 +271,8 @@ async fn a_percent_sign_that_begins_no_token_is_refused_as_by_libpq() {
         let error = connect(&json!({ "url": url })).await.unwrap_err();
         assert!(error.contains('%') && !error.contains("s3cret"), "{url}: {error}");
         let psql = Command::new("psql").arg(url).output().unwrap();
-        let said = String::from_utf8_lossy(&psql.stderr).into_owned();
-        assert!(said.contains("percent-encoded"), "{url}: {said}");
+        let message = String::from_utf8_lossy(&psql.stderr).into_owned();
+        assert!(message.contains("percent-encoded"), "{url}: {message}");
     }
 }
 
@@ -334,7 +334,7 @@ async fn addresses_are_followed_as_libpq_follows_them() {
         let connected = connect(&json!({ "url": url })).await;
         connected.unwrap_or_else(|error| panic!("{url}: {error}"));
     }
-    for (parameters, said) in [
+    for (parameters, expected) in [
         ("target_session_attrs=standby", "it is a primary, which target_session_attrs"),
         ("require_auth=scram-sha-256", "require_auth does not allow"),
         ("channel_binding=require", "channel_binding=require is not available"),
@@ -346,7 +346,7 @@ async fn addresses_are_followed_as_libpq_follows_them() {
     ] {
         let url = format!("postgresql://postgres@{address}/postgres?{parameters}");
         let error = connect(&json!({ "url": url })).await.unwrap_err();
-        assert!(error.contains(said), "{parameters}: {error}");
+        assert!(error.contains(expected), "{parameters}: {error}");
     }
 }
 
@@ -456,7 +456,7 @@ async fn what_is_wrong_with_a_certificate_is_said() {
     connect(&line(&format!("sslmode=verify-full {}", root("server.crt")))).await.unwrap();
     let bound = "channel_binding=require require_auth=scram-sha-256 sslmode=require";
     connect(&line(bound)).await.unwrap();
-    for (more, said) in [
+    for (more, expected) in [
         (format!("sslmode=require {}", root("odd.crt")), "self-signed and not in sslrootcert"),
         (format!("sslmode=require {}", root("none.crt")), "sslrootcert: cannot read"),
         ("sslmode=require sslcert=/none.crt".to_owned(), "sslcert: cannot read /none.crt"),
@@ -466,6 +466,6 @@ async fn what_is_wrong_with_a_certificate_is_said() {
         ),
     ] {
         let error = connect(&line(&more)).await.unwrap_err();
-        assert!(error.contains(said) && !error.contains("s3cret"), "{more}: {error}");
+        assert!(error.contains(expected) && !error.contains("s3cret"), "{more}: {error}");
     }
 }

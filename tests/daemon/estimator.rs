@@ -77,10 +77,10 @@ fn logged(cluster: &Cluster) -> Vec<f64> {
     let log = cluster.log();
     let lines = log.lines().filter(|line| line.contains(" ms  statement: SELECT pg_sleep("));
     let lines = lines.filter(|line| !line.ends_with(BEFORE));
-    let took = lines.filter_map(|line| line.split("duration: ").nth(1)?.split(' ').next());
-    let mut took: Vec<f64> = took.map(|ms| ms.parse::<f64>().unwrap() / 1000.0).collect();
-    took.sort_unstable_by(f64::total_cmp);
-    took
+    let durations = lines.filter_map(|line| line.split("duration: ").nth(1)?.split(' ').next());
+    let mut durations: Vec<f64> = durations.map(|ms| ms.parse::<f64>().unwrap() / 1000.0).collect();
+    durations.sort_unstable_by(f64::total_cmp);
+    durations
 }
 
 #[test]
@@ -93,27 +93,27 @@ fn shares_are_those_that_the_server_logs() {
     thread::scope(|scope| {
         (0..SESSIONS).for_each(|session| drop(scope.spawn(move || run(cluster, session))));
     });
-    let ran = (0..SESSIONS).flat_map(sleeps).count();
-    eventually(|| logged(cluster).len() == ran);
-    eventually(|| count(&daemon.metrics()) == Some(ran as f64));
+    let sent = (0..SESSIONS).flat_map(sleeps).count();
+    eventually(|| logged(cluster).len() == sent);
+    eventually(|| count(&daemon.metrics()) == Some(sent as f64));
     let (all, metrics) = (logged(cluster), daemon.metrics());
     for (bound, seconds) in [("0.1", 0.1), ("0.2", 0.2), ("1", 1.0)] {
-        let truth = all.iter().filter(|took| **took > seconds).count() as f64 / ran as f64;
+        let truth = all.iter().filter(|elapsed| **elapsed > seconds).count() as f64 / sent as f64;
         let apart = 100.0 * (share_above(&metrics, bound) - truth);
         assert!(apart.abs() < 2.0, "above {bound} s: {apart:+.2} points from {truth}");
-        let within = all.iter().filter(|took| **took <= seconds).count() as f64;
+        let within = all.iter().filter(|elapsed| **elapsed <= seconds).count() as f64;
         let [lower, upper] = ["lower", "upper"].map(|side| within_total(&metrics, bound, side));
         assert!(lower <= within && within <= upper, "within {bound} s: {lower} {within} {upper}");
-        assert!(upper - lower < 0.2 * ran as f64, "within {bound} s: {lower} to {upper}");
+        assert!(upper - lower < 0.2 * sent as f64, "within {bound} s: {lower} to {upper}");
     }
     let sum = metrics.value(&format!("{FAMILY}_sum"), APP).unwrap();
-    let took: f64 = all.iter().sum();
-    assert!((sum / took - 1.0).abs() < 0.05, "{sum} s of {took} s");
+    let total: f64 = all.iter().sum();
+    assert!((sum / total - 1.0).abs() < 0.05, "{sum} s of {total} s");
     let body = daemon.get("/health/detailed").json();
     let latency = body["estimated_statement_latency"].as_array().unwrap();
     let app = latency.iter().find(|one| one["datname"] == "app").unwrap();
     let p95 = app["p95_seconds"].as_f64().unwrap();
-    let truth = all[ran * 95 / 100];
+    let truth = all[sent * 95 / 100];
     assert!((p95 / truth - 1.0).abs() < 0.15, "{p95} s, not {truth} s: {body}");
 }
 
@@ -144,6 +144,6 @@ fn a_role_that_may_not_see_is_told_so() {
     let mut check = crate::support::poolwatch();
     let output =
         check.arg("check").env("DATABASE_URL", cluster.url_as("blind", "postgres")).output();
-    let said = String::from_utf8(output.unwrap().stdout).unwrap();
-    assert!(said.contains("GRANT pg_read_all_stats"), "{said}");
+    let report = String::from_utf8(output.unwrap().stdout).unwrap();
+    assert!(report.contains("GRANT pg_read_all_stats"), "{report}");
 }

@@ -163,8 +163,10 @@ fn a_hostile_server_costs_itself_only() {
     assert!(peak(&daemon) < MEMORY, "{} MiB", peak(&daemon) >> 20);
     let output = daemon.output();
     assert!(output.len() < 1 << 20, "{} bytes of log", output.len());
-    for said in ["the impossible length 0", "over the limit", "answer is over 32 MiB", "SSH-2.0"] {
-        assert!(output.contains(said), "nothing says {said:?}");
+    for expected in
+        ["the impossible length 0", "over the limit", "answer is over 32 MiB", "SSH-2.0"]
+    {
+        assert!(output.contains(expected), "nothing says {expected:?}");
     }
     assert_eq!(daemon.value("poolwatch_panics_total", &[]), Some(0.0));
 }

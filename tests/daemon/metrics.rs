@@ -9,7 +9,7 @@ use poolwatch::demo::Cluster;
 use crate::support::{Daemon, eventually, prometheus};
 
 /// What `promtool check metrics` complains of, a line each.
-fn complaints(promtool: &Path, text: &str) -> Vec<String> {
+fn lint(promtool: &Path, text: &str) -> Vec<String> {
     let mut promtool = Command::new(promtool)
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -19,8 +19,8 @@ fn complaints(promtool: &Path, text: &str) -> Vec<String> {
         .unwrap();
     std::io::Write::write_all(&mut promtool.stdin.take().unwrap(), text.as_bytes()).unwrap();
     let output = promtool.wait_with_output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    String::from_utf8(said).unwrap().lines().map(str::to_owned).collect()
+    let printed = [output.stdout, output.stderr].concat();
+    String::from_utf8(printed).unwrap().lines().map(str::to_owned).collect()
 }
 
 /// The settings are named as the server names them.
@@ -43,12 +43,12 @@ fn promtool_complains_of_nothing_but_the_names_kept_for_compatibility() {
     eventually(|| daemon.value("db_pool_capacity", &[("pool", "a")]));
     let text = daemon.metrics().text;
     for promtool in prometheus::promtools() {
-        let other: Vec<_> = complaints(promtool, &text)
+        let other: Vec<_> = lint(promtool, &text)
             .into_iter()
             .filter(|line| !line.split(' ').next().is_some_and(is_kept))
             .collect();
         assert!(other.is_empty(), "{}: {other:#?}", promtool.display());
-        assert!(!complaints(promtool, "a_gauge 1\n").is_empty(), "promtool complains at all");
+        assert!(!lint(promtool, "a_gauge 1\n").is_empty(), "promtool reports errors at all");
     }
 }
 
@@ -63,18 +63,18 @@ fn a_scrape_reaches_no_database() {
     .start();
     eventually(|| daemon.value("pg_up", &[]) == Some(1.0));
     eventually(|| {
-        let known = daemon.get("/health/detailed").json();
-        let sources = known["sources"].as_array().unwrap().clone();
+        let detailed = daemon.get("/health/detailed").json();
+        let sources = detailed["sources"].as_array().unwrap().clone();
         sources.iter().all(|source| source["status"] != "unknown")
     });
-    let asked = || {
+    let calls = || {
         let last =
             "SELECT max(query_start) FROM pg_stat_activity WHERE application_name = 'poolwatch'";
         cluster.sql(last).unwrap()
     };
-    let before = asked();
+    let before = calls();
     for path in ["/metrics", "/", "/health/ready", "/health/detailed", "/health/database/pool"] {
         (0..20).for_each(|_| drop(daemon.get(path)));
     }
-    assert_eq!(asked(), before);
+    assert_eq!(calls(), before);
 }

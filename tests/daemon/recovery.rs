@@ -35,8 +35,8 @@ fn hold(cluster: &Cluster) -> Child {
     psql
 }
 
-fn release(held: Vec<Child>) {
-    for mut child in held {
+fn release(holders: Vec<Child>) {
+    for mut child in holders {
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -102,7 +102,7 @@ fn it_still_reads_when_the_server_refuses_everyone_else() {
     let inferred = [("pool", "inferred")];
     let opened = [("server", "primary")];
     eventually(|| daemon.value("poolwatch_connections_opened_total", &opened) == Some(2.0));
-    let held: Vec<Child> = (0..8).map(|_| hold(&cluster)).collect();
+    let holders: Vec<Child> = (0..8).map(|_| hold(&cluster)).collect();
     // Eight connections in all, two of them poolwatch's.
     eventually(|| daemon.value("db_pool_checked_out", &inferred) == Some(6.0));
     assert!(cluster.sql("SELECT 1").is_err(), "the server is full");
@@ -111,7 +111,7 @@ fn it_still_reads_when_the_server_refuses_everyone_else() {
         daemon.value("pg_stat_database_xact_commit", &[("datname", "postgres")]) > before
     });
     assert_eq!(daemon.value("pg_up", &[]), Some(1.0));
-    release(held);
+    release(holders);
     eventually(|| daemon.value("db_pool_checked_out", &inferred) == Some(0.0));
 }
 
@@ -151,12 +151,12 @@ fn it_never_has_more_than_two_connections() {
 fn a_role_without_rights_is_told_so_and_shows_no_zero() {
     let cluster = Cluster::builder().start().unwrap();
     cluster.sql("CREATE ROLE nobody_much LOGIN").unwrap();
-    let held = vec![hold(&cluster)];
+    let holders = vec![hold(&cluster)];
     let daemon =
         Daemon::with_settings(&settings(&cluster.url_as("nobody_much", "postgres"))).start();
     eventually(|| up(&daemon, "primary/activity") == Some(0.0));
     assert_eq!(daemon.value("db_pool_checked_out", &[("pool", "inferred")]), None);
     assert!(daemon.output().contains("GRANT pg_monitor TO"), "{}", daemon.output());
     assert_eq!(daemon.value("pg_up", &[]), Some(1.0));
-    release(held);
+    release(holders);
 }

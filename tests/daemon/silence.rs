@@ -206,14 +206,14 @@ fn a_server_that_is_down_is_told_once_and_so_is_that_it_connected() {
     // So many times as every source would have been asked.
     let failures = [("source", "primary/probe")];
     eventually(|| daemon.value("poolwatch_source_failures_total", &failures) >= Some(3.0));
-    let said = daemon.output();
-    assert_eq!(said.matches("level=warn").count(), 1, "{said}");
-    assert!(said.contains("source=primary/probe"), "{said}");
+    let output = daemon.output();
+    assert_eq!(output.matches("level=warn").count(), 1, "{output}");
+    assert!(output.contains("source=primary/probe"), "{output}");
     cluster.start().unwrap();
     all_read(&daemon);
-    let said = daemon.output();
-    assert_eq!(said.matches("message=connected").count(), 1, "{said}");
-    assert_eq!(said.matches("level=warn").count(), 1, "{said}");
+    let output = daemon.output();
+    assert_eq!(output.matches("message=connected").count(), 1, "{output}");
+    assert_eq!(output.matches("level=warn").count(), 1, "{output}");
 }
 
 #[test]
@@ -237,8 +237,8 @@ fn a_server_that_gives_no_new_session_is_told_once_and_read_on() {
     eventually(|| probes() >= before.map(|before| before + 5.0));
     assert_eq!(daemon.value("pg_up", &[]), Some(1.0));
     assert!(!sources(&daemon.metrics(), 1.0).is_empty());
-    let said = daemon.output();
-    assert_eq!(said.matches(refused).count(), 1, "{said}");
+    let output = daemon.output();
+    assert_eq!(output.matches(refused).count(), 1, "{output}");
     sql(&cluster, port, &limit(5));
     eventually(|| sources(&daemon.metrics(), 1.0) == read);
 }

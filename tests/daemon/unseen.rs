@@ -7,7 +7,7 @@ use crate::collectors::servers;
 use crate::support::{Daemon, eventually};
 
 /// With the documented role.
-fn watched(cluster: &Cluster, database: &str) -> String {
+fn settings(cluster: &Cluster, database: &str) -> String {
     format!(
         "servers: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n",
         cluster.url_as("watch", database)
@@ -16,9 +16,9 @@ fn watched(cluster: &Cluster, database: &str) -> String {
 
 const ROLE: &str = "CREATE ROLE watch LOGIN CONNECTION LIMIT 5; GRANT pg_monitor TO watch";
 
-fn checked(cluster: &Cluster, database: &str) -> String {
+fn check_output(cluster: &Cluster, database: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
-    check(&watched(cluster, database), folder.path(), &[NOBODY]).1
+    check(&settings(cluster, database), folder.path(), &[NOBODY]).1
 }
 
 /// The lines of `check` that are about a source.
@@ -45,15 +45,18 @@ fn sequences_are_read_or_the_grant_is_named_on_every_version() {
             SELECT nextval('\"Other\".one'), setval('small_id_seq', 16384), setval('wide', 1073741824),
                    setval('down', -50), setval('shifted', 1499), setval('negative', -51),
                    nextval('beyond'), nextval('whole')").unwrap();
-        let text = checked(&cluster, "postgres");
-        let said = lines(&text, "primary/sequences");
+        let text = check_output(&cluster, "postgres");
+        let report = lines(&text, "primary/sequences");
         let grant = "GRANT SELECT ON ALL SEQUENCES IN SCHEMA \"Other\", public TO watch";
-        assert!(said.contains(grant) && said.contains('!'), "PostgreSQL {major}: {text}");
+        assert!(report.contains(grant) && report.contains('!'), "PostgreSQL {major}: {text}");
         cluster.sql(grant).unwrap();
-        let text = checked(&cluster, "postgres");
-        let said = lines(&text, "primary/sequences");
-        assert!(said.starts_with('✓') && !said.contains("GRANT"), "PostgreSQL {major}: {said}");
-        let daemon = Daemon::with_settings(&watched(&cluster, "postgres")).start();
+        let text = check_output(&cluster, "postgres");
+        let report = lines(&text, "primary/sequences");
+        assert!(
+            report.starts_with('✓') && !report.contains("GRANT"),
+            "PostgreSQL {major}: {report}"
+        );
+        let daemon = Daemon::with_settings(&settings(&cluster, "postgres")).start();
         let used = |name: &str| daemon.value("pg_sequence_used_ratio", &[("sequencename", name)]);
         eventually(|| used("one"));
         for (name, share) in [
@@ -78,12 +81,12 @@ fn sequences_of_other_databases_are_told_of_too() {
     cluster.sql(ROLE).unwrap();
     cluster.sql("CREATE DATABASE shop").unwrap();
     cluster.sql_in("shop", "CREATE SEQUENCE numbers; SELECT nextval('numbers')").unwrap();
-    let said = lines(&checked(&cluster, "postgres"), "primary/other_databases");
+    let report = lines(&check_output(&cluster, "postgres"), "primary/other_databases");
     let grant = "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO watch";
-    assert!(said.contains("database shop: ") && said.contains(grant), "{said}");
+    assert!(report.contains("database shop: ") && report.contains(grant), "{report}");
     cluster.sql_in("shop", grant).unwrap();
-    let said = lines(&checked(&cluster, "postgres"), "primary/other_databases");
-    assert!(!said.contains("GRANT"), "{said}");
+    let report = lines(&check_output(&cluster, "postgres"), "primary/other_databases");
+    assert!(!report.contains("GRANT"), "{report}");
 }
 
 #[test]
@@ -91,7 +94,7 @@ fn the_daemon_says_what_a_source_cannot_see() {
     let cluster = Cluster::builder().start().unwrap();
     cluster.sql(ROLE).unwrap();
     cluster.sql("CREATE SEQUENCE numbers; SELECT nextval('numbers')").unwrap();
-    let daemon = Daemon::with_settings(&watched(&cluster, "postgres")).start();
+    let daemon = Daemon::with_settings(&settings(&cluster, "postgres")).start();
     eventually(|| {
         let page = daemon.get("/health/detailed").json();
         let source = page["sources"].as_array()?.iter().find(|s| s["name"] == "primary/sequences");
@@ -114,7 +117,7 @@ fn settings_that_hide_figures_are_named_and_what_a_version_lacks_stands_apart() 
         let cluster = builder.start().unwrap();
         cluster.sql(ROLE).unwrap();
         cluster.sql("CREATE EXTENSION pg_stat_statements").unwrap();
-        let text = checked(&cluster, "postgres");
+        let text = check_output(&cluster, "postgres");
         for name in &off {
             let remedy = format!("ALTER SYSTEM SET {name} = ");
             assert!(text.contains(&remedy), "PostgreSQL {major}: no {remedy} in {text}");
@@ -137,15 +140,15 @@ fn the_remedy_is_for_what_is_denied_and_the_words_are_the_servers_own() {
     let cluster = Cluster::builder().start().unwrap();
     cluster.sql(ROLE).unwrap();
     cluster.sql("CREATE SCHEMA apart; CREATE EXTENSION pg_stat_statements SCHEMA apart").unwrap();
-    let text = checked(&cluster, "postgres");
-    let said = lines(&text, "primary/stat_statements");
+    let text = check_output(&cluster, "postgres");
+    let report = lines(&text, "primary/stat_statements");
     let schema =
         "GRANT USAGE ON SCHEMA … TO it: the server says: permission denied for schema apart";
-    assert!(said.contains(schema) && !said.contains("pg_monitor"), "{text}");
+    assert!(report.contains(schema) && !report.contains("pg_monitor"), "{text}");
     assert!(!text.contains(" at line "), "{text}");
     cluster.sql("CREATE DATABASE broken").unwrap();
     cluster.sql("UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'broken'").unwrap();
-    let text = checked(&cluster, "broken");
+    let text = check_output(&cluster, "broken");
     assert!(
         text.contains("cannot connect to invalid database \"broken\"; hint: Use DROP"),
         "{text}"
@@ -168,18 +171,18 @@ fn databases_that_let_nobody_in_are_passed_over_and_told_once() {
         REVOKE CONNECT ON DATABASE private FROM public",
         )
         .unwrap();
-    let said = lines(&checked(&cluster, "postgres"), "primary/other_databases");
-    assert!(said.starts_with('✓'), "{said}");
+    let report = lines(&check_output(&cluster, "postgres"), "primary/other_databases");
+    assert!(report.starts_with('✓'), "{report}");
     for reason in [
         "broken: its DROP DATABASE was interrupted",
         "limited: its CONNECTION LIMIT is 0",
         "closed: it allows no connections",
         "private: GRANT CONNECT ON DATABASE private TO watch",
     ] {
-        assert!(said.contains(reason), "{reason}: {said}");
+        assert!(report.contains(reason), "{reason}: {report}");
     }
     let often = "collectors: {other_databases: {interval: 1s}}\n";
-    let daemon = Daemon::with_settings(&(watched(&cluster, "postgres") + often)).start();
+    let daemon = Daemon::with_settings(&(settings(&cluster, "postgres") + often)).start();
     let source = [("source", "primary/other_databases")];
     let last = || daemon.value("poolwatch_source_last_success_timestamp_seconds", &source);
     let first = eventually(last);
@@ -202,9 +205,9 @@ fn a_name_outside_of_a_databases_encoding_costs_nothing() {
     cluster.sql("SET client_encoding = UTF8; CREATE ROLE \"Ýáł\"").unwrap();
     cluster.sql("SET client_encoding = UTF8; CREATE DATABASE \"データ\"").unwrap();
     for database in ["japanese", "western"] {
-        let text = checked(&cluster, database);
+        let text = check_output(&cluster, database);
         assert!(!text.contains('✗'), "{database}: {text}");
-        let daemon = Daemon::with_settings(&watched(&cluster, database)).start();
+        let daemon = Daemon::with_settings(&settings(&cluster, database)).start();
         eventually(|| {
             let metrics = daemon.metrics();
             let mut all = metrics.all("poolwatch_source_up", &[]).peekable();
@@ -222,7 +225,7 @@ fn a_table_without_transaction_numbers_has_no_age() {
     cluster.sql("CREATE TABLE columnar (n int); CREATE TABLE usual (n int)").unwrap();
     // As an access method that is not the server's own leaves it.
     cluster.sql("UPDATE pg_class SET relfrozenxid = '0' WHERE relname = 'columnar'").unwrap();
-    let daemon = Daemon::with_settings(&watched(&cluster, "postgres")).start();
+    let daemon = Daemon::with_settings(&settings(&cluster, "postgres")).start();
     eventually(|| daemon.metrics().all("pg_table_xid_age", &[]).next().is_some());
     let metrics = daemon.metrics();
     assert_eq!(metrics.value("pg_table_xid_age", &[("relname", "columnar")]), None);
@@ -235,7 +238,7 @@ fn sessions_without_a_state_are_not_taken_for_checked_out() {
     cluster.sql(ROLE).unwrap();
     cluster.sql("CREATE ROLE app LOGIN").unwrap();
     cluster.sql("ALTER ROLE app SET track_activities = off").unwrap();
-    let mut held = std::process::Command::new("psql")
+    let mut session = std::process::Command::new("psql")
         .args(["-X", "-q", &cluster.url_as("app", "postgres")])
         .stdin(std::process::Stdio::piped())
         .spawn()
@@ -243,15 +246,15 @@ fn sessions_without_a_state_are_not_taken_for_checked_out() {
     let sessions = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'";
     eventually(|| cluster.sql(sessions).unwrap() == "1");
     let pool = "pools: {app: {activity: {user: app, size: 1, max_overflow: 0}}}\n";
-    let daemon = Daemon::with_settings(&(watched(&cluster, "postgres") + pool)).start();
+    let daemon = Daemon::with_settings(&(settings(&cluster, "postgres") + pool)).start();
     let of_app = [("pool", "app")];
     eventually(|| daemon.value("db_pool_capacity", &of_app));
     for figure in ["db_pool_checked_out", "db_pool_checked_in", "db_pool_utilization_ratio"] {
         assert_eq!(daemon.value(figure, &of_app), None, "{figure}");
     }
-    let text = checked(&cluster, "postgres");
-    let said = lines(&text, "primary/activity");
-    assert!(said.contains("set track_activities = on") && said.contains("(of app)"), "{text}");
-    held.kill().unwrap();
-    held.wait().unwrap();
+    let text = check_output(&cluster, "postgres");
+    let report = lines(&text, "primary/activity");
+    assert!(report.contains("set track_activities = on") && report.contains("(of app)"), "{text}");
+    session.kill().unwrap();
+    session.wait().unwrap();
 }

@@ -32,8 +32,8 @@ async fn a_locked_table_holds_nothing_up() {
     let database = database(&url);
     let began = Instant::now();
     for collector in collectors::ALL {
-        let (families, complaint) = read(&database, collector).await;
-        assert_eq!(complaint, None, "{}", collector.name);
+        let (families, error) = read(&database, collector).await;
+        assert_eq!(error, None, "{}", collector.name);
         if collector.name == "stat_user_tables" {
             assert!(text(&families).contains(r#"relname="locked""#));
         }
@@ -94,8 +94,8 @@ async fn odd_names_and_encodings_are_shown() {
         let database = database(&cluster.url(name));
         let mut shown = String::new();
         for collector in collectors::ALL {
-            let (families, complaint) = read(&database, collector).await;
-            assert_eq!(complaint, None, "{} in {name}", collector.name);
+            let (families, error) = read(&database, collector).await;
+            assert_eq!(error, None, "{} in {name}", collector.name);
             shown.push_str(&text(&families));
         }
         let expected = match name {
@@ -143,9 +143,9 @@ async fn statements_are_bounded_and_their_sums_whole() {
     let again: String = (1..=300).map(|n| format!("SELECT 1 AS c{n};\n").repeat(n % 7)).collect();
     cluster.sql(&again).unwrap();
     let after = reader.read().await.unwrap();
-    let ran = again.lines().count() as f64;
+    let sent = again.lines().count() as f64;
     let grown = calls(&after.families) - calls(&before.families);
-    assert!((ran..ran + 20.0).contains(&grown), "{ran} ran, {grown} were counted");
+    assert!((sent..sent + 20.0).contains(&grown), "{sent} were sent, {grown} were counted");
     assert!(text(&after.families).contains("pg_stat_statements_query_id{queryid="));
 }
 
@@ -162,8 +162,8 @@ async fn a_role_with_few_rights_is_told_what_to_do() {
     let humble = database(&cluster.url_as("humble", "postgres"));
     let mut refused = Vec::new();
     for collector in collectors::ALL {
-        if let (_, Some(complaint)) = read(&humble, collector).await {
-            assert!(complaint.contains("GRANT pg_monitor"), "{}: {complaint}", collector.name);
+        if let (_, Some(error)) = read(&humble, collector).await {
+            assert!(error.contains("GRANT pg_monitor"), "{}: {error}", collector.name);
             refused.push(collector.name);
         }
     }

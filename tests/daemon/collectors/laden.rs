@@ -11,7 +11,7 @@ use poolwatch::demo::Cluster;
 use poolwatch::demo::cluster::Stop;
 
 /// How long something may take to appear.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The servers, and the sessions that keep them busy.
 pub(super) struct Laden {
@@ -174,7 +174,7 @@ impl Laden {
                 self.primary.sql_in("app", condition).unwrap()
             };
             let busy = "SELECT pid, state, wait_event, left(query, 90) FROM pg_stat_activity";
-            let deadline = Instant::now() + PATIENCE;
+            let deadline = Instant::now() + TIMEOUT;
             while ask().is_empty() {
                 let late = Instant::now() >= deadline;
                 assert!(!late, "never came true: {condition}\n{}", self.primary.sql(busy).unwrap());
@@ -198,7 +198,7 @@ impl Drop for Laden {
 }
 
 pub(super) fn wait(condition: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !is_so() {
         assert!(Instant::now() < deadline, "never came true: {condition}");
         sleep(Duration::from_millis(50));

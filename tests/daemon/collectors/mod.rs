@@ -73,17 +73,17 @@ pub(crate) async fn read(
     }
 }
 
-/// Every family with a sample, and every complaint.
+/// Every family with a sample, and every error.
 async fn read_all(url: &str) -> (BTreeSet<String>, Vec<String>) {
     let database = database(url);
-    let (mut seen, mut complaints) = (BTreeSet::new(), Vec::new());
+    let (mut names, mut errors) = (BTreeSet::new(), Vec::new());
     for collector in collectors::ALL {
-        let (families, complaint) = read(&database, collector).await;
+        let (families, error) = read(&database, collector).await;
         let shown = families.iter().filter(|family| !family.is_empty());
-        seen.extend(shown.map(|family| family.name().to_owned()));
-        complaints.extend(complaint.map(|text| format!("{}: {text}", collector.name)));
+        names.extend(shown.map(|family| family.name().to_owned()));
+        errors.extend(error.map(|text| format!("{}: {text}", collector.name)));
     }
-    (seen, complaints)
+    (names, errors)
 }
 
 /// The families that a version should have.
@@ -124,13 +124,13 @@ fn version(table: &Table, major: u32) -> u32 {
 /// What is wrong with one version.
 async fn losses(major: u32, binaries: &Path) -> Vec<String> {
     let laden = Laden::start(binaries, major);
-    let (mut seen, mut wrong) = read_all(&laden.primary.url("app")).await;
+    let (mut names, mut wrong) = read_all(&laden.primary.url("app")).await;
     let (on_replica, more) = read_all(&laden.replica.url("app")).await;
-    seen.extend(on_replica);
-    wrong.extend(more.into_iter().map(|complaint| format!("on a replica: {complaint}")));
+    names.extend(on_replica);
+    wrong.extend(more.into_iter().map(|error| format!("on a replica: {error}")));
     let expected = expected(major);
-    wrong.extend(expected.difference(&seen).map(|family| format!("no {family}")));
-    if !seen.contains("pg_settings_max_connections") {
+    wrong.extend(expected.difference(&names).map(|family| format!("no {family}")));
+    if !names.contains("pg_settings_max_connections") {
         wrong.push("no pg_settings_max_connections".to_owned());
     }
     // At once, for both wait more than they work.

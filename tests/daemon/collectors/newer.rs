@@ -125,19 +125,15 @@ fn call_99(bytes: &mut [u8]) {
 #[tokio::test]
 async fn what_a_newer_server_lacks_costs_no_more_than_itself() {
     let server = Newer::start();
-    let (before, complaints) = read_all(&server.url()).await;
-    assert!(complaints.is_empty(), "{complaints:#?}");
+    let (before, errors) = read_all(&server.url()).await;
+    assert!(errors.is_empty(), "{errors:#?}");
     server.cluster.sql(RENAMED).unwrap();
-    let (after, complaints) = read_all(&server.url()).await;
-    assert!(complaints.is_empty(), "{complaints:#?}");
+    let (after, errors) = read_all(&server.url()).await;
+    assert!(errors.is_empty(), "{errors:#?}");
     let lost: BTreeSet<_> = before.difference(&after).map(String::as_str).collect();
     assert_eq!(lost, BTreeSet::from(LOST));
-    let (_, complaints) = read_all(&server.cluster.url_as("watcher", "postgres")).await;
-    assert_eq!(
-        complaints.len(),
-        6,
-        "of a version that is tested nothing may be missing: {complaints:#?}"
-    );
+    let (_, errors) = read_all(&server.cluster.url_as("watcher", "postgres")).await;
+    assert_eq!(errors.len(), 6, "of a version that is tested nothing may be missing: {errors:#?}");
 }
 
 #[test]
@@ -157,9 +153,9 @@ fn what_a_newer_server_lacks_is_told_once_and_is_no_alert() {
     eventually(|| reads() > before);
     let (log, text) = (daemon.output(), server.check());
     for name in ["wal_fpi", "deadlocks", "pg_stat_archiver\\", "pg_ls_waldir", "mxid_age"] {
-        let told =
+        let messages =
             log.lines().filter(|line| line.contains("does not exist") && line.contains(name));
-        assert_eq!(told.count(), 1, "{name}: {log}");
+        assert_eq!(messages.count(), 1, "{name}: {log}");
         assert!(text.contains(name.trim_end_matches('\\')), "{name}: {text}");
     }
     assert!(!text.contains('✗') && text.contains("! primary/stat_wal"), "{text}");

@@ -38,11 +38,11 @@ async fn every_database_is_visited_and_left() {
         cluster.sql(&format!("CREATE DATABASE d{number}")).unwrap();
         cluster.sql_in(&format!("d{number}"), "CREATE TABLE t (id int PRIMARY KEY)").unwrap();
     }
-    let mut elsewhere = OtherDatabases::open(database(&cluster.url("postgres")), wanted());
+    let mut others = OtherDatabases::open(database(&cluster.url("postgres")), wanted());
     for _ in 0..7 {
-        elsewhere.read().await.unwrap();
+        others.read().await.unwrap();
     }
-    let reading = elsewhere.read().await.unwrap();
+    let reading = others.read().await.unwrap();
     assert!(reading.trouble.is_none(), "{:?}", reading.trouble);
     let shown = text(&reading.families);
     for number in 0..14 {
@@ -60,7 +60,7 @@ async fn every_database_is_visited_and_left() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     cluster.sql("DROP DATABASE d3").unwrap();
-    let shown = text(&elsewhere.read().await.unwrap().families);
+    let shown = text(&others.read().await.unwrap().families);
     assert!(!shown.contains("\"d3\""), "a database that is gone is still shown");
 }
 

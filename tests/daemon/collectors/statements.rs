@@ -155,8 +155,8 @@ async fn a_source_that_is_nothing_without_a_view_is_not_down_for_it() {
     let readings = read(&server.cluster, &server.url()).await;
     for (name, reading) in &readings {
         let hints = reading.hints.join("\n");
-        let is_told = hints.contains("newer than any this was tested with");
-        assert_eq!(is_told, *name != "probe", "{name}: {hints}");
+        let has_hint = hints.contains("newer than any this was tested with");
+        assert_eq!(has_hint, *name != "probe", "{name}: {hints}");
         let is_without = reading.families.iter().all(poolwatch::metric::Family::is_empty)
             && reading.sessions.is_none()
             && reading.indexes.is_none()
@@ -170,14 +170,14 @@ fn what_a_newer_server_lacks_for_a_source_is_told_once_and_is_no_alert() {
     let server = Newer::start();
     server.cluster.sql(VIEWS).unwrap();
     let daemon = Daemon::with_settings(&server.settings()).start();
-    let told = ["pg_stat_get_activity", "pg_database_size", "rolsuper", "extversion"];
+    let names = ["pg_stat_get_activity", "pg_database_size", "rolsuper", "extversion"];
     let all_up = || {
         let metrics = daemon.metrics();
         let mut all = metrics.all("poolwatch_source_up", &[]);
         metrics.value("pg_up", &[]) == Some(1.0) && all.all(|source| source.value == 1.0)
     };
-    let is_all_told = || told.iter().all(|name| daemon.output().contains(name));
-    eventually(|| is_all_told() && all_up());
+    let all_logged = || names.iter().all(|name| daemon.output().contains(name));
+    eventually(|| all_logged() && all_up());
     let reads = || {
         let last = "poolwatch_source_last_success_timestamp_seconds";
         daemon.value(last, &[("source", "primary/wait_events")]).unwrap_or(0.0)
@@ -189,6 +189,6 @@ fn what_a_newer_server_lacks_for_a_source_is_told_once_and_is_no_alert() {
         let (_, what) = line.split_once(' ').unwrap();
         assert_eq!(log.matches(what).count(), 1, "{what}: {log}");
     }
-    assert!(told.iter().all(|name| text.contains(name)), "{text}");
+    assert!(names.iter().all(|name| text.contains(name)), "{text}");
     assert!(!text.contains('✗'), "{text}");
 }

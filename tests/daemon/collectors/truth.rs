@@ -14,7 +14,7 @@ use super::{database, read, servers};
 use crate::support::{Metrics, eventually};
 
 /// How long figures may move.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A family: its collector, its labels, and what `psql` reads: a row for each series, its labels and
 /// then its value. Of those that are bounded some.
@@ -329,7 +329,7 @@ const ON_REPLICA: &[Expected] = &[
 ];
 
 /// What `psql` reads: each series' labels with its value.
-fn told(cluster: &Cluster, sql: &str) -> BTreeMap<Vec<String>, String> {
+fn selected(cluster: &Cluster, sql: &str) -> BTreeMap<Vec<String>, String> {
     let rows = cluster.sql_in("app", sql).unwrap();
     let row = |row: &str| {
         let mut cells: Vec<_> = row.split('|').map(str::to_owned).collect();
@@ -342,14 +342,14 @@ fn told(cluster: &Cluster, sql: &str) -> BTreeMap<Vec<String>, String> {
 /// What of it is otherwise here; of figures that did not move meanwhile.
 async fn difference(cluster: &Cluster, expected: &Expected) -> Option<String> {
     let (collector, family, labels, sql) = expected;
-    let before = told(cluster, sql);
+    let before = selected(cluster, sql);
     let database = database(&cluster.url("app"));
-    let (families, complaint) = read(&database, Collector::named(collector).unwrap()).await;
-    if before != told(cluster, sql) {
+    let (families, error) = read(&database, Collector::named(collector).unwrap()).await;
+    if before != selected(cluster, sql) {
         return Some("it moves".to_owned());
     }
-    if before.is_empty() || complaint.is_some() {
-        return Some(format!("{complaint:?}, nothing to compare"));
+    if before.is_empty() || error.is_some() {
+        return Some(format!("{error:?}, nothing to compare"));
     }
     let family = families.iter().find(|one| one.name().ends_with(family));
     let Some(family) = family else { return Some("there is no such family".to_owned()) };
@@ -378,7 +378,7 @@ async fn what_19_brings_is_what_psql_reads() {
     let of_each = [(&laden.primary, ON_PRIMARY), (&laden.replica, ON_REPLICA)];
     for (cluster, all) in of_each {
         for expected in all {
-            let deadline = Instant::now() + PATIENCE;
+            let deadline = Instant::now() + TIMEOUT;
             let mut found = difference(cluster, expected).await;
             while found.is_some() && Instant::now() < deadline {
                 sleep(Duration::from_millis(50));

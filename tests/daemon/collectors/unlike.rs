@@ -46,19 +46,19 @@ fn up(daemon: &Daemon, collector: &str) -> Option<f64> {
 async fn functions_that_a_server_refuses_hide_nothing_else() {
     let cluster = Cluster::builder().start().unwrap();
     let url = cluster.url("postgres");
-    let (before, complaints) = read_all(&url).await;
-    assert!(complaints.is_empty(), "{complaints:?}");
+    let (before, errors) = read_all(&url).await;
+    assert!(errors.is_empty(), "{errors:?}");
     for (function, returns) in REFUSED {
         let refuse = "RAISE feature_not_supported USING MESSAGE = 'not supported here';";
         replace(&cluster, function, returns, refuse);
     }
     // It says that it is a replica, of which those functions are asked.
     replace(&cluster, "pg_is_in_recovery()", "bool", "RETURN true;");
-    let (after, complaints) = read_all(&url).await;
+    let (after, errors) = read_all(&url).await;
     let complaining: BTreeSet<_> =
-        complaints.iter().filter_map(|line| line.split(':').next()).collect();
-    assert_eq!(complaining, BTreeSet::from(["replication", "wal"]), "{complaints:#?}");
-    assert!(complaints.iter().all(|line| line.contains("the server refuses")), "{complaints:?}");
+        errors.iter().filter_map(|line| line.split(':').next()).collect();
+    assert_eq!(complaining, BTreeSet::from(["replication", "wal"]), "{errors:#?}");
+    assert!(errors.iter().all(|line| line.contains("the server refuses")), "{errors:?}");
     let lost: Vec<_> = before.difference(&after).collect();
     let refused = ["pg_replication_lag_seconds", "pg_wal_segments", "pg_wal_size_bytes"];
     assert_eq!(lost, refused, "of one that fails the rest is shown");
@@ -78,17 +78,17 @@ async fn a_statement_in_no_encoding_hides_no_figures() {
     cluster.sql("CREATE EXTENSION pg_stat_statements").unwrap();
     leave_bytes(&cluster);
     cluster.sql_in("bytes", "CREATE EXTENSION pg_stat_statements").unwrap();
-    let told = "SELECT query FROM pg_stat_statements";
-    assert!(cluster.sql(told).is_err(), "else this test proves nothing");
+    let statement = "SELECT query FROM pg_stat_statements";
+    assert!(cluster.sql(statement).is_err(), "else this test proves nothing");
     for name in ["postgres", "bytes"] {
         let url = cluster.url(name);
         let mut timed = Statements::open(database(&url), Excluded::default());
         timed.read().await.unwrap();
         cluster.sql("SELECT pg_sleep(0.01)").unwrap();
         assert!(!timed.read().await.unwrap().families[0].is_empty(), "{name}");
-        let (seen, complaints) = read_all(&url).await;
-        assert!(complaints.is_empty(), "{name}: {complaints:?}");
-        assert!(seen.contains("pg_stat_statements_calls_total"), "{name}");
+        let (names, errors) = read_all(&url).await;
+        assert!(errors.is_empty(), "{name}: {errors:?}");
+        assert!(names.contains("pg_stat_statements_calls_total"), "{name}");
     }
 }
 
@@ -107,8 +107,8 @@ async fn an_extension_older_than_its_server_is_read() {
             cluster.sql(&create).unwrap();
             let database = database(&cluster.url("postgres"));
             let collector = Collector::named(Collector::STATEMENTS).unwrap();
-            let (families, complaint) = read(&database, collector).await;
-            assert_eq!(complaint, None, "PostgreSQL {major}, {version}");
+            let (families, error) = read(&database, collector).await;
+            assert_eq!(error, None, "PostgreSQL {major}, {version}");
             let shown = |family: &Family| family.name() == "pg_stat_statements_seconds_total";
             assert!(families.iter().any(shown), "PostgreSQL {major}, {version}");
             let timed = Statements::open(database, Excluded::default()).read().await;

@@ -112,9 +112,9 @@ fn work(cluster: &Cluster) -> Vec<String> {
     let sources = eventually(|| {
         let page = daemon.get("/health/detailed").json();
         let sources = page["sources"].as_array().cloned().unwrap_or_default();
-        let known = sources.len() > 40 && sources.iter().all(|one| one["status"] != "unknown");
+        let all_read = sources.len() > 40 && sources.iter().all(|one| one["status"] != "unknown");
         let visited = daemon.get("/metrics").text().contains("datname=\"shop\",schemaname");
-        (known && visited).then_some(sources)
+        (all_read && visited).then_some(sources)
     });
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
@@ -197,8 +197,9 @@ fn no_users_function_stands_in_for_the_servers() {
         }
         assert_eq!(work(&cluster), [""; 0], "PostgreSQL {major}");
         let log = cluster.log();
-        let ran: BTreeSet<_> = log.lines().filter(|line| line.contains("a shadow ran")).collect();
-        assert!(ran.is_empty(), "PostgreSQL {major}: {ran:#?}");
+        let shadows: BTreeSet<_> =
+            log.lines().filter(|line| line.contains("a shadow ran")).collect();
+        assert!(shadows.is_empty(), "PostgreSQL {major}: {shadows:#?}");
 
         // They fit better than the server's even where those come first.
         let usual =

@@ -79,8 +79,8 @@ fn nothing_of_others_runs_while_a_statement_of_theirs_is_planned() {
             for role in ["admin", "watch"] {
                 let text = indexes(&cluster, role, folder.path());
                 assert!(text.contains("could run what others make"), "{case}: {text}");
-                let ran = format!("evil ran as {role}");
-                assert!(!cluster.log().contains(&ran), "{case}: as {role}");
+                let message = format!("evil ran as {role}");
+                assert!(!cluster.log().contains(&message), "{case}: as {role}");
             }
             cluster.sql(&format!("SET ROLE mallory; {clear}")).unwrap();
         }
@@ -124,8 +124,8 @@ fn a_database_that_sets_another_role_does_not_make_its_code_ones_own() {
         for role in ["admin", "watch"] {
             let text = indexes_in("tenant", &cluster, role, folder.path());
             assert!(text.contains("could run what others make"), "PostgreSQL {major}: {text}");
-            let ran = format!("evil ran as {role}");
-            assert!(!cluster.log().contains(&ran), "PostgreSQL {major}: as {role}");
+            let message = format!("evil ran as {role}");
+            assert!(!cluster.log().contains(&message), "PostgreSQL {major}: as {role}");
         }
     }
 }

@@ -83,7 +83,7 @@ async fn undisturbed(bouncer: &Bouncer, case: &str) {
         "servers: {{primary: {{url: '{url}', statement_timeout: 1s, lock_timeout: 1s}}}}\n\
          pools: {{inferred: {{activity: {{server: primary}}}}}}\n"
     );
-    let (daemon, said) = tokio::task::spawn_blocking(move || {
+    let (daemon, report) = tokio::task::spawn_blocking(move || {
         let daemon = Daemon::with_settings(&yaml).start();
         eventually(|| daemon.value("pg_up", &[]) == Some(1.0));
         let failing = |name: &str| daemon.value("poolwatch_source_up", &[("source", name)]);
@@ -92,14 +92,17 @@ async fn undisturbed(bouncer: &Bouncer, case: &str) {
     })
     .await
     .unwrap();
-    assert!(said.contains("✗ primary/address  the address leads to a pooler"), "{case}: {said}");
-    assert_eq!(said.matches('✗').count(), 1, "{case}: {said}");
+    assert!(
+        report.contains("✗ primary/address  the address leads to a pooler"),
+        "{case}: {report}"
+    );
+    assert_eq!(report.matches('✗').count(), 1, "{case}: {report}");
     sleep.await.unwrap();
     let (status, log) = tokio::task::spawn_blocking(move || daemon.terminate()).await.unwrap();
     assert!(status.success() && !log.contains("panic"), "{case}: {log}");
-    let told = |line: &&str| line.contains("the address leads to a pooler");
-    let told: Vec<_> = log.lines().filter(told).collect();
-    assert!(told.len() == 1 && told[0].contains(" sources="), "{case}: {log}");
+    let is_warning = |line: &&str| line.contains("the address leads to a pooler");
+    let warnings: Vec<_> = log.lines().filter(is_warning).collect();
+    assert!(warnings.len() == 1 && warnings[0].contains(" sources="), "{case}: {log}");
 
     let until = work.inserts.load(Relaxed) + 200;
     while work.inserts.load(Relaxed) < until && work.failures.load(Relaxed) == 0 {
@@ -138,8 +141,8 @@ async fn a_pooler_of_whole_sessions_is_told_of_too() {
             bouncer.url("one", "app")
         );
         let before = settings(&bouncer).await;
-        let said = tokio::task::spawn_blocking(move || check(&yaml)).await.unwrap();
-        assert!(said.contains("the address leads to a pooler"), "{said}");
+        let report = tokio::task::spawn_blocking(move || check(&yaml)).await.unwrap();
+        assert!(report.contains("the address leads to a pooler"), "{report}");
         assert_eq!(settings(&bouncer).await, before);
     }
 }

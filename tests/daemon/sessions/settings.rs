@@ -83,8 +83,8 @@ fn down(cluster: &Cluster) -> Vec<String> {
     let sources = eventually(|| {
         let page = daemon.get("/health/detailed").json();
         let sources = page["sources"].as_array().cloned().unwrap_or_default();
-        let known = |source: &Value| source["status"] != "unknown";
-        (sources.len() > 40 && sources.iter().all(known)).then_some(sources)
+        let is_read = |source: &Value| source["status"] != "unknown";
+        (sources.len() > 40 && sources.iter().all(is_read)).then_some(sources)
     });
     let down = sources.iter().filter(|source| source["status"] != "up");
     down.map(|source| format!("{}: {}", source["name"], source["error"])).collect()

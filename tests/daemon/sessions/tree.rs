@@ -166,14 +166,15 @@ impl Node {
     }
 
     fn call(&self) -> Option<Call> {
-        let known = [
+        let catalogues = [
             ("funcid", "pg_proc"),
             ("aggfnoid", "pg_proc"),
             ("winfnoid", "pg_proc"),
             ("opno", "pg_operator"),
         ];
-        let (oid, catalogue) =
-            known.iter().find_map(|(field, catalogue)| Some((self.number(field)?, *catalogue)))?;
+        let (oid, catalogue) = catalogues
+            .iter()
+            .find_map(|(field, catalogue)| Some((self.number(field)?, *catalogue)))?;
         let arguments = self.list("args").into_iter().map(Self::before_conversion);
         let types = arguments.map(|argument| argument.result_type().unwrap_or(0)).collect();
         Some(Call { catalogue, oid, types })

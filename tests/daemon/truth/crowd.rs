@@ -20,22 +20,22 @@ fn sixty_four_processes_that_report_at_the_same_instant_lose_nothing() {
     // So that nobody is forgotten while a busy machine counts.
     crowd.env("POOLWATCH_PERIOD", "60");
     let (mut process, output) = Output::of(&mut crowd);
-    let said = eventually(|| {
+    let printed = eventually(|| {
         let ended = process.ended().unwrap();
         assert!(ended.is_none(), "the crowd ended: {ended:?}\n{}", output.text());
-        Some(output.text()).filter(|said| said.contains("sent"))
+        Some(output.text()).filter(|printed| printed.contains("sent"))
     });
     let all = WORKERS * ROUNDS;
-    assert_eq!(said.trim(), format!("sent {all}"));
+    assert_eq!(printed.trim(), format!("sent {all}"));
     agree(|| {
         let metrics = daemon.metrics();
         let crowd = |name| metrics.value(name, &[("pool", "crowd")]);
-        let seen = (
+        let exported = (
             metrics.value("poolwatch_reports_total", &[]),
             refused(&metrics),
             crowd("db_pool_connections_opened_total"),
             crowd("db_pool_workers"),
         );
-        (seen, (Some(all.into()), 0.0, Some(all.into()), Some(WORKERS.into())))
+        (exported, (Some(all.into()), 0.0, Some(all.into()), Some(WORKERS.into())))
     });
 }

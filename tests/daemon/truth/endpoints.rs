@@ -64,7 +64,8 @@ fn every_endpoint_of_the_example_is_judged_right_and_its_line_named() {
         n_plus_one += repeated;
         unpaginated += whole;
         agree(|| {
-            let (metrics, truth) = (stage.daemon.metrics(), Counts::true_of(&stage.application));
+            let (metrics, truth) =
+                (stage.daemon.metrics(), Counts::from_application(&stage.application));
             let counted = ["db_n_plus_one_checkouts_total", "db_unpaginated_queries_total"]
                 .map(|name| web(&metrics, name));
             let queries = Counts::exported(&metrics).queries;

@@ -79,7 +79,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    pub(super) fn true_of(application: &Application) -> Self {
+    pub(super) fn from_application(application: &Application) -> Self {
         let all = of_all(application);
         let sum = |count: fn(&Truth) -> u64| all.values().map(count).sum();
         Self {
@@ -126,7 +126,7 @@ pub(super) struct Gauges {
 
 impl Gauges {
     /// Of these workers, when nobody waits.
-    pub(super) fn true_of(application: &Application, workers: &[u32]) -> Self {
+    pub(super) fn from_application(application: &Application, workers: &[u32]) -> Self {
         let all = of_all(application);
         let sum = |count: fn(&Truth) -> u64| workers.iter().map(|pid| count(&all[pid])).sum();
         let number = workers.len() as u64;

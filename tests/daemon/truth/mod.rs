@@ -34,7 +34,7 @@ impl Stage {
     fn set(variables: &[(&str, &str)]) -> Self {
         let keeper = [("GUNICORN_CONFIG", KEEPER), ("POOL_TIMEOUT", "10")];
         let application = Application::start_watched(&[&keeper, variables].concat());
-        let daemon = watch(&application);
+        let daemon = daemon_for(&application);
         Self { application, daemon }
     }
 
@@ -43,14 +43,16 @@ impl Stage {
     fn restart_daemon(self) -> Self {
         let Self { application, daemon } = self;
         assert!(daemon.terminate().0.success());
-        let daemon = watch(&application);
+        let daemon = daemon_for(&application);
         Self { application, daemon }
     }
 
     /// Waits until everything that happened is counted, and nothing else.
     #[track_caller]
     fn counts_agree(&self) {
-        agree(|| (Counts::exported(&self.daemon.metrics()), Counts::true_of(&self.application)));
+        agree(|| {
+            (Counts::exported(&self.daemon.metrics()), Counts::from_application(&self.application))
+        });
     }
 
     /// Waits until the gauges are what these workers and the server know.
@@ -58,7 +60,7 @@ impl Stage {
     fn gauges_agree(&self, workers: &[u32]) {
         agree(|| {
             let exported = Gauges::exported(&self.daemon.metrics());
-            (exported, Gauges::true_of(&self.application, workers))
+            (exported, Gauges::from_application(&self.application, workers))
         });
     }
 
@@ -70,7 +72,7 @@ impl Stage {
     }
 
     /// The workers that the daemon knows, by pid.
-    fn seen(&self) -> Vec<u32> {
+    fn exported_workers(&self) -> Vec<u32> {
         let health = self.health();
         let workers = health["workers"].as_array().map(Vec::as_slice).unwrap_or_default();
         workers.iter().map(|worker| pid(&worker["pid"])).collect()
@@ -86,7 +88,7 @@ impl Stage {
         for worker in &workers {
             assert_eq!(self.application.ask(*worker, "GET", "/api/posts/count").status, 200);
         }
-        agree(|| (self.seen(), workers.clone()));
+        agree(|| (self.exported_workers(), workers.clone()));
         workers
     }
 
@@ -98,7 +100,7 @@ impl Stage {
 }
 
 #[track_caller]
-fn watch(application: &Application) -> Daemon {
+fn daemon_for(application: &Application) -> Daemon {
     application.daemon(&format!("sampling: {{pools: {}ms}}", SAMPLE.as_millis()))
 }
 
@@ -273,7 +275,7 @@ fn a_killed_worker_goes_and_its_counts_stay(stage: &Stage, killed: u32) {
             .success()
     );
     let died = Instant::now();
-    eventually(|| !stage.seen().contains(&killed));
+    eventually(|| !stage.exported_workers().contains(&killed));
     assert!(died.elapsed() < TTL + SAMPLE, "{:?}", died.elapsed());
     assert_eq!(Counts::exported(&stage.daemon.metrics()), before);
     eventually(|| {

@@ -48,16 +48,16 @@ async fn a_rust_application_is_shown_under_the_same_names() {
     };
     let shared = SharedPool::new("mine", url.parse().unwrap(), settings);
     shared.report_to(daemon.socket(), "rust");
-    let mut held = Vec::new();
+    let mut acquired = Vec::new();
     for _ in 0..3 {
-        held.push(shared.acquire().await.unwrap());
+        acquired.push(shared.acquire().await.unwrap());
     }
-    for checkout in &mut held {
+    for checkout in &mut acquired {
         sqlx::query("SELECT 1").execute(checkout).await.unwrap();
     }
-    assert!(sqlx::query("SELEC 1").execute(&mut held[0]).await.is_err());
+    assert!(sqlx::query("SELEC 1").execute(&mut acquired[0]).await.is_err());
     assert!(shared.acquire().await.is_err(), "all three are out");
-    drop(held.pop());
+    drop(acquired.pop());
 
     becomes(
         &daemon,
@@ -88,8 +88,8 @@ async fn a_rust_application_is_shown_under_the_same_names() {
     let connections = [("server", "primary"), ("state", "checked_in")];
     assert!(metrics.value("poolwatch_connections", &connections).is_some());
 
-    drop(held);
+    drop(acquired);
     drop(shared);
-    let gone = [("db_pool_workers", 0.0), ("db_pool_hold_duration_seconds_count", 3.0)];
-    becomes(&daemon, gone).await;
+    let ended = [("db_pool_workers", 0.0), ("db_pool_hold_duration_seconds_count", 3.0)];
+    becomes(&daemon, ended).await;
 }

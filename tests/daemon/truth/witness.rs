@@ -22,7 +22,7 @@ impl Witness {
         let scraping = thread::spawn(move || {
             let (mut sums, mut scrapes) = (Sums::default(), 0);
             while !over.load(Ordering::Relaxed) {
-                sums.rise_to(&request(address, "GET", "/metrics", &[]).text())?;
+                sums.update(&request(address, "GET", "/metrics", &[]).text())?;
                 scrapes += 1;
                 thread::sleep(Duration::from_millis(50));
             }
@@ -47,7 +47,7 @@ impl Witness {
 struct Sums(BTreeMap<String, f64>);
 
 impl Sums {
-    fn rise_to(&mut self, text: &str) -> Result<(), String> {
+    fn update(&mut self, text: &str) -> Result<(), String> {
         let now = sums(text);
         for (series, before) in &self.0 {
             match now.get(series) {
@@ -65,25 +65,25 @@ impl Sums {
 
 fn sums(text: &str) -> BTreeMap<String, f64> {
     let kinds = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
-    let summed: HashSet<&str> = kinds
+    let cumulative: HashSet<&str> = kinds
         .filter(|(_, kind)| matches!(*kind, "counter" | "histogram"))
         .map(|(family, _)| family)
         .collect();
     let series = text.lines().filter(|line| !line.starts_with('#'));
     series
-        .filter(|line| summed.contains(family(line, &summed)))
+        .filter(|line| cumulative.contains(family(line, &cumulative)))
         .filter_map(|line| line.rsplit_once(' '))
         .map(|(series, value)| (series.to_owned(), value.parse().unwrap()))
         .collect()
 }
 
 /// The family of a series; those of a histogram have endings.
-fn family<'a>(line: &'a str, known: &HashSet<&str>) -> &'a str {
+fn family<'a>(line: &'a str, families: &HashSet<&str>) -> &'a str {
     let name = line.split(['{', ' ']).next().unwrap_or_default();
     let endings = ["_bucket", "_sum", "_count"].into_iter();
     endings
         .filter_map(|ending| name.strip_suffix(ending))
-        .find(|family| known.contains(family))
+        .find(|family| families.contains(family))
         .unwrap_or(name)
 }
 
@@ -97,9 +97,9 @@ fn a_sum_that_falls_or_goes_away_is_noticed() {
         )
     };
     let mut sums = Sums::default();
-    assert_eq!(sums.rise_to(&page(1, 1.5)), Ok(()));
-    assert_eq!(sums.rise_to(&page(2, 1.5)), Ok(()));
-    assert!(sums.rise_to(&page(1, 1.5)).unwrap_err().contains("a_total fell from 2 to 1"));
-    assert!(sums.rise_to(&page(2, 1.25)).unwrap_err().contains("fell from 1.5"));
-    assert!(sums.rise_to("").unwrap_err().contains("went away"));
+    assert_eq!(sums.update(&page(1, 1.5)), Ok(()));
+    assert_eq!(sums.update(&page(2, 1.5)), Ok(()));
+    assert!(sums.update(&page(1, 1.5)).unwrap_err().contains("a_total fell from 2 to 1"));
+    assert!(sums.update(&page(2, 1.25)).unwrap_err().contains("fell from 1.5"));
+    assert!(sums.update("").unwrap_err().contains("went away"));
 }
