@@ -1,7 +1,7 @@
 //! Tables of which only some rows have series of their own, because there may be any number. The
 //! others are aggregated.
 
-use super::Table;
+use super::Column;
 
 /// The choice of the rows that have series of their own.
 #[derive(Debug)]
@@ -52,20 +52,20 @@ impl Bound {
     /// keys with a subquery, which is hashed; a list would be gone through for each row.
     pub(super) fn statement(
         &self,
-        table: &Table,
-        version: u32,
+        labels: &[&str],
+        columns: impl Iterator<Item = &'static Column>,
         sql: &str,
         selected: &str,
     ) -> Option<String> {
         let Rank::Server { key, column: rank, kept } = &self.rank else { return None };
-        let labels = table.labels.iter().map(|label| {
+        let labels = labels.iter().map(|label| {
             if kept.contains(label) {
                 format!("max(\"{label}\"::text)")
             } else {
                 format!("'{OTHER}'")
             }
         });
-        let sums = table.columns(version).map(|column| {
+        let sums = columns.map(|column| {
             if column.adds_up {
                 format!("sum(\"{}\"::float8)", column.name)
             } else {

@@ -13,6 +13,8 @@ mod bgwriter;
 mod bound;
 mod buffercache;
 mod checkpointer;
+mod collector;
+mod column;
 mod compatible;
 mod conflicts;
 mod connections;
@@ -44,17 +46,19 @@ mod statements;
 mod static_info;
 mod statio;
 mod subscriptions;
+mod table;
 mod unseen;
 mod user_tables;
 mod wal;
 mod wal_receiver;
 mod wraparound;
 
-use crate::metric::Kind;
-
 pub use bound::{Bound, Measure, OTHER, Rank};
+pub use collector::{Collector, Pace, Reader, Scope};
+pub use column::{Column, age, counter, gauge, histogram};
 pub use compatible::{COMPATIBLE_NAMES, DEFAULT_METRICS, RENAMED};
 pub use sampled::{DATABASE_SIZE, OTHER_DATABASES, SERVER_CPU, STATEMENT_DURATIONS, WAIT_EVENTS};
+pub use table::{Every, Query, Table};
 pub use unseen::{UNSEEN, Unseen};
 
 /// Every collector, in the order of the documentation.
@@ -111,233 +115,10 @@ pub const ALL: &[&Collector] = &[
     &wraparound::TABLES,
 ];
 
-/// One group of figures that succeeds or fails together.
-#[derive(Debug)]
-pub struct Collector {
-    /// Its name in the settings and in `poolwatch_source_up`.
-    pub name: &'static str,
-    /// The timer by which it is read, unless the settings say otherwise.
-    pub pace: Pace,
-    /// The scope of its figures: the server, or each database.
-    pub scope: Scope,
-    /// True when it is read, unless the settings say otherwise.
-    pub enabled: bool,
-    /// The collector that `postgres_exporter` has it in: switched off with that one.
-    pub part_of: Option<&'static str>,
-    /// The code that reads it.
-    pub reader: Reader,
-    /// The tables that it reads.
-    pub tables: &'static [Table],
-}
-
-/// The code that reads a collector: the statements of its tables are enough, or it needs its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reader {
-    /// Its tables alone: `sources/collector`.
-    Tables,
-    /// `sources/database_sizes.rs`.
-    DatabaseSizes,
-    /// `sources/other_databases.rs`.
-    OtherDatabases,
-    /// `sources/server_cpu.rs`.
-    ServerCpu,
-    /// `sources/statements`.
-    Statements,
-    /// `sources/wait_events.rs`.
-    WaitEvents,
-}
-
-/// The timer of the settings' `sampling` that reads a collector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
-    /// `sampling.activity`.
-    Activity,
-    /// `sampling.server`.
-    Server,
-    /// `sampling.statements`.
-    Statements,
-    /// `sampling.tables`.
-    Tables,
-    /// `sampling.sizes`, for what changes slowly.
-    Slow,
-    /// `sampling.sizes`, and never more often than it may be: what walks the disk.
-    Sizes,
-}
-
-/// The scope within which a collector's views show the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// In every database: asked once.
-    Server,
-    /// In no other database: asked in each.
-    Database,
-}
-
-/// One statement's worth of families that share labels.
-#[derive(Debug)]
-pub struct Table {
-    /// The beginning of each family's name.
-    pub prefix: &'static str,
-    /// The extension that has the view. Its version then stands in for the server's, 1.8 as 108,
-    /// and `@extension.` in the SQL for its schema.
-    pub extension: Option<&'static str>,
-    /// The statement by version, newest first.
-    pub queries: &'static [Query],
-    /// Columns that are labels.
-    pub labels: &'static [&'static str],
-    /// Columns that are figures.
-    pub columns: &'static [Column],
-    /// The limit of rows that are shown, where there may be any number.
-    pub bound: Option<Bound>,
-    /// Rows that are there even when there is nothing to count, so that a sum over them does not
-    /// vanish.
-    pub every: Option<Every>,
-    /// True when the rows name the families: `name` and `help` are then columns of the statement.
-    pub named_by_row: bool,
-}
-
-/// Each of these values of a label is there for each value of the first label: the statement has
-/// at least one row of that, and gives what there is.
-#[derive(Debug)]
-pub struct Every {
-    /// The label. Rows with another value of it, or none, only name the first.
-    pub label: &'static str,
-    /// Its values.
-    pub values: &'static [&'static str],
-}
-
-/// A statement and the major version from which it works.
-#[derive(Debug)]
-pub struct Query {
-    /// The first major version that has all it names.
-    pub since: u32,
-    /// The statement. Each label and column is an alias in it.
-    pub sql: &'static str,
-}
-
-/// A column that is a figure.
-#[derive(Debug)]
-pub struct Column {
-    /// The alias in the SQL, and the end of the family's name.
-    pub name: &'static str,
-    /// The kind of figure.
-    pub kind: Kind,
-    /// The help text, which names the view and column that the figure comes from.
-    pub help: &'static str,
-    /// The first version that has it.
-    pub since: u32,
-    /// True when the figures of several rows add up to one figure for all of them.
-    pub adds_up: bool,
-    /// True for an age, which is left out where it is below 0 because a clock was set back.
-    pub is_age: bool,
-    /// Upper bounds of a histogram, whose rows are each one observation.
-    pub bounds: &'static [f64],
-}
-
-/// A column whose figure may go up and down.
-pub const fn gauge(name: &'static str, help: &'static str) -> Column {
-    Column { name, kind: Kind::Gauge, help, since: 0, adds_up: true, is_age: false, bounds: &[] }
-}
-
-/// A column whose figure is how long ago something was, in seconds.
-pub const fn age(name: &'static str, help: &'static str) -> Column {
-    Column { is_age: true, ..gauge(name, help) }
-}
-
-/// A column whose figure only grows.
-pub const fn counter(name: &'static str, help: &'static str) -> Column {
-    Column { kind: Kind::Counter, ..gauge(name, help) }
-}
-
-/// A column whose rows are each one observation.
-pub const fn histogram(name: &'static str, help: &'static str, bounds: &'static [f64]) -> Column {
-    Column { kind: Kind::Histogram, bounds, ..gauge(name, help) }
-}
-
-impl Column {
-    /// The same column, absent before a version.
-    pub const fn since(self, since: u32) -> Self {
-        Self { since, ..self }
-    }
-
-    /// The same column, whose sum over rows has no meaning.
-    pub const fn apart(self) -> Self {
-        Self { adds_up: false, ..self }
-    }
-}
-
-impl Query {
-    /// The newest of these statements that a version takes.
-    pub fn newest(queries: &'static [Self], version: u32) -> Option<&'static str> {
-        queries.iter().find(|query| query.since <= version).map(|query| query.sql)
-    }
-}
-
-impl Collector {
-    /// The name of the collector that has settings of its own.
-    pub const STATEMENTS: &str = "stat_statements";
-
-    /// The collector of a name.
-    pub fn named(name: &str) -> Option<&'static Self> {
-        ALL.iter().copied().find(|collector| collector.name == name)
-    }
-}
-
-impl Table {
-    /// A table without anything, to be filled.
-    pub const EMPTY: Self = Self {
-        prefix: "",
-        extension: None,
-        queries: &[],
-        labels: &[],
-        columns: &[],
-        bound: None,
-        every: None,
-        named_by_row: false,
-    };
-
-    /// The functions of its extension that its statements call.
-    pub fn called(&self) -> Vec<&'static str> {
-        let calls = self.queries.iter().flat_map(|query| query.sql.split("@extension.").skip(1));
-        let name = |rest: &'static str| {
-            let other = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
-            rest.split(other).next().unwrap_or(rest)
-        };
-        calls.map(name).collect()
-    }
-
-    /// The family's whole name.
-    pub fn family(&self, column: &Column) -> String {
-        format!("{}_{}", self.prefix, column.name)
-    }
-
-    /// The columns that a version has.
-    pub fn columns(&self, version: u32) -> impl Iterator<Item = &'static Column> {
-        self.columns.iter().filter(move |column| column.since <= version)
-    }
-
-    /// The first version of the server that has something to ask, where there is one that has not.
-    pub fn since(&self) -> Option<u32> {
-        self.queries.last().map(|query| query.since).filter(|_| self.extension.is_none())
-    }
-
-    /// The statement for a version, its labels as text and its figures as floats; `None` when the
-    /// version has no such view. One that the server ranks takes the limit and the keys that are
-    /// always shown.
-    pub fn statement(&self, version: u32) -> Option<String> {
-        let sql = Query::newest(self.queries, version)?;
-        let labels = self.labels.iter().map(|label| format!("\"{label}\"::text"));
-        let figures = self.columns(version).map(|column| format!("\"{}\"::float8", column.name));
-        let selected = labels.chain(figures).collect::<Vec<_>>().join(", ");
-        let ranked =
-            self.bound.as_ref().and_then(|bound| bound.statement(self, version, sql, &selected));
-        Some(ranked.unwrap_or_else(|| format!("SELECT {selected} FROM ({sql}) AS reading")))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metric::Kind;
     use std::collections::HashSet;
 
     fn tables() -> impl Iterator<Item = (&'static Collector, &'static Table)> {

@@ -6,7 +6,7 @@ use std::path::{Path as FilePath, PathBuf};
 use config::{Map, Source, Value, ValueKind};
 
 use super::variable::PREFIX;
-use super::{Environment, Error, Place, example, renamed};
+use super::{Environment, Error, Place, example, former_names};
 use crate::yaml::{self, Expected, Found, Path, Refusal, Refused};
 
 /// Settings of one kind.
@@ -66,7 +66,7 @@ impl Layer {
 }
 
 fn is_list(key: &str) -> bool {
-    example::is_list(&renamed::present(&key.split('.').collect()))
+    example::is_list(&former_names::present(&key.split('.').collect()))
 }
 
 /// The key of a setting that a variable is.

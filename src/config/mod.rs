@@ -6,6 +6,7 @@ mod checks;
 mod environment;
 mod error;
 mod example;
+mod former_names;
 mod layer;
 mod log;
 mod pools;

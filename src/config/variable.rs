@@ -1,6 +1,6 @@
 //! The names of variables that stand for settings.
 
-use super::{example, renamed};
+use super::{example, former_names};
 use crate::yaml::Path;
 
 /// The beginning of the variables that are settings.
@@ -8,7 +8,7 @@ pub(super) const PREFIX: &str = "POOLWATCH__";
 
 /// The variable that is meant by the end of a name which has other numbers of underscores.
 pub(super) fn meant(written: &str) -> Option<String> {
-    let written = renamed::present_variable(&written.to_uppercase().replace("__", "_"));
+    let written = former_names::present_variable(&written.to_uppercase().replace("__", "_"));
     example::settings().iter().find_map(|setting| variable(setting, &written))
 }
 

@@ -5,6 +5,8 @@
 //! at most two each time, so that a hundred databases cost no more a minute than two, and one of
 //! them at most to a database in which nothing moves: that is visited once an hour.
 
+mod visited;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +15,9 @@ use sqlx::Row;
 use tokio::time::{Instant, timeout};
 use tracing::info;
 
+use self::visited::{DatabaseActivity, VisitedDatabase};
 use super::Failure;
-use super::collector::{CollectorState, Error, Rows, Settings, TableReading, joined};
+use super::collector::{Error, Settings, joined};
 use super::text;
 use crate::collectors::{Collector, OTHER_DATABASES, Query};
 use crate::metric::Family;
@@ -22,18 +25,12 @@ use crate::postgres::{
     Database, Optional, ReducibleStatement, Reductions, Texts, has_undecodable_text, in_words,
 };
 use crate::reading::Reading;
-use poolwatch_client::SharedPool;
 
 /// The number of databases that are visited each time: one costs the server 15 ms or so, for a new session
 /// knows no catalogue yet.
 const VISITS: usize = 2;
-/// A database in which nothing moved since the last visit is visited after this long.
-const QUIET: Duration = Duration::from_hours(1);
 /// The timeout of the list of databases.
 const LIST_TIMEOUT: Duration = Duration::from_secs(5);
-/// The timeout of one visit, however little of it was read.
-const VISIT_TIMEOUT: Duration = Duration::from_secs(20);
-
 /// Reads what was done in each database; without it all are visited in turn.
 const COUNTS: Optional<'static> = Optional::These(&[
     "pg_stat_get_db_tuples_inserted",
@@ -75,15 +72,6 @@ fn list_sql(version: u32) -> String {
     )
 }
 
-/// The activity in a database so far, as the server counts it.
-#[derive(Clone, Copy, Debug, Default)]
-struct DatabaseActivity {
-    /// Rows changed and sessions begun, if the server counts them.
-    counted: Option<i64>,
-    /// The active time of sessions; `None` after a visit, which is counted too.
-    active: Option<f64>,
-}
-
 /// The databases to visit with what was done in them, and the others with why they are not visited.
 type ListedDatabases = (Vec<(String, DatabaseActivity)>, BTreeMap<String, String>);
 
@@ -107,30 +95,6 @@ pub struct OtherDatabases {
     /// Those that are not visited, with the reason.
     skipped: BTreeMap<String, String>,
     reductions: Reductions,
-}
-
-/// One database and its last visit.
-#[derive(Debug, Default)]
-struct VisitedDatabase {
-    at: Option<Instant>,
-    done: DatabaseActivity,
-    /// True when anything was done in it since the last visit.
-    moved: bool,
-    /// The encoding of its texts.
-    texts: Texts,
-    kept: Vec<LastReading>,
-}
-
-/// The last reading of one collector there.
-#[derive(Debug)]
-struct LastReading {
-    state: CollectorState,
-    due: Instant,
-    interval: Duration,
-    /// By table.
-    rows: Vec<Option<Rows>>,
-    /// The reasons why figures could not be seen.
-    unseen: Vec<String>,
 }
 
 impl OtherDatabases {
@@ -265,90 +229,6 @@ impl OtherDatabases {
             *moved || quiet <= 1
         });
         order.into_iter().take(VISITS).map(|(_, name, _)| name.clone()).collect()
-    }
-}
-
-impl VisitedDatabase {
-    fn expected(wanted: &[VisitedCollector], share: u32) -> Self {
-        let kept = wanted.iter().map(|wanted| LastReading {
-            state: CollectorState::sharing(wanted.collector, wanted.settings.clone(), share),
-            due: Instant::now(),
-            interval: wanted.interval,
-            rows: wanted.collector.tables.iter().map(|_| None).collect(),
-            unseen: Vec::new(),
-        });
-        Self { kept: kept.collect(), ..Self::default() }
-    }
-
-    /// Notes what was done in it. At first, anything that was ever done counts as a change.
-    fn observe(&mut self, done: DatabaseActivity) {
-        let before = std::mem::replace(&mut self.done, done);
-        let active = |done: DatabaseActivity| done.active.unwrap_or(0.0);
-        let has_active_time = before.active.is_some() || self.at.is_none();
-        let stayed = !has_active_time || active(before).total_cmp(&active(done)).is_eq();
-        // Where the server does not count, something may have been done.
-        let is_same = done.counted.is_some_and(|count| count == before.counted.unwrap_or(0));
-        self.moved |= !is_same || !stayed;
-    }
-
-    fn arrive(&mut self) {
-        self.at = Some(Instant::now());
-        // The visit is a session too.
-        let counted = self.done.counted.map(|counted| counted.saturating_add(1));
-        self.done = DatabaseActivity { counted, active: None };
-        self.moved = false;
-    }
-
-    /// Is visited again in its turn, whether anything is done in it meanwhile or not.
-    fn fail(&mut self) {
-        self.moved = true;
-    }
-
-    fn is_due(&self) -> bool {
-        self.moved || self.at.is_none_or(|at| at.elapsed() >= QUIET)
-    }
-
-    /// Reads what is due over a session that is gone afterwards.
-    async fn visit(&mut self, server: &Database, name: &str) -> Result<(), Failure> {
-        let pool = server.other_database(name, self.texts);
-        let outcome = timeout(VISIT_TIMEOUT, self.read(&pool)).await;
-        pool.close().await;
-        outcome.unwrap_or_else(|_| Err(Error::Slow(VISIT_TIMEOUT.as_secs()).into()))
-    }
-
-    /// Reads what is due. A table that fails hides no other.
-    async fn read(&mut self, pool: &SharedPool) -> Result<(), Failure> {
-        let mut failure = None;
-        for kept in self.kept.iter_mut().filter(|kept| kept.due <= Instant::now()) {
-            let outcome = kept.read(pool).await;
-            if outcome.is_ok() {
-                kept.due = Instant::now() + kept.interval.mul_f64(0.9);
-            }
-            failure = failure.or(outcome.err());
-        }
-        failure.map_or(Ok(()), Err)
-    }
-}
-
-impl LastReading {
-    async fn read(&mut self, pool: &SharedPool) -> Result<(), Failure> {
-        let mut failure: Option<Failure> = None;
-        // What does not come now is not shown as if it had.
-        self.rows.fill_with(|| None);
-        for (at, kept) in self.rows.iter_mut().enumerate() {
-            let mut connection = pool.acquire().await?;
-            match self.state.read_table(at, &mut connection).await {
-                Ok(TableReading::Rows(rows)) => *kept = Some(rows),
-                Ok(TableReading::NoExtension(_) | TableReading::NotYet { .. }) => {}
-                Err(error) => failure = failure.or(Some(error.into())),
-            }
-        }
-        if failure.is_none() {
-            let mut connection = pool.acquire().await?;
-            // That it cannot be asked is no failure: the figures came.
-            self.unseen = self.state.unseen(&mut connection).await.unwrap_or_default();
-        }
-        failure.map_or(Ok(()), Err)
     }
 }
 

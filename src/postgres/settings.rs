@@ -1,0 +1,123 @@
+//! The settings of a server: its address, its password, and timeouts.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tracing::info;
+
+use super::session::Purpose;
+use super::{
+    Access, Address, AddressError, Connector, Database, PASSWORD_COMMAND_TIMEOUT, PASSWORD_MAX_AGE,
+    PasswordCommand, PasswordSettings, Secret, Target,
+};
+/// One database as the operator names it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The address: a URL (`postgresql://user@host/db`) or libpq's `key=value` form.
+    pub url: Secret,
+    /// A file that holds the password, read at each connect.
+    pub password_file: Option<PathBuf>,
+    /// A command that prints the password, such as a token of a cloud.
+    pub password_command: Option<PasswordCommand>,
+    /// The timeout of the command.
+    #[serde(with = "humantime_serde")]
+    pub password_command_timeout: Duration,
+    /// The age up to which the command's answer is used for further connections.
+    #[serde(with = "humantime_serde")]
+    pub password_max_age: Duration,
+    /// The server gives up on a statement of poolwatch after this long.
+    #[serde(with = "humantime_serde")]
+    pub statement_timeout: Duration,
+    /// The server gives up waiting for a lock after this long.
+    #[serde(with = "humantime_serde")]
+    pub lock_timeout: Duration,
+    /// The timeout of a connection attempt.
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            url: Secret::default(),
+            password_file: None,
+            password_command: None,
+            password_command_timeout: PASSWORD_COMMAND_TIMEOUT,
+            password_max_age: PASSWORD_MAX_AGE,
+            statement_timeout: Duration::from_secs(5),
+            lock_timeout: Duration::from_secs(1),
+            connect_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The reason why a database cannot be monitored as the settings say.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address cannot be understood.
+    #[error("servers.{name}.url: {reason}")]
+    Address {
+        /// The database's name in the settings.
+        name: String,
+        /// The error, without the address, which may hold a password.
+        reason: AddressError,
+    },
+    /// The password file cannot be read.
+    #[error("servers.{name}.password_file: cannot read {path}: {reason}")]
+    PasswordFile {
+        /// The database's name in the settings.
+        name: String,
+        /// The file.
+        path: String,
+        /// The cause.
+        reason: std::io::Error,
+    },
+}
+
+impl Settings {
+    /// A database that can be asked; it connects when first asked.
+    pub fn open(&self, name: &str) -> Result<Arc<Database>, Error> {
+        let purpose = Purpose::Watch {
+            statement_timeout: self.statement_timeout,
+            lock_timeout: self.lock_timeout,
+        };
+        let access = self.access(name, purpose)?;
+        let read_timeout = self.statement_timeout + Duration::from_secs(1);
+        Ok(Arc::new(Database::new(name, access, read_timeout)))
+    }
+
+    /// Makes its connector. A password file that cannot be read now is refused.
+    fn connector(&self, name: &str) -> Result<Connector, Error> {
+        let wrong = |reason| Error::Address { name: name.to_owned(), reason };
+        let variables = |name: &str| std::env::var(name).ok();
+        let address = Address::parse(self.url.reveal(), &variables).map_err(wrong)?;
+        let target = Target::new(&address, &variables).map_err(wrong)?;
+        if !address.foreign.is_empty() {
+            let parameters = address.foreign.join(",");
+            info!(database = %name, %parameters, "parameters that are not libpq's are not used");
+        }
+        let passwords = PasswordSettings {
+            file: self.password_file.clone(),
+            command: self.password_command.clone(),
+            timeout: self.password_command_timeout,
+            max_age: self.password_max_age,
+        };
+        let credentials = passwords.credentials(&target).map_err(|(path, reason)| {
+            Error::PasswordFile { name: name.to_owned(), path, reason }
+        })?;
+        Ok(Connector::new(target, credentials, self.connect_timeout))
+    }
+
+    /// Makes what opens a session on it and sets it up.
+    fn access(&self, name: &str, purpose: Purpose) -> Result<Access, Error> {
+        Ok(Access::new(self.connector(name)?, purpose, self.connect_timeout))
+    }
+
+    /// Makes what opens sessions that may write, for as long as it takes.
+    pub fn builders(&self, name: &str) -> Result<Access, Error> {
+        self.access(name, Purpose::Build)
+    }
+}
