@@ -319,6 +319,32 @@ mod tests {
     }
 
     #[test]
+    fn a_long_text_has_no_more_tables_and_columns_than_are_looked_through() {
+        let many = |begin: &str, each: fn(usize) -> String| {
+            let all = (0..).map(each).take(LONGEST / 10).collect::<String>();
+            format!("{begin}{all}").chars().take(LONGEST).collect::<String>()
+        };
+        let counts = |sql: &str| {
+            let tables = read(sql).tables;
+            let columns = tables.iter().map(|table| table.equal.len().max(table.ranged.len()));
+            (tables.len(), columns.max().unwrap_or_default())
+        };
+        let most = 100;
+        for (begin, each, expected) in [
+            ("SELECT FROM a", (|n| format!(",t{n}")) as fn(usize) -> String, (most, 0)),
+            ("SELECT FROM a", |n| format!(" JOIN t{n}"), (most, 0)),
+            ("SELECT FROM t WHERE a", |n| format!("=$1 AND c{n}"), (1, most)),
+            ("SELECT FROM t WHERE a", |n| format!(">$1 AND c{n}"), (1, most)),
+            ("SELECT FROM t", |_| ",from".to_owned(), (2, 0)),
+            ("SELECT FROM t", |_| ".from".to_owned(), (1, 0)),
+            ("SELECT FROM t, f(), f(", |_| " FROM f(), ".to_owned(), (1, 0)),
+            ("SELECT a", |_| "::t((".to_owned(), (0, 0)),
+        ] {
+            assert_eq!(counts(&many(begin, each)), expected, "{begin}{}…", each(0));
+        }
+    }
+
+    #[test]
     fn junk_harms_nothing() {
         for sql in
             ["", "(", "FROM", "FROM a.", "WHERE = $1", "\0", "é$", "SELECT * FROM t,", "= $1"]

@@ -6,6 +6,11 @@ use super::words::{is, name};
 
 /// Columns of an index that is suggested, at most.
 const COLUMNS: usize = 4;
+/// Tables of a statement, and columns of a table, at most: whoever writes a statement decides how
+/// many it names, and each is looked up among the others.
+const MOST: usize = 100;
+/// The parts of a table's name, at most: its database, its schema and itself.
+const PARTS: usize = 3;
 /// The words before a comparison that rows are chosen by.
 const BEFORE: [&str; 4] = ["WHERE", "AND", "ON", "HAVING"];
 /// The words that follow a table and are not its alias.
@@ -92,7 +97,7 @@ pub(super) fn tables(words: &[&Token]) -> Vec<Table> {
         let Some((column, range)) = compared(words, at) else { continue };
         let Some(table) = owner(&mut tables, &column) else { continue };
         let columns = if range { &mut table.ranged } else { &mut table.equal };
-        if !columns.contains(&column.1) {
+        if columns.len() < MOST && !columns.contains(&column.1) {
             columns.push(column.1);
         }
     }
@@ -103,6 +108,7 @@ pub(super) fn tables(words: &[&Token]) -> Vec<Table> {
 fn named(words: &[&Token]) -> Vec<Table> {
     let mut found: Vec<Table> = Vec::new();
     let mut open: Vec<bool> = Vec::new();
+    let into = words.iter().position(|token| is(Some(token), &["INTO"])).unwrap_or(words.len());
     for (at, token) in words.iter().enumerate() {
         match token {
             Token::LParen => open.push(at > 0 && is(words.get(at - 1), &WITH_FROM)),
@@ -115,8 +121,8 @@ fn named(words: &[&Token]) -> Vec<Table> {
         let from = own && !(at > 0 && is(words.get(at - 1), &["DISTINCT"]));
         let locks = at > 0 && is(words.get(at - 1), &["FOR", "KEY"]);
         if from || is(Some(token), &["JOIN", "UPDATE", "INTO", "USING"]) && !locks {
-            for table in listed(words, at + 1) {
-                if !found.iter().any(|other| other.alias == table.alias) {
+            for table in listed(words, at + 1, into) {
+                if found.len() < MOST && !found.iter().any(|other| other.alias == table.alias) {
                     found.push(table);
                 }
             }
@@ -125,10 +131,10 @@ fn named(words: &[&Token]) -> Vec<Table> {
     found
 }
 
-/// The tables from this word on, by comma.
-fn listed(words: &[&Token], mut at: usize) -> Vec<Table> {
+/// The tables from this word on, by comma. The first INTO is at the place `into`.
+fn listed(words: &[&Token], mut at: usize, into: usize) -> Vec<Table> {
     let mut found = Vec::new();
-    loop {
+    while found.len() < MOST {
         if is(words.get(at), &["ONLY", "LATERAL"]) {
             at += 1;
         }
@@ -137,14 +143,17 @@ fn listed(words: &[&Token], mut at: usize) -> Vec<Table> {
             return found;
         }
         at += 1;
-        while words.get(at) == Some(&&Token::Period) {
+        for _ in 1..PARTS {
+            if words.get(at) != Some(&&Token::Period) {
+                break;
+            }
             let Some(next) = words.get(at + 1).and_then(|token| name(token)) else { return found };
             last = next;
             at += 2;
         }
         if words.get(at) == Some(&&Token::LParen) && !is(words.get(at + 1), &["SELECT"]) {
             // A function; or the columns of an INSERT, after which no other table is listed.
-            if !found.is_empty() || !words[..at].iter().any(|token| is(Some(token), &["INTO"])) {
+            if !found.is_empty() || into >= at {
                 return found;
             }
         }
@@ -162,6 +171,7 @@ fn listed(words: &[&Token], mut at: usize) -> Vec<Table> {
         }
         at += 1;
     }
+    found
 }
 
 /// The column, with the qualifier before its dot, that is compared with a value by the operator

@@ -6,6 +6,8 @@ use sqlparser::tokenizer::{Token, Word};
 /// Without `::type`, which drivers write after each placeholder.
 pub(super) fn without_casts<'a>(words: &[&'a Token]) -> Vec<&'a Token> {
     let (mut kept, mut at) = (Vec::with_capacity(words.len()), 0);
+    let closes = |token: &&&Token| matches!(**token, Token::RParen | Token::RBracket);
+    let last_closes = words.iter().rposition(|token| closes(&token));
     while at < words.len() {
         if *words[at] != Token::DoubleColon {
             kept.push(words[at]);
@@ -18,8 +20,9 @@ pub(super) fn without_casts<'a>(words: &[&'a Token]) -> Vec<&'a Token> {
         }
         let bracket = |at: usize| matches!(words.get(at), Some(Token::LParen | Token::LBracket));
         while bracket(at) {
-            let closes = |token: &&&Token| matches!(**token, Token::RParen | Token::RBracket);
-            let length = words[at..].iter().position(|token| closes(&token));
+            // What is never closed is not searched for again and again.
+            let rest = &words[at..last_closes.map_or(at, |last| (last + 1).max(at))];
+            let length = rest.iter().position(|token| closes(&token));
             at += length.map_or(1, |length| length + 1);
         }
         if is(words.get(at), &["WITH", "WITHOUT"]) && is(words.get(at + 1), &["TIME"]) {
