@@ -18,6 +18,9 @@ use crate::state::SourceState;
 const RETRY: f64 = 1.0 / 16.0;
 /// The least time before such a source is read again.
 const SOONEST: Duration = Duration::from_secs(1);
+/// The time after which a server's log is, however often it failed: a file on this machine is no
+/// burden to anybody.
+const LOG_RETRY: Duration = Duration::from_secs(2);
 
 /// The groups of the probes, and of what is read of a server's log.
 const PROBE: &str = "probe";
@@ -189,11 +192,17 @@ impl SourceTask {
                 self.state.remedy = remedy(&*failure);
                 self.state.failing_since.get_or_insert_with(|| Instant::now().into_std());
                 self.state.up = Some(false);
-                let delay = self.interval.mul_f64((RETRY * 2_f64.powi(self.failed)).min(1.0));
-                self.due = self.due.min(Instant::now() + delay.max(SOONEST));
+                self.due = self.due.min(Instant::now() + self.retry_delay());
                 self.failed = self.failed.saturating_add(1);
             }
         }
+    }
+
+    /// The time until it is read again after a failure.
+    fn retry_delay(&self) -> Duration {
+        let delay = self.interval.mul_f64((RETRY * 2_f64.powi(self.failed)).min(1.0));
+        let longest = if self.group == LOG { LOG_RETRY } else { Duration::MAX };
+        delay.max(SOONEST).min(longest)
     }
 }
 
@@ -202,20 +211,35 @@ mod tests {
     use super::*;
     use crate::sources::own_connections::OwnConnections;
 
-    #[tokio::test(start_paused = true)]
-    async fn what_failed_is_read_again_soon_and_then_ever_later() {
-        let interval = Duration::from_mins(5);
-        let mut task = SourceTask::new(
+    fn task(group: &str, interval: Duration) -> SourceTask {
+        SourceTask::new(
             1,
             OpenSource {
-                name: "primary/settings".to_owned(),
-                group: "settings".to_owned(),
+                name: format!("primary/{group}"),
+                group: group.to_owned(),
                 label: None,
                 database: None,
                 interval,
                 source: Source::OwnConnections(OwnConnections::new(Vec::new())),
             },
-        );
+        )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_is_read_again_soon_however_often_that_failed() {
+        let interval = Duration::from_secs(15);
+        let mut task = task(LOG, interval);
+        for _ in 0..20 {
+            task.due = Instant::now() + interval;
+            task.absorb(Err("Input/output error".into()), Duration::ZERO, false);
+            assert!(task.due <= Instant::now() + LOG_RETRY);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_failed_is_read_again_soon_and_then_ever_later() {
+        let interval = Duration::from_mins(5);
+        let mut task = task("settings", interval);
         let mut read = |result: Result<Reading, Failure>| {
             task.due = Instant::now() + interval;
             task.absorb(result, Duration::ZERO, false);
