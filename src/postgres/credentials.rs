@@ -364,6 +364,9 @@ mod tests {
         assert_eq!(password("db:5432:app", wanted), None);
         let ip = ["::1", "5432", "app", "me"];
         assert_eq!(password(r"\:\:1:5432:app:me:x", ip).as_deref(), Some("x"));
+        // Only in a URL is `%41` an A.
+        assert_eq!(password("db:5432:app:me:p%41%", wanted).as_deref(), Some("p%41%"));
+        assert_eq!(password("d%62:5432:app:me:x", wanted), None);
     }
 
     #[test]
@@ -378,6 +381,7 @@ mod tests {
     async fn the_answer_of_a_command_is_its_first_line() {
         let run = |line: &str| run(PasswordCommand::Line(line.into()), Duration::from_secs(30));
         assert_eq!(run("echo token; echo more").await.unwrap().reveal(), "token");
+        assert_eq!(run("echo p%41%").await.unwrap().reveal(), "p%41%");
         let error = run("echo s3cret; exit 3").await.unwrap_err().to_string();
         assert!(error.contains("exit status: 3") && !error.contains("s3cret"), "{error}");
         assert!(matches!(run("true").await, Err(Error::Nothing(_))));

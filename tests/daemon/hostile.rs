@@ -297,12 +297,15 @@ fn repeating(server: SocketAddr) -> SocketAddr {
 #[test]
 fn rows_without_end_cost_their_source_only() {
     let (cluster, server) = listening();
+    cluster.sql("CREATE TABLE posts (id int PRIMARY KEY)").unwrap();
     let others = [("endless".to_owned(), repeating(server))];
     let settings = settings(&cluster, &others).replace("//u@", "//postgres@");
     let settings = settings.replace("/postgres', connect", "/postgres?sslmode=disable', connect");
     let daemon = Daemon::with_settings(&settings).start();
     eventually(|| up(&daemon, "good") == Some(1.0));
     eventually(|| daemon.output().contains("has more than 20000 rows"));
+    // A statement with a LIMIT gets more than that, too.
+    eventually(|| daemon.output().contains("60000 rows where at most 5000 were asked for"));
     let before = readings(&daemon);
     eventually(|| readings(&daemon) > before + 10.0);
     assert!(peak(&daemon) < MEMORY, "{} MiB", peak(&daemon) >> 20);

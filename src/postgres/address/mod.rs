@@ -266,7 +266,7 @@ mod tests {
     fn a_service_stands_between_the_address_and_the_variables() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("services");
-        let text = "# ours\n[other]\nhost=no\n\n[bot]\nhost=db\nport=6000\ndbname=bot\n";
+        let text = "# ours\n[other]\nhost=no\n\n[bot]\nhost=db\nport=6000\ndbname=bot\n[odd]\npassword=p%41%\n";
         std::fs::write(&file, text).unwrap();
         let file = file.to_str().unwrap();
         let variables = [("PGSERVICEFILE", file), ("PGHOST", "env"), ("PGUSER", "me")];
@@ -282,6 +282,9 @@ mod tests {
             &with("postgresql://here/d", &variables).unwrap(),
             &[("host", "here"), ("dbname", "d")],
         );
+        // Only in a URL is `%41` an A.
+        let address = with("postgresql://here/d?service=odd", &variables).unwrap();
+        assert_eq!(address.value("password").as_deref(), Some("p%41%"));
     }
 
     #[test]
