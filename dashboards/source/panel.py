@@ -17,8 +17,8 @@ GREY = "#8e8e8e"
 # What a panel without data says: the setting or the step that brings it, by the metric that it draws first.
 WITHOUT = {
     r"db_(query|commit|n_plus|unpaginated)|db_pool_(acquire|hold|endpoint|workers|app_workers|pending|connecting|oldest|connections_|inherited|busiest|peak)":
-        "not seen: the application's workers do not report (pip install poolwatch)",
-    r"db_pool_(capacity|max_overflow|utilization|status|overflow)": "not seen: the pool's size is not known (pools.NAME.activity.size)",
+        "not seen: the application's workers do not report: poolwatch.watch(engine)",
+    r"db_pool_(capacity|size|max_overflow|utilization|status|overflow)": "not seen: the pool's size is not known (pools.NAME.activity.size)",
     r"pgbouncer_users_|pgbouncer_databases_(max|current)_client": "not seen: PgBouncer 1.24 or later shows it",
     r"pgbouncer_": "not seen: no PgBouncer is read (pools.NAME.pgbouncer.url)",
     r"db_statement_duration_(estimated|within)|pg_stat_statements_(?!query_id)": "not seen: CREATE EXTENSION pg_stat_statements",
@@ -206,7 +206,8 @@ def heatmap(title, description, metric, scope="@pool", width=12, height=8):
 
 
 def table(title, description, expr, unit, columns, width=8, height=8, value=None, words=None, wide=None, links=None, figures=None, sort=None, empty=None):
-    """Rows now. `columns` names the labels shown, in order; `value` the column of the figure, if it says anything.
+    """Rows now. `columns` names the labels shown, in order; `value` the column of the figure, if it says anything, which is the last unless
+    `columns` has it as Value.
 
     `wide` is the one column that takes what room there is; `links` lead on from a column; `figures` are further columns, each
     with its expression and unit, in rows of the same labels; `sort` is the column to
@@ -215,12 +216,12 @@ def table(title, description, expr, unit, columns, width=8, height=8, value=None
     # Grafana would give a query id, which looks like a number, the unit of the figure.
     overrides = [
         {"matcher": {"id": "byName", "options": title}, "properties": [{"id": "unit", "value": "string"}]}
-        for title in columns.values()
+        for label, title in columns.items() if label != "Value"
     ]
     figures = figures or {}
     letters = [chr(ord("A") + i) for i in range(1 + len(figures))]
     named = dict(zip([f"Value #{letter}" for letter in letters] if figures else ["Value"], [value, *figures]))
-    columns = list(columns.items()) + [(name, words) for name, words in named.items() if words]
+    columns = list(columns.items()) + [(name, words) for name, words in named.items() if words and name not in columns]
     for title_of, (_, unit_of) in figures.items():
         overrides.append({"matcher": {"id": "byName", "options": title_of}, "properties": [{"id": "unit", "value": unit_of}]})
     for label, to in (links or {}).items():

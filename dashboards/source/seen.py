@@ -32,7 +32,7 @@ def row(what, series, how):
 def sources(title, rows):
     return table(title, "What poolwatch sees here, and the setting or the step that brings what it does not see. Panels of what is not "
                  "seen say so in grey.", f"sort({' or '.join(row(*one) for one in rows)})", "short",
-                 {"what": "what", "how": "switched on by"}, width=12, height=8, value="seen", sort="seen", words={"seen": STATES})
+                 {"what": "what", "Value": "seen", "how": "switched on by"}, width=12, height=8, value="seen", sort="seen", words={"seen": STATES})
 
 
 SEEN = [sources("Of the application", APPLICATION), sources("Of the server", SERVER)]

@@ -47,8 +47,10 @@ CONNECTED = [
     lines("What sessions do with their time", "Sessions on average: at work, idle in a transaction, and open.",
           [(f"sum by (datname) (rate(pg_stat_database_{name}_time_seconds_total{{@database}}{RATE}))", f"{{{{datname}}}} {words}")
            for name, words in (("active", "at work"), ("idle_in_transaction", "idle in transaction"), ("session", "open"))], "short"),
+    lines("Encrypted by", "Sessions of clients by the version of TLS; none are those without, a Unix socket among them.",
+          ("sum by (version) (pg_stat_ssl_sessions{@server})", "{{version}}"), "short", height=6, stack=True, decimals=0),
     lines("Idle for", "How long idle sessions have been idle: the p95, by state, with the collector process_idle.",
-          ("histogram_quantile(0.95, sum by (le, state) (pg_process_idle_seconds_bucket{@server}))", "{{state}} p95"), "s", width=24, height=6),
+          ("histogram_quantile(0.95, sum by (le, state) (pg_process_idle_seconds_bucket{@server}))", "{{state}} p95"), "s", width=16, height=6),
 ]
 
 WAITS = [

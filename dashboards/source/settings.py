@@ -3,7 +3,7 @@
 import re
 
 from .frame import dashboard
-from .panel import firing, lines, stat, table
+from .panel import GREY, firing, lines, stat, table
 
 OF = "instance, server"
 # By subject: what people ask of each other first.
@@ -56,6 +56,10 @@ CHANGED = [
     table("Servers", "The version of each.", "max by (instance, server, short_version, version) (pg_static{@server})", "short",
           {"instance": "instance", "server": "server", "short_version": "version", "version": "in full"}, width=16, wide="in full"),
     firing("Setting.*|Database.*|ServerRole.*"),
+    table("Extensions", "The extensions of each database, with their versions, and whether ALTER EXTENSION … UPDATE would bring another.",
+          'max by (datname, extname, version, server) (pg_extension_update_available{@server, datname!~"template.*"})', "short",
+          {"extname": "extension", "version": "version", "datname": "database", "server": "server"}, width=24, value="update",
+          words={"update": {0: ("none", GREY), 1: ("! available", "orange")}}),
     lines("Statistics began, by database", "How long ago the statistics of each database began: a fall to zero is a reset, and all counters with it.",
           ('time() - max by (datname) (pg_stat_database_stats_reset{@server, datname!~"template.*"} > 0)', "{{datname}}"), "s", width=24, height=6),
     lines("Running since", "How long each server has run: a fall to zero is a restart.", ("time() - pg_postmaster_start_time_seconds{@server}", "{{instance}} {{server}}"), "s", width=24, height=6),

@@ -55,6 +55,10 @@ READS = [
            (f"sum by (datname) (rate(pg_stat_database_blk_write_time{{@database}}{RATE})) / 1000", "{{datname}} written")], "s", width=12),
     lines("Temporary files", "Files a second written because work_mem did not suffice.",
           (f"sum by (datname) (rate(pg_stat_database_temp_files{{@database}}{RATE}))", "{{datname}}"), "ops", width=12),
+    lines("Temporary files there now", "What running statements have written so far: a statement that fills the disk is seen before it ends.",
+          ("max by (instance, server) (pg_temp_files_current_bytes{@server})", "{{instance}} {{server}}"), "bytes", width=12, height=6),
+    lines("Number of temporary files", "Files that are there now.", ("max by (instance, server) (pg_temp_files_current{@server})", "{{instance}} {{server}}"), "short",
+          width=12, height=6, decimals=0),
 ]
 
 WRITES = [

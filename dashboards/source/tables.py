@@ -48,10 +48,12 @@ INDEXES = [
 ]
 
 SPACE = [
-    lines("Databases by size", "The size of each database.", ("max by (datname) (pg_database_size_bytes{@database})", "{{datname}}"), "bytes"),
+    lines("System catalog", "The size of the catalog of each database. Temporary tables, made and dropped all day, bloat it.",
+          ('max by (datname) (pg_system_catalog_size_bytes{@database})', "{{datname}}"), "bytes", width=12),
+    lines("Databases by size", "The size of each database.", ("max by (datname) (pg_database_size_bytes{@database})", "{{datname}}"), "bytes", width=12),
     tables("Largest tables, with their indexes", "The size of tables with their indexes and TOAST.",
-           f"sum by ({TABLE}) (pg_stat_user_tables_table_size_bytes{{@database}} + pg_stat_user_tables_index_size_bytes{{@database}})", "bytes", "size", width=8),
-    tables("Largest indexes of a table", "The size of all indexes of each table.", of_tables("index_size_bytes"), "bytes", "size", width=8),
+           f"sum by ({TABLE}) (pg_stat_user_tables_table_size_bytes{{@database}} + pg_stat_user_tables_index_size_bytes{{@database}})", "bytes", "size"),
+    tables("Largest indexes of a table", "The size of all indexes of each table.", of_tables("index_size_bytes"), "bytes", "size"),
 ]
 
 DASHBOARD = dashboard(

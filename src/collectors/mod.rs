@@ -12,6 +12,7 @@ mod autovacuum_scores;
 mod bgwriter;
 mod bound;
 mod buffercache;
+mod catalog;
 mod checkpointer;
 mod collector;
 mod column;
@@ -19,6 +20,7 @@ mod compatible;
 mod conflicts;
 mod connections;
 mod database;
+mod extensions;
 mod indexes;
 mod io;
 mod lock_waits;
@@ -37,6 +39,7 @@ mod sampled;
 mod sequences;
 mod settings;
 mod slru;
+mod ssl;
 mod stat_activity;
 mod stat_database;
 mod stat_lock;
@@ -47,6 +50,7 @@ mod static_info;
 mod statio;
 mod subscriptions;
 mod table;
+mod temp_files;
 mod unseen;
 mod user_tables;
 mod wal;
@@ -74,6 +78,7 @@ pub const ALL: &[&Collector] = &[
     &connections::COLLECTOR,
     &database::COLLECTOR,
     &DATABASE_SIZE,
+    &extensions::COLLECTOR,
     &indexes::COLLECTOR,
     &indexes::HEALTH,
     &io::COLLECTOR,
@@ -94,6 +99,7 @@ pub const ALL: &[&Collector] = &[
     &sequences::COLLECTOR,
     &settings::COLLECTOR,
     &slru::COLLECTOR,
+    &ssl::COLLECTOR,
     &stat_activity::COLLECTOR,
     &stat_database::COLLECTOR,
     &stat_lock::COLLECTOR,
@@ -105,6 +111,8 @@ pub const ALL: &[&Collector] = &[
     &statio::INDEXES,
     &statio::TABLES,
     &subscriptions::COLLECTOR,
+    &catalog::COLLECTOR,
+    &temp_files::COLLECTOR,
     &user_tables::COLLECTOR,
     &user_tables::SIZE,
     &wal::COLLECTOR,

@@ -167,7 +167,7 @@ async fn a_role_with_few_rights_is_told_what_to_do() {
             refused.push(collector.name);
         }
     }
-    assert_eq!(refused, ["wal"]);
+    assert_eq!(refused, ["temp_files", "wal"]);
 }
 
 #[tokio::test]

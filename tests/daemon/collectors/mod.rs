@@ -3,6 +3,7 @@
 
 mod compatibility;
 mod exporter;
+mod extensions;
 mod hardship;
 mod laden;
 mod newer;
