@@ -52,7 +52,7 @@ CHANGED = [
     table("Settings that wait for a restart", "Their new values are set, and not in force.", "max by (name, instance, server) (pg_setting_pending_restart{@server})", "short",
           {"name": "setting", "server": "server", "instance": "instance"}, width=12),
     table("Settings that changed in the time shown", "Settings with more than one value in the time shown.",
-          'topk($top, changes(label_replace({@server, __name__=~"pg_settings_.+"}, "setting", "$1", "__name__", "pg_settings_(.+)")[$__range:1m]) > 0)', "short", {"setting": "setting", "server": "server", "instance": "instance"}, width=12, value="changes"),
+          'topk($top, changes(label_replace({@server, __name__=~"pg_settings_.+"}, "setting", "$1", "__name__", "pg_settings_(.+)")[$__range:$__interval]) > 0)', "short", {"setting": "setting", "server": "server", "instance": "instance"}, width=12, value="changes"),
     table("Servers", "The version of each.", "max by (instance, server, short_version, version) (pg_static{@server})", "short",
           {"instance": "instance", "server": "server", "short_version": "version", "version": "in full"}, width=16, wide="in full"),
     firing("Setting.*|Database.*|ServerRole.*"),
