@@ -119,8 +119,8 @@ DASHBOARD = dashboard(
         ("Is replication in trouble now?", NOW),
         ("Who is the primary, and who follows?", WHO),
         ("How far behind is each replica: sent, written, flushed, replayed?", LAG),
-        ("What does the standby say?", STANDBY),
         ("Does a slot hold the log back?", SLOTS),
+        ("What does the standby say?", STANDBY),
         ("Do the subscriptions keep up?", LOGICAL),
     ],
 )
