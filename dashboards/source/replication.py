@@ -88,7 +88,8 @@ SLOTS = [
           "max by (slot_name, slot_type, wal_status, server) (pg_replication_slots_wal_status{@server} == 1) * 0 + on (slot_name, server) group_left () "
           "max by (slot_name, server) (pg_replication_slots_slot_is_active{@server})", "short",
           {"slot_name": "slot", "slot_type": "type", "wal_status": "WAL", "server": "server"}, width=12, value="read",
-          words={"read": {0: ("! inactive", "orange"), 1: ("✓ active", "green")}}),
+          words={"read": {0: ("! inactive", "orange"), 1: ("✓ active", "green")},
+                 "WAL": {"reserved": ("✓ reserved", "green"), "extended": ("! extended", "orange"), "unreserved": ("✗ unreserved", "red"), "lost": ("✗ lost", "red")}}),
     lines("Unconfirmed by readers of logical slots", "WAL that the reader of an active logical slot has not confirmed.",
           ("max by (slot_name, server) (pg_replication_slots_slot_current_wal_lsn{@server} - pg_replication_slots_slot_confirmed_flush_lsn{@server})", SLOT), "bytes", width=12),
     lines("Slots that are unusable, or copies", "Slots in conflict with recovery, and those that a standby keeps as a copy for a failover.",
