@@ -14,6 +14,7 @@ mod encodings;
 mod end_to_end;
 mod estimator;
 mod healthcheck;
+mod holders;
 mod hostile;
 mod http;
 mod indexes;

@@ -29,7 +29,17 @@ def create_application() -> Flask:
     application.register_error_handler(TimeoutError, no_connection)
     application.register_error_handler(OperationalError, no_connection)
     application.after_request(name_worker)
+    mark_requests(application)
     return application
+
+
+def mark_requests(application: Flask) -> None:
+    """Tells poolwatch by which route connections are held, where its client is installed."""
+    try:
+        import poolwatch  # noqa: PLC0415
+    except ImportError:
+        return
+    application.wsgi_app = poolwatch.WSGIMiddleware(application.wsgi_app)  # type: ignore[method-assign]
 
 
 def refused(error: HTTPException) -> tuple[dict[str, Any], int]:

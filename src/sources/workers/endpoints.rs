@@ -11,6 +11,10 @@ use poolwatch_client::report::{OTHER, PoolReport};
 /// The time for which an endpoint did nothing before it gives way to one more.
 const IDLE: Duration = Duration::from_mins(5);
 
+/// The most endpoints of one pool of a worker that are remembered while its reports leave them out: what
+/// the Python client remembers.
+const CARRIED: usize = 220;
+
 /// The sums of each endpoint. Like those of the pool they never fall; one that gives way ends.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Endpoints {
@@ -103,7 +107,7 @@ fn find<'a>(pool: &'a PoolReport, name: &str) -> Option<&'a poolwatch_client::re
 /// hold nothing meanwhile.
 pub(super) fn carry(now: &mut PoolReport, before: &PoolReport) {
     for endpoint in &before.endpoints {
-        if now.endpoints.len() >= 2 * poolwatch_client::report::ENDPOINTS {
+        if now.endpoints.len() >= CARRIED {
             return;
         }
         if find(now, &endpoint.name).is_none() {

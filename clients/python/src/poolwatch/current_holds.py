@@ -13,8 +13,9 @@ from poolwatch.statement_text import shown
 from poolwatch.watches import Hold
 
 MOST = 10
-# Seconds from which a hold is a long one.
-LONG = 1.0
+# Seconds from which a hold is a long one. Two reports may be as near as this, and the second is to
+# have it.
+LONG = 0.9
 
 
 def longest(holds: Iterable[Hold]) -> list[dict[str, Any]]:

@@ -16,6 +16,8 @@ from poolwatch.watches import Hold
 
 OTHER = "other"
 MOST_NAMED = 20
+# Those that give way at once: a report has them for the last time.
+MOST_LEAVING = 10
 # Endpoints without an entry, and those that had one, that are remembered.
 MOST_REMEMBERED = 200
 # What an endpoint held counts half after this many reports.
@@ -100,15 +102,16 @@ class Endpoints:
             out.setdefault(name if entry is self.other else entry.name, []).append(hold.started)
         if not self._named:
             return []
-        self._take_turns(out, now)
+        leaving = self._take_turns(out, now)
         rest = [
             each for name, started in out.items() if name not in self._named for each in started
         ]
         self.other.count(rest, now)
-        for name, entry in self._named.items():
-            entry.count(out.get(name, []), now)
-        entries = [*self._named.values(), self.other]
-        return [entry.snapshot() for entry in entries if entry.checkouts]
+        entries = [*self._named.values(), *leaving]
+        for entry in entries:
+            entry.count(out.get(entry.name, []), now)
+        others = [self.other] if self.other.checkouts else []
+        return [entry.snapshot() for entry in (*entries, *others)]
 
     def _entry(self, name: str | None) -> Endpoint:
         """The endpoint's own entry while there is room, else that of the others."""
@@ -123,23 +126,26 @@ class Endpoints:
         if name in self._waiting or len(self._waiting) < MOST_REMEMBERED:
             self._waiting[name] = self._waiting.get(name, 0.0) + seconds
 
-    def _take_turns(self, out: dict[str | None, list[float]], now: float) -> None:
+    def _take_turns(self, out: dict[str | None, list[float]], now: float) -> list[Endpoint]:
         """The entry that holds nothing gives way to an endpoint that holds much more."""
+        leaving: list[Endpoint] = []
         for name, started in out.items():
             if name is not None and name not in self._named:
                 self._waits(name, sum(min(1.0, now - each) for each in started))
-        while self._waiting:
+        while self._waiting and len(leaving) < MOST_LEAVING:
             first = max(self._waiting, key=lambda name: self._waiting[name])
             idle = [entry for name, entry in self._named.items() if name not in out]
             least = min(idle, key=lambda entry: entry.recent, default=None)
             if least is None or self._waiting[first] <= MUCH_MORE * least.recent:
                 break
             self._exchange(least, first, out.get(first, []), now)
+            leaving.append(least)
         self._waiting = {
             name: _DECAY * seconds
             for name, seconds in list(self._waiting.items())
             if seconds > FORGOTTEN
         }
+        return leaving
 
     def _exchange(self, least: Endpoint, name: str, started: list[float], now: float) -> None:
         recent = self._waiting.pop(name)

@@ -6,8 +6,9 @@ use crate::histogram::Histogram;
 /// The name under which a report has what belongs to no endpoint that it names.
 pub const OTHER: &str = "other";
 
-/// The most endpoints of one pool in a report, besides [`OTHER`].
-pub const ENDPOINTS: usize = 20;
+/// The most endpoints of one pool in a report, besides [`OTHER`]: twenty, and those that give way to
+/// others and are reported for the last time.
+pub const ENDPOINTS: usize = 30;
 
 /// The most holds of one pool in a report.
 pub const HOLDS: usize = 10;
