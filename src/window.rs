@@ -104,6 +104,15 @@ impl<T> Window<T> {
         Some((last - step.began, &step.value))
     }
 
+    /// The steps since the one that was under way so long before the last began, the oldest first,
+    /// with the time from the beginning of each to that of the last.
+    pub(crate) fn since(&self, within: Duration) -> impl Iterator<Item = (Duration, &T)> {
+        let last = self.steps.back().map(|step| step.began);
+        let later = last.map(|last| self.steps.partition_point(|step| step.began + within <= last));
+        let steps = self.steps.iter().skip(later.unwrap_or(0).saturating_sub(1));
+        steps.filter_map(move |step| Some((last? - step.began, &step.value)))
+    }
+
     /// The time from the beginning of the window to that of the last step.
     pub(crate) fn length(&self) -> Duration {
         self.before_with_age(self.reach).map_or(Duration::ZERO, |(length, _)| length)

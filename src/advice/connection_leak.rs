@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::recent::Recent;
 use super::{Advice, Rule, RuleContext, Severity, holders};
+use crate::reading::Hold;
 use crate::state::PoolState;
 
 /// Steps of history over which what is checked out must only have risen.
@@ -49,26 +50,31 @@ impl Rule for ConnectionLeak {
     }
 
     fn judge(&self, context: &RuleContext<'_>, recent: &Recent) -> Vec<Advice> {
-        let threshold = context.thresholds.held_too_long.as_secs_f64();
         let judged = context.pools.iter().filter_map(|pool| {
-            let in_flight = InFlight::new(context, pool);
-            let advice = held_too_long(pool, threshold, in_flight)
-                .or_else(|| self.rising(pool, recent, in_flight));
+            let threshold = context.thresholds.of_pool(&pool.pool.name).held_too_long.as_secs_f64();
+            let with_reason = WithReason::new(context, pool, recent);
+            let advice = held_too_long(pool, threshold, with_reason)
+                .or_else(|| self.rising(pool, recent, with_reason.in_flight));
             advice.map(|message| Advice::new(Severity::Warning, &pool.pool.name, message, REMEDY))
         });
         judged.collect()
     }
 }
 
-/// The statements that servers run or that wait for locks there, and that may be of a pool's
-/// longest holds: they are no older than those, and began in their later half at the latest.
+/// The connections of a pool that are held with reason.
 #[derive(Clone, Copy, Debug)]
-struct InFlight {
-    sessions: u64,
+struct WithReason {
+    /// Those whose statement is in flight.
+    in_flight: u64,
+    /// Sessions of servers that listen or hold an advisory lock.
+    keepers: u64,
 }
 
-impl InFlight {
-    fn new(context: &RuleContext<'_>, state: &PoolState) -> Self {
+impl WithReason {
+    /// By what the client says of its holds. Where it says nothing: the statements that servers run,
+    /// or that wait for locks there, and that may be of the longest holds, because they are no older
+    /// than those and began in their later half at the latest.
+    fn new(context: &RuleContext<'_>, state: &PoolState, recent: &Recent) -> Self {
         let oldest = state.sum.oldest_checkout.unwrap_or(f64::MAX);
         let sessions = context.databases.iter().filter_map(|server| server.sessions.as_ref());
         let running = sessions.flat_map(|sessions| &sessions.running);
@@ -76,14 +82,37 @@ impl InFlight {
             let age = running.oldest_seconds;
             age <= oldest + CLOCKS && age >= (oldest / 2.0).min(LONG)
         });
-        Self { sessions: may_be_held.map(|running| running.sessions).sum() }
+        let keepers = context.databases.iter().map(|server| recent.keepers(&server.name));
+        let by_server = may_be_held.map(|running| running.sessions).sum();
+        let holds = state.pool.holders.holds.iter();
+        let by_client = holds.filter(|held| held.hold.active == Some(true)).count() as u64;
+        Self { in_flight: by_client.max(by_server), keepers: keepers.sum() }
+    }
+
+    /// Returns true if the longest holds, those above a threshold, are all with reason.
+    fn is_all(self, state: &PoolState, threshold: f64) -> bool {
+        let holds = &state.pool.holders.holds;
+        if holds.iter().all(|held| held.hold.active.is_none()) {
+            return self.in_flight > 0 || self.keepers > 0;
+        }
+        let long = holds.iter().map(|held| &held.hold).filter(|hold| hold.age >= threshold);
+        let unexplained = long.filter(|hold| hold.active != Some(true) && !is_kept(hold)).count();
+        // One that holds an advisory lock may do other work too.
+        unexplained as u64 <= self.keepers
     }
 }
 
-/// A connection whose statement is still in flight is not leaked.
-fn held_too_long(state: &PoolState, threshold: f64, in_flight: InFlight) -> Option<String> {
+/// A connection that listens, or that holds an advisory lock, by its last statement.
+fn is_kept(hold: &Hold) -> bool {
+    let sql = hold.sql.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let locks = ["pg_advisory_lock", "pg_try_advisory_lock"];
+    sql.starts_with("listen ") || locks.iter().any(|lock| sql.contains(lock))
+}
+
+/// A connection whose statement is still in flight is not leaked, nor is one that is kept.
+fn held_too_long(state: &PoolState, threshold: f64, with_reason: WithReason) -> Option<String> {
     let oldest = state.sum.oldest_checkout.filter(|oldest| *oldest >= threshold)?;
-    if in_flight.sessions > 0 {
+    if with_reason.is_all(state, threshold) {
         return None;
     }
     let holder = state
@@ -103,7 +132,7 @@ fn held_too_long(state: &PoolState, threshold: f64, in_flight: InFlight) -> Opti
 
 impl ConnectionLeak {
     /// The fewest checked out rise and never fall, and none of them comes back.
-    fn rising(&self, state: &PoolState, recent: &Recent, in_flight: InFlight) -> Option<String> {
+    fn rising(&self, state: &PoolState, recent: &Recent, in_flight: u64) -> Option<String> {
         let steps = match state.sum.oldest_checkout {
             Some(oldest) if oldest < self.min_held.as_secs_f64() => return None,
             Some(_) => STEPS,
@@ -114,7 +143,7 @@ impl ConnectionLeak {
         let enough = floors.len() > STEPS
             && (state.sum.oldest_checkout.is_some() || floors.len() > BLIND_STEPS);
         let (first, last) = (*floors.first()?, *floors.last()?);
-        let rise = last.saturating_sub(first).saturating_sub(in_flight.sessions);
+        let rise = last.saturating_sub(first).saturating_sub(in_flight);
         if !enough || rise < self.min_growth || !floors.is_sorted() {
             return None;
         }
@@ -136,7 +165,8 @@ impl ConnectionLeak {
 mod tests {
     use super::super::fixture::Fixture;
     use super::*;
-    use crate::reading::{RunningSessions, Sessions};
+    use crate::reading::{RunningSessions, Sessions, WorkerHold};
+    use crate::state::PoolThresholds;
 
     fn look(floors: &[u64], oldest: impl Fn(usize) -> Option<f64>) -> Vec<Advice> {
         let mut fixture = Fixture::with_workers(&[0]);
@@ -187,6 +217,42 @@ mod tests {
         assert_eq!([running(74.0), running(40.0)], [0, 0]);
         assert_eq!(running(600.0), 1, "that is another one's");
         assert_eq!(running(0.2), 1, "so is that");
+    }
+
+    #[test]
+    fn by_what_the_client_says_a_hold_is_with_reason_or_not() {
+        let mut fixture = Fixture::with_workers(&[2]);
+        fixture.figures(|figures| figures.oldest_checkout = Some(75.0));
+        let mut holds = |held: &[(&str, bool)]| {
+            let hold = |(sql, active): &(&str, bool)| WorkerHold {
+                hold: Hold {
+                    age: 75.0,
+                    sql: Some((*sql).to_owned()),
+                    active: Some(*active),
+                    ..Hold::default()
+                },
+                ..WorkerHold::default()
+            };
+            fixture.pools[0].pool.holders.holds = held.iter().map(hold).collect();
+            fixture.judge(&ConnectionLeak::default()).len()
+        };
+        assert_eq!(holds(&[("SELECT 1", false)]), 1);
+        let with_reason =
+            [("SELECT 1", true), ("LISTEN jobs", false), ("SELECT pg_try_advisory_lock(?)", false)];
+        assert_eq!(holds(&with_reason), 0, "a statement hangs, another listens, another leads");
+        assert_eq!(holds(&[("LISTEN jobs", false), ("SELECT 1", false)]), 1);
+    }
+
+    #[test]
+    fn a_pool_may_hold_for_longer_than_others() {
+        let mut fixture = Fixture::with_workers(&[1]);
+        fixture.figures(|figures| figures.oldest_checkout = Some(75.0));
+        let long = PoolThresholds {
+            held_too_long: Some(Duration::from_mins(60)),
+            ..PoolThresholds::default()
+        };
+        fixture.thresholds.pools.insert("web".into(), long);
+        assert_eq!(fixture.judge(&ConnectionLeak::default()), []);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::recent::Recent;
 use super::{Advice, Rule, RuleContext, Severity};
 use crate::reading::Origin;
-use crate::state::PoolState;
+use crate::state::{PoolState, is_small};
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -49,7 +49,8 @@ impl HotWorker {
             return None;
         }
         let busiest = state.busiest.filter(|busiest| *busiest >= threshold)?;
-        let workers = state.pool.workers.iter();
+        // With so few connections a busy worker says nothing.
+        let workers = state.pool.workers.iter().filter(|worker| !is_small(&worker.figures));
         let utilizations: Vec<_> = workers
             .filter_map(|worker| Some((worker.pid, worker.figures.utilization()?)))
             .collect();
@@ -78,6 +79,7 @@ impl HotWorker {
 mod tests {
     use super::super::fixture::Fixture;
     use super::*;
+    use crate::reading::MaxOverflow;
 
     #[test]
     fn one_full_worker_among_quiet_ones_is_named() {
@@ -95,6 +97,15 @@ mod tests {
                 "{workers:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_busy_worker_with_a_single_connection_is_not_hot() {
+        let mut fixture = Fixture::with_workers(&[1, 0, 0]);
+        fixture.figures(|figures| {
+            (figures.size, figures.max_overflow) = (Some(1), Some(MaxOverflow::Limited(0)));
+        });
+        assert_eq!(fixture.judge(&HotWorker::default()), []);
     }
 
     #[test]

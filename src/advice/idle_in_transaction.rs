@@ -6,7 +6,11 @@ use serde::Deserialize;
 
 use super::recent::Recent;
 use super::{Advice, Rule, RuleContext, Severity};
+use crate::reading::Blocker;
 use crate::state::DatabaseState;
+
+/// The number of sessions that are named.
+const NAMED: usize = 3;
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -44,14 +48,29 @@ impl IdleInTransaction {
         if oldest < self.longer_than.as_secs_f64() {
             return None;
         }
+        let count = sessions.idle_in_transaction;
+        let rest = if count == 1 { "session rests" } else { "sessions rest" };
+        let idle = database.conditions.iter().flat_map(|one| &one.idle_in_transaction);
+        let named: Vec<_> = idle.filter_map(|session| self.describe(session)).take(NAMED).collect();
+        let named: String = named.iter().flat_map(|session| ["; ", session]).collect();
         let message = format!(
-            "{} sessions rest inside a transaction, one for {oldest:.0} s: each holds a connection \
-             and its locks, and keeps vacuum from cleaning up",
-            sessions.idle_in_transaction
+            "{count} {rest} inside a transaction, one for {oldest:.0} s: each holds a connection \
+             and its locks, and keeps vacuum from cleaning up{named}"
         );
         let remedy = "commit or roll back before calling other services; as a safety net: \
                       ALTER ROLE … SET idle_in_transaction_session_timeout = '60s'";
         Some(Advice::new(Severity::Warning, &database.name, message, remedy))
+    }
+
+    /// A session that has been idle for long. They are read more rarely than the oldest's age.
+    fn describe(&self, session: &Blocker) -> Option<String> {
+        let long = self.longer_than.as_secs_f64() / 2.0;
+        let idle = session.state_seconds.filter(|idle| *idle >= long)?;
+        let open = session.transaction_seconds.unwrap_or(idle);
+        let (who, statement) = (session.described(), &session.statement);
+        Some(format!(
+            "{who}, idle for {idle:.0} s of the {open:.0} s of its transaction, after `{statement}`"
+        ))
     }
 }
 
@@ -59,7 +78,7 @@ impl IdleInTransaction {
 mod tests {
     use super::super::fixture::Fixture;
     use super::*;
-    use crate::reading::Sessions;
+    use crate::reading::{Conditions, Sessions};
 
     fn sessions(oldest: f64) -> Sessions {
         Sessions {
@@ -74,6 +93,26 @@ mod tests {
     fn a_forgotten_transaction_is_named_with_its_age() {
         let message = Fixture::with_sessions(sessions(45.0)).message(&IdleInTransaction::default());
         assert!(message.starts_with("3 sessions rest") && message.contains("45 s"), "{message}");
+    }
+
+    #[test]
+    fn the_sessions_are_named_with_what_they_did_last() {
+        let mut fixture = Fixture::with_sessions(sessions(45.0));
+        let session = |pid, state_seconds| Blocker {
+            pid,
+            application: "web".into(),
+            state_seconds: Some(state_seconds),
+            transaction_seconds: Some(50.0),
+            statement: "SELECT ?".into(),
+            ..Blocker::default()
+        };
+        let idle_in_transaction = vec![session(7, 45.0), session(8, 2.0)];
+        let conditions = Conditions { idle_in_transaction, ..Conditions::default() };
+        fixture.databases[0].conditions = Some(conditions.into());
+        let message = fixture.message(&IdleInTransaction::default());
+        let named = "; the session 7 (application web), idle for 45 s of the 50 s of its \
+                     transaction, after `SELECT ?`";
+        assert!(message.ends_with(named), "{message}");
     }
 
     #[test]

@@ -8,9 +8,11 @@
 mod alert_state;
 mod broken_connections;
 mod connection_budget;
+mod connection_churn;
 mod connection_leak;
 mod context;
 mod covered_index;
+mod deadlocks;
 mod explains;
 #[cfg(test)]
 mod fixture;
@@ -30,13 +32,16 @@ mod pool_usage;
 mod query_latency;
 mod recent;
 mod server_cpu;
+mod server_full;
 mod slow_queries;
 mod statement_latency;
+mod statement_slowdown;
 mod table_scans;
 mod time_to_scale;
 mod unindexed_foreign_key;
 mod unpaginated;
 mod unused_index;
+mod vacuum_held_back;
 
 use std::time::{Duration, Instant};
 
@@ -144,13 +149,18 @@ pub struct Settings {
     connection_leak: connection_leak::ConnectionLeak,
     idle_in_transaction: idle_in_transaction::IdleInTransaction,
     lock_queue: lock_queue::LockQueueRule,
+    deadlocks: deadlocks::Deadlocks,
+    vacuum_held_back: vacuum_held_back::VacuumHeldBack,
     connection_budget: connection_budget::ConnectionBudget,
+    server_full: server_full::ServerFull,
     overflow_churn: overflow_churn::OverflowChurn,
+    connection_churn: connection_churn::ConnectionChurn,
     inherited_connections: inherited_connections::InheritedConnections,
     broken_connections: broken_connections::BrokenConnections,
     query_latency: query_latency::QueryLatency,
     statement_latency: statement_latency::StatementLatency,
     slow_queries: slow_queries::SlowQueries,
+    statement_slowdown: statement_slowdown::StatementSlowdown,
     n_plus_one: n_plus_one::NPlusOne,
     n_plus_one_suspected: n_plus_one_suspected::NPlusOneSuspected,
     unpaginated: unpaginated::Unpaginated,
@@ -174,13 +184,18 @@ impl Default for Settings {
             connection_leak: connection_leak::ConnectionLeak::default(),
             idle_in_transaction: idle_in_transaction::IdleInTransaction::default(),
             lock_queue: lock_queue::LockQueueRule::default(),
+            deadlocks: deadlocks::Deadlocks::default(),
+            vacuum_held_back: vacuum_held_back::VacuumHeldBack::default(),
             connection_budget: connection_budget::ConnectionBudget::default(),
+            server_full: server_full::ServerFull::default(),
             overflow_churn: overflow_churn::OverflowChurn::default(),
+            connection_churn: connection_churn::ConnectionChurn::default(),
             inherited_connections: inherited_connections::InheritedConnections::default(),
             broken_connections: broken_connections::BrokenConnections::default(),
             query_latency: query_latency::QueryLatency::default(),
             statement_latency: statement_latency::StatementLatency::default(),
             slow_queries: slow_queries::SlowQueries::default(),
+            statement_slowdown: statement_slowdown::StatementSlowdown::default(),
             n_plus_one: n_plus_one::NPlusOne::default(),
             n_plus_one_suspected: n_plus_one_suspected::NPlusOneSuspected::default(),
             unpaginated: unpaginated::Unpaginated::default(),
@@ -197,7 +212,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    fn rules(&self) -> [&dyn Rule; 24] {
+    fn rules(&self) -> [&dyn Rule; 29] {
         [
             &self.pool_usage,
             &self.pool_exhausted,
@@ -205,13 +220,18 @@ impl Settings {
             &self.connection_leak,
             &self.idle_in_transaction,
             &self.lock_queue,
+            &self.deadlocks,
+            &self.vacuum_held_back,
             &self.connection_budget,
+            &self.server_full,
             &self.overflow_churn,
+            &self.connection_churn,
             &self.inherited_connections,
             &self.broken_connections,
             &self.query_latency,
             &self.statement_latency,
             &self.slow_queries,
+            &self.statement_slowdown,
             &self.n_plus_one,
             &self.n_plus_one_suspected,
             &self.unpaginated,

@@ -36,7 +36,11 @@ impl Rule for PoolUsage {
     }
 
     fn judge(&self, context: &RuleContext<'_>, _: &Recent) -> Vec<Advice> {
-        context.pools.iter().filter_map(|pool| judge(pool, context.thresholds)).collect()
+        context
+            .pools
+            .iter()
+            .filter_map(|pool| judge(pool, &context.thresholds.of_pool(&pool.pool.name)))
+            .collect()
     }
 }
 

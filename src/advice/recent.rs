@@ -2,11 +2,12 @@
 //! ask.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::context::{RuleContext, ServerFigures};
 use crate::latency::Histogram;
-use crate::reading::{Indexes, Totals};
+use crate::reading::{Conditions, Indexes, Totals};
 use crate::state::{DatabaseState, PoolState, Thresholds};
 use crate::window::Window;
 
@@ -32,6 +33,8 @@ pub(super) struct PoolStep {
     pub(super) totals: Totals,
     /// Statements timed since the pool began.
     pub(super) query: Option<Histogram>,
+    /// Connections taken since the pool began.
+    pub(super) acquired: Option<u64>,
     /// The fewest connections checked out.
     pub(super) floor: Option<u64>,
     /// The most connections above size.
@@ -56,6 +59,8 @@ pub(super) struct ServerStep {
     /// The number of samples so far in which a statement had been running for longer than a slow one
     /// may.
     pub(super) slow_samples: u64,
+    /// As they were when the step began.
+    pub(super) conditions: Option<Arc<Conditions>>,
 }
 
 impl Recent {
@@ -125,6 +130,22 @@ impl Recent {
         now.zip(before).map_or(0, |(now, before)| now.saturating_sub(before))
     }
 
+    /// The sessions of a server that hold a connection on purpose, when that was last read.
+    pub(super) fn keepers(&self, server: &str) -> u64 {
+        let steps = self.server(server).into_iter().flat_map(|steps| steps.since(REACH));
+        steps.filter_map(|(_, step)| Some(step.conditions.as_ref()?.keepers)).last().unwrap_or(0)
+    }
+
+    /// The conditions of a server as long ago, or as they were first read, and how long ago that was.
+    pub(super) fn conditions(
+        &self,
+        server: &str,
+        within: Duration,
+    ) -> Option<(Duration, &Conditions)> {
+        let mut steps = self.server(server)?.since(within);
+        steps.find_map(|(ago, step)| Some((ago, step.conditions.as_deref()?)))
+    }
+
     /// The statements of a pool within the last steps.
     pub(super) fn queries(&self, pool: &PoolState, within: Duration) -> Option<Histogram> {
         let before = self.pool(&pool.pool.name)?.before(within)?;
@@ -143,6 +164,7 @@ fn add_pool(steps: &mut Window<PoolStep>, state: &PoolState, now: Instant) {
     let begin = || PoolStep {
         totals: state.pool.totals,
         query: state.pool.timings.query.clone(),
+        acquired: state.pool.timings.acquire.as_ref().map(Histogram::count),
         floor: state.sum.checked_out,
         overflow,
         utilization: state.busiest,
@@ -164,7 +186,10 @@ fn add_server(
     let oldest = state.sessions.as_ref().and_then(|s| s.oldest_statement_seconds);
     let slow = oldest.is_some_and(|oldest| oldest >= thresholds.slow_query.as_secs_f64());
     let slow_samples = steps.last().map_or(0, |step| step.slow_samples) + u64::from(slow);
-    let begin =
-        || ServerStep { cpu_seconds: server.and_then(|server| server.cpu_seconds), slow_samples };
+    let begin = || ServerStep {
+        cpu_seconds: server.and_then(|server| server.cpu_seconds),
+        slow_samples,
+        conditions: state.conditions.clone(),
+    };
     steps.update(now, begin, |step| step.slow_samples = slow_samples);
 }

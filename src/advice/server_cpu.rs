@@ -59,8 +59,10 @@ impl Rule for ServerCpu {
 /// The share of all processors that the server used within the last steps; nothing before half of
 /// that was seen.
 pub(super) fn busy(server: &ServerFigures, recent: &Recent, within: Duration) -> Option<f64> {
-    let (ago, before) = recent.server(&server.name)?.before_with_age(within)?;
-    let used = server.cpu_seconds? - before.cpu_seconds?;
+    // The first step after a start has no figure yet.
+    let mut steps = recent.server(&server.name)?.since(within);
+    let (ago, before) = steps.find_map(|(ago, step)| Some((ago, step.cpu_seconds?)))?;
+    let used = server.cpu_seconds? - before;
     let share = used / ago.as_secs_f64() / server.cores.filter(|cores| *cores > 0.0)?;
     // A server that restarted counts from nothing.
     (ago >= within / 2 && share >= 0.0).then_some(share)
@@ -85,6 +87,22 @@ mod tests {
         fixture.advance(59);
         fixture.servers = vec![server(500.0 + cpu_seconds)];
         fixture.judge(&ServerCpu::default())
+    }
+
+    #[test]
+    fn it_is_judged_half_a_minute_after_the_first_figure() {
+        let mut fixture = Fixture::with_sessions(Sessions::default());
+        fixture.advance(3);
+        for second in 0..=40 {
+            fixture.servers = vec![ServerFigures {
+                name: "primary".into(),
+                cpu_seconds: Some(500.0 + 1.9 * f64::from(second)),
+                cores: Some(2.0),
+                bytes: None,
+            }];
+            fixture.advance(1);
+        }
+        assert_eq!(fixture.judge(&ServerCpu::default()).len(), 1);
     }
 
     #[test]

@@ -43,8 +43,10 @@ impl Rule for SlowQueries {
 
     fn judge(&self, context: &RuleContext<'_>, recent: &Recent) -> Vec<Advice> {
         let threshold = context.thresholds.slow_query.as_secs_f64();
-        let pools =
-            context.pools.iter().filter_map(|pool| self.judge_pool(pool, recent, threshold));
+        let pools = context.pools.iter().filter_map(|pool| {
+            let own = context.thresholds.of_pool(&pool.pool.name);
+            self.judge_pool(pool, recent, own.slow_query.as_secs_f64())
+        });
         let servers =
             context.databases.iter().filter_map(|d| self.judge_server(d, recent, threshold));
         pools.chain(servers).collect()

@@ -59,16 +59,10 @@ impl Config {
     }
 
     fn check_thresholds(&self) -> Result<(), Unsound> {
-        let Thresholds { warning, critical, .. } = self.thresholds;
-        if warning > 0.0 && warning <= critical && critical <= 1.0 {
-            return Ok(());
-        }
-        let key = if critical > 1.0 { "critical" } else { "warning" };
-        let reason = format!(
-            "thresholds.warning ({warning}) and thresholds.critical ({critical}) must be above 0, \
-             at most 1, and warning not above critical; for example: `warning: 0.75`, `critical: 0.90`"
-        );
-        unsound(path(["thresholds", key]), reason)
+        check_shares(&self.thresholds, &["thresholds"])?;
+        self.thresholds.pools.keys().try_for_each(|pool| {
+            check_shares(&self.thresholds.of_pool(pool), &["thresholds", "pools", pool])
+        })
     }
 
     fn check_pool(&self, name: &str, pool: &PoolSource) -> Result<(), Unsound> {
@@ -81,6 +75,20 @@ impl Config {
             _ => Ok(()),
         }
     }
+}
+
+fn check_shares(thresholds: &Thresholds, section: &[&str]) -> Result<(), Unsound> {
+    let Thresholds { warning, critical, .. } = *thresholds;
+    if warning > 0.0 && warning <= critical && critical <= 1.0 {
+        return Ok(());
+    }
+    let key = if critical > 1.0 { "critical" } else { "warning" };
+    let name = section.join(".");
+    let reason = format!(
+        "{name}.warning ({warning}) and {name}.critical ({critical}) must be above 0, at most 1, and \
+         warning not above critical; for example: `warning: 0.75`, `critical: 0.90`"
+    );
+    unsound(Path::from_iter(section.iter().copied().chain([key])), reason)
 }
 
 fn check_address(path: Path, address: &str) -> Result<(), Unsound> {

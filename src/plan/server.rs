@@ -9,7 +9,8 @@ use crate::config::Config;
 use crate::indexes::Catalogue;
 use crate::postgres::Database;
 use crate::sources::{
-    Failure, Source, activity, collector, database_sizes, indexes, lock_queues, other_databases,
+    Failure, Source, activity, collector, conditions, database_sizes, indexes, lock_queues,
+    other_databases,
 };
 use crate::sources::{probe, server_cpu, statements, wait_events};
 use crate::yaml::Path;
@@ -25,6 +26,9 @@ pub(super) fn sources(config: &Config, server: &Arc<Database>) -> Vec<SourceSpec
         spec("probe", server, activity, (), |server| Ok(Source::Probe(probe::Probe::open(server)))),
         spec("activity", server, activity, inferred.clone(), |server| {
             Ok(Source::Activity(activity::Activity::open(server, inferred)))
+        }),
+        spec("conditions", server, config.sampling.server, (), |server| {
+            Ok(Source::Conditions(conditions::ConditionReader::open(server)))
         }),
         spec("lock_queues", server, activity, (), |server| {
             Ok(Source::LockQueues(lock_queues::LockQueues::open(server)))

@@ -6,6 +6,7 @@ mod address;
 mod answer;
 mod authenticate;
 mod backoff;
+mod blockers;
 mod connector;
 mod credentials;
 mod dial;
@@ -44,6 +45,7 @@ pub use address::AddressError;
 pub(crate) use answer::{
     causes, explain, has_undecodable_text, in_words, is_undecodable, text, texts,
 };
+pub use blockers::{OPTIONAL_OF_BLOCKERS, age, blocker};
 pub(crate) use connector::Connector;
 pub use connector::{ConnectError, DialError};
 pub(crate) use credentials::Credentials;

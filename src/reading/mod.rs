@@ -11,8 +11,8 @@ use std::time::Duration;
 pub use self::indexes::{ForeignKey, Index, Indexes, Reference, TableScans};
 pub use self::pool::{GrowthLimit, Holders, Origin, Pool, Worker, WorkerHold};
 pub use self::server::{
-    Blocker, LockQueue, LoggedTimes, RunningSessions, ServerResources, Sessions, Statement,
-    StatementStats, StatementTimes, Top,
+    Blocker, Conditions, DatabaseCounters, HolderKind, LockQueue, LoggedTimes, RunningSessions,
+    ServerResources, Sessions, Statement, StatementStats, StatementTimes, Top, VacuumHolder,
 };
 use crate::metric::Family;
 pub use poolwatch_client::pool_figures::{Cumulative, Figures, MaxOverflow, Timings, Totals, both};
@@ -27,6 +27,8 @@ pub struct Reading {
     pub families: Vec<Family>,
     /// The sessions on the server, counted.
     pub sessions: Option<Sessions>,
+    /// The conditions of a server that rules judge.
+    pub conditions: Option<Arc<Conditions>>,
     /// The queues for locks; `None` where they were not read.
     pub lock_queues: Option<Vec<LockQueue>>,
     /// The server's machine and size.
@@ -68,5 +70,6 @@ impl Reading {
             || self.probe.is_some()
             || self.indexes.is_some()
             || self.lock_queues.is_some()
+            || self.conditions.is_some()
     }
 }

@@ -33,6 +33,9 @@ pub struct Sessions {
     /// The sessions that run a statement, by groups of those alike.
     #[serde(skip)]
     pub running: Vec<RunningSessions>,
+    /// The applications with most connections, and how many each has.
+    #[serde(skip)]
+    pub applications: Vec<(String, u64)>,
     /// Sessions of clients that take up a connection.
     pub connections: u64,
     /// The server's `max_connections` less those reserved.
@@ -60,6 +63,65 @@ pub struct LockQueue {
     pub longest_wait_seconds: f64,
     /// The statement of the waiter that most others wait behind, without its literals.
     pub first: Option<String>,
+}
+
+/// The conditions of a server that rules judge.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Conditions {
+    /// All that keeps vacuum from removing rows, in no order.
+    pub vacuum_holders: Vec<VacuumHolder>,
+    /// The oldest transactions that are idle.
+    pub idle_in_transaction: Vec<Blocker>,
+    /// Sessions that hold a connection on purpose: they listen, or hold an advisory lock.
+    pub keepers: u64,
+    /// The counters of each database.
+    pub databases: Vec<DatabaseCounters>,
+}
+
+/// A kind of thing that keeps vacuum from removing rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HolderKind {
+    /// A replica with `hot_standby_feedback`.
+    Replica,
+    /// A replication slot that nobody reads.
+    InactiveSlot,
+    /// A replication slot that somebody reads.
+    ActiveSlot,
+    /// A prepared transaction.
+    Prepared,
+    /// A session that runs a statement.
+    #[default]
+    Running,
+    /// A session that is idle in a transaction.
+    Idle,
+}
+
+/// Something that keeps vacuum from removing rows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct VacuumHolder {
+    /// Its kind.
+    pub kind: HolderKind,
+    /// Its name, if it is no session.
+    pub name: String,
+    /// Its age in transactions: rows that those deleted stay.
+    pub transactions: u64,
+    /// The age of a prepared transaction, in seconds.
+    pub seconds: Option<f64>,
+    /// The session, if it is one.
+    pub session: Option<Blocker>,
+}
+
+/// The counters of one database, which only grow.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DatabaseCounters {
+    /// The database on the server, the label `datname`.
+    pub name: String,
+    /// Deadlocks that the server ended.
+    pub deadlocks: u64,
+    /// Sessions that were opened, from version 14 on.
+    pub sessions: Option<u64>,
+    /// Transactions that ended.
+    pub transactions: u64,
 }
 
 /// A session that holds something back.
@@ -163,6 +225,8 @@ pub struct Statement {
     /// Its figures step by step, the oldest first: a step is some ten seconds. Empty where nothing
     /// was observed yet.
     pub steps: Vec<StatementStats>,
+    /// Its figures in the earlier half of all steps.
+    pub earlier: StatementStats,
 }
 
 /// The figures of a statement's calls.
@@ -176,12 +240,21 @@ pub struct StatementStats {
     pub rows: u64,
     /// Blocks of tables and indexes that they asked for.
     pub blocks: u64,
+    /// The sum of the squares of their durations, in seconds squared.
+    pub squares: f64,
 }
 
 impl StatementStats {
     /// The mean duration of a call in seconds.
     pub fn mean(&self) -> f64 {
         self.seconds / self.calls.max(1) as f64
+    }
+
+    /// The standard deviation of their durations, as a share of the mean.
+    pub fn variation(&self) -> f64 {
+        let mean = self.mean();
+        let variance = self.squares / self.calls.max(1) as f64 - mean * mean;
+        if mean > 0.0 { variance.max(0.0).sqrt() / mean } else { 0.0 }
     }
 }
 
@@ -191,6 +264,7 @@ impl std::ops::AddAssign for StatementStats {
         self.seconds += other.seconds;
         self.rows += other.rows;
         self.blocks += other.blocks;
+        self.squares += other.squares;
     }
 }
 

@@ -165,6 +165,7 @@ impl Sampler {
                         state
                             .lock_queues
                             .extend_from_slice(reading.lock_queues.as_deref().unwrap_or_default());
+                        state.conditions = state.conditions.or_else(|| reading.conditions.clone());
                         state.sessions = state.sessions.or_else(|| reading.sessions.clone());
                     }
                 }

@@ -4,7 +4,7 @@
 //! checked out a lower bound: a connection held outside a transaction rests, as the server sees it.
 //! Waiting callers, timeouts and the pool's size cannot be seen.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -198,6 +198,7 @@ fn sessions(server: &str, groups: &[&SessionGroup]) -> Sessions {
         idle_in_transaction: in_state("idle in transaction")
             + in_state("idle in transaction (aborted)"),
         waiting_for_lock: Some(count(clients().filter(|group| is_waiting_for_lock(group)))),
+        applications: applications(groups),
         running: clients().filter_map(|group| running(group)).collect(),
         oldest_statement_seconds: oldest(|group| group.oldest_statement),
         oldest_transaction_seconds: oldest(|group| group.oldest_transaction),
@@ -205,6 +206,18 @@ fn sessions(server: &str, groups: &[&SessionGroup]) -> Sessions {
         connections: count(groups.iter()),
         max_connections: groups.first().and_then(|g| u64::try_from(g.max_connections?).ok()),
     }
+}
+
+/// The three applications with most connections.
+fn applications(groups: &[&SessionGroup]) -> Vec<(String, u64)> {
+    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
+    for group in groups.iter().filter(|group| group.application_name != APPLICATION_NAME) {
+        *sums.entry(&group.application_name).or_default() += count(std::iter::once(group));
+    }
+    let mut sums: Vec<_> = sums.into_iter().map(|(name, sum)| (name.to_owned(), sum)).collect();
+    sums.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    sums.truncate(3);
+    sums
 }
 
 fn running(group: &SessionGroup) -> Option<RunningSessions> {

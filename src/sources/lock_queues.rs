@@ -14,17 +14,15 @@ use tokio::time::timeout;
 use super::Failure;
 use super::collector::Error;
 use crate::postgres::{
-    APPLICATION_NAME, Database, Optional, ReducibleStatement, Reductions, SessionsSample, text,
+    APPLICATION_NAME, Database, OPTIONAL_OF_BLOCKERS, Optional, ReducibleStatement, Reductions,
+    SessionsSample, age, blocker,
 };
 use crate::reading::{Blocker, LockQueue, Reading};
-use crate::statement::Text;
 
 /// The timeout of one reading.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
 /// The shortest wait that is looked at, in seconds.
 const SHORTEST: f64 = 1.0;
-/// Characters of a statement that are shown.
-const SHOWN: usize = 200;
 
 /// Reads one server's lock queues.
 #[derive(Debug)]
@@ -58,7 +56,8 @@ impl LockQueues {
         let sample = timeout(READ_TIMEOUT, self.database.sessions()).await;
         let sample = sample.map_err(|_| Error::Slow(READ_TIMEOUT.as_secs()))??;
         if !has_long_wait(&sample) {
-            return Ok(Reading { lock_queues: Some(Vec::new()), ..Reading::default() });
+            let note = Some("no session waits for long".to_owned());
+            return Ok(Reading { lock_queues: Some(Vec::new()), note, ..Reading::default() });
         }
         let sessions = timeout(READ_TIMEOUT, self.sessions()).await;
         let sessions = sessions.map_err(|_| Error::Slow(READ_TIMEOUT.as_secs()))??;
@@ -87,26 +86,9 @@ fn has_long_wait(sample: &SessionsSample) -> bool {
 
 impl LockSession {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let words = |column| Ok::<_, sqlx::Error>(text(row, column)?.unwrap_or_default());
-        let age = |column| {
-            let age: Option<f64> = row.try_get(column)?;
-            Ok::<_, sqlx::Error>(age.map(|age| age.max(0.0)))
-        };
-        let blocker = Blocker {
-            pid: row.try_get("pid")?,
-            user: words("usename")?,
-            application: words("application_name")?,
-            address: words("address")?,
-            database: words("datname")?,
-            state: words("state")?,
-            kind: words("backend_type")?,
-            transaction_seconds: age("transaction_age")?,
-            state_seconds: age("state_age")?,
-            statement: Text::read(&words("query")?, SHOWN).shown,
-        };
         Ok(Self {
-            blocker,
-            waited: age("waited")?,
+            blocker: blocker(row)?,
+            waited: age(row, "waited")?,
             is_patient: row.try_get::<Option<bool>, _>("is_patient")?.unwrap_or(false),
             blockers: row.try_get::<Option<Vec<i32>>, _>("blockers")?.unwrap_or_default(),
         })
@@ -167,17 +149,7 @@ fn first(root: i32, waiters: &[&LockSession]) -> Option<String> {
 /// Without the processes nobody knows who waits for whom.
 const STATEMENT: ReducibleStatement<'static> = ReducibleStatement {
     sql: SQL,
-    optional: Optional::These(&[
-        "application_name",
-        "backend_type",
-        "client_addr",
-        "client_hostname",
-        "datname",
-        "query",
-        "state_change",
-        "usename",
-        "xact_start",
-    ]),
+    optional: Optional::These(OPTIONAL_OF_BLOCKERS),
     gives: "who holds up the sessions that wait for locks",
 };
 

@@ -7,6 +7,7 @@
 pub mod activity;
 pub mod app_health;
 pub mod collector;
+pub mod conditions;
 pub mod database_sizes;
 pub mod indexes;
 pub mod lock_queues;
@@ -39,6 +40,8 @@ pub enum Source {
     Probe(probe::Probe),
     /// A server's sessions, and the pools inferred from them.
     Activity(activity::Activity),
+    /// The conditions of a server that rules judge.
+    Conditions(conditions::ConditionReader),
     /// The queues for locks.
     LockQueues(lock_queues::LockQueues),
     /// One group of a server's statistics.
@@ -88,6 +91,7 @@ impl Source {
             Self::Probe(_) => "probe",
             Self::Activity(_) => "activity",
             Self::Collector(_)
+            | Self::Conditions(_)
             | Self::LockQueues(_)
             | Self::DatabaseSizes(_)
             | Self::OtherDatabases(_)
@@ -108,6 +112,7 @@ impl Source {
         Ok(match self {
             Self::Probe(source) => source.read().await?,
             Self::Activity(source) => source.read().await?,
+            Self::Conditions(source) => source.read().await?,
             Self::LockQueues(source) => source.read().await?,
             Self::Collector(source) => source.read().await?,
             Self::DatabaseSizes(source) => source.read().await?,

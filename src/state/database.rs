@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::reading::{LockQueue, LoggedTimes, Sessions, StatementTimes, Top};
+use crate::reading::{Conditions, LockQueue, LoggedTimes, Sessions, StatementTimes, Top};
 
 /// One database server as the probe sees it.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +20,8 @@ pub struct DatabaseState {
     pub probe: Option<Duration>,
     /// Its sessions, counted.
     pub sessions: Option<Sessions>,
+    /// The conditions that rules judge.
+    pub conditions: Option<Arc<Conditions>>,
     /// The queues for locks, the longest first.
     pub lock_queues: Vec<LockQueue>,
     /// The recent latency of statements, by database, as estimated.

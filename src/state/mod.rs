@@ -10,7 +10,7 @@ mod thresholds;
 
 pub use database::DatabaseState;
 pub use moment::Moment;
-pub use pool::{PoolState, RecentPool};
+pub use pool::{PoolState, RecentPool, is_small};
 pub use source::SourceState;
 pub use status::{Health, Status};
-pub use thresholds::Thresholds;
+pub use thresholds::{PoolThresholds, Thresholds};

@@ -40,6 +40,14 @@ pub struct RecentPool {
     pub holds: HashMap<String, Histogram>,
 }
 
+/// The capacity up to which a worker's pool may well be full all the time.
+const SMALL: u64 = 3;
+
+/// Returns true if a worker has so few connections that a high share of them says nothing.
+pub fn is_small(figures: &Figures) -> bool {
+    figures.capacity().is_some_and(|capacity| capacity <= SMALL)
+}
+
 impl PoolState {
     /// Judges a pool as it was read; a peak is at least what is seen now.
     pub fn judge(pool: Pool, recent: RecentPool, thresholds: &Thresholds) -> Self {
@@ -47,10 +55,17 @@ impl PoolState {
         sum.pending_peak = both(recent.pending_peak, sum.pending, u64::max);
         let highest = |a: f64, b: f64| a.max(b);
         let busiest = pool.workers.iter().filter_map(|w| w.figures.utilization()).reduce(highest);
+        let thresholds = thresholds.of_pool(&pool.name);
+        // A small pool that is full and that nobody waits for is as it should be.
+        let is_quiet = sum.pending.is_none_or(|pending| pending == 0)
+            && pool.workers.iter().all(|worker| is_small(&worker.figures));
         Self {
             utilization: sum.utilization(),
             peak: recent.peak.into_iter().chain(busiest).reduce(highest),
-            status: busiest.map(|utilization| thresholds.status(utilization)),
+            status: busiest.map(|utilization| match thresholds.status(utilization) {
+                _ if is_quiet => Status::Healthy,
+                status => status,
+            }),
             busiest,
             sum,
             pool,
@@ -64,6 +79,30 @@ impl PoolState {
 mod tests {
     use super::*;
     use crate::reading::{Holders, MaxOverflow, Origin, Totals, Worker};
+
+    #[test]
+    fn a_pool_of_one_connection_may_be_full_while_nobody_waits() {
+        let status = |pending| {
+            let figures = Figures {
+                size: Some(1),
+                max_overflow: Some(MaxOverflow::Limited(0)),
+                checked_out: Some(1),
+                pending: Some(pending),
+                ..Figures::default()
+            };
+            let pool = Pool {
+                name: "leader".into(),
+                origin: Origin::Workers,
+                workers: vec![Worker { figures, ..Worker::default() }],
+                worker_count: None,
+                totals: Totals::default(),
+                timings: Timings::default(),
+                holders: Holders::default(),
+            };
+            PoolState::judge(pool, RecentPool::default(), &Thresholds::default()).status
+        };
+        assert_eq!([status(0), status(2)], [Some(Status::Healthy), Some(Status::Critical)]);
+    }
 
     #[test]
     fn one_exhausted_worker_of_four_is_critical_while_the_sum_is_low() {

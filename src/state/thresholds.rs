@@ -1,5 +1,6 @@
 //! The thresholds, and the status that follows from them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,24 @@ pub struct Thresholds {
     /// A connection held longer than this is likely leaked.
     #[serde(with = "humantime_serde")]
     pub held_too_long: Duration,
+    /// Those of single pools, such as one of batch jobs, by their names.
+    pub pools: BTreeMap<String, PoolThresholds>,
+}
+
+/// The thresholds of one pool that differ from those of the others.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PoolThresholds {
+    /// Utilization (0 to 1) from which it is at warning.
+    pub warning: Option<f64>,
+    /// Utilization (0 to 1) above which it is critical.
+    pub critical: Option<f64>,
+    /// A query longer than this is slow.
+    #[serde(with = "humantime_serde")]
+    pub slow_query: Option<Duration>,
+    /// A connection held longer than this is likely leaked.
+    #[serde(with = "humantime_serde")]
+    pub held_too_long: Option<Duration>,
 }
 
 impl Default for Thresholds {
@@ -37,11 +56,26 @@ impl Default for Thresholds {
             scale_at: Duration::from_millis(200),
             slow_query: Duration::from_secs(1),
             held_too_long: Duration::from_secs(60),
+            pools: BTreeMap::new(),
         }
     }
 }
 
 impl Thresholds {
+    /// The thresholds of one pool.
+    pub fn of_pool(&self, pool: &str) -> Self {
+        let own = self.pools.get(pool).cloned().unwrap_or_default();
+        Self {
+            warning: own.warning.unwrap_or(self.warning),
+            critical: own.critical.unwrap_or(self.critical),
+            slow_query: own.slow_query.unwrap_or(self.slow_query),
+            held_too_long: own.held_too_long.unwrap_or(self.held_too_long),
+            query_target: self.query_target,
+            scale_at: self.scale_at,
+            pools: BTreeMap::new(),
+        }
+    }
+
     /// Healthy below warning, warning up to and with critical, critical above.
     pub fn status(&self, utilization: f64) -> Status {
         if utilization > self.critical {
@@ -57,6 +91,15 @@ impl Thresholds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pool_has_its_own_thresholds_and_the_others_of_all() {
+        let text = "{pools: {batch: {held_too_long: 8h, critical: 1.0}}}";
+        let thresholds: Thresholds = yaml_serde::from_str(text).unwrap();
+        let batch = thresholds.of_pool("batch");
+        assert_eq!((batch.held_too_long, batch.critical), (Duration::from_hours(8), 1.0));
+        assert_eq!((batch.warning, thresholds.of_pool("web").critical), (0.75, 0.9));
+    }
     use crate::state::Status::{Critical, Healthy, Warning};
 
     #[test]

@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn the_statements_that_took_most_time_are_shown_in_short() {
         let text = Text { shown: "x".repeat(400), ..Text::default() };
-        let stats = StatementStats { calls: 4, seconds: 1.0, rows: 8, blocks: 0 };
+        let stats = StatementStats { calls: 4, seconds: 1.0, rows: 8, ..StatementStats::default() };
         let statement = Statement { text: text.into(), stats, ..Statement::default() };
         let top = Top { seconds: Some(3600.2), statements: vec![statement], ..Top::default() };
         let top_statements = TopStatement::from_top(&top).collect();

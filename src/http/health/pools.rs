@@ -87,6 +87,7 @@ pub(in crate::http) struct PoolBody<'a> {
 impl<'a> PoolBody<'a> {
     /// Everything of a pool.
     pub(in crate::http) fn new(snapshot: &Snapshot, state: &'a PoolState) -> Self {
+        let thresholds = snapshot.thresholds.of_pool(&state.pool.name);
         Self {
             latency: Latency::from(&state.recent),
             counts: Counts(state.pool.totals),
@@ -96,7 +97,7 @@ impl<'a> PoolBody<'a> {
                 .pool
                 .workers
                 .iter()
-                .map(|worker| WorkerBody::new(worker, &snapshot.thresholds))
+                .map(|worker| WorkerBody::new(worker, &thresholds))
                 .collect(),
             ..Self::brief(snapshot, state)
         }

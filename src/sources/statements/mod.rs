@@ -221,7 +221,8 @@ fn delta(sample: &Sample, last: &Sample, key: StatementKey) -> Interval {
 /// All that a statement did since the server began to count.
 fn ever(statement: &SampledStatement) -> StatementStats {
     let Moments { calls, total, .. } = statement.moments;
-    StatementStats { calls, seconds: total, rows: statement.rows, blocks: statement.blocks }
+    let (rows, blocks) = (statement.rows, statement.blocks);
+    StatementStats { calls, seconds: total, rows, blocks, ..StatementStats::default() }
 }
 
 /// The figures of a statement in an interval. If all its calls are of the interval, so is the rest.
@@ -238,6 +239,7 @@ fn since(
         seconds: interval.sum,
         rows: grown(|statement| statement.rows),
         blocks: grown(|statement| statement.blocks),
+        squares: interval.squares + interval.sum * interval.sum / interval.calls.max(1) as f64,
     }
 }
 

@@ -107,6 +107,7 @@ impl RecentStatements {
                 text: Arc::clone(text),
                 stats: sums[&name],
                 steps: self.last_steps(name),
+                earlier: self.earlier(name),
             })
         });
         let mut statements: Vec<_> = named.collect();
@@ -117,6 +118,14 @@ impl RecentStatements {
     fn last_steps(&self, name: StatementName) -> Vec<StatementStats> {
         let steps = self.steps.finished(STEPS);
         steps.map(|step| step.get(&name).copied().unwrap_or_default()).collect()
+    }
+
+    fn earlier(&self, name: StatementName) -> StatementStats {
+        let steps = self.steps.finished(usize::MAX).count();
+        let half = self.steps.finished(usize::MAX).take(steps / 2);
+        let mut sum = StatementStats::default();
+        half.filter_map(|step| step.get(&name)).for_each(|stats| sum += *stats);
+        sum
     }
 
     fn seconds(&self) -> Option<f64> {
@@ -158,7 +167,7 @@ mod tests {
     use crate::sources::statements::sample::SampledStatement;
 
     fn stats(calls: u64, seconds: f64) -> StatementStats {
-        StatementStats { calls, seconds, rows: calls, blocks: 0 }
+        StatementStats { calls, seconds, rows: calls, ..StatementStats::default() }
     }
 
     fn sample() -> Sample {

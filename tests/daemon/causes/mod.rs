@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "a kit: not every part is in use at every time")]
 
+mod healthy;
 mod locks;
+mod sick;
 
 use std::path::Path;
 use std::process::Command;
