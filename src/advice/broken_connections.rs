@@ -47,11 +47,21 @@ impl BrokenConnections {
             "{broken} connections were found broken at {times} different times in the last ten \
              minutes: something between closes them while they rest"
         );
-        let remedy = "set pool_pre_ping=True, and pool_recycle below the time after which the \
-                      firewall, the balancer or the server closes resting connections";
+        let errors = recent.grown(state, REACH, |totals| totals.query_errors);
+        // Where they were not found by a check before use, each gave its caller an error.
+        let checked = state.pool.totals.query_errors.is_some() && errors < times as u64;
+        let remedy = if checked { RECYCLE } else { CHECK_AND_RECYCLE };
         Some(Advice::new(Severity::Warning, &state.pool.name, message, remedy))
     }
 }
+
+const CHECK_AND_RECYCLE: &str = "set pool_pre_ping=True, and pool_recycle below the time after \
+                                 which the firewall, the balancer or the server closes resting \
+                                 connections";
+const RECYCLE: &str = "callers got no errors: the pool checks connections before use (pool_pre_ping) \
+                       and opens others, for which callers wait. Set pool_recycle below the time \
+                       after which the firewall, the balancer or the server closes resting \
+                       connections (idle_session_timeout, tcp_keepalives_idle)";
 
 #[cfg(test)]
 mod tests {
@@ -66,6 +76,21 @@ mod tests {
             fixture.advance(30);
         }
         assert!(fixture.message(&BrokenConnections::default()).contains("broken at 6 different"));
+    }
+
+    #[test]
+    fn a_check_before_use_is_advised_only_where_there_is_none() {
+        for (errors, expected) in [(None, true), (Some(1), true), (Some(0), false)] {
+            let mut fixture = Fixture::with_workers(&[1]);
+            for count in 0..7 {
+                fixture.totals().invalidated = Some(count);
+                fixture.totals().query_errors = errors.map(|each| each * count);
+                fixture.advance(30);
+            }
+            let advice = fixture.judge(&BrokenConnections::default());
+            assert_eq!(advice[0].remedy.contains("set pool_pre_ping"), expected, "{advice:?}");
+            assert!(advice[0].remedy.to_lowercase().contains("pool_recycle"), "{advice:?}");
+        }
     }
 
     #[test]

@@ -43,20 +43,21 @@ impl Rule for ConnectionBudget {
         let Some(granted) = granted.filter(|_| !pooled) else { return Vec::new() };
         let pools: Vec<_> = applications(&context.pools).collect();
         let wanted: u64 = pools.iter().map(|pool| pool.capacity).sum();
-        if wanted <= granted {
+        let own = database.sessions.as_ref().map_or(0, |sessions| sessions.own);
+        if pools.is_empty() || wanted + own <= granted {
             return Vec::new();
         }
         let terms: Vec<_> = pools.iter().map(Demand::term).collect();
         let message = format!(
             "the pools may open {} = {wanted} connections, and the server grants {granted} \
-             (max_connections less those reserved)",
+             (max_connections less those reserved), of which poolwatch uses {own}",
             terms.join(" + ")
         );
         vec![Advice::new(
             Severity::Warning,
             &database.name,
             message,
-            remedy(granted, wanted, &pools),
+            remedy(granted.saturating_sub(own), wanted, &pools),
         )]
     }
 }
@@ -95,12 +96,19 @@ fn applications(pools: &[&PoolState]) -> impl Iterator<Item = Demand> {
     })
 }
 
-fn remedy(granted: u64, wanted: u64, pools: &[Demand]) -> String {
+/// `free` are those that are left to the pools.
+fn remedy(free: u64, wanted: u64, pools: &[Demand]) -> String {
     let workers: u64 = pools.iter().map(|pool| pool.workers).sum();
-    let each = granted / workers.max(1);
+    let each = free / workers.max(1);
+    let smaller = if each == 0 {
+        format!("have at most {free} workers, each with a size + max_overflow of 1")
+    } else {
+        format!("let size + max_overflow be at most {each} ({free} / {workers} workers)")
+    };
     format!(
-        "let size + max_overflow be at most {each} ({granted} / {workers} workers), put PgBouncer \
-         between, or raise max_connections above {wanted} where memory allows"
+        "{smaller}, less what other clients need; or put PgBouncer between; or raise \
+         max_connections by {} or more where memory allows",
+        wanted.saturating_sub(free)
     )
 }
 
@@ -111,7 +119,7 @@ mod tests {
     use crate::reading::Sessions;
 
     fn fixture(workers: usize, granted: u64) -> Fixture {
-        let sessions = Sessions { max_connections: Some(granted), ..Sessions::default() };
+        let sessions = Sessions { max_connections: Some(granted), own: 2, ..Sessions::default() };
         Fixture {
             pools: Fixture::with_workers(&vec![1; workers]).pools,
             ..Fixture::with_sessions(sessions)
@@ -123,7 +131,16 @@ mod tests {
         let advice = &fixture(6, 97).judge(&ConnectionBudget::default())[0];
         assert!(advice.message.contains("6 × 20 (web) = 120 connections"), "{}", advice.message);
         assert!(advice.message.contains("grants 97"), "{}", advice.message);
-        assert!(advice.remedy.contains("at most 16 (97 / 6 workers)"), "{}", advice.remedy);
+        assert!(advice.remedy.contains("max_connections by 25 or more"), "{}", advice.remedy);
+        assert!(advice.remedy.contains("at most 15 (95 / 6 workers)"), "{}", advice.remedy);
+    }
+
+    #[test]
+    fn poolwatch_needs_connections_too() {
+        assert_eq!(fixture(4, 82).judge(&ConnectionBudget::default()), []);
+        assert_eq!(fixture(4, 81).judge(&ConnectionBudget::default()).len(), 1);
+        let advice = &fixture(9, 7).judge(&ConnectionBudget::default())[0];
+        assert!(advice.remedy.starts_with("have at most 5 workers"), "{}", advice.remedy);
     }
 
     #[test]

@@ -40,7 +40,8 @@ impl Rule for CoveredIndex {
                 index.covered_by.as_ref()?
             );
             let subject = context.within(&of.server, &index.name);
-            Some(Advice::new(Severity::Info, subject, message, index.statement.clone()))
+            let advice = Advice::new(Severity::Info, subject, message, index.statement.clone());
+            Some(advice.with_sql(vec![index.statement.clone()]))
         });
         advice.collect()
     }

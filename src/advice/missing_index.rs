@@ -34,7 +34,9 @@ impl Rule for MissingIndex {
                 index.name, index.place
             );
             let remedy = format!("poolwatch indexes --apply, which runs: {}", index.statement);
-            Advice::new(Severity::Warning, context.within(&of.server, &index.name), message, remedy)
+            let subject = context.within(&of.server, &index.name);
+            let sql = vec![index.statement.clone()];
+            Advice::new(Severity::Warning, subject, message, remedy).with_sql(sql)
         });
         advice.collect()
     }

@@ -52,6 +52,7 @@ use recent::Recent;
 
 pub use alert_state::{Observed, Present};
 pub use context::{RuleContext, ServerFigures};
+pub(crate) use table_scans::choose;
 
 /// The least time between two judgements.
 const PERIOD: Duration = Duration::from_millis(900);
@@ -89,6 +90,9 @@ pub struct Advice {
     pub message: String,
     /// A thing to do.
     pub remedy: String,
+    /// The SQL statements of the remedy, in order, where it has any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sql: Vec<String>,
     /// The advice that it is a consequence of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explained_by: Option<Cause>,
@@ -115,7 +119,22 @@ impl Advice {
         remedy: impl Into<String>,
     ) -> Self {
         let (subject, remedy) = (subject.into(), remedy.into());
-        Self { rule: "", severity, subject, message, remedy, explained_by: None, observed: None }
+        let (explained_by, observed) = (None, None);
+        Self {
+            rule: "",
+            severity,
+            subject,
+            message,
+            remedy,
+            sql: Vec::new(),
+            explained_by,
+            observed,
+        }
+    }
+
+    /// The same, with the SQL statements of its remedy.
+    fn with_sql(self, sql: Vec<String>) -> Self {
+        Self { sql, ..self }
     }
 }
 

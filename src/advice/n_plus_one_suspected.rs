@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::recent::Recent;
 use super::{Advice, Rule, RuleContext, Severity};
 use crate::reading::{Indexes, Statement, StatementStats};
-use crate::statement::{Kind, Table, unqualified};
+use crate::statement::{Kind, Match, Table, unqualified};
 
 /// Steps of some ten seconds in each of which it must be so.
 const STEPS: usize = 3;
@@ -106,8 +106,8 @@ fn is_candidate(statement: &Statement) -> bool {
 /// The only table of a statement, and the only column that it chooses rows by.
 fn by_key(statement: &Statement) -> Option<(&Table, &str)> {
     match (&statement.text.tables[..], !statement.text.by_list) {
-        ([table], true) => match (&table.equal[..], &table.ranged[..]) {
-            ([column], []) => Some((table, column)),
+        ([table], true) if table.alternatives.is_empty() => match &table.conditions[..] {
+            [one] if one.is_plain() && one.matches == Match::Equal => Some((table, &one.column)),
             _ => None,
         },
         _ => None,

@@ -39,12 +39,19 @@ impl Rule for UnindexedForeignKey {
                  reads {} rows here, and holds its locks meanwhile",
                 key.refers_to, key.rows
             );
-            let remedy = format!("CREATE INDEX CONCURRENTLY ON {place}");
-            Advice::new(Severity::Info, context.within(&of.server, &place), message, remedy)
+            // A partitioned table takes none concurrently.
+            let (concurrently, note) =
+                if key.partitioned { ("", BLOCKS) } else { (" CONCURRENTLY", "") };
+            let sql = format!("CREATE INDEX{concurrently} ON {place}");
+            let (subject, remedy) = (context.within(&of.server, &place), format!("{sql}{note}"));
+            Advice::new(Severity::Info, subject, message, remedy).with_sql(vec![sql])
         });
         advice.collect()
     }
 }
+
+const BLOCKS: &str = ", which blocks writers meanwhile; where that is too long, first CREATE INDEX \
+                      CONCURRENTLY on each partition: it takes those over";
 
 #[cfg(test)]
 mod tests {

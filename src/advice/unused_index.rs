@@ -44,7 +44,9 @@ impl Rule for UnusedIndex {
                 of.counted_for / 86_400.0
             );
             let remedy = format!("unless a replica uses it: {}", index.statement);
-            Advice::new(Severity::Info, context.within(&of.server, &index.name), message, remedy)
+            let subject = context.within(&of.server, &index.name);
+            let sql = vec![index.statement.clone()];
+            Advice::new(Severity::Info, subject, message, remedy).with_sql(sql)
         });
         advice.collect()
     }

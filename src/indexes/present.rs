@@ -17,6 +17,8 @@ pub struct Present {
     pub schema: String,
     /// Its table.
     pub table: String,
+    /// Its table as the server writes it where all names are qualified.
+    pub relation: String,
     /// Its name.
     pub name: String,
     /// True when queries may use it: a build that failed leaves an index that only costs.
@@ -25,8 +27,9 @@ pub struct Present {
     pub building: bool,
     /// True when it allows no value twice.
     pub unique: bool,
-    /// True when it is needed for more than queries: by a constraint, a replica identity, or as the
-    /// parent of the indexes of partitions, which has no use of its own counted.
+    /// True when it is needed for more than queries: by a constraint, a replica identity, or as
+    /// the parent of the indexes of partitions, which has no use of its own counted, or as one of
+    /// those, which cannot be dropped alone.
     pub needed: bool,
     /// True when it carries columns beside its keys.
     pub included: bool,
@@ -36,6 +39,9 @@ pub struct Present {
     pub columns: Vec<String>,
     /// Of each key what is not usual: its operator class, order and collation; empty when usual.
     pub kinds: Vec<String>,
+    /// Of each key the comparisons that it serves: `ordered` with the usual operators, only `equal`,
+    /// or neither, which is empty.
+    pub serves: Vec<String>,
     /// The condition of a partial index, as the server writes it.
     pub condition: Option<String>,
     /// The number of scans by queries since the statistics began, if the server reports it.
@@ -107,6 +113,7 @@ impl Present {
         Ok(Self {
             schema: name(row, "schema")?,
             table: name(row, "table")?,
+            relation: name(row, "relation")?,
             name: name(row, "name")?,
             valid: row.try_get("valid")?,
             building: row.try_get("building")?,
@@ -116,6 +123,7 @@ impl Present {
             method: name(row, "method")?,
             columns: texts(row, "columns")?,
             kinds: texts(row, "kinds")?,
+            serves: texts(row, "serves")?,
             condition: text(row, "condition")?,
             scans: row.try_get::<Option<i64>, _>("scans")?.map(i64::unsigned_abs),
             reset_ago: row.try_get("reset_ago")?,
@@ -176,11 +184,13 @@ const IS_BUILT: &str = "EXISTS (SELECT FROM pg_stat_progress_create_index AS pro
 const INDEXES: &str = r#"
 SELECT namespace.nspname::text AS "schema",
        relation.relname::text AS "table",
+       index.indrelid::regclass::text AS relation,
        class.relname::text AS name,
        index.indisvalid AND index.indisready AND index.indislive AS valid,
        @building AS building,
        index.indisunique AS "unique",
-       index.indisprimary OR index.indisreplident OR class.relkind = 'I' OR EXISTS (
+       index.indisprimary OR index.indisreplident OR class.relkind = 'I'
+           OR class.relispartition OR EXISTS (
            SELECT FROM pg_constraint WHERE conindid = index.indexrelid
        ) AS needed,
        index.indnatts > index.indnkeyatts AS included,
@@ -197,6 +207,16 @@ SELECT namespace.nspname::text AS "schema",
                FROM generate_series(0, index.indnkeyatts - 1) AS key
                JOIN pg_opclass AS operators ON operators.oid = index.indclass[key]
               ORDER BY key) AS kinds,
+       ARRAY(SELECT CASE WHEN index.indcollation[key] NOT IN (
+                                  0, 100, coalesce((SELECT attcollation FROM pg_attribute
+                                                     WHERE attrelid = index.indrelid
+                                                       AND attnum = index.indkey[key]), 0)) THEN ''
+                         WHEN operators.opcdefault THEN 'ordered'
+                         WHEN operators.opcname LIKE '%pattern\_ops' THEN 'equal'
+                         ELSE '' END
+               FROM generate_series(0, index.indnkeyatts - 1) AS key
+               JOIN pg_opclass AS operators ON operators.oid = index.indclass[key]
+              ORDER BY key) AS serves,
        pg_get_expr(index.indpred, index.indrelid, true) AS condition,
        pg_stat_get_numscans(index.indexrelid) AS scans,
        @reset_ago AS reset_ago,

@@ -51,6 +51,8 @@ pub struct ForeignKey {
     pub refers_to: String,
     /// Rows of its table, estimated.
     pub rows: u64,
+    /// True when its table has partitions, whose rows are meant.
+    pub partitioned: bool,
 }
 
 /// A foreign key of one column.
@@ -81,4 +83,38 @@ pub struct TableScans {
     pub pages: u64,
     /// Its columns, quoted where they must be.
     pub columns: Vec<String>,
+    /// The type of each column, as the server writes it.
+    pub types: Vec<String>,
+    /// The partitioned table that it is a part of.
+    pub partition_of: Option<String>,
+    /// Its indexes.
+    pub indexes: Vec<TableIndex>,
+}
+
+/// An index of a table, as far as it decides which statements it serves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableIndex {
+    /// Its name.
+    pub name: String,
+    /// The access method.
+    pub method: String,
+    /// True when queries may use it.
+    pub valid: bool,
+    /// True when it allows no value twice.
+    pub unique: bool,
+    /// The condition of a partial index.
+    pub condition: Option<String>,
+    /// Its keys, in order.
+    pub keys: Vec<IndexKey>,
+}
+
+/// A key of an index.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IndexKey {
+    /// The column or the expression, as the server writes it.
+    pub sql: String,
+    /// True when it finds values that equal another by the usual operator.
+    pub equal: bool,
+    /// True when it also finds those above and below, by the usual operators.
+    pub ordered: bool,
 }

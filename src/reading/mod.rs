@@ -8,7 +8,7 @@ mod server;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::indexes::{ForeignKey, Index, Indexes, Reference, TableScans};
+pub use self::indexes::{ForeignKey, Index, IndexKey, Indexes, Reference, TableIndex, TableScans};
 pub use self::pool::{GrowthLimit, Holders, Origin, Pool, Worker, WorkerHold};
 pub use self::server::{
     Blocker, Conditions, DatabaseCounters, HolderKind, LockQueue, LoggedTimes, RunningSessions,

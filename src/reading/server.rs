@@ -38,6 +38,9 @@ pub struct Sessions {
     pub applications: Vec<(String, u64)>,
     /// Sessions of clients that take up a connection.
     pub connections: u64,
+    /// The connections that poolwatch itself opens at most.
+    #[serde(skip)]
+    pub own: u64,
     /// The server's `max_connections` less those reserved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_connections: Option<u64>,

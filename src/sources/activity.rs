@@ -204,6 +204,7 @@ fn sessions(server: &str, groups: &[&SessionGroup]) -> Sessions {
         oldest_transaction_seconds: oldest(|group| group.oldest_transaction),
         oldest_idle_in_transaction_seconds: oldest(|group| group.oldest_idle_in_transaction),
         connections: count(groups.iter()),
+        own: postgres::CONNECTIONS.into(),
         max_connections: groups.first().and_then(|g| u64::try_from(g.max_connections?).ok()),
     }
 }

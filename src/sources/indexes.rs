@@ -3,6 +3,7 @@
 //! Reading every index is expensive and they rarely change, so they are read again only after the
 //! catalogue has changed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,9 @@ use tokio::time::{Instant, timeout};
 use super::{Failure, explain, text};
 use crate::indexes::{Catalogue, Comparison, Inventory, Present, State, compare, identifier};
 use crate::postgres::{Database, Optional, ReducibleStatement, Reductions, texts};
-use crate::reading::{ForeignKey, Index, Indexes, Reading, Reference, TableScans};
+use crate::reading::{
+    ForeignKey, Index, IndexKey, Indexes, Reading, Reference, TableIndex, TableScans,
+};
 use poolwatch_client::Checkout;
 
 /// The most foreign keys and tables that are read.
@@ -41,6 +44,8 @@ pub struct IndexReader {
 #[derive(Clone, Debug)]
 struct Cache {
     indexes: Indexes,
+    /// Those of each table, by its name.
+    of_tables: HashMap<String, Vec<TableIndex>>,
     /// The number of changes of the catalogue at that time, if the server counts them.
     changes: Option<i64>,
     /// True when one was being built: the end of a build does not count as a change.
@@ -99,6 +104,11 @@ impl IndexReader {
         };
         let Some(cache) = cache else { return Ok(None) };
         let tables = self.rows(&mut connection, TABLES, "scans of tables").await?;
+        let table = |row: &PgRow| {
+            let table = table(row)?;
+            let indexes = cache.of_tables.get(&table.table).cloned().unwrap_or_default();
+            Ok::<_, sqlx::Error>(TableScans { indexes, ..table })
+        };
         let tables = tables.iter().map(table).collect::<Result<_, _>>()?;
         let indexes = cache.indexes.clone();
         self.cache = Some(cache);
@@ -123,7 +133,12 @@ impl IndexReader {
             ..reported(self.database.name(), &compare(&self.catalogue, &inventory))
         };
         let building = inventory.indexes.iter().any(|index| index.building);
-        Ok(Some(Cache { indexes, changes, building, since: Instant::now() }))
+        let mut of_tables: HashMap<_, Vec<_>> = HashMap::new();
+        for index in &inventory.indexes {
+            let table = without_public(index.relation.clone());
+            of_tables.entry(table).or_default().push(of_table(index));
+        }
+        Ok(Some(Cache { indexes, of_tables, changes, building, since: Instant::now() }))
     }
 
     async fn rows(
@@ -159,6 +174,7 @@ fn foreign_key(row: &PgRow) -> Result<ForeignKey, sqlx::Error> {
         columns: name(row, "columns")?,
         refers_to: relation(row, "refers_to")?,
         rows: count(row, "rows")?,
+        partitioned: row.try_get("partitioned")?,
     })
 }
 
@@ -179,14 +195,36 @@ fn table(row: &PgRow) -> Result<TableScans, sqlx::Error> {
         rows_scanned: count(row, "rows_scanned")?,
         pages: count(row, "pages")?,
         columns: texts(row, "columns")?,
+        types: texts(row, "types")?,
+        partition_of: text(row, "partition_of")?.map(without_public),
+        indexes: Vec::new(),
     })
+}
+
+fn of_table(index: &Present) -> TableIndex {
+    let key = |(sql, serves): (&String, &String)| IndexKey {
+        sql: sql.clone(),
+        equal: !serves.is_empty(),
+        ordered: serves == "ordered",
+    };
+    TableIndex {
+        name: index.name.clone(),
+        method: index.method.clone(),
+        valid: index.valid,
+        unique: index.unique,
+        condition: index.condition.clone(),
+        keys: index.columns.iter().zip(&index.serves).map(key).collect(),
+    }
 }
 
 /// The name of a table as the server writes it where all names are qualified: without the schema
 /// everybody knows.
 fn relation(row: &PgRow, column: &str) -> Result<String, sqlx::Error> {
-    let name = name(row, column)?;
-    Ok(name.strip_prefix("public.").map(str::to_owned).unwrap_or(name))
+    Ok(without_public(name(row, column)?))
+}
+
+fn without_public(name: String) -> String {
+    name.strip_prefix("public.").map(str::to_owned).unwrap_or(name)
 }
 
 fn name(row: &PgRow, column: &str) -> Result<String, sqlx::Error> {
@@ -243,22 +281,36 @@ SELECT sum(pg_stat_get_tuples_inserted(catalogue)
                    + pg_stat_get_tuples_deleted(catalogue) END)::bigint
   FROM unnest(ARRAY['pg_index', 'pg_constraint', 'pg_class']::regclass[]) AS catalogue";
 
-/// Foreign keys whose columns lead no index that all rows are in.
+/// Foreign keys whose columns lead no index that all rows are in. Those of partitions are their
+/// parents', whose own count of rows nobody keeps.
 const FOREIGN_KEYS: &str = r#"
+WITH keys AS (
+    SELECT conrelid, conkey, confrelid, relation.relkind = 'p' AS partitioned,
+           CASE WHEN relation.relkind = 'p'
+                THEN (SELECT sum(greatest(part.reltuples, 0))
+                        FROM pg_partition_tree(conrelid) AS tree
+                        JOIN pg_class AS part ON part.oid = tree.relid
+                       WHERE tree.isleaf)
+                ELSE greatest(relation.reltuples, 0) END AS rows
+      FROM pg_constraint
+      JOIN pg_class AS relation ON relation.oid = conrelid
+     WHERE contype = 'f' AND conparentid = 0
+       AND (relation.reltuples >= $2 OR relation.relkind = 'p')
+       AND NOT EXISTS (
+           SELECT FROM pg_index
+             JOIN pg_class AS class ON class.oid = indexrelid
+             JOIN pg_am AS method ON method.oid = class.relam
+            WHERE indrelid = conrelid AND indisvalid AND indpred IS NULL
+              AND method.amname IN ('btree', 'hash')
+              AND (indkey::int2[])[0:cardinality(conkey) - 1] @> conkey))
 SELECT conrelid::regclass::text AS "table",
        (SELECT string_agg(quote_ident(attname), ', ' ORDER BY place)
           FROM unnest(conkey) WITH ORDINALITY AS key (number, place)
           JOIN pg_attribute ON attrelid = conrelid AND attnum = number) AS columns,
        confrelid::regclass::text AS refers_to,
-       greatest(relation.reltuples, 0)::bigint AS rows
-  FROM pg_constraint
-  JOIN pg_class AS relation ON relation.oid = conrelid
- WHERE contype = 'f'
-   AND relation.reltuples >= $2
-   AND NOT EXISTS (
-       SELECT FROM pg_index
-        WHERE indrelid = conrelid AND indisvalid AND indpred IS NULL
-          AND (indkey::int2[])[0:cardinality(conkey) - 1] @> conkey)
+       rows::bigint AS rows, partitioned
+  FROM keys
+ WHERE rows >= $2
  ORDER BY rows DESC, 1, 2
  LIMIT $1"#;
 
@@ -281,7 +333,13 @@ SELECT relation.oid::regclass::text AS "table",
        pg_stat_get_tuples_returned(relation.oid) AS rows_scanned,
        relation.relpages::bigint AS pages,
        ARRAY(SELECT quote_ident(attname) FROM pg_attribute
-              WHERE attrelid = relation.oid AND attnum > 0 AND NOT attisdropped) AS columns
+              WHERE attrelid = relation.oid AND attnum > 0 AND NOT attisdropped
+              ORDER BY attnum) AS columns,
+       ARRAY(SELECT format_type(atttypid, NULL) FROM pg_attribute
+              WHERE attrelid = relation.oid AND attnum > 0 AND NOT attisdropped
+              ORDER BY attnum) AS types,
+       CASE WHEN relation.relispartition
+            THEN pg_partition_root(relation.oid)::regclass::text END AS partition_of
   FROM pg_class AS relation
   JOIN pg_namespace AS namespace ON namespace.oid = relation.relnamespace
  WHERE relation.relkind IN ('r', 'm')

@@ -4,7 +4,10 @@
 //! Read from its tokens alone, so that no syntax, however new or nested, is too much. What is not
 //! understood is left out.
 
+mod conditions;
 mod literals;
+mod operands;
+mod order;
 mod shown;
 mod tables;
 mod words;
@@ -14,7 +17,9 @@ use std::collections::BTreeSet;
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::tokenizer::{Token, Tokenizer, Whitespace};
 
+pub use conditions::{Condition, Match};
 use literals::{is_unclear, is_unclear_between};
+pub use operands::Wrap;
 pub use tables::{Table, unqualified};
 use words::{is, is_comment, sql_word, without_casts};
 
@@ -36,6 +41,10 @@ pub struct Text {
     pub kind: Kind,
     /// The tables it names, each once.
     pub tables: Vec<Table>,
+    /// Conditions of one of several tables, without saying of which.
+    pub loose: Vec<Condition>,
+    /// The columns that the rows of its only table are sorted by before some of them are taken.
+    pub order: Vec<String>,
     /// True when it is one statement and whole.
     pub single: bool,
     /// The values that it asks for: the number of the last placeholder.
@@ -67,11 +76,17 @@ impl Text {
         }
         let words: Vec<&Token> =
             tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).collect();
+        let conditions = conditions::conditions(&words);
         let words = without_casts(&words);
+        let mut tables = tables::named(&words);
+        let loose = tables::give(&mut tables, conditions.all, |table| &mut table.conditions);
+        tables::give(&mut tables, conditions.any, |table| &mut table.alternatives);
         Self {
             shown: shown::shown(&tokens, &words, length),
             kind: kind(&words),
-            tables: tables::tables(&words),
+            order: if tables.len() == 1 { order::order(&words) } else { Vec::new() },
+            tables,
+            loose,
             single: whole == end && is_single(&words),
             placeholders: placeholders(&words),
             by_list: words.iter().any(|token| is(Some(token), &["IN", "ANY"])),
@@ -104,6 +119,16 @@ impl Text {
     pub fn table(&self, title: &str) -> Option<&Table> {
         let name = unqualified(title);
         self.tables.iter().find(|table| table.name == name)
+    }
+
+    /// The conditions of a table that has these columns.
+    pub fn conditions<'a>(
+        &'a self,
+        table: &'a Table,
+        has: impl Fn(&str) -> bool + 'a,
+    ) -> impl Iterator<Item = &'a Condition> {
+        let all = table.conditions.iter().chain(&self.loose);
+        all.filter(move |condition| has(&condition.column))
     }
 }
 
@@ -200,17 +225,6 @@ mod tests {
         Text::read(sql, 200)
     }
 
-    fn keys(sql: &str) -> Vec<(String, Vec<String>)> {
-        let key = |table: &Table| table.key().iter().map(ToString::to_string).collect();
-        read(sql).tables.iter().map(|table| (table.name.clone(), key(table))).collect()
-    }
-
-    fn key(sql: &str) -> String {
-        let keys = keys(sql);
-        assert_eq!(keys.len(), 1, "{keys:?}");
-        format!("{} ({})", keys[0].0, keys[0].1.join(", "))
-    }
-
     #[test]
     fn no_literal_is_shown() {
         let text =
@@ -269,65 +283,15 @@ mod tests {
     }
 
     #[test]
-    fn the_columns_that_rows_are_chosen_by_are_an_index() {
-        for (sql, expected) in [
-            ("SELECT * FROM t WHERE b >= $1 AND a = $2", "t (a, b)"),
-            ("SELECT * FROM public.\"T\" x WHERE x.a IN ($1, $2) AND x.b < now() - $3", "T (a, b)"),
-            (
-                "SELECT * FROM t WHERE $1::INTEGER = t.a AND b = $2::pg_catalog.varchar(9)",
-                "t (a, b)",
-            ),
-            (
-                "SELECT * FROM t WHERE a = ANY ($1::int[]) AND b > $2::TIMESTAMP WITH TIME ZONE",
-                "t (a, b)",
-            ),
-            ("DELETE FROM t WHERE a = ANY ($1)", "t (a)"),
-            ("UPDATE t SET b = $1 WHERE a = $2", "t (a)"),
-            ("SELECT * FROM t WHERE a BETWEEN $1 AND $2 AND b BETWEEN $3 AND $4", "t (a)"),
-            ("SELECT extract(epoch FROM c) FROM t WHERE (a = $1)", "t (a)"),
-            ("INSERT INTO t (a, b) VALUES ($1, $2)", "t ()"),
-        ] {
-            assert_eq!(key(sql), expected, "{sql}");
-        }
-    }
-
-    #[test]
-    fn what_no_plain_index_serves_suggests_none() {
-        for sql in [
-            "SELECT * FROM t WHERE a = $1 OR b = $2",
-            "SELECT * FROM t WHERE lower(a) = $1",
-            "SELECT * FROM t WHERE a + b = $1",
-            "SELECT * FROM t WHERE a <> $1 AND b LIKE $2",
-            "SELECT a = $1 FROM t",
-            "SELECT * FROM t WHERE a = b",
-        ] {
-            assert_eq!(key(sql), "t ()", "{sql}");
-        }
-    }
-
-    #[test]
-    fn every_table_has_its_own_columns() {
-        let sql = "SELECT * FROM a, b AS bb LEFT JOIN s.c ON c.id = bb.c_id
-                   WHERE a.x = $1 AND bb.y > $2 AND z = $3";
-        let expected = [("a", vec!["x"]), ("b", vec!["y"]), ("c", vec![])];
-        let expected = expected.map(|(table, columns)| {
-            (table.to_owned(), columns.into_iter().map(str::to_owned).collect::<Vec<_>>())
-        });
-        assert_eq!(keys(sql), expected);
-        assert!(read(sql).table("s.c").is_some() && read(sql).table("bb").is_none());
-        assert_eq!(read("SELECT * FROM \"a\"\"b\"").tables[0].name, "a\"b");
-    }
-
-    #[test]
-    fn a_long_text_has_no_more_tables_and_columns_than_are_looked_through() {
+    fn a_long_text_has_no_more_tables_and_conditions_than_are_looked_through() {
         let many = |begin: &str, each: fn(usize) -> String| {
             let all = (0..).map(each).take(LONGEST / 10).collect::<String>();
             format!("{begin}{all}").chars().take(LONGEST).collect::<String>()
         };
         let counts = |sql: &str| {
             let tables = read(sql).tables;
-            let columns = tables.iter().map(|table| table.equal.len().max(table.ranged.len()));
-            (tables.len(), columns.max().unwrap_or_default())
+            let conditions = tables.iter().map(|table| table.conditions.len());
+            (tables.len(), conditions.max().unwrap_or_default())
         };
         let most = 100;
         for (begin, each, expected) in [

@@ -32,6 +32,7 @@ mod printing;
 mod process;
 mod python_client;
 mod recovery;
+mod remedies;
 mod rules;
 mod rust_client;
 mod scraping;

@@ -104,7 +104,7 @@ fn pools_that_may_open_more_than_the_server_accepts_are_reported_with_the_sum() 
     let message = text(&advice, "message");
     assert!(message.contains("2 × 160 (web) = 320 connections"), "{advice}");
     assert!(message.contains("grants 297"), "{advice}");
-    assert!(text(&advice, "remedy").contains("at most 148 (297 / 2 workers)"), "{advice}");
+    assert!(text(&advice, "remedy").contains("at most 147 (295 / 2 workers)"), "{advice}");
 }
 
 #[test]

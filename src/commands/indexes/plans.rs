@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::advice::choose;
 use crate::indexes::{
     Catalogue, Comparison, Expected, Plan, PlanError, Planner, Scan, State, identifier,
 };
@@ -152,23 +153,24 @@ async fn read_whole(
     let scan = plan.scans.iter().filter(|scan| scan.is_whole()).find(large)?;
     let table = tables.iter().find(|table| is(table, scan))?;
     // Without a WHERE that an index could help, all rows are wanted.
-    let chosen_by = statement.0.table(&table.table)?;
-    let key = chosen_by.index_on(&table.columns)?;
+    let choice = choose(&statement.0, statement.0.table(&table.table)?, table);
+    let key = choice.indexes.first().filter(|_| choice.extension.is_none())?;
     let told = |expected: &&Expected| {
         let first = expected.columns.first().and_then(Option::as_deref);
+        let leads = |first| key.trim_matches(['(', ')']).split(", ").next() == Some(first);
         (&expected.schema, &expected.table) == (&scan.schema, &scan.table)
-            && first == chosen_by.key().first().copied()
+            && first.is_some_and(leads)
     };
     if missing.iter().any(told) {
         return None;
     }
     let now = Way { scan: scan.how.clone(), cost: plan.cost };
-    let create = format!("CREATE INDEX CONCURRENTLY ON {} ({key})", table.table);
+    let create = format!("CREATE INDEX CONCURRENTLY ON {} {key}", table.table);
     let planned = Planned::new(statement, &table.table, Some(create));
     let planned = Planned { now: Some(now), ..planned };
     let place = (&*scan.schema, &*scan.table);
     let (schema, name) = (identifier(place.0), identifier(place.1));
-    let supposed = format!("CREATE INDEX ON {schema}.{name} ({key})");
+    let supposed = format!("CREATE INDEX ON {schema}.{name} {key}");
     Some(planned.supposing(planner, &statement.1.sql, &supposed, place).await)
 }
 

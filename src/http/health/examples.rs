@@ -113,6 +113,7 @@ pub(in crate::http) fn full() -> Snapshot {
         remedy: "look for sessions that are not closed".into(),
         explained_by: None,
         observed: None,
+        sql: Vec::new(),
     }];
     snapshot.findings = vec![Finding {
         pool: "web<b>".into(),

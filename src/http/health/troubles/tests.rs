@@ -14,6 +14,7 @@ fn advice(rule: &'static str, severity: Severity, subject: &str, present: Presen
         subject: subject.into(),
         message: format!("{rule} of {subject}"),
         remedy: "do".into(),
+        sql: Vec::new(),
         explained_by: None,
         observed: Some(Observed { since: now, shown: now, present }),
     }

@@ -1,6 +1,9 @@
 //! A large table that is read from its beginning again and again, and the statements that likely
 //! do so: they name it, and each call asks for as many blocks as it has.
 
+mod choice;
+mod expressions;
+
 use std::cmp::Reverse;
 use std::time::Duration;
 
@@ -10,6 +13,8 @@ use super::recent::Recent;
 use super::{Advice, Rule, RuleContext, Severity};
 use crate::reading::{Statement, StatementStats, TableScans as Table};
 use crate::statement::Kind;
+
+pub(crate) use choice::{Choice, choose};
 
 /// The least time over which scans are counted; tables are read twice a minute.
 const WITHIN: Duration = Duration::from_secs(45);
@@ -51,13 +56,10 @@ impl Rule for TableScans {
         let advice = tables.filter_map(|(of, table)| {
             let message = self.judge_table(&of.server, table, recent)?;
             let likely = likely(context, &of.server, table);
-            let (message, remedy) = (message + &named(&likely), remedy(&likely, table));
-            Some(Advice::new(
-                Severity::Warning,
-                context.within(&of.server, &table.table),
-                message,
-                remedy,
-            ))
+            let (message, remedy) = (message + &named(&likely), Remedy::new(&likely, table));
+            let subject = context.within(&of.server, &table.table);
+            let advice = Advice::new(Severity::Warning, subject, message, remedy.text);
+            Some(advice.with_sql(remedy.sql))
         });
         advice.collect()
     }
@@ -73,7 +75,7 @@ fn likely<'a>(context: &RuleContext<'a>, server: &str, table: &Table) -> Vec<&'a
         let recent = statement.steps.iter().rev().take(RECENT_STEPS);
         statement.in_current_database
             && statement.text.kind != Kind::Other
-            && statement.text.table(&table.table).is_some()
+            && named_in(statement, table).is_some()
             && (whole(&statement.stats) || recent.into_iter().any(whole))
     };
     let mut found: Vec<_> = context.statements(server).filter(reads).collect();
@@ -87,20 +89,48 @@ fn named(likely: &[&Statement]) -> String {
     if texts.is_empty() { String::new() } else { format!(", likely by {}", texts.join(" and ")) }
 }
 
-/// An index on the columns that the first statement chooses its rows by.
-fn remedy(likely: &[&Statement], table: &Table) -> String {
-    let key = likely.iter().find_map(|one| one.text.table(&table.table)?.index_on(&table.columns));
-    match key {
-        Some(key) => format!(
-            "EXPLAIN the statement; where it asks for a few of the rows: CREATE INDEX \
-             CONCURRENTLY ON {} ({key})",
-            table.table
-        ),
-        None => "EXPLAIN the statements that ask for a few of its rows, and index the columns of \
-                 their WHERE; `poolwatch indexes` says whether an expected index is missing"
-            .to_owned(),
+/// A table as a statement names it: a partition by the table that it is part of.
+fn named_in<'a>(statement: &'a Statement, table: &Table) -> Option<&'a crate::statement::Table> {
+    let text = &statement.text;
+    text.table(&table.table).or_else(|| text.table(table.partition_of.as_deref()?))
+}
+
+/// A thing to do, and its SQL.
+struct Remedy {
+    text: String,
+    sql: Vec<String>,
+}
+
+impl Remedy {
+    /// The index that the first statement lacks for which one can be built, or the reason why none
+    /// helps the first.
+    fn new(likely: &[&Statement], table: &Table) -> Self {
+        let choices =
+            likely.iter().filter_map(|one| Some(choose(&one.text, named_in(one, table)?, table)));
+        let choices: Vec<Choice> = choices.collect();
+        let with_index = choices.iter().find(|choice| !choice.indexes.is_empty());
+        let choice = with_index.or_else(|| choices.iter().find(|choice| choice.instead.is_some()));
+        let Some(choice) = choice else {
+            return Self { text: UNCLEAR.to_owned(), sql: Vec::new() };
+        };
+        let sql = choice.sql(&table.table);
+        let text = match (&choice.instead, sql.is_empty()) {
+            (Some(instead), true) => instead.clone(),
+            (Some(instead), false) => {
+                format!("{instead}; or, where that cannot be: {}", sql.join("; then "))
+            }
+            (None, _) => format!(
+                "EXPLAIN the statement; where it asks for a few of the rows: {}",
+                sql.join("; then ")
+            ),
+        };
+        Self { text, sql }
     }
 }
+
+const UNCLEAR: &str = "EXPLAIN the statements that ask for a few of its rows, and index the \
+                       columns of their WHERE; `poolwatch indexes` says whether an expected index \
+                       is missing";
 
 impl TableScans {
     /// A scan that a LIMIT ends early is none of the whole table.
@@ -129,8 +159,15 @@ mod tests {
 
     fn table(rows: u64, scans: u64, rows_scanned: u64) -> Vec<Indexes> {
         let columns = ["kind", "at", "id"].map(str::to_owned).to_vec();
-        let table =
-            Table { table: "events".into(), rows, scans, rows_scanned, pages: 500, columns };
+        let table = Table {
+            table: "events".into(),
+            rows,
+            scans,
+            rows_scanned,
+            pages: 500,
+            columns,
+            ..Table::default()
+        };
         let (server, number) = ("primary".to_owned(), scans);
         vec![Indexes { server, number, tables: vec![table], ..Indexes::default() }]
     }
