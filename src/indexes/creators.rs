@@ -65,7 +65,12 @@ WITH planner AS MATERIALIZED (
                SELECT FROM pg_roles
                 WHERE (rolsuper OR rolcreaterole OR rolname IN ('pg_execute_server_program',
                           'pg_read_server_files', 'pg_write_server_files'))
-                  AND pg_has_role(session_user, oid, 'MEMBER')) AS is_powerful
+                  AND pg_has_role(session_user, oid, 'MEMBER'))
+           OR EXISTS (
+               SELECT FROM pg_proc
+                WHERE proname IN ('pg_read_file', 'pg_read_binary_file')
+                  AND pronamespace = 'pg_catalog'::regnamespace
+                  AND has_function_privilege(session_user, oid, 'EXECUTE')) AS is_powerful
       FROM pg_roles WHERE rolname = session_user),
 trusted AS MATERIALIZED (
     SELECT role.oid FROM pg_roles AS role, planner

@@ -143,7 +143,9 @@ pub(super) fn indexes(config: &Config, server: &Arc<Database>) -> Result<SourceS
 /// The log of the server that the settings name for it, if there is one.
 pub(super) fn log(config: &Config, servers: &[MonitoredServer]) -> Option<SourceSpec> {
     let settings = config.logs.clone();
-    settings.path.as_ref()?;
+    if !settings.is_set() {
+        return None;
+    }
     let server = match &settings.server {
         Some(name) => servers.iter().find(|server| server.name == *name),
         None => servers.first(),

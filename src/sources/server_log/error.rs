@@ -32,12 +32,45 @@ pub enum Error {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// The server has no file of its log to give.
+    #[error("the server has no file in its log_directory")]
+    NoServerFile,
+    /// The role may not list or read the files through the server.
+    #[error(
+        "the role may not read the log through the server; as a superuser, in the database that \
+         poolwatch connects to: GRANT EXECUTE ON FUNCTION pg_ls_logdir(), \
+         pg_read_binary_file(text, bigint, bigint, boolean) TO its role. It can then read every \
+         file of the data directory: see docs/security.md"
+    )]
+    NotGranted,
+    /// The server does not answer.
+    #[error("no answer of the server in time")]
+    Slow,
+    /// No connection to the server.
+    #[error("no connection to the server")]
+    Acquire(#[from] poolwatch_client::AcquireError),
+    /// The server refuses to give a file.
+    #[error("the server does not give its log")]
+    Refused(#[source] sqlx::Error),
+    /// The log is to be read through a server, and there is none.
+    #[error("logs.over: sql needs a server in the settings")]
+    NoServer,
     /// The files are still being read since a time before.
     #[error("the files are still being read; does the disk or the mount that they are on hang?")]
     Hangs,
 }
 
 impl Error {
+    /// A statement about the log that failed.
+    pub(super) fn refused(error: sqlx::Error) -> Self {
+        match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
+            Some("42501") => Self::NotGranted,
+            // There is no such folder.
+            Some("58P01") => Self::NoServerFile,
+            _ => Self::Refused(error),
+        }
+    }
+
     pub(super) fn path(path: &str, error: &glob::PatternError) -> Self {
         Self::Path { path: path.to_owned(), reason: error.msg }
     }

@@ -10,6 +10,7 @@ mod counter;
 mod error;
 mod hints;
 mod log_settings;
+mod over_sql;
 mod parse;
 mod settings;
 mod tail;
@@ -27,9 +28,10 @@ use self::counter::Counter;
 pub use self::counter::MemoryLog;
 pub use self::error::Error;
 use self::log_settings::{LogSettings, SettingsReader};
+use self::over_sql::RemoteFiles;
 use self::parse::Prefix;
 pub use self::parse::RecordFormat;
-pub use self::settings::{ExpectedFormat, Settings};
+pub use self::settings::{ExpectedFormat, Over, Settings};
 use self::tail::{Files, FoundFiles};
 use super::Failure;
 use crate::metric::Family;
@@ -43,6 +45,8 @@ pub struct ServerLog {
     /// The label of each series, when several servers are watched.
     server: Option<String>,
     server_settings: SettingsReader,
+    /// The server through which the files are read, if they are not on this machine.
+    remote: Option<(Arc<Database>, RemoteFiles)>,
     /// The hints that were logged, each once.
     logged_hints: HashSet<String>,
     /// Absent while it is read, on a thread that may wait for the disk.
@@ -68,9 +72,23 @@ impl Settings {
     ) -> Result<ServerLog, Error> {
         self.check()?;
         let log = Some(Log::new(self));
+        let files = RemoteFiles::new(self.path.as_deref(), self.format.format());
+        let remote = match (self.over, &database) {
+            (Over::Files, _) => None,
+            (Over::Sql, Some(database)) => Some((Arc::clone(database), files)),
+            (Over::Sql, None) => return Err(Error::NoServer),
+        };
         let server_settings = SettingsReader::new(database);
         let (settings, logged_hints) = (self.clone(), HashSet::new());
-        Ok(ServerLog { settings, server, server_settings, logged_hints, log, turn: Arc::default() })
+        Ok(ServerLog {
+            settings,
+            server,
+            server_settings,
+            remote,
+            logged_hints,
+            log,
+            turn: Arc::default(),
+        })
     }
 }
 
@@ -93,7 +111,15 @@ impl ServerLog {
         let in_doubt = self.log.as_ref().is_some_and(|log| log.counter.tally.is_in_doubt());
         let refreshed = self.server_settings.refresh(in_doubt).await;
         let began = Instant::now();
-        let mut found = self.follow(refreshed).await?;
+        let mut found = if self.remote.is_some() {
+            let found = self.follow_over_sql(refreshed).await;
+            found.unwrap_or_else(|error| FoundFiles {
+                trouble: Some(error),
+                ..FoundFiles::default()
+            })
+        } else {
+            self.follow(refreshed).await?
+        };
         let log = self.log.as_mut().expect("it is back when it was followed");
         let log_settings = self.server_settings.settings.as_ref();
         let trouble = found.trouble.take().map(|error| with_place(error, log_settings));
@@ -130,7 +156,7 @@ impl ServerLog {
         let turn = Arc::clone(&self.turn).try_lock_owned().map_err(|_| Error::Hangs)?;
         let mut log = self.log.take().unwrap_or_else(|| Log::new(&self.settings));
         if refreshed {
-            self.apply(&mut log.counter);
+            apply(&self.settings, &self.server_settings, &mut log.counter);
         }
         let limit =
             if self.server_settings.is_awaited() { 0 } else { self.settings.read_limit.get() };
@@ -139,10 +165,11 @@ impl ServerLog {
             (log, found, turn)
         });
         let (mut log, mut found, turn) = find.await?;
-        let grew = found.as_ref().is_ok_and(|found| found.behind > 0);
-        if grew
-            && limit > 0
-            && self.lacks_sessions(&found)
+        let asks = |found: &FoundFiles| {
+            found.behind > 0 && lacks_sessions(&self.settings, &self.server_settings, found)
+        };
+        if limit > 0
+            && found.as_ref().is_ok_and(asks)
             && let Some(backends) = self.server_settings.backends().await
         {
             log.counter.tally.update_backends(backends, Instant::now());
@@ -161,35 +188,67 @@ impl ServerLog {
             .unwrap_or_else(|error| FoundFiles { trouble: Some(error), ..FoundFiles::default() }))
     }
 
-    /// True when the log does not tell of each message in which database it was written, and by which
-    /// application.
-    fn lacks_sessions(&self, found: &Result<FoundFiles, Error>) -> bool {
-        let format = found.as_ref().ok().and_then(|found| found.formats.last());
-        let prefix = self.settings.prefix.as_deref();
-        let of_server = || self.server_settings.settings.as_ref()?.setting("log_line_prefix");
-        let tells = prefix.or_else(of_server).map(|prefix| Prefix::new(prefix).tells());
-        let all = tells.is_some_and(|tells| tells.database && tells.application);
-        format == Some(&RecordFormat::Stderr) && !all
-    }
-
-    /// Counts by the server's settings from here on.
-    fn apply(&self, counter: &mut Counter) {
-        let Some(settings) = &self.server_settings.settings else { return };
-        let Counter { parser, tally } = counter;
-        tally.rates = Some(settings.rates());
-        tally.set_role(&settings.role, settings.shared);
-        tally.confirm_databases(settings.databases.clone());
-        parser.expect_verbose(settings.is_verbose());
-        if let (Some(prefix), None) = (settings.setting("log_line_prefix"), &self.settings.prefix) {
-            parser.expect_prefix(prefix);
+    /// Reads on through the server, as [`Self::follow`], in the turn of slow readings. Whoever waits
+    /// for it may stop at any time: what was read is counted, and the rest is read the next time.
+    async fn follow_over_sql(&mut self, refreshed: bool) -> Result<FoundFiles, Error> {
+        let log = self.log.get_or_insert_with(|| Log::new(&self.settings));
+        if refreshed {
+            apply(&self.settings, &self.server_settings, &mut log.counter);
         }
+        let (database, files) = self.remote.as_mut().ok_or(Error::NoServer)?;
+        let _turn = database.slow_lane().await;
+        let mut connection = database.acquire().await?;
+        let mut found = files.find(&mut connection, &mut log.counter).await?;
+        if self.server_settings.is_awaited() {
+            return Ok(found);
+        }
+        if found.behind > 0 && lacks_sessions(&self.settings, &self.server_settings, &found) {
+            drop(connection);
+            if let Some(backends) = self.server_settings.backends().await {
+                log.counter.tally.update_backends(backends, Instant::now());
+            }
+            connection = database.acquire().await?;
+        }
+        let limit = self.settings.read_limit.get();
+        files.read(limit, &mut connection, &mut log.counter, &mut found).await?;
+        log.counter.tally.settle(Instant::now());
+        Ok(found)
+    }
+}
+
+/// True when the log does not tell of each message in which database it was written, and by which
+/// application.
+fn lacks_sessions(
+    settings: &Settings,
+    server_settings: &SettingsReader,
+    found: &FoundFiles,
+) -> bool {
+    let of_server = || server_settings.settings.as_ref()?.setting("log_line_prefix");
+    let prefix = settings.prefix.as_deref().or_else(of_server);
+    let tells = prefix.map(|prefix| Prefix::new(prefix).tells());
+    let all = tells.is_some_and(|tells| tells.database && tells.application);
+    found.formats.last() == Some(&RecordFormat::Stderr) && !all
+}
+
+/// Counts by the server's settings from here on.
+fn apply(settings: &Settings, server_settings: &SettingsReader, counter: &mut Counter) {
+    let Some(of_server) = &server_settings.settings else { return };
+    let Counter { parser, tally } = counter;
+    tally.rates = Some(of_server.rates());
+    tally.set_role(&of_server.role, of_server.shared);
+    tally.confirm_databases(of_server.databases.clone());
+    parser.expect_verbose(of_server.is_verbose());
+    if let (Some(prefix), None) = (of_server.setting("log_line_prefix"), &settings.prefix) {
+        parser.expect_prefix(prefix);
     }
 }
 
 /// The error, with the place where the server writes if no file was found.
 fn with_place(error: Error, settings: Option<&LogSettings>) -> Failure {
     match (&error, settings.and_then(LogSettings::place)) {
-        (Error::NoFile(_), Some(place)) => format!("{error}; it writes {place}").into(),
+        (Error::NoFile(_) | Error::NoServerFile, Some(place)) => {
+            format!("{error}; it writes {place}").into()
+        }
         _ => error.into(),
     }
 }

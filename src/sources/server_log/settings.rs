@@ -11,8 +11,10 @@ use super::parse::RecordFormat;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// The files, where `*` stands for anything; nothing is read without it.
+    /// The files, where `*` stands for anything; without it nothing is read, or over SQL all.
     pub path: Option<String>,
+    /// The way to the files.
+    pub over: Over,
     /// Their format.
     pub format: ExpectedFormat,
     /// The prefix of each message of the text log; asked of the server when not set.
@@ -21,6 +23,17 @@ pub struct Settings {
     pub server: Option<String>,
     /// The most bytes that are read each time; the rest waits.
     pub read_limit: NonZeroU64,
+}
+
+/// The way to the files of a log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Over {
+    /// The file system of this machine.
+    #[default]
+    Files,
+    /// The server itself, by SQL.
+    Sql,
 }
 
 /// The format in the settings.
@@ -53,6 +66,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             path: None,
+            over: Over::Files,
             format: ExpectedFormat::Auto,
             prefix: None,
             server: None,
@@ -62,6 +76,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Returns whether there is a log to read.
+    pub fn is_set(&self) -> bool {
+        self.path.is_some() || self.over == Over::Sql
+    }
+
     /// Checks that the path can be followed.
     pub fn check(&self) -> Result<(), Error> {
         let Some(path) = &self.path else { return Ok(()) };

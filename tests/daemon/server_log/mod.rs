@@ -2,6 +2,7 @@
 
 mod attribution;
 mod hardship;
+mod over_sql;
 mod rotation;
 mod versions;
 mod wire;

@@ -34,6 +34,8 @@ pub(super) struct Followed {
     length: u64,
     offset: u64,
     head: Vec<u8>,
+    /// When it had been written to as its first bytes were last compared.
+    compared: SystemTime,
     records: Option<Records>,
 }
 
@@ -57,6 +59,7 @@ impl Followed {
             length: metadata.len(),
             offset: if from_the_end { metadata.len() } else { 0 },
             head: Vec::new(),
+            compared: SystemTime::UNIX_EPOCH,
             records: None,
         }
     }
@@ -93,9 +96,11 @@ impl Followed {
     pub(super) fn refresh(&mut self) -> io::Result<bool> {
         let Some(file) = &self.open else { return Ok(self.length < self.offset) };
         let metadata = file.metadata()?;
-        let changed = metadata.len() != self.offset;
-        self.length = metadata.len();
         self.modified = metadata.modified().unwrap_or(self.modified);
+        // After a truncation it may have its old length again.
+        let changed = metadata.len() != self.offset || self.modified != self.compared;
+        self.length = metadata.len();
+        self.compared = self.modified;
         let same = !changed || self.head.is_empty() || begins(file, &self.head);
         Ok(self.length < self.offset || !same)
     }

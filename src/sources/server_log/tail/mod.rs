@@ -21,9 +21,9 @@ use super::parse::RecordFormat;
 pub(super) use self::records::LIMIT;
 
 /// More files than these, the newest, are not looked at.
-const MOST: usize = 100;
+pub(super) const MOST: usize = 100;
 /// A file that has not grown for so long, and is not the newest, will not grow again.
-const QUIET: Duration = Duration::from_secs(60);
+pub(super) const QUIET: Duration = Duration::from_secs(60);
 /// The file extensions of old files that rotation compressed.
 const COMPRESSED: [&str; 7] = ["gz", "bz2", "xz", "zst", "lz4", "Z", "zip"];
 /// The bytes that are read at once.
@@ -240,7 +240,7 @@ impl Files {
     }
 }
 
-fn is_compressed(path: &Path) -> bool {
+pub(super) fn is_compressed(path: &Path) -> bool {
     let end = path.extension().and_then(|end| end.to_str());
     end.is_some_and(|end| COMPRESSED.contains(&end))
 }
