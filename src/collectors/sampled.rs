@@ -58,7 +58,11 @@ pub const SERVER_CPU: Collector = Collector {
                 "seconds_total",
                 "CPU time of all the server's processes, those that ended included; /proc/PID/stat.",
             ),
-            gauge("cores", "Cores that the server may use; cpu.max of its cgroup, or /proc/stat."),
+            gauge(
+                "cores",
+                "Cores that the server may use; cpu.max of its cgroup (cpu.cfs_quota_us in \
+                 version 1), or /proc/stat.",
+            ),
         ],
         ..Table::EMPTY
     }],

@@ -1,4 +1,5 @@
-//! Each database's transactions, blocks and rows.
+//! Each database's transactions, blocks and rows; what belongs to none, the shared catalogues, has
+//! `datid="0"` and no `datname`.
 
 use super::{Collector, Pace, Query, Reader, Scope, Table, counter, gauge};
 
@@ -31,7 +32,7 @@ pub(super) const COLLECTOR: Collector = Collector {
                              checksum_failures AS checksum_failures_total,
                              parallel_workers_to_launch AS parallel_workers_to_launch_total,
                              parallel_workers_launched AS parallel_workers_launched_total
-                        FROM pg_stat_database WHERE datname IS NOT NULL",
+                        FROM pg_stat_database",
             },
             Query {
                 since: 14,
@@ -49,7 +50,7 @@ pub(super) const COLLECTOR: Collector = Collector {
                              sessions_fatal AS sessions_fatal_total,
                              sessions_killed AS sessions_killed_total,
                              checksum_failures AS checksum_failures_total
-                        FROM pg_stat_database WHERE datname IS NOT NULL",
+                        FROM pg_stat_database",
             },
             Query {
                 since: 13,
@@ -59,7 +60,7 @@ pub(super) const COLLECTOR: Collector = Collector {
                              blk_read_time, blk_write_time,
                              extract(epoch FROM stats_reset) AS stats_reset,
                              checksum_failures AS checksum_failures_total
-                        FROM pg_stat_database WHERE datname IS NOT NULL",
+                        FROM pg_stat_database",
             },
         ],
         columns: &[

@@ -1,6 +1,7 @@
 //! Tables: how they are used and how vacuum keeps up; their sizes apart, for sizes walk the
 //! disk. A table that somebody has locked has no size meanwhile: asking would wait. The largest are
-//! measured, as many as are shown, and those of which the catalogue knows no size yet.
+//! measured, as many as are shown, and those that have outgrown the size in the catalogue, which
+//! vacuum and analyze write: it may be a thousandth of the true one, above all of what is in TOAST.
 
 use super::{Bound, Collector, Pace, Query, Rank, Reader, Scope, Table, counter, gauge};
 
@@ -175,38 +176,48 @@ pub(super) const SIZE: Collector = Collector {
             WHERE mode = 'AccessExclusiveLock' AND granted AND relation IS NOT NULL
               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())),
       listed AS MATERIALIZED (
-           SELECT class.oid AS relid, nspname AS schemaname, relname, relpages,
-                  row_number() OVER (
-                      ORDER BY relpages = 0 AND pg_stat_get_tuples_inserted(class.oid) > 0 DESC,
-                               relpages DESC) AS place
-             FROM pg_class AS class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-            WHERE relkind IN ('r', 't', 'm')
-              AND nspname NOT IN ('pg_catalog', 'information_schema') AND nspname !~ '^pg_toast'
-              AND class.oid NOT IN (SELECT relation FROM locked)
-              AND reltoastrelid NOT IN (SELECT relation FROM locked)
-              AND NOT EXISTS (SELECT FROM pg_index JOIN locked ON relation = indexrelid
-                               WHERE indrelid IN (class.oid, reltoastrelid)))
+           SELECT relid, schemaname, relname, pages, outgrown,
+                  row_number() OVER (ORDER BY outgrown DESC, pages DESC) AS place
+             FROM (SELECT class.oid AS relid, nspname AS schemaname, class.relname,
+                          class.relpages::bigint + coalesce(toast.relpages, 0) AS pages,
+                          (class.relpages = 0 AND pg_stat_get_tuples_inserted(class.oid) > 0)
+                          OR pg_stat_get_mod_since_analyze(class.oid) > greatest(class.reltuples, 0)
+                          OR coalesce(pg_stat_get_ins_since_vacuum(toast.oid)
+                                          > greatest(toast.reltuples, 0), false) AS outgrown
+                     FROM pg_class AS class
+                     JOIN pg_namespace ON pg_namespace.oid = class.relnamespace
+                     LEFT JOIN pg_class AS toast ON toast.oid = class.reltoastrelid
+                    WHERE class.relkind IN ('r', 't', 'm')
+                      AND nspname NOT IN ('pg_catalog', 'information_schema')
+                      AND nspname !~ '^pg_toast'
+                      AND class.oid NOT IN (SELECT relation FROM locked)
+                      AND class.reltoastrelid NOT IN (SELECT relation FROM locked)
+                      AND NOT EXISTS (
+                              SELECT FROM pg_index JOIN locked ON relation = indexrelid
+                               WHERE indrelid IN (class.oid, class.reltoastrelid))) AS tables)
       SELECT current_database() AS datname, schemaname, relname, relid,
              CASE WHEN measured THEN pg_table_size(relid)
-                  ELSE relpages * current_setting('block_size')::bigint END AS table_size_bytes,
+                  WHEN NOT outgrown
+                  THEN pages * current_setting('block_size')::bigint END AS table_size_bytes,
              CASE WHEN measured THEN pg_indexes_size(relid)
                   ELSE (SELECT sum(index.relpages::bigint)
                           FROM pg_index JOIN pg_class AS index ON index.oid = indexrelid
                          WHERE indrelid = relid) * current_setting('block_size')::bigint
               END AS index_size_bytes
-        FROM (SELECT *, place <= $1 OR relid::text IN (SELECT unnest($2::text[])) AS measured
+        FROM (SELECT *, place <= CASE WHEN outgrown THEN 10 * $1 ELSE $1 END
+                     OR relid::text IN (SELECT unnest($2::text[])) AS measured
                 FROM listed) AS listed",
         }],
         columns: &[
             gauge(
                 "index_size_bytes",
-                "Size of its indexes on disk in bytes; of the others as of the last vacuum or \
-                analyze; pg_indexes_size().",
+                "Size of its indexes on disk in bytes; of those that are summed up, as of the last \
+                vacuum or analyze; pg_indexes_size().",
             ),
             gauge(
                 "table_size_bytes",
-                "Size on disk in bytes without indexes; of the others as of the last vacuum or \
-                analyze; pg_table_size().",
+                "Size on disk in bytes without indexes, with TOAST; of those that are summed up, as \
+                of the last vacuum or analyze; pg_table_size().",
             ),
         ],
         bound: Some(Bound {

@@ -176,19 +176,39 @@ fn is_core(line: &str) -> bool {
 
 fn quota(first: u32) -> Option<f64> {
     let groups = fs::read_to_string(format!("/proc/{first}/cgroup")).ok()?;
-    let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?.trim();
-    let above = std::path::Path::new(path).ancestors();
-    let limits = above.filter_map(|group| {
-        let file = std::path::Path::new("/sys/fs/cgroup").join(group).join("cpu.max");
-        parse_quota(&fs::read_to_string(file).ok()?)
+    quota_of(&groups, std::path::Path::new("/sys/fs/cgroup"))
+}
+
+/// The least limit of these groups and those above them, of either version of cgroups.
+fn quota_of(groups: &str, mount: &std::path::Path) -> Option<f64> {
+    let limits = groups.lines().filter_map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (parts.next()?, parts.next()?.trim().trim_start_matches('/'));
+        let limit = |group: &std::path::Path| -> Option<f64> {
+            if controllers.is_empty() {
+                return parse_quota(&fs::read_to_string(mount.join(group).join("cpu.max")).ok()?);
+            }
+            // Of version 1, and its tree of its own: `cpu`, perhaps together with `cpuacct`.
+            let read = |name: &str| {
+                let trees =
+                    [controllers, "cpu"].map(|tree| mount.join(tree).join(group).join(name));
+                trees.iter().find_map(|file| fs::read_to_string(file).ok())
+            };
+            let (quota, period) = (read("cpu.cfs_quota_us")?, read("cpu.cfs_period_us")?);
+            parse_quota(&format!("{} {}", quota.trim(), period.trim()))
+        };
+        let is_cpu = controllers.is_empty() || controllers.split(',').any(|one| one == "cpu");
+        let above = std::path::Path::new(path).ancestors().filter(|_| is_cpu);
+        above.filter_map(limit).reduce(f64::min)
     });
     limits.reduce(f64::min)
 }
 
-/// `200000 100000` is two cores; `max 100000` is no limit.
+/// `200000 100000` is two cores; `max 100000` and `-1 100000` are no limit.
 fn parse_quota(text: &str) -> Option<f64> {
     let (quota, period) = text.trim().split_once(' ')?;
-    Some(quota.parse::<f64>().ok()? / period.parse::<f64>().ok()?)
+    let cores = quota.parse::<f64>().ok()? / period.parse::<f64>().ok()?;
+    Some(cores).filter(|cores| *cores > 0.0)
 }
 
 #[cfg(test)]
@@ -207,6 +227,28 @@ mod tests {
     fn a_quota_is_in_cores() {
         assert_eq!(parse_quota("150000 100000\n"), Some(1.5));
         assert_eq!(parse_quota("max 100000\n"), None);
+        assert_eq!(parse_quota("-1 100000"), None);
+    }
+
+    #[test]
+    fn the_least_quota_of_either_version_counts() {
+        let mount = tempfile::tempdir().unwrap();
+        let write = |group: &str, files: &[(&str, &str)]| {
+            let group = mount.path().join(group);
+            fs::create_dir_all(&group).unwrap();
+            for (name, text) in files {
+                fs::write(group.join(name), text).unwrap();
+            }
+        };
+        let of = |quota| [("cpu.cfs_quota_us", quota), ("cpu.cfs_period_us", "100000\n")];
+        write("cpu,cpuacct/docker", &of("150000\n"));
+        write("cpu,cpuacct/docker/a", &of("-1\n"));
+        write("slice/service", &[("cpu.max", "max 100000\n")]);
+        write("slice", &[("cpu.max", "300000 100000\n")]);
+        let first = "4:memory:/docker/a\n3:cpu,cpuacct:/docker/a\n1:name=systemd:/docker/a\n";
+        assert_eq!(quota_of(first, mount.path()), Some(1.5));
+        assert_eq!(quota_of("0::/slice/service\n", mount.path()), Some(3.0));
+        assert_eq!(quota_of("0::/other\n", mount.path()), None);
     }
 
     #[test]

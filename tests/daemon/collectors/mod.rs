@@ -9,6 +9,8 @@ mod laden;
 mod newer;
 mod prepared;
 pub(crate) mod servers;
+mod shared_objects;
+mod sizes;
 mod sources;
 mod statements;
 mod truth;
