@@ -106,6 +106,19 @@ pub const STATEMENT_DURATIONS: Collector = Collector {
             .since(104)],
             ..Table::EMPTY
         },
+        Table {
+            prefix: "db_statement_duration",
+            extension: Some("pg_stat_statements"),
+            labels: &["datname", "queryid"],
+            columns: &[histogram(
+                "by_statement_estimated_seconds",
+                "The same of single statements: of those that took most time lately, as many as \
+             collectors.statement_durations.limit says, by default none; pg_stat_statements.",
+                BOUNDS,
+            )
+            .since(104)],
+            ..Table::EMPTY
+        },
     ],
 };
 

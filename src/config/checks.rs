@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::error::Unsound;
 use super::{Config, PoolSource, address, example};
-use crate::collectors::{ALL, Collector, Pace};
+use crate::collectors::{ALL, Collector, Pace, Reader};
 use crate::sources::collector;
 use crate::state::Thresholds;
 use crate::yaml::Path;
@@ -134,7 +134,9 @@ fn check_collector(name: &str, settings: &collector::Settings) -> Result<(), Uns
         );
         return unsound(at, reason);
     }
-    if settings.limit.is_some() && collector.tables.iter().all(|table| table.bound.is_none()) {
+    let has_limit = collector.reader == Reader::Statements
+        || collector.tables.iter().any(|table| table.bound.is_some());
+    if settings.limit.is_some() && !has_limit {
         let at = at.join("limit");
         let reason = format!("{at}: this collector has nothing to limit");
         return unsound(at, reason);

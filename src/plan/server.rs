@@ -70,8 +70,10 @@ fn collector_source(
         }),
         Reader::Statements => {
             let excluded = excluded(config);
-            spec(name, server, interval, (settings, excluded.clone()), |server| {
-                Ok(Source::Statements(statements::Statements::open(server, excluded).into()))
+            let limit = settings.limit.unwrap_or(0);
+            spec(name, server, interval, (settings, excluded.clone()), move |server| {
+                let source = statements::Statements::open(server, excluded, limit);
+                Ok(Source::Statements(source.into()))
             })
         }
         Reader::OtherDatabases => {

@@ -147,3 +147,45 @@ fn a_role_that_may_not_see_is_told_so() {
     let report = String::from_utf8(output.unwrap().stdout).unwrap();
     assert!(report.contains("GRANT pg_read_all_stats"), "{report}");
 }
+
+#[test]
+fn the_statements_that_take_most_time_have_series_of_their_own_up_to_the_limit() {
+    const BY_STATEMENT: &str = "db_statement_duration_by_statement_estimated_seconds";
+    let cluster = cluster();
+    let daemon = Daemon::with_settings(&format!(
+        "servers: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n\
+         sampling: {{statements: 1s}}\ncollectors: {{statement_durations: {{limit: 2}}}}\n",
+        cluster.url_as("watcher", "postgres")
+    ))
+    .start();
+    let counts = |metrics: &Metrics| {
+        let name = format!("{BY_STATEMENT}_count");
+        let series = metrics.all(&name, APP);
+        series.map(|one| (one.labels["queryid"].clone(), one.value)).collect::<Vec<_>>()
+    };
+    let run = || {
+        let sleeps = "SELECT pg_sleep(0.03); SELECT pg_sleep(0.02), 1; SELECT pg_sleep(0.01), 1, 1";
+        cluster.sql_in("app", sleeps).unwrap();
+    };
+    let first = eventually(|| {
+        run();
+        let counts = counts(&daemon.metrics());
+        (counts.len() == 2).then_some(counts)
+    });
+    let now = eventually(|| {
+        run();
+        let counts = counts(&daemon.metrics());
+        let grown = |(one, before): (&(String, f64), &(String, f64))| one.1 > before.1 + 5.0;
+        counts.iter().zip(&first).all(grown).then_some(counts)
+    });
+    let names = |counts: &[(String, f64)]| {
+        counts.iter().map(|(query_id, _)| query_id.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&now), names(&first));
+    // Each is counted from when it is among the first, and no call is below what it sleeps.
+    for (query_id, _) in &now {
+        let labels = [("queryid", query_id.as_str()), ("le", "0.005")];
+        let below = daemon.value(&format!("{BY_STATEMENT}_bucket"), &labels);
+        assert_eq!(below, Some(0.0), "{query_id}");
+    }
+}

@@ -4,6 +4,7 @@
 //! from where to count. A statement that is forgotten between two samples, for there were too many,
 //! is counted no further than the last. The statements that matter most in the last minutes are named.
 
+mod by_statement;
 mod current_database;
 mod sample;
 mod top;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, timeout};
 
+use self::by_statement::ByStatement;
 pub use self::current_database::{WholeStatement, whole_statements};
 use self::sample::{MOST, Sample, SampledStatement, StatementKey, StatementsExtension};
 use self::top::RecentStatements;
@@ -65,12 +67,13 @@ pub struct Statements {
     shared: bool,
     totals: DatabaseTotals,
     recent: RecentStatements,
+    by_statement: ByStatement,
     reductions: Reductions,
 }
 
 impl Statements {
-    /// Samples the statements of this database's server.
-    pub fn open(database: Arc<Database>, excluded: Excluded) -> Self {
+    /// Samples the statements of this database's server, of which so many have series of their own.
+    pub fn open(database: Arc<Database>, excluded: Excluded, limit: u32) -> Self {
         Self {
             database,
             excluded,
@@ -79,6 +82,7 @@ impl Statements {
             shared: false,
             totals: DatabaseTotals::default(),
             recent: RecentStatements::default(),
+            by_statement: ByStatement::new(limit),
             reductions: Reductions::default(),
         }
     }
@@ -102,7 +106,12 @@ impl Statements {
         let trouble = trouble.map_err(|_| Error::Slow(read_timeout.as_secs()).into());
         hints.extend(self.missing());
         Ok(Reading {
-            families: self.totals.families().into(),
+            families: self
+                .totals
+                .families()
+                .into_iter()
+                .chain([self.by_statement.family()])
+                .collect(),
             statements: self.totals.recent(began),
             top: self.last.as_ref().map(|sample| self.recent.top(database.name(), sample).into()),
             dropped: self.totals.dropped(),
@@ -173,6 +182,7 @@ impl Statements {
                     let interval = delta(&sample, &last, *key);
                     let statement = &sample.statements[key];
                     self.totals.add(&statement.database, &interval);
+                    self.by_statement.add((key.1, key.2), &interval);
                     if interval.calls > 0 {
                         let stats = since(statement, last.statements.get(key), &interval);
                         *all.entry((key.1, key.2)).or_default() += stats;
@@ -180,7 +190,16 @@ impl Statements {
                 }
             }
             self.recent.add(all, now);
+            let names: HashMap<i64, &Arc<str>> = sample
+                .statements
+                .iter()
+                .map(|(key, statement)| (key.1, &statement.database))
+                .collect();
+            let slowest = self.recent.slowest(self.by_statement.limit()).into_iter();
+            let named = slowest.filter_map(|name| Some((name, Arc::clone(names.get(&name.0)?))));
+            self.by_statement.follow(named, now);
         } else {
+            self.by_statement.clear();
             let counted =
                 sample.statements.iter().filter(|(key, _)| self.is_counted(&sample, **key));
             let mut all = HashMap::new();

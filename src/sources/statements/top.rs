@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::by_statement::StatementName;
 use super::sample::Sample;
 use crate::reading::{Statement, StatementStats, Top};
 use crate::statement::Text;
@@ -24,8 +25,6 @@ const SHOWN: usize = 20;
 /// The number of texts above which those that are not shown now are dropped.
 const TEXTS: usize = 300;
 
-/// Database and `query_id` of a statement, whatever its role.
-type StatementName = (i64, i64);
 type All = HashMap<StatementName, StatementStats>;
 
 /// The statements of the last five minutes, in steps.
@@ -90,6 +89,14 @@ impl RecentStatements {
             *sums.entry(*name).or_default() += *stats;
         }
         sums
+    }
+
+    /// The statements that took most time, the first of all first.
+    pub(super) fn slowest(&self, count: usize) -> Vec<StatementName> {
+        let sums = self.sums();
+        let mut all: Vec<_> = sums.iter().map(|(name, stats)| (stats.seconds, *name)).collect();
+        all.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        all.into_iter().take(count).map(|(_, name)| name).collect()
     }
 
     /// Those that matter, with the databases' names from the last sample.

@@ -146,7 +146,7 @@ async fn statements_are_timed_on_every_version() {
             )
             .unwrap();
         let url = cluster.url_as("watcher", "postgres");
-        let mut source = Statements::open(database(&url), Excluded::default());
+        let mut source = Statements::open(database(&url), Excluded::default(), 0);
         let reading = source.read().await.unwrap();
         assert!(reading.hints.is_empty(), "PostgreSQL {major}: {:?}", reading.hints);
         cluster.sql("BEGIN; SELECT pg_sleep(0.15); SELECT 1; COMMIT; SELECT slow()").unwrap();

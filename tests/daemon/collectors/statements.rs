@@ -53,7 +53,7 @@ fn sources(cluster: &Cluster, url: &str) -> Vec<(&'static str, Source)> {
     let log = log.open(Some(database()), None).unwrap();
     let pools = vec![("app".to_owned(), activity::Settings::default())];
     let indexes = IndexReader::open(database(), Catalogue::default());
-    let statements = Statements::open(database(), Excluded::default());
+    let statements = Statements::open(database(), Excluded::default(), 0);
     vec![
         ("probe", Source::Probe(Probe::open(database()))),
         ("activity", Source::Activity(Activity::open(database(), pools))),

@@ -82,7 +82,7 @@ async fn a_statement_in_no_encoding_hides_no_figures() {
     assert!(cluster.sql(statement).is_err(), "else this test proves nothing");
     for name in ["postgres", "bytes"] {
         let url = cluster.url(name);
-        let mut timed = Statements::open(database(&url), Excluded::default());
+        let mut timed = Statements::open(database(&url), Excluded::default(), 0);
         timed.read().await.unwrap();
         cluster.sql("SELECT pg_sleep(0.01)").unwrap();
         assert!(!timed.read().await.unwrap().families[0].is_empty(), "{name}");
@@ -111,7 +111,7 @@ async fn an_extension_older_than_its_server_is_read() {
             assert_eq!(error, None, "PostgreSQL {major}, {version}");
             let shown = |family: &Family| family.name() == "pg_stat_statements_seconds_total";
             assert!(families.iter().any(shown), "PostgreSQL {major}, {version}");
-            let timed = Statements::open(database, Excluded::default()).read().await;
+            let timed = Statements::open(database, Excluded::default(), 0).read().await;
             assert!(timed.unwrap().trouble.is_none(), "PostgreSQL {major}, {version}");
             cluster.sql("DROP EXTENSION pg_stat_statements").unwrap();
         }
