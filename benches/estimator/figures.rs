@@ -41,15 +41,31 @@ impl Figures {
 
     /// The bounds beside the truth, and whether it lies between them.
     pub(crate) fn bounds_row(&self, record: &Record) -> String {
-        let cells = BOUNDS.iter().zip(self.bounds).map(|(bound, (least, most))| {
-            let truth = 100.0 * above(&record.durations, *bound);
-            // A share of the log's calls, which may be some more than the server counted.
-            let slack = 100.0 / record.durations.len() as f64 + self.calls.abs();
-            let is_between = (least - slack..=most + slack).contains(&truth);
-            let verdict = if is_between { "" } else { " NOT BETWEEN" };
-            format!("{least:.2} ≤ {truth:.2} ≤ {most:.2}{verdict}")
+        // A share of the log's calls, which may be some more than the server counted.
+        let slack = 100.0 / record.durations.len() as f64 + self.calls.abs();
+        let cells = self.beside_truth(record, slack).map(|(least, truth, most, is_between)| {
+            let note = if is_between { "" } else { " NOT BETWEEN" };
+            format!("{least:.2} ≤ {truth:.2} ≤ {most:.2}{note}")
         });
         format!("| {} | {} |", record.name, cells.collect::<Vec<_>>().join(" | "))
+    }
+
+    /// Returns true when the true share above each threshold lies between its bounds, where the
+    /// server counted every call.
+    pub(crate) fn contain_truth(&self, record: &Record) -> bool {
+        self.beside_truth(record, 1e-9).all(|(.., is_between)| is_between)
+    }
+
+    /// The least, the true and the greatest share, and whether the true one lies between.
+    fn beside_truth<'a>(
+        &self,
+        record: &'a Record,
+        slack: f64,
+    ) -> impl Iterator<Item = (f64, f64, f64, bool)> + use<'a> {
+        BOUNDS.into_iter().zip(self.bounds).map(move |(bound, (least, most))| {
+            let truth = 100.0 * above(&record.durations, bound);
+            (least, truth, most, (least - slack..=most + slack).contains(&truth))
+        })
     }
 
     pub(crate) fn row(&self, record: &Record) -> String {

@@ -3,8 +3,9 @@
 //! `cargo bench --bench estimator` runs each workload with pgbench on a server of its own, where
 //! `pg_stat_statements` is read each second and the log has every duration; it takes 21 minutes.
 //! What was recorded is kept in `target/estimator`; with `-- --replay` it is judged again, with
-//! `-- NAME…` these workloads are recorded anew before. Shapes that no workload has are drawn by
-//! chance and judged too. Nothing here is timed.
+//! `-- NAME…` these workloads are recorded anew before. Shapes that no workload has, and applications
+//! of several statements, are drawn by chance and judged too; with `-- --test` only their bounds are
+//! checked, in a second. Nothing here is timed.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -13,6 +14,7 @@
 )]
 
 mod figures;
+mod mixed;
 mod record;
 mod simulated;
 mod workloads;
@@ -29,7 +31,7 @@ const USUAL: usize = 10;
 
 fn main() {
     if std::env::args().any(|argument| argument == "--test") {
-        return;
+        return check_bounds();
     }
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let replay = arguments.iter().any(|argument| argument == "--replay");
@@ -52,6 +54,18 @@ fn main() {
     }
     println!();
     judge(&simulated::all());
+    println!();
+    judge(&mixed::all());
+}
+
+/// The bounds hold for every distribution, so they contain the truth of each.
+fn check_bounds() {
+    for record in simulated::all().into_iter().chain(mixed::all()) {
+        for interval in INTERVALS {
+            let figures = Figures::of(&record, interval);
+            assert!(figures.contain_truth(&record), "{}", figures.bounds_row(&record));
+        }
+    }
 }
 
 fn judge(records: &[Record]) {

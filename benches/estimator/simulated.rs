@@ -63,7 +63,7 @@ const SHAPES: [(&str, Draw); 22] = [
 
 /// Every shape as it would have been recorded.
 pub(crate) fn all() -> Vec<Record> {
-    let mut chance = Chance(2024);
+    let mut chance = Chance::new(2024);
     SHAPES.iter().map(|(name, draw)| record(name, *draw, &mut chance)).collect()
 }
 
@@ -78,7 +78,7 @@ fn record(name: &str, draw: Draw, chance: &mut Chance) -> Record {
     Record { name: name.to_owned(), durations, looks }
 }
 
-fn moments(durations: &[f64]) -> Moments {
+pub(crate) fn moments(durations: &[f64]) -> Moments {
     let calls = durations.len() as f64;
     let total: f64 = durations.iter().sum();
     let squares: f64 = durations.iter().map(|seconds| (seconds - total / calls).powi(2)).sum();
@@ -93,11 +93,15 @@ fn moments(durations: &[f64]) -> Moments {
 }
 
 /// The same chance every time: `splitmix64`.
-struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// More than 0, up to 1.
-    fn share(&mut self) -> f64 {
+    pub(crate) fn share(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -109,7 +113,7 @@ impl Chance {
         if self.share() < share { first(self) } else { second(self) }
     }
 
-    fn log_normal(&mut self, median: f64, sigma: f64) -> f64 {
+    pub(crate) fn log_normal(&mut self, median: f64, sigma: f64) -> f64 {
         let (radius, angle) = ((-2.0 * self.share().ln()).sqrt(), self.share());
         median * (sigma * radius * (2.0 * std::f64::consts::PI * angle).cos()).exp()
     }
