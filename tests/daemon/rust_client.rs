@@ -18,6 +18,18 @@ struct Application {
 
 impl Application {
     fn new() -> Self {
+        Self::with_dependencies("rust_client", |dependencies| dependencies)
+    }
+
+    /// The same without the client.
+    fn without_client() -> Self {
+        Self::with_dependencies("rust_client_without", |dependencies| {
+            let lines = dependencies.lines().filter(|line| !line.starts_with("poolwatch-client"));
+            lines.collect::<Vec<_>>().join("\n")
+        })
+    }
+
+    fn with_dependencies(name: &str, change: impl FnOnce(String) -> String) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let readme = fs::read_to_string(root.join("clients/rust/README.md")).unwrap();
         let client = root.join("clients/rust");
@@ -26,8 +38,9 @@ impl Application {
             &format!("{{ path = \"{}\" }}", client.display()),
         );
         assert!(dependencies.contains("{ path = "), "the client is not the one of this repository");
+        let dependencies = change(dependencies);
         // Always at the same place, so that what was built there is used again.
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rust_client");
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::create_dir_all(folder.join("src")).unwrap();
         fs::write(folder.join("src/main.rs"), block(&readme, "rust")).unwrap();
         let package = "[package]\nname = \"application\"\nedition = \"2024\"\n\n[workspace]\n\n";
@@ -60,6 +73,17 @@ impl Application {
         names.dedup();
         names
     }
+}
+
+#[test]
+fn beside_sqlx_it_adds_itself_and_serde() {
+    let without = Application::without_client().packages();
+    let with = Application::with_dependencies("rust_client_beside", |dependencies| dependencies);
+    let mut added = with.packages();
+    added.retain(|name| !without.contains(name));
+    let expected =
+        ["poolwatch-client", "serde", "serde_core", "serde_derive", "serde_json", "zmij"];
+    assert_eq!(added, expected);
 }
 
 /// The first block of a language in a document.

@@ -2,26 +2,31 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "settings")]
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use crate::pool_figures::MaxOverflow;
 
 /// The settings of a pool.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "settings",
+    derive(Deserialize, Serialize),
+    serde(default, deny_unknown_fields)
+)]
 pub struct PoolSettings {
     /// Connections the pool keeps; 0 is unlimited.
     pub size: u32,
     /// The number of connections that it may open while all are taken: a number, or `unlimited`. These are closed
     /// when they come back.
-    #[serde(with = "max_overflow")]
+    #[cfg_attr(feature = "settings", serde(with = "max_overflow"))]
     pub max_overflow: MaxOverflow,
     /// A connection older than this is replaced when it is next taken; null is never.
-    #[serde(with = "humantime_serde")]
+    #[cfg_attr(feature = "settings", serde(with = "humantime_serde"))]
     pub recycle: Option<Duration>,
     /// The time that a caller waits for a connection: for a free one, and for the server's answer.
-    #[serde(with = "humantime_serde")]
+    #[cfg_attr(feature = "settings", serde(with = "humantime_serde"))]
     pub timeout: Duration,
     /// Has a connection answer the server's shortest question before it is given out.
     pub pre_ping: bool,
@@ -66,6 +71,7 @@ impl PoolSettings {
 }
 
 /// A number or the word `unlimited`; `SQLAlchemy`'s -1 is understood.
+#[cfg(feature = "settings")]
 mod max_overflow {
     use serde::de::{Error, Unexpected};
     use serde::{Deserialize, Deserializer, Serializer};
@@ -107,7 +113,7 @@ mod max_overflow {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "settings"))]
 mod tests {
     use super::*;
 
