@@ -6,7 +6,7 @@ help:
 	@echo 'make demo        an application, its database and poolwatch over both, until Ctrl-C'
 	@echo 'make test        all tests'
 	@echo 'make check       what CI runs: the tests, the lints, the documentation'
-	@echo 'make dashboards  the dashboards and alerts proven and rendered on live data: ten minutes, and npm'
+	@echo 'make dashboards  the dashboards and alerts proven and rendered on live data: a quarter of an hour, and npm'
 	@echo 'make install     what the above need, as Debian packages'
 	@echo 'make clean       forget what was built'
 
