@@ -222,7 +222,7 @@ class Stage:
                       "shop": {"activity": {"server": "primary", "application_name": "shop-*", "size": 5, "max_overflow": 15}}},
             "workers": {"enabled": False},
             "sampling": {"statements": "2s", "server": "2s", "tables": "3s"},
-            "collectors": quick | {"stat_statements": {"include_query": True}, "process_idle": {"enabled": True},
+            "collectors": quick | {"stat_statements": {"include_query": True}, "statement_durations": {"limit": 20}, "process_idle": {"enabled": True},
                                    "statio_user_indexes": {"enabled": True}, "buffercache_summary": {"enabled": True}},
             "logs": {"path": f"{self.folder}/log/*.json", "server": "primary"},
         }

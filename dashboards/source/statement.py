@@ -1,6 +1,6 @@
 """One statement: since when is it slow, and why?"""
 
-from .expression import RATE
+from .expression import QUANTILES, RATE
 from .frame import dashboard
 from .panel import lines, stat, table
 from .statements import with_text
@@ -29,11 +29,15 @@ NOW = [
     stat("Cache hits", "The share of its blocks found in shared buffers.",
          f"{whole('shared_blocks_hit_total')} / ({whole('shared_blocks_hit_total')} + {whole('shared_blocks_read_total')} > 0)", "percentunit", decimals=1),
 ]
+ESTIMATED = f"sum by (le) (rate(db_statement_duration_by_statement_estimated_seconds_bucket{{@statement}}{RATE}))"
 COURSE = [
     lines("Mean time of a call", "Since when is it slow? Planning is left out.", (f"{of('seconds_total')} / ({of('calls_total')} > 0)", BY), "s", width=12),
-    lines("Its calls", "Calls a second. More calls of the same mean time are more work, not a slower server.", (of("calls_total"), BY), "ops", width=12),
-    lines("Its time a second", "Seconds a second the server spends on it.", (of("seconds_total"), BY), "s", width=12),
-    lines("Its rows a call", "Rows that a call returns or changes: a step up is more data, or a lost LIMIT.", (f"{of('rows_total')} / ({of('calls_total')} > 0)", BY), "short", width=12),
+    lines("How long do its calls take?", "The quantiles of its calls, estimated, with collectors.statement_durations.limit. A p99 far above the p50 is calls of two kinds.",
+          [(f"histogram_quantile({q}, {ESTIMATED})", p) for q, p in QUANTILES], "s", width=12,
+          empty="not seen: set collectors.statement_durations.limit, or it is not among the costliest"),
+    lines("Its calls", "Calls a second. More calls of the same mean time are more work, not a slower server.", (of("calls_total"), BY), "ops"),
+    lines("Its time a second", "Seconds a second the server spends on it.", (of("seconds_total"), BY), "s"),
+    lines("Its rows a call", "Rows that a call returns or changes: a step up is more data, or a lost LIMIT.", (f"{of('rows_total')} / ({of('calls_total')} > 0)", BY), "short"),
 ]
 WHY = [
     lines("Blocks of a call", "Blocks that a call finds in shared buffers and reads: a step up is another plan, or a larger table.",
