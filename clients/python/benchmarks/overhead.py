@@ -56,6 +56,11 @@ def checkout(engine: Engine, times: int) -> float:
     return clock() - started
 
 
+def checkout_in_a_request(engine: Engine, times: int) -> float:
+    with poolwatch.request("GET /posts/{id}"):
+        return checkout(engine, times)
+
+
 def transaction(engine: Engine, times: int) -> float:
     statement = text("select 1")
     started = clock()
@@ -68,6 +73,7 @@ def transaction(engine: Engine, times: int) -> float:
 OPERATIONS: tuple[tuple[str, Operation], ...] = (
     ("query", query),
     ("checkout and return", checkout),
+    ("checkout and return in a request", checkout_in_a_request),
     ("begin, query, commit", transaction),
 )
 

@@ -78,9 +78,9 @@ class Endpoints:
 
     def returned(self, place: Place, seconds: float) -> None:
         """No lock: called from the application's own path."""
-        name = place.endpoint
-        endpoint = self._named.get(name)  # type: ignore[arg-type]
+        endpoint = self._named.get(place.name)  # type: ignore[arg-type]
         if endpoint is None:
+            name = place.endpoint
             endpoint = self._entry(name)
             if endpoint is self.other and name is not None:
                 self._waits(name, seconds)

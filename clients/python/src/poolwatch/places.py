@@ -22,31 +22,32 @@ Find = Callable[[], "str | None"]
 class Place:
     """An endpoint or a task. `find` tells its name once it can be known.
 
-    `request` is the one that is marked there: a name alone marks none.
+    `name` is what is known of it so far. `request` is the one that is marked there: a name alone
+    marks none.
     """
 
-    __slots__ = ("_find", "_name", "request")
+    __slots__ = ("_find", "name", "request")
 
     def __init__(
         self, name: str | None = None, find: Find | None = None, request: Any = None
     ) -> None:
-        self._name = name
+        self.name = name
         self._find = find
         self.request = request
 
     @property
     def endpoint(self) -> str | None:
         self.find()
-        return self._name
+        return self.name
 
     def find(self) -> None:
         """Flask forgets its route before the request is over: what is known is kept."""
-        if self._name is None and self._find is not None:
-            self._name = self._found()
+        if self.name is None and self._find is not None:
+            self.name = self._found()
 
     def settle(self) -> None:
         """At its end: what it would be found by is let go."""
-        self._name, self._find = self.endpoint, None
+        self.name, self._find = self.endpoint, None
 
     def _found(self) -> str | None:
         try:
@@ -56,7 +57,7 @@ class Place:
         return name[:LONGEST_NAME] if name else None
 
     def rename(self, name: str | None) -> str | None:
-        before, self._name = self._name, name
+        before, self.name = self.name, name
         return before
 
 

@@ -112,7 +112,7 @@ class Hold:
         # Judged with the request where one is marked, else at the return.
         request: StatementRuns | None = None if place is None else place.request
         self.request = self.statements = request
-        if place is not None:
+        if place is not None and place.name is None:
             place.find()
         self.texts = NO_TEXTS if request is None else request.texts
 
