@@ -188,8 +188,8 @@ mod tests {
         fixture
     }
 
-    fn order(fixture: &Fixture, advice: Vec<Advice>) -> Vec<(&'static str, Option<&'static str>)> {
-        let ordered = causes_first(&advice, &fixture.context());
+    fn order(fixture: &Fixture, advice: &[Advice]) -> Vec<(&'static str, Option<&'static str>)> {
+        let ordered = causes_first(advice, &fixture.context());
         ordered.iter().map(|one| (one.rule, one.explained_by.as_ref().map(|c| c.rule))).collect()
     }
 
@@ -219,7 +219,7 @@ mod tests {
         ];
         let cause = Some("missing_index");
         assert_eq!(
-            order(&fixture(&["primary"]), given.clone()),
+            order(&fixture(&["primary"]), &given),
             [
                 ("missing_index", None),
                 ("pool_exhausted", cause),
@@ -241,7 +241,7 @@ mod tests {
             advice("pool_usage", Severity::Critical, "web"),
         ];
         let alone = [("pool_usage", None), ("slow_queries", None)];
-        assert_eq!(order(&fixture(&["primary"]), given), alone);
+        assert_eq!(order(&fixture(&["primary"]), &given), alone);
     }
 
     #[test]
@@ -253,7 +253,7 @@ mod tests {
             advice("statement_latency", Severity::Warning, "primary/app"),
         ];
         assert_eq!(
-            order(&fixture(&["primary", "replica"]), given),
+            order(&fixture(&["primary", "replica"]), &given),
             [
                 ("pool_usage", None),
                 ("statement_latency", None),

@@ -78,7 +78,7 @@ mod tests {
         let applications = vec![("web".to_owned(), 60), (String::new(), 20)];
         let max_connections = Some(97);
         let sessions =
-            Sessions { connections, max_connections, applications, ..Sessions::default() };
+            Sessions { applications, connections, max_connections, ..Sessions::default() };
         Fixture::with_sessions(sessions).judge(&ServerFull::default())
     }
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::recent::Recent;
 use super::{Advice, Rule, RuleContext, Severity};
-use crate::reading::{HolderKind, VacuumHolder};
+use crate::reading::{Blocker, HolderKind, VacuumHolder};
 use crate::state::DatabaseState;
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -103,7 +103,7 @@ fn describe(holder: &VacuumHolder) -> String {
             holder.seconds.unwrap_or_default()
         ),
         HolderKind::Running | HolderKind::Idle => {
-            let described = session().map_or_else(|| "a session".to_owned(), |one| one.described());
+            let described = session().map_or_else(|| "a session".to_owned(), Blocker::described);
             let state = session().map_or("", |one| one.state.as_str());
             let open = session().and_then(|one| one.transaction_seconds).unwrap_or_default();
             let statement = session().map_or("", |one| one.statement.as_str());
@@ -153,7 +153,7 @@ fn remedy(holder: &VacuumHolder) -> String {
 mod tests {
     use super::super::fixture::Fixture;
     use super::*;
-    use crate::reading::{Blocker, Conditions, Sessions};
+    use crate::reading::{Conditions, Sessions};
 
     fn holder(kind: HolderKind, transactions: u64) -> VacuumHolder {
         let session = Blocker { pid: 42, state: "active".into(), ..Blocker::default() };

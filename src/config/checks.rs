@@ -88,7 +88,7 @@ fn check_shares(thresholds: &Thresholds, section: &[&str]) -> Result<(), Unsound
         "{name}.warning ({warning}) and {name}.critical ({critical}) must be above 0, at most 1, and \
          warning not above critical; for example: `warning: 0.75`, `critical: 0.90`"
     );
-    unsound(Path::from_iter(section.iter().copied().chain([key])), reason)
+    unsound(section.iter().copied().chain([key]).collect(), reason)
 }
 
 fn check_address(path: Path, address: &str) -> Result<(), Unsound> {
