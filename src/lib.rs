@@ -45,6 +45,7 @@
 //! - `own_log`: poolwatch's own log.
 //! - `process`: the daemon's own process and the machine.
 //! - [`reading`]: readings: what a source gives.
+//! - `schemas`: JSON schemas of the answers, made from their types in the tests.
 //! - [`statement`]: the text of a statement: without literals, its tables, its conditions.
 //! - `window`: a sliding window, for the values of the last minutes.
 //! - `yaml`: YAML files that people write: the line of each value, and what is wrong with it.
@@ -75,6 +76,8 @@ pub mod metric;
 mod own_log;
 mod process;
 pub mod reading;
+#[cfg(test)]
+mod schemas;
 mod single_flight;
 pub mod statement;
 mod window;

@@ -19,6 +19,7 @@ pub(crate) const RUST_VERSION: &str = env!("POOLWATCH_RUSTC");
 
 /// The resources that the daemon uses. What the kernel does not report is absent.
 #[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub(crate) struct Usage {
     /// User and system time since the start.
@@ -97,6 +98,7 @@ fn boot_time() -> Option<f64> {
 
 /// The machine as it is now. What the kernel does not report is absent.
 #[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Machine {
     /// The mean number of processes that run or wait to, over 1, 5 and 15 minutes.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -59,6 +59,7 @@ const PERIOD: Duration = Duration::from_millis(900);
 
 /// The severity of advice, in rising order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, strum::IntoStaticStr)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Severity {
@@ -79,6 +80,7 @@ impl Severity {
 
 /// One thing that is wrong, and what to do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Advice {
     /// The rule that gives it.
     pub rule: &'static str,
@@ -103,6 +105,7 @@ pub struct Advice {
 
 /// The advice that explains others.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Cause {
     /// The rule that gives it.
     pub rule: &'static str,

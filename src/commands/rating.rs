@@ -15,6 +15,7 @@ pub(super) enum OutputFormat {
 
 /// The rating of a finding, from what needs attention most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Rating {
     Bad,

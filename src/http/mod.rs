@@ -8,6 +8,7 @@ mod connection;
 mod encoding;
 mod health;
 mod listen;
+mod openapi;
 mod origin;
 mod places;
 mod rendered;

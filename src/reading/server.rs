@@ -9,6 +9,7 @@ use crate::statement::Text;
 
 /// The sessions of clients on a server.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Sessions {
     /// The database as the settings name it.
     pub server: String,

@@ -29,6 +29,7 @@ pub(super) struct Arguments {
 
 /// The result for one source.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Line {
     source: String,
     #[serde(rename = "verdict")]
@@ -47,6 +48,7 @@ impl Line {
 
 /// The answer as JSON.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Answer<'a> {
     summary: Summary,
     /// What needs attention first.
@@ -56,6 +58,7 @@ struct Answer<'a> {
 
 /// The number of lines of each rating.
 #[derive(Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Summary {
     bad: usize,
     doubtful: usize,
@@ -285,6 +288,12 @@ fn table(lines: &[Line], terminal: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_schema_is_made_from_the_types() {
+        let schema = crate::schemas::schema::<Answer<'static>>();
+        crate::schemas::holds("check.schema.json", &schema);
+    }
 
     #[test]
     fn lines_are_aligned_and_only_a_terminal_gets_colour() {

@@ -21,6 +21,7 @@ const CHARACTERS: usize = 120;
 
 /// Advice, and where it comes from.
 #[derive(Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct AdviceReport {
     /// The daemon's address; `None` when nobody but this command looked.
     pub(super) daemon: Option<String>,
@@ -41,6 +42,7 @@ struct DaemonSource {
 
 /// As in `/health/detailed`.
 #[derive(Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct AdviceLine {
     rule: String,
     severity: String,
@@ -53,6 +55,7 @@ struct AdviceLine {
 
 /// As in `/health/detailed`.
 #[derive(Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct CauseLine {
     rule: String,
     subject: String,
@@ -60,6 +63,7 @@ struct CauseLine {
 
 /// As in `/health/detailed`.
 #[derive(Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct TopStatement {
     server: String,
     datname: String,

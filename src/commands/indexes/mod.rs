@@ -161,7 +161,7 @@ async fn forward_signals(stop: watch::Sender<bool>) {
 
 fn shown(comparison: &Comparison, plans: &Plans, arguments: &Arguments) -> String {
     match arguments.format {
-        OutputFormat::Json => format!("{}\n", page::json(comparison, plans)),
+        OutputFormat::Json => page::json(comparison, plans),
         OutputFormat::Text => page::text(comparison, plans, std::io::stdout().is_terminal()),
     }
 }

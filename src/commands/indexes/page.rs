@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::plans::{Planned, Plans, Way};
 use crate::commands::rating::Rating;
@@ -154,34 +154,100 @@ fn summary(comparison: &Comparison) -> String {
     format!("{good} of {all} expected indexes can be used{help}\n")
 }
 
-/// The same as JSON.
-pub(super) fn json(comparison: &Comparison, plans: &Plans) -> Value {
-    let expected = comparison.expected.iter().map(|(expected, state)| {
-        json!({
-            "name": expected.name, "schema": expected.schema, "table": expected.table,
-            "keys": expected.keys, "state": key(state), "message": word(state),
-            "create": expected.create(),
-        })
-    });
-    let present = |index: &Present| {
-        json!({
-            "name": index.name, "schema": index.schema, "table": index.table,
-            "scans": index.scans, "bytes": index.bytes, "drop": drop(index),
-        })
-    };
-    let covered = comparison.covered.iter().map(|(index, by)| {
-        let mut value = present(index);
-        value["by"] = json!(by);
-        value
-    });
-    json!({
-        "expected": expected.collect::<Vec<_>>(),
-        "invalid": comparison.invalid.iter().map(present).collect::<Vec<_>>(),
-        "unused": comparison.unused.iter().map(present).collect::<Vec<_>>(),
-        "covered": covered.collect::<Vec<_>>(),
-        "counted_days": comparison.counted_days,
-        "plans": plans,
-    })
+/// The same for programs.
+pub(super) fn json(comparison: &Comparison, plans: &Plans) -> String {
+    let answer = Answer::new(comparison, plans);
+    serde_json::to_string(&answer).expect("the answer has string keys") + "\n"
+}
+
+/// The answer as JSON.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Answer<'a> {
+    /// The indexes of the catalogue.
+    expected: Vec<ExpectedBody<'a>>,
+    /// Indexes that a build which failed left behind.
+    invalid: Vec<PresentBody<'a>>,
+    /// Indexes that no query has used since the server has counted.
+    unused: Vec<PresentBody<'a>>,
+    /// Indexes whose queries another one serves.
+    covered: Vec<CoveredBody<'a>>,
+    /// The number of days for which the server has counted.
+    counted_days: f64,
+    plans: &'a Plans,
+}
+
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct ExpectedBody<'a> {
+    name: &'a str,
+    schema: &'a str,
+    table: &'a str,
+    keys: &'a [String],
+    /// `present`, `covered`, `missing`, `invalid`, `building`, `different` or `no_table`.
+    state: &'static str,
+    message: String,
+    /// The statement that builds it.
+    create: String,
+}
+
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct PresentBody<'a> {
+    name: &'a str,
+    schema: &'a str,
+    table: &'a str,
+    /// The times that a query used it.
+    scans: Option<u64>,
+    bytes: u64,
+    /// The statement that removes it.
+    drop: String,
+}
+
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct CoveredBody<'a> {
+    #[serde(flatten)]
+    index: PresentBody<'a>,
+    /// The index that serves its queries.
+    by: &'a str,
+}
+
+impl<'a> Answer<'a> {
+    fn new(comparison: &'a Comparison, plans: &'a Plans) -> Self {
+        let expected = comparison.expected.iter().map(|(expected, state)| ExpectedBody {
+            name: &expected.name,
+            schema: &expected.schema,
+            table: &expected.table,
+            keys: &expected.keys,
+            state: key(state),
+            message: word(state),
+            create: expected.create(),
+        });
+        let covered = comparison.covered.iter();
+        let covered = covered.map(|(index, by)| CoveredBody { index: index.into(), by });
+        Self {
+            expected: expected.collect(),
+            invalid: comparison.invalid.iter().map(PresentBody::from).collect(),
+            unused: comparison.unused.iter().map(PresentBody::from).collect(),
+            covered: covered.collect(),
+            counted_days: comparison.counted_days,
+            plans,
+        }
+    }
+}
+
+impl<'a> From<&'a Present> for PresentBody<'a> {
+    fn from(index: &'a Present) -> Self {
+        Self {
+            name: &index.name,
+            schema: &index.schema,
+            table: &index.table,
+            scans: index.scans,
+            bytes: index.bytes,
+            drop: drop(index),
+        }
+    }
 }
 
 fn key(state: &State) -> &'static str {
@@ -221,6 +287,12 @@ mod tests {
     }
 
     #[test]
+    fn the_schema_is_made_from_the_types() {
+        let schema = crate::schemas::schema::<Answer<'static>>();
+        crate::schemas::holds("indexes.schema.json", &schema);
+    }
+
+    #[test]
     fn the_table_is_aligned_and_only_a_terminal_gets_colour() {
         let page = text(&comparison(), &Plans::default(), false);
         assert!(page.starts_with(
@@ -236,6 +308,8 @@ mod tests {
         let comparison = Comparison { invalid: vec![index], ..comparison() };
         let page = text(&comparison, &Plans::default(), false);
         assert!(page.contains("DROP INDEX CONCURRENTLY \"s\".\"o\"\"x\""), "{page}");
-        assert_eq!(json(&comparison, &Plans::default())["expected"][1]["state"], "missing");
+        let page = json(&comparison, &Plans::default());
+        let page: serde_json::Value = serde_json::from_str(&page).unwrap();
+        assert_eq!(page["expected"][1]["state"], "missing");
     }
 }

@@ -25,6 +25,7 @@ const LARGE: u64 = 10_000;
 
 /// The findings from the plans.
 #[derive(Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Plans {
     /// True when plans with an index that is not there could be made.
     pub(super) hypopg: bool,
@@ -39,6 +40,7 @@ pub(super) struct Plans {
 
 /// One statement and one index.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Planned {
     /// The index, by its name or by the statement that would create it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,6 +63,7 @@ pub(super) struct Planned {
 
 /// The way in which a table is read, and the cost of the statement then.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Way {
     pub(super) scan: String,
     pub(super) cost: f64,

@@ -8,6 +8,7 @@ use crate::state::{DatabaseState, Moment, Status};
 
 /// The body of `/health/ready`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::http) struct Readiness<'a> {
     pub(in crate::http) ready: bool,
     #[serde(flatten)]
@@ -29,6 +30,7 @@ impl<'a> Readiness<'a> {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Connectivity<'a> {
     status: &'static str,
     message: String,
@@ -52,6 +54,7 @@ impl<'a> Connectivity<'a> {
 
 /// One database.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::http) struct DatabaseBody<'a> {
     pub(in crate::http) name: &'a str,
     /// The role, the place and the database, without a password.
@@ -85,6 +88,7 @@ impl<'a> DatabaseBody<'a> {
 
 /// The worst pool in brief.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 enum Worst<'a> {
     Pool {

@@ -16,6 +16,7 @@ use crate::state::{Moment, SourceState, Thresholds};
 
 /// The body of `/health/detailed`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::http) struct Detailed<'a> {
     #[serde(flatten)]
     pub(in crate::http) service: Service,
@@ -38,7 +39,7 @@ pub(in crate::http) struct Detailed<'a> {
     pub(in crate::http) top_statements: Vec<TopStatement<'a>>,
     pub(in crate::http) sources: Vec<SourceBody<'a>>,
     pub(in crate::http) advice: &'a [Advice],
-    pub(in crate::http) findings: &'a [Finding],
+    pub(in crate::http) findings: Vec<FindingBody<'a>>,
     pub(in crate::http) resources: Resources,
 }
 
@@ -61,14 +62,40 @@ impl<'a> Detailed<'a> {
             top_statements: TopStatement::all(&snapshot.databases),
             sources: snapshot.sources.iter().map(SourceBody::new).collect(),
             advice: &snapshot.advice,
-            findings: &snapshot.findings,
+            findings: snapshot.findings.iter().map(FindingBody::from).collect(),
             resources,
         }
     }
 }
 
+/// A pattern that a worker found in the application's statements.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::http) struct FindingBody<'a> {
+    pub(in crate::http) pool: &'a str,
+    /// `n_plus_one` or `unpaginated`.
+    pub(in crate::http) kind: &'a str,
+    /// The statement, without literals.
+    pub(in crate::http) sql: &'a str,
+    /// The number of times it ran in one checkout.
+    pub(in crate::http) count: u64,
+    /// The number of rows it returned in that checkout.
+    pub(in crate::http) rows: u64,
+    /// The application's own source line.
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) location: Option<&'a str>,
+}
+
+impl<'a> From<&'a Finding> for FindingBody<'a> {
+    fn from(finding: &'a Finding) -> Self {
+        let Finding { pool, kind, sql, count, rows, location } = finding;
+        Self { pool, kind, sql, count: *count, rows: *rows, location: location.as_deref() }
+    }
+}
+
 /// The resources that the daemon uses, and the machine.
 #[derive(Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::http) struct Resources {
     pub(in crate::http) process: Usage,
     pub(in crate::http) host: Machine,
@@ -82,6 +109,7 @@ impl Resources {
 
 /// The thresholds by which everything is judged.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::http) struct ThresholdsBody {
     warning_percent: f64,
     critical_percent: f64,
@@ -110,6 +138,7 @@ impl ThresholdsBody {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::http) struct SourceBody<'a> {
     pub(in crate::http) name: &'a str,
     pub(in crate::http) status: &'static str,

@@ -10,6 +10,7 @@ const SHOWN: usize = 20;
 
 /// One endpoint or task that takes connections.
 #[derive(Clone, Copy, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::http) struct EndpointBody<'a> {
     pub(in crate::http) endpoint: &'a str,
     pub(in crate::http) checked_out: u64,
@@ -22,6 +23,7 @@ pub(in crate::http) struct EndpointBody<'a> {
 
 /// One connection that has been held for longer than a second.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::http) struct HoldBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::http) pid: Option<u32>,

@@ -40,6 +40,7 @@ impl Serialize for Latency {
 
 /// Quantiles of a histogram, interpolated within its buckets.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::http) struct Quantiles {
     pub(in crate::http) count: u64,
     pub(in crate::http) p50_seconds: f64,
@@ -69,6 +70,7 @@ impl Quantiles {
 
 /// The latency of one database's statements in the last five minutes, by the server's log.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::http) struct LoggedLatency<'a> {
     server: &'a str,
     /// Absent when the log does not say.
@@ -100,6 +102,7 @@ impl<'a> LoggedLatency<'a> {
 /// The latency of one database's statements in the last five minutes, as estimated from what the
 /// server keeps of them: those that failed are not in it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::http) struct EstimatedLatency<'a> {
     server: &'a str,
     datname: &'a str,
@@ -128,6 +131,7 @@ impl<'a> EstimatedLatency<'a> {
 /// The share of statements (0 to 1) that took longer than a threshold: the least and the greatest
 /// that the server's figures allow, and the estimate where there is one for the threshold.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct ShareAbove {
     threshold_seconds: f64,
     lower: f64,
@@ -153,5 +157,25 @@ impl ShareAbove {
             })
         });
         each.collect()
+    }
+}
+
+/// The schema of what the table of timings has keys for.
+#[cfg(test)]
+impl schemars::JsonSchema for Latency {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Latency".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let mut properties = serde_json::Map::new();
+        for row in Timings::ROWS {
+            let quantiles = generator.subschema_for::<Quantiles>();
+            properties.insert(row.json.to_owned(), quantiles.to_value());
+        }
+        schemars::json_schema!({
+            "type": "object",
+            "properties": serde_json::Value::Object(properties),
+        })
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 pub(super) use databases::{DatabaseBody, Readiness};
-pub(super) use detailed::{Detailed, Resources, SourceBody, ThresholdsBody};
+pub(super) use detailed::{Detailed, FindingBody, Resources, SourceBody, ThresholdsBody};
 pub(super) use holders::{EndpointBody, HoldBody};
 pub(super) use latency::Latency;
 pub(super) use pools::{FiguresBody, PoolBody, PoolHealth, WorkerBody, worst};
@@ -27,6 +27,7 @@ use crate::state::{Health, Moment};
 
 /// The body of `/health`, and the beginning of the others.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Service {
     pub(super) status: Health,
     #[serde(skip_serializing_if = "Option::is_none")]

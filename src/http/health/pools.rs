@@ -14,6 +14,7 @@ use poolwatch_client::pool_figures::{Cumulative, Figures, MaxOverflow, Totals, V
 
 /// The body of `/health/database/pool`: the worst pool at the top, then each.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::http) struct PoolHealth<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
@@ -23,6 +24,7 @@ pub(in crate::http) struct PoolHealth<'a> {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 enum Worst<'a> {
     Pool(Box<PoolBody<'a>>),
@@ -52,6 +54,7 @@ pub(in crate::http) fn worst(snapshot: &Snapshot) -> Option<&PoolState> {
 
 /// One pool: the sums over its workers, then the workers.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::http) struct PoolBody<'a> {
     pub(in crate::http) pool: &'a str,
     pub(in crate::http) source: &'static str,
@@ -165,6 +168,7 @@ fn recommendations(snapshot: &Snapshot, pool: &str) -> Vec<String> {
 
 /// One worker's pool.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::http) struct WorkerBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::http) pid: Option<u32>,
@@ -234,6 +238,60 @@ impl Serialize for Counts {
         let counts =
             Totals::ROWS.iter().filter_map(|row| Some((row.json, (row.get)(&self.0).as_ref()?)));
         serializer.collect_map(counts)
+    }
+}
+
+/// The schemas of what the tables of figures have keys for.
+#[cfg(test)]
+mod schemas {
+    use std::borrow::Cow;
+
+    use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+    use serde_json::{Map, Value as Json, json};
+
+    use super::{Counts, Cumulative, Figures, FiguresBody, MaxOverflow, Totals, Value};
+
+    impl JsonSchema for FiguresBody {
+        fn schema_name() -> Cow<'static, str> {
+            "Figures".into()
+        }
+
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            let mut figures = Figures::default();
+            for set in Figures::ROWS.iter().filter_map(|row| row.set) {
+                for value in
+                    [Value::Count(5), Value::Limit(MaxOverflow::Limited(15)), Value::Seconds(0.5)]
+                {
+                    set(&mut figures, value);
+                }
+            }
+            let mut properties = Map::new();
+            for row in Figures::ROWS {
+                let Some((key, value)) = row.json.zip((row.get)(&figures)) else { continue };
+                let kind = match value {
+                    Value::Count(_) | Value::Limit(_) => "integer",
+                    Value::Seconds(_) | Value::Share(_) => "number",
+                };
+                let schema = json!({"type": kind, "minimum": 0, "description": row.help});
+                properties.insert(key.to_owned(), schema);
+            }
+            let unlimited = json!({"const": true, "description": "There is no max_overflow."});
+            properties.insert("unlimited".to_owned(), unlimited);
+            json_schema!({"type": "object", "properties": Json::Object(properties)})
+        }
+    }
+
+    impl JsonSchema for Counts {
+        fn schema_name() -> Cow<'static, str> {
+            "Counts".into()
+        }
+
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            let count = |help: &str| json!({"type": "integer", "minimum": 0, "description": help});
+            let rows = Totals::ROWS.iter().map(|row| (row.json.to_owned(), count(row.help)));
+            let properties: Map<_, _> = rows.collect();
+            json_schema!({"type": "object", "properties": Json::Object(properties)})
+        }
     }
 }
 

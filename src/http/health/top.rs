@@ -8,6 +8,7 @@ use crate::state::DatabaseState;
 
 /// One of them. Its text has no literals; its number is a text, for it is larger than JSON's.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::http) struct TopStatement<'a> {
     server: &'a str,
     pub(in crate::http) datname: &'a str,

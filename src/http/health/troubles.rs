@@ -17,6 +17,7 @@ const RECENTLY: Duration = Duration::from_secs(30);
 
 /// One trouble, and what follows from it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::http) struct Trouble<'a> {
     /// The rule that found it; of what needs no rule: `server_down`, `pool_status`,
     /// `source_failing` or `stale`.
@@ -49,6 +50,7 @@ pub(in crate::http) struct Trouble<'a> {
 
 /// What a trouble was until a moment ago.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::http) struct Earlier<'a> {
     pub(in crate::http) severity: Severity,
     pub(in crate::http) message: &'a str,
@@ -58,6 +60,7 @@ pub(in crate::http) struct Earlier<'a> {
 
 /// The headline: the worst of the troubles that last.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::http) struct Headline {
     /// `critical` or `warning`, as the worst trouble is, or `healthy`.
     pub(in crate::http) status: &'static str,

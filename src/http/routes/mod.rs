@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::client::Client;
 use super::encoding::accepts_gzip;
 use super::health::{Detailed, PoolHealth, Readiness, Resources, Service};
+use super::openapi;
 use super::origin;
 use super::places::Places;
 use super::rendered::Rendered;
@@ -146,6 +147,9 @@ impl App {
             Route::HealthReady => ready(&snapshot, now),
             Route::HealthDetailed => rendered(&self.detailed, snapshot, json).await,
             Route::HealthPool => rendered(&self.pool, snapshot, json).await,
+            Route::OpenApi => {
+                response::json_of(StatusCode::OK, Bytes::from_static(openapi::DOCUMENT.as_bytes()))
+            }
             Route::Ready if *self.stopping.borrow() => response::busy("poolwatch is stopping"),
             Route::Ready => response::text("poolwatch is ready.\n"),
             Route::Alive | Route::Reload => response::text("poolwatch is healthy.\n"),

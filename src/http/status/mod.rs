@@ -94,7 +94,7 @@ fn main(known: &Detailed<'_>) -> Markup {
             (servers::servers(known))
             h2 { "More" }
             @if !known.top_statements.is_empty() { (servers::statements(&known.top_statements)) }
-            @if !known.findings.is_empty() { (sources::findings(known.findings)) }
+            @if !known.findings.is_empty() { (sources::findings(&known.findings)) }
             (sources::sources(&known.sources))
             (resources(known))
         }

@@ -6,8 +6,7 @@ use maud::{Markup, html};
 use super::figures::{Maybe, Name, Seconds, Shown, Text, Word};
 use super::table::{Column, number, table};
 use super::troubles::count;
-use crate::http::health::SourceBody;
-use crate::reading::Finding;
+use crate::http::health::{FindingBody, SourceBody};
 
 /// Every source, those that fail first.
 pub(super) fn sources(sources: &[SourceBody<'_>]) -> Markup {
@@ -48,7 +47,7 @@ pub(super) fn sources(sources: &[SourceBody<'_>]) -> Markup {
 }
 
 /// The findings of the workers.
-pub(super) fn findings(findings: &[Finding]) -> Markup {
+pub(super) fn findings(findings: &[FindingBody<'_>]) -> Markup {
     let columns = [
         Column::Words("pool"),
         Column::Words("kind"),
@@ -59,14 +58,14 @@ pub(super) fn findings(findings: &[Finding]) -> Markup {
     let rows = html! {
         @for finding in findings {
             tr {
-                td { (Name(&finding.pool)) }
-                td { (Shown(Text(&finding.kind))) }
+                td { (Name(finding.pool)) }
+                td { (Shown(Text(finding.kind))) }
                 (number(Shown(finding.count)))
                 (number(Shown(finding.rows)))
                 td {
-                    code { (Name(&finding.sql)) }
+                    code { (Name(finding.sql)) }
                     " "
-                    span.quiet { (Name(finding.location.as_deref().unwrap_or_default())) }
+                    span.quiet { (Name(finding.location.unwrap_or_default())) }
                 }
             }
         }
