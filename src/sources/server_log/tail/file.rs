@@ -131,8 +131,9 @@ impl Followed {
         Ok(RecordFormat::from_head(&beginning(self.open()?, u64::MAX, FIRST_RECORD)?, &name))
     }
 
-    /// Reads on, but no more than so many bytes, and returns their number. What a quiet file ends
-    /// with is whole.
+    /// Reads on, but no more than so many bytes, nor beyond what was there when the file was looked
+    /// at: of what came since then nobody asked which sessions wrote it. Returns the number of bytes.
+    /// What a quiet file ends with is whole.
     pub(super) fn read(
         &mut self,
         format: RecordFormat,
@@ -151,7 +152,9 @@ impl Followed {
         let (Some(file), Some(records)) = (&self.open, &mut self.records) else { return Ok(0) };
         let mut taken = 0;
         while taken < limit && self.offset < self.length {
-            let count = file.read_at(buffer, self.offset)?;
+            let there = usize::try_from(self.length - self.offset).unwrap_or(usize::MAX);
+            let most = there.min(buffer.len());
+            let count = file.read_at(&mut buffer[..most], self.offset)?;
             if count == 0 {
                 break;
             }

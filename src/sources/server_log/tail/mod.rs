@@ -244,3 +244,44 @@ pub(super) fn is_compressed(path: &Path) -> bool {
     let end = path.extension().and_then(|end| end.to_str());
     end.is_some_and(|end| COMPRESSED.contains(&end))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Taken(Vec<String>);
+
+    impl Sink for Taken {
+        fn record(&mut self, _: RecordFormat, record: Record<'_>) {
+            self.0.push(String::from_utf8_lossy(record.bytes).into_owned());
+        }
+
+        fn read(&mut self, _: u64) {}
+
+        fn truncated(&mut self) {}
+    }
+
+    #[test]
+    fn what_is_written_while_the_sessions_are_asked_for_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let mut file = fs::File::create(&path).unwrap();
+        let path = path.to_string_lossy().into_owned();
+        let mut files = Files::new(path, Some(RecordFormat::Stderr));
+        let mut taken = Taken::default();
+        files.find(&mut taken).unwrap();
+        writeln!(file, "first").unwrap();
+        let mut found = files.find(&mut taken).unwrap();
+        writeln!(file, "second").unwrap();
+        files.read(u64::MAX, &mut taken, &mut found);
+        assert!(!taken.0.iter().any(|record| record == "second"), "{:?}", taken.0);
+        for _ in 0..2 {
+            let mut found = files.find(&mut taken).unwrap();
+            files.read(u64::MAX, &mut taken, &mut found);
+        }
+        assert_eq!(taken.0, ["first", "second"]);
+    }
+}
