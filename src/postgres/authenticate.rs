@@ -10,7 +10,7 @@ use postgres_protocol::message::frontend;
 use tokio::io::AsyncWriteExt;
 
 use super::Secret;
-use super::fault::Fault;
+use super::fault::{Fault, MAX_ITERATIONS};
 use super::methods::{Binding, Method, Methods};
 use super::wire::{self, Frame, Stream, Violation};
 
@@ -84,6 +84,9 @@ impl<'a> Login<'a> {
             }
             11 => {
                 let scram = self.scram.as_mut().ok_or(Violation::Broken(b'R'))?;
+                if let Some(iterations) = iterations(body).filter(|count| *count > MAX_ITERATIONS) {
+                    return Err(Fault::Iterations(iterations));
+                }
                 scram.update(body).map_err(Fault::Scram)?;
                 frontend::sasl_response(scram.message(), &mut reply)?;
             }
@@ -162,5 +165,23 @@ impl<'a> Login<'a> {
         frontend::sasl_initial_response(mechanism, scram.message(), reply)?;
         self.scram = Some(scram);
         Ok(())
+    }
+}
+
+/// The number of steps by which the server keeps the password, as its first message has it.
+fn iterations(message: &[u8]) -> Option<u64> {
+    let message = std::str::from_utf8(message).ok()?;
+    message.split(',').find_map(|part| part.strip_prefix("i="))?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_steps_is_in_the_servers_first_message() {
+        assert_eq!(iterations(b"r=abc,s=i=4/==,i=4096"), Some(4096));
+        assert_eq!(iterations(b"r=abc,s=def"), None);
+        assert_eq!(iterations(b"\xff,i=1"), None);
     }
 }

@@ -6,6 +6,10 @@ use std::time::Duration;
 use super::wire::{ReadError, ServerError, Violation};
 use super::{credentials, tls};
 
+/// The most steps of SCRAM that a login may take: they are made on the thread that serves
+/// everything else.
+pub(super) const MAX_ITERATIONS: u64 = 100_000;
+
 /// The reason why a server cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
@@ -29,6 +33,10 @@ pub(crate) enum Fault {
     Unbound(&'static str),
     #[error("the server did not prove that it knows the password")]
     Unproven,
+    #[error(
+        "the server keeps the password by {0} iterations of SCRAM, and no more than {MAX_ITERATIONS} are made for a login"
+    )]
+    Iterations(u64),
     #[error("the server's part of the login is wrong")]
     Scram(#[source] io::Error),
     #[error(

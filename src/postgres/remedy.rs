@@ -45,6 +45,9 @@ fn of_fault(place: &str, fault: &Fault) -> Option<String> {
              server's certificate as its host"
                 .to_owned()
         }
+        Fault::Iterations(_) => "as poolwatch's role: SET scram_iterations = 4096; ALTER ROLE \
+                                 CURRENT_USER PASSWORD '…', with the same password or another"
+            .to_owned(),
         Fault::Wire(_) => {
             format!("correct host and port: what answers at {place} is no PostgreSQL server")
         }
