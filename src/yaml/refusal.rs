@@ -7,6 +7,9 @@ use serde::de::{self, Unexpected};
 /// A text that is longer is cut when it is repeated.
 const LONGEST: usize = 60;
 
+/// The keys of maps that have a header's name for each value.
+const HEADERS: [&str; 2] = ["headers", "header_files"];
+
 /// The keys that lead to a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Path(Vec<String>);
@@ -47,15 +50,25 @@ impl<K: Into<String>> FromIterator<K> for Path {
 }
 
 impl Display for Path {
-    /// Up to a key that is an address, which may hold a password.
+    /// Up to a key that is an address or a whole header, which may hold a password.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let is_told = |key: &&String| !is_address(key);
-        for (at, key) in self.0.iter().take_while(is_told).enumerate() {
+        for (at, key) in self.0.iter().enumerate() {
+            let is_header = at > 0 && HEADERS.contains(&self.0[at - 1].as_str());
+            if is_address(key) || is_header && !is_header_name(key) {
+                break;
+            }
             let dot = if at > 0 && !key.starts_with('[') { "." } else { "" };
             write!(f, "{dot}{key}")?;
         }
         Ok(())
     }
+}
+
+/// Returns whether a header may have the name. Whoever forgets a quote or a space writes its value,
+/// which may be a token, into the name.
+pub(crate) fn is_header_name(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    !text.is_empty() && text.bytes().all(is_plain)
 }
 
 /// Returns whether a text may be an address with a password in it.

@@ -114,6 +114,22 @@ fn check_text(text: &str) -> (Option<i32>, String) {
 }
 
 #[test]
+fn a_header_that_is_written_as_a_key_is_not_repeated() {
+    let before = "pools:\n  a:\n    app_health:\n      url: http://h/\n";
+    for headers in [
+        "      headers: {\"Authorization: Bearer hunter2\"}\n",
+        "      headers:\n        \"Authorization: Bearer hunter2\":\n",
+        "      headers: {Bearer hunter2: x}\n",
+        "      headers: {Authorization: [hunter2]}\n",
+        "      header_files: {\"Authorization: hunter2\"}\n",
+    ] {
+        let (code, told) = check_text(&format!("{before}{headers}"));
+        assert!(code == Some(2) && !told.contains("hunter2"), "{told}");
+        assert!(told.contains("headers") || told.contains("header_files"), "{told}");
+    }
+}
+
+#[test]
 fn each_mistake_in_a_file_is_told_with_its_line_and_what_is_right() {
     let mut wrong = Vec::new();
     for (text, line, parts) in IN_FILE {

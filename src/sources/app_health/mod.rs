@@ -220,8 +220,11 @@ impl Settings {
     }
 }
 
+/// The name is not repeated where it is none: it may be the whole header, with its value.
 fn header_name(setting: &str, name: &str) -> Result<HeaderName, String> {
-    HeaderName::try_from(name).map_err(|_| format!("{setting}: {name:?} cannot be a header's name"))
+    HeaderName::try_from(name).map_err(|_| {
+        format!("{setting}: a key there cannot be a header's name; a space must follow its colon")
+    })
 }
 
 /// A value that is shown nowhere; `None` where it cannot be sent.
