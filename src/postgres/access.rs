@@ -13,6 +13,9 @@ use super::{APPLICATION_NAME, ConnectError, Connector};
 use crate::reading::MaxOverflow;
 use poolwatch_client::{AcquireError, Connect, PoolSettings, SharedPool};
 
+/// The longest that a statement may take in a database that is only visited.
+const VISIT_STATEMENT: Duration = Duration::from_secs(4);
+
 /// Has the server send texts as they are stored, where names of other databases or roles are not in
 /// the encoding of the one that is asked.
 pub(super) const SEND_AS_STORED: &str = "SET client_encoding = SQL_ASCII";
@@ -56,7 +59,8 @@ impl Access {
     pub(super) fn other_database(&self, database: &str, texts: Texts) -> Self {
         let options = self.options.clone().database(database);
         let direct = Arc::new(Direct::new(&self.connector, &options));
-        Self { options, direct, texts, ..self.clone() }
+        let purpose = self.purpose.at_most(VISIT_STATEMENT);
+        Self { options, direct, texts, purpose, ..self.clone() }
     }
 
     /// Opens a session and sets there what is relied on.
@@ -72,12 +76,13 @@ impl Access {
         Ok(connection)
     }
 
-    pub(super) fn pool(&self, size: u32) -> SharedPool {
+    /// A pool whose sessions are closed to be renewed when they are so old. Those of the databases in
+    /// the settings never are: one may not be had again when it is needed most.
+    pub(super) fn pool(&self, size: u32, recycle: Option<Duration>) -> SharedPool {
         let settings = PoolSettings {
             size,
             max_overflow: MaxOverflow::Limited(0),
-            // A connection closed to be renewed may not be had again when it is needed most.
-            recycle: None,
+            recycle,
             timeout: self.timeout,
             pre_ping: false,
         };

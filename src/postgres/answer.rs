@@ -4,6 +4,8 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgDatabaseError, PgRow};
 use sqlx::{ColumnIndex, Row as _};
 
+use poolwatch_client::AcquireError;
+
 /// A text, whatever encoding the database claims; `None` is NULL.
 pub(crate) fn text<I>(row: &PgRow, column: I) -> Result<Option<String>, sqlx::Error>
 where
@@ -96,6 +98,14 @@ pub(crate) fn is_undecodable(error: &sqlx::Error) -> bool {
         }
         _ => false,
     }
+}
+
+/// The SQLSTATE by which the server refuses sessions in a database: pg_hba.conf forbids it (28000),
+/// there is none of the name, or it takes no connections.
+pub(crate) fn database_refusal(error: &AcquireError) -> Option<String> {
+    let AcquireError::Connect(sqlx::Error::Database(error)) = error else { return None };
+    let code = error.code()?;
+    matches!(&*code, "28000" | "3D000" | "55000").then(|| code.into_owned())
 }
 
 /// As [`is_undecodable`], of an error or any of its causes.

@@ -43,7 +43,7 @@ pub use access::{Access, Texts};
 pub(crate) use address::Address;
 pub use address::AddressError;
 pub(crate) use answer::{
-    causes, explain, has_undecodable_text, in_words, is_undecodable, text, texts,
+    causes, database_refusal, explain, has_undecodable_text, in_words, is_undecodable, text, texts,
 };
 pub use blockers::{OPTIONAL_OF_BLOCKERS, age, blocker};
 pub(crate) use connector::Connector;
@@ -74,6 +74,9 @@ pub(crate) const PASSWORD_MAX_AGE: Duration = Duration::from_mins(5);
 
 /// The most connections poolwatch opens to one database.
 pub const CONNECTIONS: u32 = 2;
+
+/// A session of this age in a database that is only visited gets no further statement.
+const VISIT_SESSION: Duration = Duration::from_millis(500);
 
 /// The settings of a password.
 pub(crate) struct PasswordSettings {
@@ -126,7 +129,7 @@ impl Database {
     fn new(name: &str, access: Access, read_timeout: Duration) -> Self {
         Self {
             name: name.to_owned(),
-            pool: access.pool(CONNECTIONS),
+            pool: access.pool(CONNECTIONS, None),
             access,
             version: AtomicU32::new(0),
             read_timeout,
@@ -188,9 +191,11 @@ impl Database {
         !self.as_stored.swap(true, Ordering::Relaxed)
     }
 
-    /// One connection to another database of the same server, for whoever closes it again.
+    /// One connection to another database of the same server, for whoever closes it again. Its
+    /// session ends within five seconds, and another takes its place: for so long `DROP DATABASE` waits
+    /// for sessions, and lets in no new one.
     pub fn other_database(&self, database: &str, texts: Texts) -> SharedPool {
-        self.access.other_database(database, texts).pool(1)
+        self.access.other_database(database, texts).pool(1, Some(VISIT_SESSION))
     }
 
     /// Checks that the server behind a pooler answers, and leaves nothing behind there.

@@ -48,6 +48,19 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
+    /// The same, with no statement longer than this.
+    pub(super) fn at_most(self, limit: Duration) -> Self {
+        match self {
+            Self::Watch { statement_timeout, lock_timeout } => {
+                // A zero is no timeout at all.
+                let bounded = Some(statement_timeout).filter(|timeout| !timeout.is_zero());
+                let statement_timeout = bounded.map_or(limit, |timeout| timeout.min(limit));
+                Self::Watch { statement_timeout, lock_timeout }
+            }
+            Self::Build => Self::Build,
+        }
+    }
+
     /// Every statement that watches is asked again and again with much the same figures: to plan
     /// it anew costs as much as to run it.
     fn settings(self) -> String {
@@ -85,6 +98,19 @@ impl Purpose {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_statement_may_be_given_less_time_but_not_more() {
+        let limit = Duration::from_secs(4);
+        let limited = |seconds| {
+            let statement_timeout = Duration::from_secs(seconds);
+            let purpose = Purpose::Watch { statement_timeout, lock_timeout: limit };
+            purpose.at_most(limit).settings()
+        };
+        assert!(limited(1).contains("statement_timeout = 1000;"));
+        assert!(limited(30).contains("statement_timeout = 4000;"));
+        assert!(limited(0).contains("statement_timeout = 4000;"));
+    }
 
     #[test]
     fn the_role_and_the_search_path_are_set_before_anything_else() {

@@ -22,7 +22,8 @@ use super::text;
 use crate::collectors::{Collector, OTHER_DATABASES, Query};
 use crate::metric::Family;
 use crate::postgres::{
-    Database, Optional, ReducibleStatement, Reductions, Texts, has_undecodable_text, in_words,
+    Database, Optional, ReducibleStatement, Reductions, Texts, database_refusal,
+    has_undecodable_text, in_words,
 };
 use crate::reading::Reading;
 
@@ -31,6 +32,8 @@ use crate::reading::Reading;
 const VISITS: usize = 2;
 /// The timeout of the list of databases.
 const LIST_TIMEOUT: Duration = Duration::from_secs(5);
+/// The SQLSTATE of a session that the server's rules forbid.
+const FORBIDDEN: &str = "28000";
 /// Reads what was done in each database; without it all are visited in turn.
 const COUNTS: Optional<'static> = Optional::These(&[
     "pg_stat_get_db_tuples_inserted",
@@ -109,7 +112,6 @@ impl OtherDatabases {
         let listed = timeout(LIST_TIMEOUT, self.list()).await;
         let (listed, skipped) = listed.map_err(|_| Error::Slow(LIST_TIMEOUT.as_secs()))??;
         self.update(listed);
-        self.skip(skipped);
         let mut trouble: Option<Failure> = None;
         for name in self.next() {
             let Some(visited) = self.databases.get_mut(&name) else { continue };
@@ -122,12 +124,18 @@ impl OtherDatabases {
                 visited.kept.iter_mut().for_each(|kept| kept.due = Instant::now());
                 outcome = visited.visit(&self.database, &name).await;
             }
-            if let Err(error) = outcome {
-                visited.fail();
-                trouble =
-                    trouble.or(Some(format!("database {name}: {}", describe(&*error)).into()));
+            let refusal = outcome.as_ref().err().and_then(refusal);
+            match (outcome, refusal) {
+                (Ok(()), _) => {}
+                (Err(error), Some(code)) => visited.refuse(describe(&*error), code == FORBIDDEN),
+                (Err(error), None) => {
+                    visited.fail();
+                    let words = format!("database {name}: {}", describe(&*error));
+                    trouble = trouble.or(Some(words.into()));
+                }
             }
         }
+        self.skip(skipped);
         let mut hints = self.hints();
         hints.extend(self.reductions.tell(self.database.name(), OTHER_DATABASES.name));
         let kept = self.databases.values().flat_map(|visited| &visited.kept);
@@ -153,8 +161,11 @@ impl OtherDatabases {
         families.collect()
     }
 
-    /// Tells of each once, in the log.
-    fn skip(&mut self, skipped: BTreeMap<String, String>) {
+    /// Tells of each once, in the log; of those that the server refused, too.
+    fn skip(&mut self, mut skipped: BTreeMap<String, String>) {
+        let refused = self.databases.iter();
+        let refused = refused.filter_map(|(name, visited)| Some((name, visited.refused.as_ref()?)));
+        skipped.extend(refused.map(|(name, reason)| (name.clone(), reason.clone())));
         let server = self.database.name();
         for (database, reason) in &skipped {
             if self.skipped.get(database) != Some(reason) {
@@ -232,6 +243,11 @@ impl OtherDatabases {
     }
 }
 
+/// The SQLSTATE by which the server let nobody in.
+fn refusal(error: &Failure) -> Option<String> {
+    error.downcast_ref().and_then(database_refusal)
+}
+
 fn describe(error: &(dyn std::error::Error + 'static)) -> String {
     match error.source() {
         Some(cause) => format!("{error}: {}", in_words(cause)),
@@ -304,6 +320,23 @@ mod tests {
         source.databases.get_mut("a").unwrap().fail();
         assert_eq!(visited(&mut source, &mut visits, &all).await, ["b", "a"]);
         assert!(visited(&mut source, &mut visits, &all).await.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_the_server_refuses_is_asked_for_once_an_hour() {
+        let mut source = source();
+        let mut visits = Vec::new();
+        assert_eq!(visited(&mut source, &mut visits, &[("a", 0)]).await, ["a"]);
+        source.databases.get_mut("a").unwrap().refuse("no entry".to_owned(), true);
+        for minute in 1..50 {
+            assert!(visited(&mut source, &mut visits, &[("a", minute)]).await.is_empty());
+        }
+        tokio::time::advance(Duration::from_hours(1)).await;
+        assert_eq!(visited(&mut source, &mut visits, &[("a", 60)]).await, ["a"]);
+        source.databases.get_mut("a").unwrap().refuse("it is gone".to_owned(), false);
+        source.skip(BTreeMap::new());
+        assert_eq!(source.note().unwrap(), "not visited: a: it is gone");
+        assert_eq!(visited(&mut source, &mut visits, &[("a", 61)]).await, ["a"]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -33,6 +33,10 @@ pub(super) struct VisitedDatabase {
     pub(super) moved: bool,
     /// The encoding of its texts.
     pub(super) texts: Texts,
+    /// The reason why the server let nobody in at the last visit.
+    pub(super) refused: Option<String>,
+    /// True while its rules forbid it, which what is done there does not change.
+    is_barred: bool,
     pub(super) kept: Vec<LastReading>,
 }
 
@@ -77,6 +81,7 @@ impl VisitedDatabase {
         let counted = self.done.counted.map(|counted| counted.saturating_add(1));
         self.done = DatabaseActivity { counted, active: None };
         self.moved = false;
+        (self.refused, self.is_barred) = (None, false);
     }
 
     /// Is visited again in its turn, whether anything is done in it meanwhile or not.
@@ -84,8 +89,20 @@ impl VisitedDatabase {
         self.moved = true;
     }
 
+    /// Is visited again after a while, whatever is done in it: to ask each time would fill the
+    /// server's log.
+    pub(super) fn refuse(&mut self, reason: String, is_barred: bool) {
+        (self.refused, self.is_barred) = (Some(reason), is_barred);
+        // One of the same name may be made in the place of one that was dropped.
+        self.moved = !is_barred;
+        for kept in &mut self.kept {
+            kept.rows.fill_with(|| None);
+            kept.unseen.clear();
+        }
+    }
+
     pub(super) fn is_due(&self) -> bool {
-        self.moved || self.at.is_none_or(|at| at.elapsed() >= QUIET)
+        self.moved && !self.is_barred || self.at.is_none_or(|at| at.elapsed() >= QUIET)
     }
 
     /// Reads what is due over a session that is gone afterwards.

@@ -1,6 +1,8 @@
 //! `DROP DATABASE` while poolwatch watches its server.
 
 use poolwatch::demo::Cluster;
+use poolwatch::postgres::{Settings, Texts};
+use sqlx::{Executor as _, Row as _};
 
 use crate::support::{Daemon, eventually};
 
@@ -33,6 +35,28 @@ fn a_database_that_is_only_visited_can_be_dropped() {
     let kept = "SELECT string_agg(DISTINCT datname, ',') FROM pg_stat_activity
                  WHERE application_name = 'poolwatch'";
     eventually(|| cluster.sql(kept).unwrap() == "postgres");
+}
+
+/// `DROP DATABASE` waits five seconds for sessions to end, however many tables there are to be read.
+#[tokio::test]
+async fn no_session_stays_for_long_in_a_database_that_is_only_visited() {
+    let cluster = Cluster::builder().start().unwrap();
+    shop(&cluster);
+    let url = cluster.url("postgres").into();
+    let minute = std::time::Duration::from_mins(1);
+    let settings = Settings { url, statement_timeout: minute, ..Settings::default() };
+    let visit = settings.open("primary").unwrap().other_database("shop", Texts::Converted);
+    let ask = async || {
+        let sql = "SELECT pg_backend_pid(), current_setting('statement_timeout')";
+        let mut session = visit.acquire().await.unwrap();
+        let row = session.fetch_one(sqlx::query(sql)).await.unwrap();
+        (row.get::<i32, _>(0), row.get::<String, _>(1))
+    };
+    let (first, limit) = ask().await;
+    assert_eq!(limit, "4s");
+    let renewed = async { while ask().await.0 == first {} };
+    tokio::time::timeout(minute, renewed).await.unwrap();
+    visit.close().await;
 }
 
 #[test]
