@@ -40,11 +40,17 @@ fn sequences_are_read_or_the_grant_is_named_on_every_version() {
             CREATE SEQUENCE shifted MINVALUE 1000 MAXVALUE 1999;
             CREATE SEQUENCE negative MINVALUE -100 MAXVALUE -1;
             CREATE SEQUENCE beyond MINVALUE 100000; CREATE TABLE fed_too (id smallint DEFAULT nextval('beyond'));
+            CREATE DOMAIN inner_type AS smallint; CREATE DOMAIN outer_type AS inner_type;
+            CREATE SEQUENCE nested; CREATE TABLE fed_by_domain (id outer_type DEFAULT nextval('nested'));
+            CREATE DOMAIN digits AS numeric(6, 2);
+            CREATE SEQUENCE decimal; CREATE TABLE fed_decimal (id numeric(4), too digits DEFAULT nextval('decimal'));
+            CREATE SEQUENCE strides INCREMENT 60 MAXVALUE 100;
             CREATE SEQUENCE whole MINVALUE -9223372036854775808; CREATE SEQUENCE unused").unwrap();
         cluster.sql("
             SELECT nextval('\"Other\".one'), setval('small_id_seq', 16384), setval('wide', 1073741824),
                    setval('down', -50), setval('shifted', 1499), setval('negative', -51),
-                   nextval('beyond'), nextval('whole')").unwrap();
+                   nextval('beyond'), nextval('whole'), setval('nested', 16384),
+                   setval('decimal', 5000), setval('strides', 61)").unwrap();
         let text = check_output(&cluster, "postgres");
         let report = lines(&text, "primary/sequences");
         let grant = "GRANT SELECT ON ALL SEQUENCES IN SCHEMA \"Other\", public TO watch";
@@ -67,6 +73,9 @@ fn sequences_are_read_or_the_grant_is_named_on_every_version() {
             ("negative", 0.5),
             ("beyond", 1.0),
             ("whole", 0.0),
+            ("nested", 0.5),
+            ("decimal", 0.5),
+            ("strides", 1.0),
         ] {
             let used = used(name).unwrap();
             assert!((used - share).abs() < 0.001, "PostgreSQL {major}, {name}: {used}");
@@ -191,6 +200,36 @@ fn databases_that_let_nobody_in_are_passed_over_and_told_once() {
     assert_eq!(output.matches("the database is not visited").count(), 4, "{output}");
     assert!(!output.contains("level=warn"), "{output}");
     assert_eq!(daemon.value("poolwatch_source_up", &source), Some(1.0));
+}
+
+#[test]
+fn a_database_that_the_servers_rules_refuse_is_asked_for_once() {
+    let cluster = Cluster::builder().start().unwrap();
+    cluster.sql(ROLE).unwrap();
+    for name in ["secret", "open"] {
+        cluster.sql(&format!("CREATE DATABASE {name}")).unwrap();
+    }
+    let rules = cluster.folder().join("data/pg_hba.conf");
+    std::fs::write(rules, "local secret watch reject\nlocal all all trust\n").unwrap();
+    cluster.sql("SELECT pg_reload_conf()").unwrap();
+    // The server reads its rules anew a moment later.
+    let report = || lines(&check_output(&cluster, "postgres"), "primary/other_databases");
+    let report = eventually(|| Some(report()).filter(|report| report.contains("secret: ")));
+    assert!(report.starts_with('✓'), "{report}");
+    let often = "collectors: {other_databases: {interval: 1s}}\n";
+    let daemon = Daemon::with_settings(&(settings(&cluster, "postgres") + often)).start();
+    let source = [("source", "primary/other_databases")];
+    let last = || daemon.value("poolwatch_source_last_success_timestamp_seconds", &source);
+    let first = eventually(last);
+    let refused = || cluster.log().matches("database \"secret\"").count();
+    let before = refused();
+    cluster.sql_in("secret", "CREATE TABLE busy AS SELECT 1").unwrap();
+    eventually(|| last() >= Some(first + 5.0));
+    assert_eq!(daemon.value("poolwatch_source_up", &source), Some(1.0));
+    assert_eq!(refused(), before, "it was asked for again");
+    let output = daemon.output();
+    assert_eq!(output.matches("the database is not visited").count(), 1, "{output}");
+    assert!(!output.contains("level=warn"), "{output}");
 }
 
 #[test]
