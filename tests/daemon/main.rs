@@ -18,6 +18,7 @@ mod holders;
 mod hostile;
 mod http;
 mod indexes;
+mod json_documents;
 mod layers;
 mod metrics;
 mod metrics_document;
