@@ -1,4 +1,4 @@
-//! The description of every answer, as an OpenAPI document. It is made from the types of the
+//! The description of every answer, as an `OpenAPI` document. It is made from the types of the
 //! answers, by the tests, which also hold `docs/openapi.json` to it.
 
 /// The document.

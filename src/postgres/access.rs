@@ -60,7 +60,7 @@ impl Access {
         let options = self.options.clone().database(database);
         let direct = Arc::new(Direct::new(&self.connector, &options));
         let purpose = self.purpose.at_most(VISIT_STATEMENT);
-        Self { options, direct, texts, purpose, ..self.clone() }
+        Self { options, direct, purpose, texts, ..self.clone() }
     }
 
     /// Opens a session and sets there what is relied on.

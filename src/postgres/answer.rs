@@ -100,7 +100,7 @@ pub(crate) fn is_undecodable(error: &sqlx::Error) -> bool {
     }
 }
 
-/// The SQLSTATE by which the server refuses sessions in a database: pg_hba.conf forbids it (28000),
+/// The SQLSTATE by which the server refuses sessions in a database: `pg_hba.conf` forbids it (28000),
 /// there is none of the name, or it takes no connections.
 pub(crate) fn database_refusal(error: &AcquireError) -> Option<String> {
     let AcquireError::Connect(sqlx::Error::Database(error)) = error else { return None };

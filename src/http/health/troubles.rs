@@ -45,7 +45,7 @@ pub(in crate::http) struct Trouble<'a> {
     pub(in crate::http) was: Option<Earlier<'a>>,
     /// The troubles that follow from it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(in crate::http) consequences: Vec<Trouble<'a>>,
+    pub(in crate::http) consequences: Vec<Self>,
 }
 
 /// What a trouble was until a moment ago.
