@@ -4,13 +4,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::sys::signal::kill;
-use nix::unistd::Pid;
 use tokio::time::Instant;
 
 use super::findings::Findings;
 use super::holding::Holding;
+use super::instance::{Instance, LastReport};
 use super::settings::Settings;
 use super::total::Total;
 use crate::reading::{Origin, Pool, Reading, Worker};
@@ -44,30 +42,6 @@ pub struct Fold {
     findings: Findings,
     /// The last time at which the log reported processes that report as one instance.
     forks_logged_at: Option<Instant>,
-}
-
-/// The newest report of one instance.
-#[derive(Debug)]
-pub(super) struct Instance {
-    seq: u64,
-    /// Its pid by the kernel's word, by which it can be looked for.
-    sender: Option<u32>,
-    pub(super) pid: Option<u32>,
-    pub(super) app: Option<String>,
-    period: Duration,
-    received_at: Instant,
-    /// True once its final report came or its process is gone: its figures are no longer shown, its
-    /// counters are kept to go on from.
-    gone: bool,
-    pools: Vec<LastReport>,
-}
-
-/// The last report of a pool.
-#[derive(Debug)]
-struct LastReport {
-    pool: report::PoolReport,
-    /// True while the newest report has it.
-    present: bool,
 }
 
 impl Fold {
@@ -296,33 +270,6 @@ impl LastReport {
     fn holders(&self) -> usize {
         self.pool.endpoints.len() + self.pool.holds.len()
     }
-}
-
-impl Instance {
-    fn age(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.received_at)
-    }
-
-    /// True when it has missed fewer than three reports.
-    fn is_live(&self, ttl: Duration, now: Instant) -> bool {
-        !self.gone && self.age(now) <= ttl.max(3 * self.period)
-    }
-
-    /// True when its process may send reports again.
-    fn may_resume(&self) -> bool {
-        !self.gone && self.sender.is_some()
-    }
-
-    /// Looks for the process of an instance that is late.
-    fn check_process(&mut self, now: Instant) {
-        if !self.gone && self.age(now) > self.period.mul_f64(1.5) {
-            self.gone = self.sender.is_some_and(is_gone);
-        }
-    }
-}
-
-fn is_gone(pid: u32) -> bool {
-    i32::try_from(pid).is_ok_and(|pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH))
 }
 
 #[cfg(test)]

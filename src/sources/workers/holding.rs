@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::endpoints::Endpoints;
-use super::fold::Instance;
+use super::instance::Instance;
 use crate::reading::{Holders, WorkerHold};
 use poolwatch_client::report::{HOLDS, PoolReport};
 

@@ -6,6 +6,7 @@ mod error;
 mod findings;
 mod fold;
 mod holding;
+mod instance;
 mod queue;
 mod receiver;
 mod reopening;
