@@ -82,6 +82,11 @@ impl Display for Bytes {
     }
 }
 
+/// Such as "1 hint" and "2 hints".
+pub(super) fn count(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// A percentage, with a digit only where there is one to show.
 #[derive(Clone, Copy)]
 pub(super) struct Percent(pub(super) f64);

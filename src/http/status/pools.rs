@@ -5,10 +5,9 @@ use std::cmp::Reverse;
 use maud::{Markup, Render, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::figures::{Bar, Maybe, Name, Percent, Seconds, Shown, Text, Word, colour};
+use super::figures::{Bar, Maybe, Name, Percent, Seconds, Shown, Text, Word, colour, count};
 use super::holders;
 use super::table::{Column, number, table};
-use super::troubles::count;
 use crate::http::health::{Detailed, Latency, PoolBody, ThresholdsBody, WorkerBody, percent};
 use poolwatch_client::pool_figures::MaxOverflow;
 

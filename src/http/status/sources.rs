@@ -3,9 +3,8 @@
 
 use maud::{Markup, html};
 
-use super::figures::{Maybe, Name, Seconds, Shown, Text, Word};
+use super::figures::{Maybe, Name, Seconds, Shown, Text, Word, count};
 use super::table::{Column, number, table};
-use super::troubles::count;
 use crate::http::health::{FindingBody, SourceBody};
 
 /// Every source, those that fail first.

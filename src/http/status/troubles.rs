@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::figures::{Name, Seconds, Text, Word, colour, sign};
+use super::figures::{Name, Seconds, Text, Word, colour, count, sign};
 use super::pools;
 use crate::advice::Severity;
 use crate::http::health::{Detailed, Trouble};
@@ -119,9 +119,4 @@ fn consequence(trouble: &Trouble<'_>) -> Markup {
             (earlier(trouble))
         }
     }
-}
-
-/// Such as "1 hint" and "2 hints".
-pub(super) fn count(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
