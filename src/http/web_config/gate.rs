@@ -13,7 +13,7 @@ use hyper::HeaderMap;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
-use super::lane::{Check, Lane};
+use super::lane::{Check, Key, Lane};
 use super::users::{Hash, Users, credentials};
 use crate::http::client::Client;
 
@@ -28,9 +28,6 @@ pub(super) enum Admission {
     /// So many others are being checked that this one was given up.
     Busy,
 }
-
-/// The key that distinguishes one check from another.
-pub(super) type Key = [u8; 32];
 
 /// Checks passwords and remembers the results.
 #[derive(Clone, Default)]

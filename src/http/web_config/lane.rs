@@ -9,13 +9,15 @@ use std::collections::{HashMap, VecDeque};
 
 use tokio::sync::oneshot;
 
-use super::gate::Key;
 use crate::http::client::Client;
 
 /// The number of checks that wait in a lane.
 const WAITING: usize = 128;
 /// The number of clients that are remembered to have had their turn.
 const SERVED: usize = 256;
+
+/// The key that distinguishes one check from another.
+pub(super) type Key = [u8; 32];
 
 /// A password that is to be compared with a hash, and those who wait for the result.
 pub(super) struct Check {
