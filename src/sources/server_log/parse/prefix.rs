@@ -20,6 +20,8 @@ const WIDEST: i32 = 1000;
 const GUESSES: u32 = 1000;
 /// As long as `STATEMENT` and its colon, and more.
 const LONGEST_SEVERITY: usize = 12;
+/// Stands for the letter of a name whose end nothing shows.
+const UNKNOWN: char = '?';
 /// The beginning of a time.
 const TIME: &[u8] = b"0000-00-00 00:00:00";
 
@@ -123,6 +125,7 @@ impl Prefix {
         if !text.is_empty() {
             parts.push(Part::Text(text));
         }
+        leave_out_inseparable(&mut parts);
         let tells =
             |letter| parts.iter().any(|part| matches!(part, Part::Escape(l, _) if *l == letter));
         let tells = Tells { user: tells('u'), database: tells('d'), application: tells('a') };
@@ -148,6 +151,24 @@ impl Prefix {
     /// The names that it has a place for.
     pub(crate) fn tells(&self) -> Tells {
         self.tells
+    }
+}
+
+/// Takes names that stand side by side for unknown: nothing shows where one ends and the next begins.
+fn leave_out_inseparable(parts: &mut [Part]) {
+    let is_name = |part: &Part| matches!(part, Part::Escape(letter, _) if !is_plain(*letter));
+    let escapes = |part: &&mut Part| !matches!(part, Part::SessionsOnly);
+    let mut escapes: Vec<_> = parts.iter_mut().filter(escapes).collect();
+    let inseparable: Vec<_> = escapes
+        .windows(2)
+        .map(|pair| matches!(pair[0], Part::Escape(_, 0)) && pair.iter().all(|part| is_name(part)))
+        .collect();
+    for (place, _) in inseparable.iter().enumerate().filter(|(_, inseparable)| **inseparable) {
+        for part in &mut escapes[place..place + 2] {
+            if let Part::Escape(letter, _) = &mut **part {
+                *letter = UNKNOWN;
+            }
+        }
     }
 }
 
@@ -367,6 +388,24 @@ mod tests {
         let before = "2026-01-31 23:59:59.123 UTC [812] [unknown]@[unknown] FATAL:  x";
         assert_eq!(names(&split("%m [%p] %q%u@%d ", before).unwrap().0), [None; 3]);
         assert_eq!(split("%m [%p] %q%u@%d ", "2026-01-31 23:59:59.123 UTC [812] app@d "), None);
+    }
+
+    #[test]
+    fn names_that_nothing_separates_are_not_guessed() {
+        for prefix in ["%a%d%u%p ", "%u%q%d ", "%u%d"] {
+            let told = Prefix::new(prefix).tells();
+            assert!(!told.user && !told.database && !told.application, "{prefix}");
+        }
+        let line = "2026-01-31 23:59:59 UTC app10.0.0.1@shop x LOG:  y";
+        assert_eq!(
+            names(&split("%t %u%h@%d %a ", line).unwrap().0),
+            [None, Some("shop"), Some("x")]
+        );
+        let line = "app       shop@812 LOG:  y";
+        assert_eq!(
+            names(&split("%-10u%d@%p ", line).unwrap().0),
+            [Some("app"), Some("shop"), None]
+        );
     }
 
     #[test]
