@@ -22,6 +22,11 @@ const SOONEST: Duration = Duration::from_secs(1);
 /// burden to anybody.
 const LOG_RETRY: Duration = Duration::from_secs(2);
 
+/// The number of lines that one source writes into the log within a minute: what comes and goes
+/// all the time must not fill a disk.
+const LINES_A_MINUTE: u32 = 4;
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// The groups of the probes, and of what is read of a server's log.
 const PROBE: &str = "probe";
 const LOG: &str = "server_log";
@@ -49,6 +54,10 @@ pub(super) struct SourceTask {
     failed: i32,
     /// Set if the last failure was logged quietly, because its server's probe reports it.
     quiet: bool,
+    /// The beginning of the minute whose lines in the log are counted, and their number.
+    lines: (Instant, u32),
+    /// Set if the log does not have the last change, since there were too many.
+    unlogged: bool,
     /// Set while the last reading is not yet in the group's chunk.
     pub(super) dirty: bool,
 }
@@ -85,6 +94,8 @@ impl SourceTask {
             dropped_series: DroppedSeries::default(),
             failed: 0,
             quiet: false,
+            lines: (Instant::now(), 0),
+            unlogged: false,
             dirty: false,
         }
     }
@@ -163,13 +174,10 @@ impl SourceTask {
 
     /// Updates the state, and logs a change of it rather than every reading.
     fn update_state(&mut self, failure: Option<Failure>, quiet: bool) {
-        let name = &self.name;
         match failure {
             None => {
-                if self.state.up == Some(false) && self.quiet {
-                    debug!(source = %name, "source reads again");
-                } else if self.state.up == Some(false) {
-                    info!(source = %name, "source reads again");
+                if self.state.up == Some(false) || self.unlogged {
+                    self.log_recovery();
                 }
                 self.state.last_success = Some(SystemTime::now());
                 (self.state.error, self.state.remedy) = (None, None);
@@ -181,10 +189,9 @@ impl SourceTask {
             }
             Some(failure) => {
                 let error = chain(&*failure);
-                if quiet {
-                    debug!(source = %name, %error, "source cannot be read");
-                } else if self.quiet || self.state.error.as_ref() != Some(&error) {
-                    warn!(source = %name, %error, "source cannot be read");
+                let is_new = self.state.error.as_ref() != Some(&error);
+                if quiet || self.quiet || self.unlogged || is_new {
+                    self.log_failure(&error, quiet);
                 }
                 self.quiet = quiet;
                 self.state.failures += 1;
@@ -196,6 +203,40 @@ impl SourceTask {
                 self.failed = self.failed.saturating_add(1);
             }
         }
+    }
+
+    fn log_recovery(&mut self) {
+        if self.quiet || !self.may_log() {
+            debug!(source = %self.name, "source reads again");
+        } else {
+            info!(source = %self.name, "source reads again");
+        }
+    }
+
+    fn log_failure(&mut self, error: &str, quiet: bool) {
+        if quiet || !self.may_log() {
+            debug!(source = %self.name, %error, "source cannot be read");
+        } else if self.lines.1 + 1 < LINES_A_MINUTE {
+            warn!(source = %self.name, %error, "source cannot be read");
+        } else {
+            warn!(
+                source = %self.name, %error,
+                "source cannot be read; further changes within this minute are not logged"
+            );
+        }
+    }
+
+    /// Returns true if another line may be logged within this minute.
+    fn may_log(&mut self) -> bool {
+        let now = Instant::now();
+        if now.duration_since(self.lines.0) >= MINUTE {
+            self.lines = (now, 0);
+        }
+        self.unlogged = self.lines.1 >= LINES_A_MINUTE;
+        if !self.unlogged {
+            self.lines.1 += 1;
+        }
+        !self.unlogged
     }
 
     /// The time until it is read again after a failure.
@@ -234,6 +275,24 @@ mod tests {
             task.absorb(Err("Input/output error".into()), Duration::ZERO, false);
             assert!(task.due <= Instant::now() + LOG_RETRY);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_and_goes_is_logged_a_few_times_a_minute_and_not_forgotten() {
+        let mut task = task("settings", Duration::from_secs(1));
+        let mut lines = 0;
+        for turn in 0..240 {
+            let result =
+                if turn % 2 == 0 { Err("no answer".into()) } else { Ok(Reading::default()) };
+            task.absorb(result, Duration::ZERO, false);
+            lines += u32::from(!task.unlogged);
+            tokio::time::advance(Duration::from_millis(200)).await;
+        }
+        assert_eq!(lines, LINES_A_MINUTE);
+        assert!(task.unlogged);
+        tokio::time::advance(MINUTE).await;
+        task.absorb(Ok(Reading::default()), Duration::ZERO, false);
+        assert!(!task.unlogged && task.lines.1 == 1);
     }
 
     #[tokio::test(start_paused = true)]
