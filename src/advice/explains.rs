@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn the_table_names_rules_that_there_are_and_has_no_circle() {
         let settings = Settings::default();
-        let rules: BTreeSet<_> = settings.rules().into_iter().map(Rule::name).collect();
+        let rules: BTreeSet<_> = settings.rules().map(Rule::name).collect();
         let mut before = BTreeSet::new();
         for Explains { cause, consequences } in EXPLAINS {
             assert!(before.insert(*cause) && rules.contains(cause), "{cause}");

@@ -1,9 +1,9 @@
 //! Advice: each rule judges the state of pools and servers, and says what is wrong and what to do.
 //!
 //! A rule is a file here: a struct whose fields are its thresholds, with a pure `judge`. To add
-//! one, write the file, give it a field in [`Settings`] and a place in `Settings::rules`. A rule
-//! need not think of time that passes: its advice is firing once it was given for `Rule::after`
-//! without a break, and is resolved when it was not given for a while (`clear_after`).
+//! one, write the file, and give it a line in `rules!` below, beside its `mod`. A rule need not
+//! think of time that passes: its advice is firing once it was given for `Rule::after` without a
+//! break, and is resolved when it was not given for a while (`clear_after`).
 
 mod alert_state;
 mod broken_connections;
@@ -158,115 +158,67 @@ trait Rule {
     fn judge(&self, context: &RuleContext<'_>, recent: &Recent) -> Vec<Advice>;
 }
 
-/// Every rule with its thresholds.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Settings {
-    /// The time for which a rule must give no advice before the last is resolved.
-    #[serde(with = "humantime_serde")]
-    pub clear_after: Duration,
-    pool_usage: pool_usage::PoolUsage,
-    pool_exhausted: pool_exhausted::PoolExhausted,
-    hot_worker: hot_worker::HotWorker,
-    connection_leak: connection_leak::ConnectionLeak,
-    idle_in_transaction: idle_in_transaction::IdleInTransaction,
-    lock_queue: lock_queue::LockQueueRule,
-    deadlocks: deadlocks::Deadlocks,
-    vacuum_held_back: vacuum_held_back::VacuumHeldBack,
-    connection_budget: connection_budget::ConnectionBudget,
-    server_full: server_full::ServerFull,
-    overflow_churn: overflow_churn::OverflowChurn,
-    connection_churn: connection_churn::ConnectionChurn,
-    inherited_connections: inherited_connections::InheritedConnections,
-    broken_connections: broken_connections::BrokenConnections,
-    query_latency: query_latency::QueryLatency,
-    statement_latency: statement_latency::StatementLatency,
-    slow_queries: slow_queries::SlowQueries,
-    statement_slowdown: statement_slowdown::StatementSlowdown,
-    n_plus_one: n_plus_one::NPlusOne,
-    n_plus_one_suspected: n_plus_one_suspected::NPlusOneSuspected,
-    unpaginated: unpaginated::Unpaginated,
-    missing_index: missing_index::MissingIndex,
-    invalid_index: invalid_index::InvalidIndex,
-    unused_index: unused_index::UnusedIndex,
-    covered_index: covered_index::CoveredIndex,
-    unindexed_foreign_key: unindexed_foreign_key::UnindexedForeignKey,
-    table_scans: table_scans::TableScans,
-    server_cpu: server_cpu::ServerCpu,
-    time_to_scale: time_to_scale::TimeToScale,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            clear_after: Duration::from_secs(30),
-            pool_usage: pool_usage::PoolUsage::default(),
-            pool_exhausted: pool_exhausted::PoolExhausted::default(),
-            hot_worker: hot_worker::HotWorker::default(),
-            connection_leak: connection_leak::ConnectionLeak::default(),
-            idle_in_transaction: idle_in_transaction::IdleInTransaction::default(),
-            lock_queue: lock_queue::LockQueueRule::default(),
-            deadlocks: deadlocks::Deadlocks::default(),
-            vacuum_held_back: vacuum_held_back::VacuumHeldBack::default(),
-            connection_budget: connection_budget::ConnectionBudget::default(),
-            server_full: server_full::ServerFull::default(),
-            overflow_churn: overflow_churn::OverflowChurn::default(),
-            connection_churn: connection_churn::ConnectionChurn::default(),
-            inherited_connections: inherited_connections::InheritedConnections::default(),
-            broken_connections: broken_connections::BrokenConnections::default(),
-            query_latency: query_latency::QueryLatency::default(),
-            statement_latency: statement_latency::StatementLatency::default(),
-            slow_queries: slow_queries::SlowQueries::default(),
-            statement_slowdown: statement_slowdown::StatementSlowdown::default(),
-            n_plus_one: n_plus_one::NPlusOne::default(),
-            n_plus_one_suspected: n_plus_one_suspected::NPlusOneSuspected::default(),
-            unpaginated: unpaginated::Unpaginated::default(),
-            missing_index: missing_index::MissingIndex::default(),
-            invalid_index: invalid_index::InvalidIndex::default(),
-            unused_index: unused_index::UnusedIndex::default(),
-            covered_index: covered_index::CoveredIndex::default(),
-            unindexed_foreign_key: unindexed_foreign_key::UnindexedForeignKey::default(),
-            table_scans: table_scans::TableScans::default(),
-            server_cpu: server_cpu::ServerCpu::default(),
-            time_to_scale: time_to_scale::TimeToScale::default(),
+/// Makes the settings of the rules, and the list of them, from one line for each: its key in the
+/// settings, which is its file, and its type.
+macro_rules! rules {
+    ($($name:ident: $rule:ident,)+) => {
+        /// Every rule with its thresholds.
+        #[derive(Clone, Debug, PartialEq, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Settings {
+            /// The time for which a rule must give no advice before the last is resolved.
+            #[serde(with = "humantime_serde")]
+            pub clear_after: Duration,
+            $($name: $name::$rule,)+
         }
-    }
+
+        impl Default for Settings {
+            fn default() -> Self {
+                Self {
+                    clear_after: Duration::from_secs(30),
+                    $($name: $name::$rule::default(),)+
+                }
+            }
+        }
+
+        impl Settings {
+            fn rules(&self) -> impl Iterator<Item = &dyn Rule> {
+                [$(&self.$name as &dyn Rule),+].into_iter()
+            }
+        }
+    };
 }
 
-impl Settings {
-    fn rules(&self) -> [&dyn Rule; 29] {
-        [
-            &self.pool_usage,
-            &self.pool_exhausted,
-            &self.hot_worker,
-            &self.connection_leak,
-            &self.idle_in_transaction,
-            &self.lock_queue,
-            &self.deadlocks,
-            &self.vacuum_held_back,
-            &self.connection_budget,
-            &self.server_full,
-            &self.overflow_churn,
-            &self.connection_churn,
-            &self.inherited_connections,
-            &self.broken_connections,
-            &self.query_latency,
-            &self.statement_latency,
-            &self.slow_queries,
-            &self.statement_slowdown,
-            &self.n_plus_one,
-            &self.n_plus_one_suspected,
-            &self.unpaginated,
-            &self.missing_index,
-            &self.invalid_index,
-            &self.unused_index,
-            &self.covered_index,
-            &self.unindexed_foreign_key,
-            &self.table_scans,
-            &self.server_cpu,
-            &self.time_to_scale,
-        ]
-    }
+rules! {
+    pool_usage: PoolUsage,
+    pool_exhausted: PoolExhausted,
+    hot_worker: HotWorker,
+    connection_leak: ConnectionLeak,
+    idle_in_transaction: IdleInTransaction,
+    lock_queue: LockQueueRule,
+    deadlocks: Deadlocks,
+    vacuum_held_back: VacuumHeldBack,
+    connection_budget: ConnectionBudget,
+    server_full: ServerFull,
+    overflow_churn: OverflowChurn,
+    connection_churn: ConnectionChurn,
+    inherited_connections: InheritedConnections,
+    broken_connections: BrokenConnections,
+    query_latency: QueryLatency,
+    statement_latency: StatementLatency,
+    slow_queries: SlowQueries,
+    statement_slowdown: StatementSlowdown,
+    n_plus_one: NPlusOne,
+    n_plus_one_suspected: NPlusOneSuspected,
+    unpaginated: Unpaginated,
+    missing_index: MissingIndex,
+    invalid_index: InvalidIndex,
+    unused_index: UnusedIndex,
+    covered_index: CoveredIndex,
+    unindexed_foreign_key: UnindexedForeignKey,
+    table_scans: TableScans,
+    server_cpu: ServerCpu,
+    time_to_scale: TimeToScale,
 }
 
 /// Asks the rules again and again, and keeps their advice steady.
@@ -287,7 +239,7 @@ impl Advisor {
 
     /// Judges by other thresholds from now on; the last minutes and the states are kept.
     pub fn change(&mut self, settings: Settings) {
-        let rules = settings.rules().into_iter().filter(|rule| rule.enabled());
+        let rules = settings.rules().filter(|rule| rule.enabled());
         self.states.retain_rules(&rules.map(Rule::name).collect::<Vec<_>>());
         self.settings = settings;
     }
@@ -298,7 +250,7 @@ impl Advisor {
         if due {
             self.judged_at = Some(now);
             self.recent.add(context, now);
-            for rule in self.settings.rules().into_iter().filter(|rule| rule.enabled()) {
+            for rule in self.settings.rules().filter(|rule| rule.enabled()) {
                 let advice = rule.judge(context, &self.recent);
                 let times = (rule.after(), self.settings.clear_after);
                 self.states.observe(rule.name(), times, advice, now);
@@ -312,7 +264,7 @@ impl Advisor {
 pub fn judge_once(settings: &Settings, context: &RuleContext<'_>, now: Instant) -> Vec<Advice> {
     let mut recent = Recent::default();
     recent.add(context, now);
-    let rules = settings.rules().into_iter().filter(|rule| rule.enabled());
+    let rules = settings.rules().filter(|rule| rule.enabled());
     let advice = rules.flat_map(|rule| named(rule.name(), rule.judge(context, &recent)));
     explains::causes_first(&advice.collect::<Vec<_>>(), context)
 }
