@@ -13,11 +13,14 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, Executor as _};
 use tokio::time::{Instant, sleep};
 
-use crate::postgres::text;
+use crate::collectors::Query;
+use crate::postgres::{major_version, text};
 use poolwatch_client::Checkout;
 
-/// Roles may be granted without SET from this version on, and with CREATEROLE not all of them.
-const SET_OPTION: u32 = 160_000;
+/// The membership by which a role may act as another, which 16 told apart from being a member.
+const MAY_ACT_AS: &[Query] = &[Query { since: 16, sql: "SET" }, Query { since: 0, sql: "MEMBER" }];
+/// True where a role with CREATEROLE may grant itself any role that is no superuser.
+const MAY_ALTER: &[Query] = &[Query { since: 16, sql: "false" }, Query { since: 0, sql: "true" }];
 /// The time for which transactions are waited for that began with more privileges, perhaps.
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -51,10 +54,10 @@ async fn transactions(connection: &mut Checkout) -> Result<BTreeMap<String, Stri
 }
 
 fn with_trusted(connection: &Checkout, sql: &str) -> String {
-    let version_num = connection.server_version_num().unwrap_or(0);
-    let (may_act_as, may_alter) =
-        if version_num < SET_OPTION { ("MEMBER", "true") } else { ("SET", "false") };
-    TRUSTED.replace("@may_act_as", may_act_as).replace("@may_alter", may_alter) + sql
+    let version = major_version(connection);
+    let of_version = |queries| Query::newest(queries, version).unwrap_or_default();
+    let trusted = TRUSTED.replace("@may_act_as", of_version(MAY_ACT_AS));
+    trusted.replace("@may_alter", of_version(MAY_ALTER)) + sql
 }
 
 /// Trusted are superusers and the role that plans, those that may act as one of them, and, where

@@ -7,18 +7,23 @@ use sqlx::{AssertSqlSafe, Executor, Row as _};
 use super::Expected;
 use super::creators::{obstacle, unfinished};
 use super::unplannable::Unplannable;
-use crate::postgres::{Extension, ExtensionError, Reductions};
+use crate::collectors::Query;
+use crate::postgres::{Extension, ExtensionError, Reductions, major_version};
 use crate::statement::{Kind, Text, plannable};
 use poolwatch_client::Checkout;
 
-/// `EXPLAIN (GENERIC_PLAN)` is there from this version on.
-const GENERIC_PLAN: u32 = 160_000;
 /// The path by which the names of a statement are looked up.
 const WITH_PUBLIC: &str = "SET LOCAL search_path = pg_catalog, public";
 /// A statement with more values is not planned.
 const VALUES: usize = 1000;
 /// The name of the statement while it is planned.
 const NAME: &str = "poolwatch_planned";
+/// Explains the statement or, before 16, what is prepared of it: its values are not looked at where
+/// a generic plan is forced, as in this session.
+const EXPLAIN: &[Query] = &[
+    Query { since: 16, sql: "EXPLAIN (GENERIC_PLAN, VERBOSE, FORMAT JSON) @statement" },
+    Query { since: 0, sql: "EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE @prepared" },
+];
 
 /// A statement's generic plan, as far as it reads tables.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -88,7 +93,7 @@ impl From<sqlx::Error> for Error {
 /// Plans statements on one connection, which must be read-only and limited in time.
 pub struct Planner<'a> {
     connection: &'a mut Checkout,
-    generic: bool,
+    explain: &'static str,
     /// True when a statement is prepared, which no rollback undoes.
     prepared: bool,
     /// The schema of hypopg, quoted, where it is there.
@@ -115,9 +120,9 @@ impl<'a> Planner<'a> {
         let mut reductions = Reductions::default();
         let hypopg = Extension::find(connection, "hypopg", &functions, &mut reductions).await?;
         let hypopg = hypopg.map(|extension| extension.schema);
-        let generic = connection.server_version_num().is_some_and(|of| of >= GENERIC_PLAN);
+        let explain = Query::newest(EXPLAIN, major_version(connection)).unwrap_or_default();
         let obstacle = lasting_obstacle(connection).await?;
-        Ok(Self { connection, generic, prepared: false, hypopg, obstacle })
+        Ok(Self { connection, explain, prepared: false, hypopg, obstacle })
     }
 
     /// The reason why this role plans nothing in this database.
@@ -160,15 +165,11 @@ impl<'a> Planner<'a> {
         self.simply("SET LOCAL search_path = pg_catalog, pg_temp").await?;
         self.check(sql).await?;
         self.simply(WITH_PUBLIC).await?;
-        if self.generic {
-            return self
-                .explain(&format!("EXPLAIN (GENERIC_PLAN, VERBOSE, FORMAT JSON) {sql}"))
-                .await;
-        }
-        // The values are not looked at where a generic plan is forced, as in this session.
         let values = vec!["NULL"; values].join(", ");
         let values = if values.is_empty() { values } else { format!("({values})") };
-        self.explain(&format!("EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE {NAME}{values}")).await
+        // The statement comes last: it may have anything in it.
+        let explain = self.explain.replace("@prepared", &format!("{NAME}{values}"));
+        self.explain(explain.replace("@statement", sql)).await
     }
 
     async fn check(&mut self, sql: &str) -> Result<(), Error> {
@@ -203,8 +204,8 @@ impl<'a> Planner<'a> {
     }
 
     /// Not prepared: there would have to be values for the statement that is explained.
-    async fn explain(&mut self, sql: &str) -> Result<Plan, Error> {
-        let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+    async fn explain(&mut self, sql: String) -> Result<Plan, Error> {
+        let query = sqlx::raw_sql(AssertSqlSafe(sql));
         let row = (&mut *self.connection).fetch_one(query).await?;
         let text: &str = row.try_get_unchecked(0)?;
         let answer: Value = serde_json::from_str(text).map_err(|_| Error::Unread)?;

@@ -3,7 +3,8 @@
 use sqlx::postgres::PgRow;
 use sqlx::{ColumnIndex, Row};
 
-use crate::postgres::{Optional, ReducibleStatement, Reductions, text, texts};
+use crate::collectors::Query;
+use crate::postgres::{Optional, ReducibleStatement, Reductions, major_version, text, texts};
 use poolwatch_client::Checkout;
 
 /// No more indexes than these are looked at.
@@ -78,12 +79,12 @@ impl Inventory {
         connection: &mut Checkout,
         reductions: &mut Reductions,
     ) -> Result<Option<Self>, sqlx::Error> {
-        let reset_ago = reset_ago(connection.server_version_num().unwrap_or(0));
+        let reset_ago = Query::newest(RESET_AGO, major_version(connection)).unwrap_or_default();
         let progress = statement(PROGRESS, "the indexes that are being built");
         let progress = reductions.rows(connection, progress, |query| query).await?;
         let building = if progress.is_some() { IS_BUILT } else { "false" };
         let sql = INDEXES.replace("@reset_ago", reset_ago).replace("@building", building);
-        let limited = |query: Query| query.bind(LIMIT);
+        let limited = |query: BoundStatement| query.bind(LIMIT);
         let rows = reductions.rows(connection, statement(&sql, "the indexes"), limited).await?;
         let Some(rows) = rows else { return Ok(None) };
         no_more_than_asked(&rows)?;
@@ -151,19 +152,11 @@ fn no_more_than_asked(rows: &[PgRow]) -> Result<(), sqlx::Error> {
 }
 
 /// A statement with what is bound to it.
-type Query = sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>;
+type BoundStatement = sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
 fn statement<'s>(sql: &'s str, gives: &'s str) -> ReducibleStatement<'s> {
     let optional = Optional::These(&["pg_stat_get_numscans", "pg_stat_get_stat_reset_time"]);
     ReducibleStatement { sql, optional, gives }
-}
-
-fn reset_ago(version_num: u32) -> &'static str {
-    if version_num < 190_000 {
-        return "NULL::float8";
-    }
-    "extract(epoch FROM clock_timestamp()
-                           - pg_stat_get_stat_reset_time(index.indexrelid))::float8"
 }
 
 fn name<I: ColumnIndex<PgRow>>(row: &PgRow, column: I) -> Result<String, sqlx::Error> {
@@ -173,6 +166,16 @@ fn name<I: ColumnIndex<PgRow>>(row: &PgRow, column: I) -> Result<String, sqlx::E
 fn titled(schema: &str, name: &str) -> String {
     if schema == "public" { name.to_owned() } else { format!("{schema}.{name}") }
 }
+
+/// Seconds since the statistics of an index alone were reset.
+const RESET_AGO: &[Query] = &[
+    Query {
+        since: 19,
+        sql: "extract(epoch FROM clock_timestamp()
+                           - pg_stat_get_stat_reset_time(index.indexrelid))::float8",
+    },
+    Query { since: 0, sql: "NULL::float8" },
+];
 
 const PROGRESS: &str = "SELECT index_relid FROM pg_stat_progress_create_index";
 

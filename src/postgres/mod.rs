@@ -104,6 +104,11 @@ impl PasswordSettings {
     }
 }
 
+/// The major version of the server behind a connection, such as 15; 0 where it does not say.
+pub(crate) fn major_version(connection: &Checkout) -> u32 {
+    connection.server_version_num().unwrap_or(0) / 10_000
+}
+
 /// The major version of a server that is newer than any that was tested, where it was another
 /// before: it is logged once, and again when the server was upgraded meanwhile.
 fn untested(previous: u32, version: u32) -> Option<u32> {

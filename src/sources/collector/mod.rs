@@ -22,7 +22,7 @@ use super::{Failure, explain, text};
 use crate::collectors::{Bound, Collector, Column, Rank, Table, Unseen};
 use crate::metric::Family;
 use crate::postgres::{
-    Database, Extension, ExtensionError, Optional, ReducibleStatement, Reductions,
+    Database, Extension, ExtensionError, Optional, ReducibleStatement, Reductions, major_version,
 };
 use crate::reading::Reading;
 use poolwatch_client::Checkout;
@@ -254,7 +254,7 @@ impl CollectorState {
 
     /// The reasons why something cannot be seen over this connection, each with the remedy.
     pub(super) async fn unseen(&self, connection: &mut Checkout) -> Result<Vec<String>, Error> {
-        let version = connection.server_version_num().unwrap_or(0) / 10_000;
+        let version = major_version(connection);
         let Some(sql) = Unseen::statement(self.collector.name, version) else {
             return Ok(Vec::new());
         };
@@ -394,7 +394,7 @@ async fn version(
     reductions: &mut Reductions,
 ) -> Result<Option<Version>, Error> {
     let Some(extension) = table.extension else {
-        let number = connection.server_version_num().unwrap_or(0) / 10_000;
+        let number = major_version(connection);
         return Ok(Some(Version { number, schema: String::new() }));
     };
     let found = Extension::find(connection, extension, &table.called(), reductions).await?;

@@ -23,7 +23,7 @@ use crate::collectors::{Collector, OTHER_DATABASES, Query};
 use crate::metric::Family;
 use crate::postgres::{
     Database, Optional, ReducibleStatement, Reductions, Texts, database_refusal,
-    has_undecodable_text, in_words,
+    has_undecodable_text, in_words, major_version,
 };
 use crate::reading::Reading;
 
@@ -191,7 +191,7 @@ impl OtherDatabases {
 
     async fn list(&mut self) -> Result<ListedDatabases, Failure> {
         let mut connection = self.database.acquire().await?;
-        let sql = list_sql(connection.server_version_num().unwrap_or(0) / 10_000);
+        let sql = list_sql(major_version(&connection));
         let statement = ReducibleStatement {
             sql: &sql,
             optional: COUNTS,
