@@ -256,7 +256,18 @@ fn log_source(open: &OpenSource) {
         Source::AppHealth(_) | Source::Pgbouncer(_) | Source::ServerLog(_) => {
             info!(source = open.name, "watching");
         }
-        _ => {}
+        Source::Probe(_)
+        | Source::Activity(_)
+        | Source::Conditions(_)
+        | Source::LockQueues(_)
+        | Source::Collector(_)
+        | Source::DatabaseSizes(_)
+        | Source::OtherDatabases(_)
+        | Source::Statements(_)
+        | Source::WaitEvents(_)
+        | Source::ServerCpu(_)
+        | Source::Indexes(_)
+        | Source::OwnConnections(_) => {}
     }
 }
 

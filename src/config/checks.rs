@@ -43,7 +43,7 @@ impl Config {
             PoolSource::AppHealth(settings) => {
                 Some((path(["pools", name, "app_health", "url"]), settings.url.as_str()))
             }
-            _ => None,
+            PoolSource::Workers(_) | PoolSource::Activity(_) => None,
         });
         servers.chain(pools).try_for_each(|(path, address)| check_address(path, address))
     }
@@ -72,7 +72,7 @@ impl Config {
                 let path = path(["pools", name, "activity", "server"]);
                 self.check_server(path, Some(&activity.server))
             }
-            _ => Ok(()),
+            PoolSource::Workers(_) | PoolSource::AppHealth(_) | PoolSource::Pgbouncer(_) => Ok(()),
         }
     }
 }
