@@ -216,8 +216,8 @@ rules! {
     unused_index: UnusedIndex,
     covered_index: CoveredIndex,
     unindexed_foreign_key: UnindexedForeignKey,
-    table_scans: TableScans,
-    server_cpu: ServerCpu,
+    table_scans: TableScansRule,
+    server_cpu: ServerCpuRule,
     time_to_scale: TimeToScale,
 }
 

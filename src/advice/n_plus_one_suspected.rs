@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::recent::Recent;
 use super::{Advice, Rule, RuleContext, Severity};
 use crate::reading::{Indexes, Statement, StatementStats};
-use crate::statement::{Kind, Match, Table, unqualified};
+use crate::statement::{Match, NamedTable, StatementKind, unqualified};
 
 /// Steps of some ten seconds in each of which it must be so.
 const STEPS: usize = 3;
@@ -99,12 +99,12 @@ impl NPlusOneSuspected {
 
 fn is_candidate(statement: &Statement) -> bool {
     statement.in_current_database
-        && statement.text.kind == Kind::Select
+        && statement.text.kind == StatementKind::Select
         && statement.steps.len() >= STEPS
 }
 
 /// The only table of a statement, and the only column that it chooses rows by.
-fn by_key(statement: &Statement) -> Option<(&Table, &str)> {
+fn by_key(statement: &Statement) -> Option<(&NamedTable, &str)> {
     match (&statement.text.tables[..], !statement.text.by_list) {
         ([table], true) if table.alternatives.is_empty() => match &table.conditions[..] {
             [one] if one.is_plain() && one.matches == Match::Equal => Some((table, &one.column)),

@@ -8,7 +8,7 @@ const FULL: &str = "find what holds the servers: long transactions, slow queries
                     rest in a session while pool_mode = transaction would do";
 
 /// The reason why clients of a pair wait, and what to do.
-struct Cause(Severity, String, String);
+struct WaitCause(Severity, String, String);
 
 /// Clients wait at a pair without a server that rests. Whether the pair is full does not matter:
 /// a server that cannot be logged in to leaves it empty, and its clients wait all the same.
@@ -19,7 +19,7 @@ pub(super) fn waiting(state: &PoolState) -> Option<Advice> {
     };
     let worst = waiting().max_by_key(|worker| pending(worker))?;
     let others = waiting().map(pending).sum::<u64>() - pending(worst);
-    let Cause(severity, why, remedy) = cause(worst);
+    let WaitCause(severity, why, remedy) = cause(worst);
     let message = format!(
         "{} for a server for {}{}: {why}",
         match pending(worst) {
@@ -46,16 +46,16 @@ fn pending(worker: &Worker) -> u64 {
     worker.figures.pending.unwrap_or(0)
 }
 
-fn cause(worker: &Worker) -> Cause {
+fn cause(worker: &Worker) -> WaitCause {
     let (size, taken) = (worker.figures.size, worker.figures.checked_out.unwrap_or(0));
     let capacity = worker.figures.capacity();
-    let critical = |why: String, remedy: String| Cause(Severity::Critical, why, remedy);
+    let critical = |why: String, remedy: String| WaitCause(Severity::Critical, why, remedy);
     let full = format!(
         "{FULL}; {} only if the server has connections to spare",
         more(worker.growth_limit)
     );
     match (worker.growth_limit, capacity) {
-        (Some(GrowthLimit::Paused), _) => Cause(
+        (Some(GrowthLimit::Paused), _) => WaitCause(
             Severity::Warning,
             "it is paused".into(),
             "RESUME it in PgBouncer's admin console; clients that wait for query_wait_timeout are \

@@ -12,20 +12,20 @@ const WITHIN: Duration = Duration::from_mins(1);
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct ServerCpu {
+pub(super) struct ServerCpuRule {
     enabled: bool,
     /// The share of all processors from which it is said.
     #[serde(deserialize_with = "crate::yaml::share")]
     above: f64,
 }
 
-impl Default for ServerCpu {
+impl Default for ServerCpuRule {
     fn default() -> Self {
         Self { enabled: true, above: 0.80 }
     }
 }
 
-impl Rule for ServerCpu {
+impl Rule for ServerCpuRule {
     fn name(&self) -> &'static str {
         "server_cpu"
     }
@@ -83,10 +83,10 @@ mod tests {
         };
         let mut fixture = Fixture::with_sessions(Sessions::default());
         fixture.servers = vec![server(500.0)];
-        assert_eq!(fixture.judge(&ServerCpu::default()), []);
+        assert_eq!(fixture.judge(&ServerCpuRule::default()), []);
         fixture.advance(59);
         fixture.servers = vec![server(500.0 + cpu_seconds)];
-        fixture.judge(&ServerCpu::default())
+        fixture.judge(&ServerCpuRule::default())
     }
 
     #[test]
@@ -102,7 +102,7 @@ mod tests {
             }];
             fixture.advance(1);
         }
-        assert_eq!(fixture.judge(&ServerCpu::default()).len(), 1);
+        assert_eq!(fixture.judge(&ServerCpuRule::default()).len(), 1);
     }
 
     #[test]

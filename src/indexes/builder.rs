@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::{Catalogue, Expected, Inventory, State, compare};
+use super::{Catalogue, ExpectedIndex, Inventory, State, compare};
 use crate::postgres::{Access, Database};
 use poolwatch_client::AcquireError;
 
@@ -38,7 +38,7 @@ pub enum Outcome {
 
 /// The phase of a build.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Phase {
+pub struct BuildPhase {
     /// The server's own name of the phase.
     pub doing: String,
     /// The share of it that is done, 0 to 1, where the server says.
@@ -88,7 +88,7 @@ pub struct Builder<'a> {
     access: Access,
     connection: Option<(PgConnection, i32)>,
     stop: watch::Receiver<bool>,
-    show: &'a mut dyn FnMut(&Phase),
+    show: &'a mut dyn FnMut(&BuildPhase),
 }
 
 impl<'a> Builder<'a> {
@@ -98,13 +98,13 @@ impl<'a> Builder<'a> {
         database: Arc<Database>,
         access: Access,
         stop: watch::Receiver<bool>,
-        show: &'a mut dyn FnMut(&Phase),
+        show: &'a mut dyn FnMut(&BuildPhase),
     ) -> Self {
         Self { database, access, connection: None, stop, show }
     }
 
     /// Makes an expected index be there, however often it takes.
-    pub async fn build(&mut self, expected: &Expected) -> Result<Outcome, Error> {
+    pub async fn build(&mut self, expected: &ExpectedIndex) -> Result<Outcome, Error> {
         let mut outcome = Outcome::Already;
         let mut attempts = 0;
         while attempts < ATTEMPTS {
@@ -139,7 +139,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    async fn state(&self, expected: &Expected) -> Result<State, Error> {
+    async fn state(&self, expected: &ExpectedIndex) -> Result<State, Error> {
         let mut connection = self.database.acquire().await?;
         let inventory = Inventory::read(&mut connection).await.map_err(Error::Unseen)?;
         let catalogue = Catalogue { indexes: vec![expected.clone()] };
@@ -148,7 +148,10 @@ impl<'a> Builder<'a> {
 
     /// Somebody else builds it, perhaps an earlier run whose connection was lost.
     async fn wait_for_builder(&mut self) -> Result<(), Error> {
-        (self.show)(&Phase { doing: "another session builds it".into(), ..Phase::default() });
+        (self.show)(&BuildPhase {
+            doing: "another session builds it".into(),
+            ..BuildPhase::default()
+        });
         tokio::select! {
             () = sleep(PROGRESS_INTERVAL) => Ok(()),
             _ = self.stop.wait_for(|stop| *stop) => Err(Error::Interrupted),
@@ -159,7 +162,7 @@ impl<'a> Builder<'a> {
     async fn after(
         &mut self,
         error: sqlx::Error,
-        expected: &Expected,
+        expected: &ExpectedIndex,
         attempts: u32,
     ) -> Result<(), Error> {
         if *self.stop.borrow() {
@@ -178,7 +181,7 @@ impl<'a> Builder<'a> {
                     return Err(Error::Lost(error));
                 }
                 let doing = "the connection was lost; trying again".to_owned();
-                (self.show)(&Phase { doing, ..Phase::default() });
+                (self.show)(&BuildPhase { doing, ..BuildPhase::default() });
                 sleep(PAUSE * 2_u32.pow(attempts)).await;
                 Ok(())
             }
@@ -190,7 +193,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Drops what a build left, unless that would have to wait.
-    async fn clear_away(&mut self, expected: &Expected) -> Error {
+    async fn clear_away(&mut self, expected: &ExpectedIndex) -> Error {
         let limit = format!("SET lock_timeout = '{CLEARING}'");
         let clear = async {
             if matches!(self.state(expected).await?, State::Invalid) {
@@ -280,14 +283,14 @@ async fn cancel(database: &Database, pid: i32) {
 }
 
 /// The progress of a statement; `None` when the server does not report it.
-async fn phase(database: &Database, pid: i32) -> Option<Phase> {
+async fn phase(database: &Database, pid: i32) -> Option<BuildPhase> {
     let progress = async {
         let mut connection = database.acquire().await.ok()?;
         let row = connection.fetch_one(sqlx::query(PROGRESS).bind(pid)).await.ok()?;
         let doing: Option<String> = row.try_get("phase").ok()?;
         let waits_for: Option<i32> = row.try_get("waits_for").ok()?;
         let doing = doing.or_else(|| waits_for.map(|_| "waiting for the table".to_owned()))?;
-        Some(Phase { doing, share: row.try_get("share").ok()?, waits_for })
+        Some(BuildPhase { doing, share: row.try_get("share").ok()?, waits_for })
     };
     timeout(database.read_timeout(), progress).await.ok()?
 }

@@ -15,12 +15,12 @@ const LONGEST_NAME: usize = 63;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalogue {
     /// In the order of the file.
-    pub indexes: Vec<Expected>,
+    pub indexes: Vec<ExpectedIndex>,
 }
 
 /// One index that is expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Expected {
+pub struct ExpectedIndex {
     /// Its name.
     pub name: String,
     /// The table's schema, which is the index's too.
@@ -127,7 +127,7 @@ impl Catalogue {
 }
 
 impl Entry {
-    fn expected(self) -> Result<Expected, &'static str> {
+    fn expected(self) -> Result<ExpectedIndex, &'static str> {
         let (schema, table) = qualified(&self.table);
         if [&self.name, &schema, &table].iter().any(|n| n.is_empty() || n.len() > LONGEST_NAME) {
             return Err("and its table must have names of 1 to 63 bytes");
@@ -141,7 +141,7 @@ impl Entry {
         if !method.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             return Err("has a method that is no name");
         }
-        Ok(Expected {
+        Ok(ExpectedIndex {
             name: self.name,
             schema,
             table,
@@ -178,7 +178,7 @@ fn column(text: &str) -> Option<(String, String)> {
         .then(|| (format!("{} {order}", identifier(&name)).trim_end().to_owned(), name))
 }
 
-impl Expected {
+impl ExpectedIndex {
     /// The statement that creates it while others write.
     pub fn create(&self) -> String {
         let unique = if self.unique { "UNIQUE " } else { "" };

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::catalogue::{Catalogue, Expected};
+use super::catalogue::{Catalogue, ExpectedIndex};
 use super::name::{identifier, unquoted};
-use super::present::{Inventory, Present};
+use super::present::{Inventory, PresentIndex};
 
 /// Indexes not used for less than this long may still be: a report may run once a week.
 const UNUSED_AFTER_DAYS: f64 = 7.0;
@@ -49,13 +49,13 @@ impl State {
 #[derive(Clone, Debug, Default)]
 pub struct Comparison {
     /// Each expected index and how it does.
-    pub expected: Vec<(Expected, State)>,
+    pub expected: Vec<(ExpectedIndex, State)>,
     /// Others that no query may use.
-    pub invalid: Vec<Present>,
+    pub invalid: Vec<PresentIndex>,
     /// Those that no query used for at least a week.
-    pub unused: Vec<Present>,
+    pub unused: Vec<PresentIndex>,
     /// Those whose queries another could serve, and which.
-    pub covered: Vec<(Present, String)>,
+    pub covered: Vec<(PresentIndex, String)>,
     /// For how many days use was counted, at least.
     pub counted_days: f64,
 }
@@ -64,14 +64,14 @@ pub struct Comparison {
 pub fn compare(catalogue: &Catalogue, inventory: &Inventory) -> Comparison {
     let counted_days = inventory.counted_for / 86_400.0;
     let states = catalogue.indexes.iter().map(|e| (e.clone(), state(e, inventory)));
-    let is_expected = |index: &Present| {
+    let is_expected = |index: &PresentIndex| {
         catalogue.indexes.iter().any(|e| (&e.schema, &e.name) == (&index.schema, &index.name))
     };
     let others = inventory.indexes.iter().filter(|index| !is_expected(index));
     let is_long = |days: f64| days >= UNUSED_AFTER_DAYS;
     let is_counted =
-        |index: &Present| index.reset_ago.is_none_or(|seconds| is_long(seconds / 86_400.0));
-    let unused = |index: &&Present| {
+        |index: &PresentIndex| index.reset_ago.is_none_or(|seconds| is_long(seconds / 86_400.0));
+    let unused = |index: &&PresentIndex| {
         is_long(counted_days) && is_counted(index) && is_idle(index) && !index.building
     };
     Comparison {
@@ -83,11 +83,11 @@ pub fn compare(catalogue: &Catalogue, inventory: &Inventory) -> Comparison {
     }
 }
 
-fn is_idle(index: &Present) -> bool {
+fn is_idle(index: &PresentIndex) -> bool {
     index.scans == Some(0) && index.valid && !index.unique && !index.needed
 }
 
-fn state(expected: &Expected, inventory: &Inventory) -> State {
+fn state(expected: &ExpectedIndex, inventory: &Inventory) -> State {
     if let Some(present) = inventory.named(&expected.schema, &expected.name) {
         return named_alike(expected, present);
     }
@@ -102,7 +102,7 @@ fn state(expected: &Expected, inventory: &Inventory) -> State {
     }
 }
 
-fn named_alike(expected: &Expected, present: &Present) -> State {
+fn named_alike(expected: &ExpectedIndex, present: &PresentIndex) -> State {
     let same_columns = expected.columns.len() == present.columns.len()
         && expected.columns.iter().zip(&present.columns).all(|(expected, present)| {
             // How the server writes an expression back cannot be foretold.
@@ -122,7 +122,7 @@ fn named_alike(expected: &Expected, present: &Present) -> State {
 }
 
 /// A description of an index, for people.
-fn description(index: &Present) -> String {
+fn description(index: &PresentIndex) -> String {
     let unique = if index.unique { "unique " } else { "" };
     let partial = if index.condition.is_some() { ", partial" } else { "" };
     let columns = index.columns.join(", ");
@@ -130,7 +130,7 @@ fn description(index: &Present) -> String {
 }
 
 /// Returns whether a plain b-tree that is expected would serve no query that this one does not.
-fn serves(present: &Present, expected: &Expected) -> bool {
+fn serves(present: &PresentIndex, expected: &ExpectedIndex) -> bool {
     let plain = |column: &String| expected.keys.contains(&identifier(column));
     let columns: Option<Vec<_>> = expected.columns.iter().cloned().collect();
     let Some(columns) = columns.filter(|columns| columns.iter().all(plain)) else { return false };
@@ -148,22 +148,22 @@ fn serves(present: &Present, expected: &Expected) -> bool {
 
 /// The indexes whose queries another could serve, and which: the leading keys of a b-tree, or all
 /// of any other.
-pub fn covered(inventory: &Inventory) -> Vec<(Present, String)> {
-    let mut by_table: HashMap<(&str, &str), Vec<&Present>> = HashMap::new();
+pub fn covered(inventory: &Inventory) -> Vec<(PresentIndex, String)> {
+    let mut by_table: HashMap<(&str, &str), Vec<&PresentIndex>> = HashMap::new();
     for index in &inventory.indexes {
         let of_table = by_table.entry((&index.schema, &index.table)).or_default();
         if of_table.len() < OF_ONE_TABLE {
             of_table.push(index);
         }
     }
-    let by = |index: &Present| {
+    let by = |index: &PresentIndex| {
         let of_table = by_table.get(&(&*index.schema, &*index.table))?;
         of_table.iter().find(|other| covers(other, index)).map(|other| other.name.clone())
     };
     inventory.indexes.iter().filter_map(|index| Some((index.clone(), by(index)?))).collect()
 }
 
-fn covers(other: &Present, index: &Present) -> bool {
+fn covers(other: &PresentIndex, index: &PresentIndex) -> bool {
     let keys = index.columns.len();
     let alike = other.name != index.name
         && (&other.schema, &other.table) == (&index.schema, &index.table)
@@ -182,8 +182,8 @@ fn covers(other: &Present, index: &Present) -> bool {
 mod tests {
     use super::*;
 
-    fn index(name: &str, columns: &[&str]) -> Present {
-        Present {
+    fn index(name: &str, columns: &[&str]) -> PresentIndex {
+        PresentIndex {
             schema: "public".into(),
             table: "t".into(),
             name: name.into(),
@@ -192,12 +192,12 @@ mod tests {
             columns: columns.iter().map(|column| (*column).to_owned()).collect(),
             kinds: columns.iter().map(|_| String::new()).collect(),
             scans: Some(1),
-            ..Present::default()
+            ..PresentIndex::default()
         }
     }
 
-    fn expected(name: &str, columns: &[&str]) -> Expected {
-        Expected {
+    fn expected(name: &str, columns: &[&str]) -> ExpectedIndex {
+        ExpectedIndex {
             name: name.into(),
             schema: "public".into(),
             table: "t".into(),
@@ -209,12 +209,12 @@ mod tests {
         }
     }
 
-    fn inventory(indexes: Vec<Present>) -> Inventory {
+    fn inventory(indexes: Vec<PresentIndex>) -> Inventory {
         let tables = vec![("public".to_owned(), "t".to_owned())];
         Inventory { indexes, tables, counted_for: 864_000.0 }
     }
 
-    fn state_of(expected: Expected, present: Vec<Present>) -> State {
+    fn state_of(expected: ExpectedIndex, present: Vec<PresentIndex>) -> State {
         let catalogue = Catalogue { indexes: vec![expected] };
         compare(&catalogue, &inventory(present)).expected.remove(0).1
     }
@@ -226,11 +226,11 @@ mod tests {
         assert_eq!(state_of(wanted(), vec![index("i", &["a", "\"B\""])]), State::Present);
         let other = state_of(wanted(), vec![index("i", &["a"])]);
         assert_eq!(other, State::Different { is: "btree on t (a)".into() });
-        let broken = Present { valid: false, ..index("i", &["a", "\"B\""]) };
+        let broken = PresentIndex { valid: false, ..index("i", &["a", "\"B\""]) };
         assert_eq!(state_of(wanted(), vec![broken.clone()]), State::Invalid);
-        let building = Present { building: true, ..broken };
+        let building = PresentIndex { building: true, ..broken };
         assert_eq!(state_of(wanted(), vec![building]), State::Building);
-        let elsewhere = Expected { table: "u".into(), ..wanted() };
+        let elsewhere = ExpectedIndex { table: "u".into(), ..wanted() };
         assert_eq!(state_of(elsewhere, vec![]), State::NoTable);
     }
 
@@ -238,34 +238,35 @@ mod tests {
     fn another_name_serves_as_well_when_its_leading_columns_are_the_same() {
         let covered = State::Covered { by: "other".into() };
         assert_eq!(state_of(expected("i", &["a"]), vec![index("other", &["a", "b"])]), covered);
-        let reversed = Present { kinds: vec!["int4_ops 3 0".into()], ..index("other", &["a"]) };
+        let reversed =
+            PresentIndex { kinds: vec!["int4_ops 3 0".into()], ..index("other", &["a"]) };
         for other in [
             index("other", &["b", "a"]),
-            Present { condition: Some("x".into()), ..index("other", &["a"]) },
-            Present { valid: false, ..index("other", &["a"]) },
+            PresentIndex { condition: Some("x".into()), ..index("other", &["a"]) },
+            PresentIndex { valid: false, ..index("other", &["a"]) },
             reversed,
         ] {
             assert_eq!(state_of(expected("i", &["a"]), vec![other]), State::Missing);
         }
-        let unique = Expected { unique: true, ..expected("i", &["a"]) };
+        let unique = ExpectedIndex { unique: true, ..expected("i", &["a"]) };
         assert_eq!(state_of(unique, vec![index("other", &["a"])]), State::Missing);
     }
 
     #[test]
     fn of_two_alike_one_is_dispensable_and_never_the_needed_one() {
-        let names = |indexes: Vec<Present>| {
+        let names = |indexes: Vec<PresentIndex>| {
             let found = covered(&inventory(indexes));
             found.into_iter().map(|(index, by)| format!("{} by {by}", index.name)).collect()
         };
         let found: Vec<String> = names(vec![index("a", &["x"]), index("b", &["x"])]);
         assert_eq!(found, ["b by a"]);
-        let key = Present { needed: true, unique: true, ..index("z", &["x"]) };
+        let key = PresentIndex { needed: true, unique: true, ..index("z", &["x"]) };
         let found: Vec<String> = names(vec![index("a", &["x"]), key]);
         assert_eq!(found, ["a by z"]);
-        let hash = |name| Present { method: "hash".into(), ..index(name, &["x"]) };
+        let hash = |name| PresentIndex { method: "hash".into(), ..index(name, &["x"]) };
         let found: Vec<String> = names(vec![hash("a"), index("b", &["x", "y"])]);
         assert_eq!(found, [""; 0]);
-        let carrying = Present { included: true, ..index("a", &["x"]) };
+        let carrying = PresentIndex { included: true, ..index("a", &["x"]) };
         let found: Vec<String> = names(vec![carrying, index("b", &["x", "y"])]);
         assert_eq!(found, [""; 0]);
     }
@@ -273,7 +274,7 @@ mod tests {
     #[test]
     fn an_answer_of_whatever_size_is_compared_in_no_time() {
         let many = |table: fn(usize) -> String| {
-            let of = |n| Present { table: table(n), ..index(&format!("i{n}"), &["a", "b"]) };
+            let of = |n| PresentIndex { table: table(n), ..index(&format!("i{n}"), &["a", "b"]) };
             let indexes = (0..60_000).map(of).collect();
             let start = std::time::Instant::now();
             covered(&inventory(indexes));
@@ -287,9 +288,9 @@ mod tests {
 
     #[test]
     fn only_what_was_counted_for_long_is_called_unused() {
-        let idle = Present { scans: Some(0), ..index("i", &["a"]) };
-        let key = Present { unique: true, ..idle.clone() };
-        let reset = Present { reset_ago: Some(86_400.0), ..idle.clone() };
+        let idle = PresentIndex { scans: Some(0), ..index("i", &["a"]) };
+        let key = PresentIndex { unique: true, ..idle.clone() };
+        let reset = PresentIndex { reset_ago: Some(86_400.0), ..idle.clone() };
         let mut there = inventory(vec![idle.clone(), key, reset]);
         assert_eq!(compare(&Catalogue::default(), &there).unused, [idle]);
         there.counted_for = 86_400.0;

@@ -1,7 +1,7 @@
 //! The indexes an application's queries need, against those its database has.
 //!
-//! A [`Catalogue`] says what is expected, [`Present`] what is there, [`compare()`] what that means,
-//! and a [`Builder`] creates what is missing without blocking anybody.
+//! A [`Catalogue`] says what is expected, [`PresentIndex`] what is there, [`compare()`] what that
+//! means, and a [`Builder`] creates what is missing without blocking anybody.
 
 mod builder;
 mod catalogue;
@@ -16,12 +16,12 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-pub use builder::{Builder, Error as BuildError, Outcome, Phase};
-pub use catalogue::{Catalogue, CatalogueError, Expected};
+pub use builder::{BuildPhase, Builder, Error as BuildError, Outcome};
+pub use catalogue::{Catalogue, CatalogueError, ExpectedIndex};
 pub use compare::{Comparison, State, compare, covered};
 pub use name::{identifier, literal};
-pub use plan::{Error as PlanError, Plan, Planner, Scan};
-pub use present::{Inventory, Present};
+pub use plan::{Error as PlanError, Planner, QueryPlan, Scan};
+pub use present::{Inventory, PresentIndex};
 
 /// The indexes that are expected, and their database.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -4,12 +4,12 @@
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Executor, Row as _};
 
-use super::Expected;
+use super::ExpectedIndex;
 use super::creators::{obstacle, unfinished};
 use super::unplannable::Unplannable;
 use crate::collectors::Query;
 use crate::postgres::{Extension, ExtensionError, Reductions, major_version};
-use crate::statement::{Kind, Text, plannable};
+use crate::statement::{StatementKind, Text, plannable};
 use poolwatch_client::Checkout;
 
 /// The path by which the names of a statement are looked up.
@@ -27,7 +27,7 @@ const EXPLAIN: &[Query] = &[
 
 /// A statement's generic plan, as far as it reads tables.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Plan {
+pub struct QueryPlan {
     /// The server's estimate of the whole cost, in its own unit.
     pub cost: f64,
     /// Each table that is read, and how.
@@ -136,9 +136,9 @@ impl<'a> Planner<'a> {
     }
 
     /// The plan as the indexes are.
-    pub async fn plan(&mut self, sql: &str) -> Result<Plan, Error> {
+    pub async fn plan(&mut self, sql: &str) -> Result<QueryPlan, Error> {
         let text = Text::read(sql, 0);
-        if text.kind != Kind::Select || !text.single || text.placeholders > VALUES {
+        if text.kind != StatementKind::Select || !text.single || text.placeholders > VALUES {
             return Err(Error::NoSelect);
         }
         if let Some(obstacle) = self.obstacle() {
@@ -154,7 +154,7 @@ impl<'a> Planner<'a> {
         plan
     }
 
-    async fn plan_within(&mut self, sql: &str, values: usize) -> Result<Plan, Error> {
+    async fn plan_within(&mut self, sql: &str, values: usize) -> Result<QueryPlan, Error> {
         self.check(sql).await?;
         // The application's tables are found as it finds them.
         self.simply(WITH_PUBLIC).await?;
@@ -182,7 +182,11 @@ impl<'a> Planner<'a> {
 
     /// The plan as it would be with one more index, which no other session sees, and what that
     /// index is called in it.
-    pub async fn plan_with(&mut self, sql: &str, index: &str) -> Result<(Plan, String), Error> {
+    pub async fn plan_with(
+        &mut self,
+        sql: &str,
+        index: &str,
+    ) -> Result<(QueryPlan, String), Error> {
         let Some(schema) = self.hypopg.clone() else { return Err(Error::Unread) };
         self.check(sql).await?;
         let create = format!("SELECT indexname FROM {schema}.hypopg_create_index($1)");
@@ -204,7 +208,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Not prepared: there would have to be values for the statement that is explained.
-    async fn explain(&mut self, sql: String) -> Result<Plan, Error> {
+    async fn explain(&mut self, sql: String) -> Result<QueryPlan, Error> {
         let query = sqlx::raw_sql(AssertSqlSafe(sql));
         let row = (&mut *self.connection).fetch_one(query).await?;
         let text: &str = row.try_get_unchecked(0)?;
@@ -213,14 +217,14 @@ impl<'a> Planner<'a> {
     }
 }
 
-impl Expected {
+impl ExpectedIndex {
     /// The statement for an index that is only supposed.
     pub fn supposed(&self) -> String {
         self.create().replacen("CONCURRENTLY IF NOT EXISTS ", "", 1)
     }
 }
 
-impl Plan {
+impl QueryPlan {
     /// The ways in which a table is read, the worst first where it is read more than once.
     pub fn scan(&self, schema: &str, table: &str) -> Option<&Scan> {
         let of_table = |scan: &&Scan| (&*scan.schema, &*scan.table) == (schema, table);
@@ -236,8 +240,8 @@ impl Scan {
     }
 }
 
-fn parse(node: &Value) -> Option<Plan> {
-    let mut plan = Plan { cost: node["Total Cost"].as_f64()?, scans: Vec::new() };
+fn parse(node: &Value) -> Option<QueryPlan> {
+    let mut plan = QueryPlan { cost: node["Total Cost"].as_f64()?, scans: Vec::new() };
     gather(node, &mut plan.scans);
     Some(plan)
 }

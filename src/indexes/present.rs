@@ -13,7 +13,7 @@ const LIMIT: i64 = 5000;
 /// One index of a database.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "five things that are true or not")]
-pub struct Present {
+pub struct PresentIndex {
     /// Its schema and its table's.
     pub schema: String,
     /// Its table.
@@ -57,7 +57,7 @@ pub struct Present {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Inventory {
     /// The indexes.
-    pub indexes: Vec<Present>,
+    pub indexes: Vec<PresentIndex>,
     /// Every table, as schema and name.
     pub tables: Vec<(String, String)>,
     /// Seconds since the statistics began, at least.
@@ -88,7 +88,7 @@ impl Inventory {
         let rows = reductions.rows(connection, statement(&sql, "the indexes"), limited).await?;
         let Some(rows) = rows else { return Ok(None) };
         no_more_than_asked(&rows)?;
-        let indexes = rows.iter().map(Present::from_row).collect::<Result<_, _>>()?;
+        let indexes = rows.iter().map(PresentIndex::from_row).collect::<Result<_, _>>()?;
         let rows = reductions.rows(connection, statement(TABLES, "the tables"), limited).await?;
         let Some(rows) = rows else { return Ok(None) };
         no_more_than_asked(&rows)?;
@@ -103,12 +103,12 @@ impl Inventory {
     }
 
     /// The index of this name in this schema.
-    pub fn named(&self, schema: &str, name: &str) -> Option<&Present> {
+    pub fn named(&self, schema: &str, name: &str) -> Option<&PresentIndex> {
         self.indexes.iter().find(|index| index.schema == schema && index.name == name)
     }
 }
 
-impl Present {
+impl PresentIndex {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let count = |column| Ok::<_, sqlx::Error>(row.try_get::<i64, _>(column)?.unsigned_abs());
         Ok(Self {
@@ -137,7 +137,7 @@ impl Present {
         titled(&self.schema, &self.name)
     }
 
-    /// Its table as [`Present::title`].
+    /// Its table as [`PresentIndex::title`].
     pub fn table_title(&self) -> String {
         titled(&self.schema, &self.table)
     }

@@ -21,11 +21,11 @@ const QUIET: Duration = Duration::from_mins(5);
 /// The servers that have a probe, by name.
 #[derive(Debug, Default)]
 pub(super) struct Servers {
-    by_name: HashMap<String, ServerFigures>,
+    by_name: HashMap<String, ProbedServer>,
 }
 
 #[derive(Debug, Default)]
-struct ServerFigures {
+struct ProbedServer {
     state: State,
     /// The last time at which something was read of it; `None` before the first.
     answered: Option<Instant>,
@@ -109,8 +109,7 @@ impl Servers {
 
     /// Those that do not answer since now.
     pub(super) fn fallen_silent(&mut self) -> Vec<String> {
-        let late =
-            |server: &ServerFigures| server.answered.is_none_or(|at| at.elapsed() >= SILENCE);
+        let late = |server: &ProbedServer| server.answered.is_none_or(|at| at.elapsed() >= SILENCE);
         let silent = self.by_name.iter_mut().filter(|(_, s)| s.state == State::Doubtful && late(s));
         silent
             .map(|(name, server)| {
@@ -121,7 +120,7 @@ impl Servers {
     }
 }
 
-impl ServerFigures {
+impl ProbedServer {
     /// The trouble since the last probe, where it is another than the one reported.
     fn refuses(&mut self) -> Option<News> {
         let trouble = self.trouble.take()?;

@@ -13,14 +13,11 @@ use tokio::time::timeout;
 use wildmatch::WildMatchPattern;
 
 use super::Failure;
-use crate::postgres::{self, APPLICATION_NAME, Database, SessionsError};
+use crate::postgres::{self, APPLICATION_NAME, Database, SessionGroup, SessionsError};
 use crate::reading::{
     Figures, Holders, MaxOverflow, Origin, Pool, Reading, RunningSessions, Sessions, Timings,
     Totals, Worker,
 };
-
-/// Sessions alike.
-type SessionGroup = postgres::SessionGroup;
 
 /// The timeout of one reading.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);

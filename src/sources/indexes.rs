@@ -12,7 +12,7 @@ use sqlx::postgres::PgRow;
 use tokio::time::{Instant, timeout};
 
 use super::{Failure, explain, text};
-use crate::indexes::{Catalogue, Comparison, Inventory, Present, State, compare, identifier};
+use crate::indexes::{Catalogue, Comparison, Inventory, PresentIndex, State, compare, identifier};
 use crate::postgres::{Database, Optional, ReducibleStatement, Reductions, texts};
 use crate::reading::{
     ForeignKey, Index, IndexKey, Indexes, Reading, Reference, TableIndex, TableScans,
@@ -201,7 +201,7 @@ fn table(row: &PgRow) -> Result<TableScans, sqlx::Error> {
     })
 }
 
-fn of_table(index: &Present) -> TableIndex {
+fn of_table(index: &PresentIndex) -> TableIndex {
     let key = |(sql, serves): (&String, &String)| IndexKey {
         sql: sql.clone(),
         equal: !serves.is_empty(),
@@ -259,7 +259,7 @@ fn reported(server: &str, comparison: &Comparison) -> Indexes {
     }
 }
 
-fn present(index: &Present, covered_by: Option<&String>) -> Index {
+fn present(index: &PresentIndex, covered_by: Option<&String>) -> Index {
     Index {
         name: index.title(),
         place: format!("{} ({})", index.table_title(), index.columns.join(", ")),

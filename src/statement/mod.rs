@@ -20,7 +20,7 @@ use sqlparser::tokenizer::{Token, Tokenizer, Whitespace};
 pub use conditions::{Condition, Match};
 use literals::{is_unclear, is_unclear_between};
 pub use operands::Wrap;
-pub use tables::{Table, unqualified};
+pub use tables::{NamedTable, unqualified};
 use words::{is, is_comment, sql_word, without_casts};
 
 /// No more of a text is looked at.
@@ -38,9 +38,9 @@ pub struct Text {
     /// In one line, without comments, and with `?` for each literal.
     pub shown: String,
     /// Its kind.
-    pub kind: Kind,
+    pub kind: StatementKind,
     /// The tables it names, each once.
-    pub tables: Vec<Table>,
+    pub tables: Vec<NamedTable>,
     /// Conditions of one of several tables, without saying of which.
     pub loose: Vec<Condition>,
     /// The columns that the rows of its only table are sorted by before some of them are taken.
@@ -55,7 +55,7 @@ pub struct Text {
 
 /// A kind of statement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Kind {
+pub enum StatementKind {
     /// Reads rows and changes nothing by itself.
     Select,
     /// Inserts, updates, deletes or merges rows.
@@ -116,7 +116,7 @@ impl Text {
     }
 
     /// The part that is about a table, by the name that the server gives it.
-    pub fn table(&self, title: &str) -> Option<&Table> {
+    pub fn table(&self, title: &str) -> Option<&NamedTable> {
         let name = unqualified(title);
         self.tables.iter().find(|table| table.name == name)
     }
@@ -124,7 +124,7 @@ impl Text {
     /// The conditions of a table that has these columns.
     pub fn conditions<'a>(
         &'a self,
-        table: &'a Table,
+        table: &'a NamedTable,
         has: impl Fn(&str) -> bool + 'a,
     ) -> impl Iterator<Item = &'a Condition> {
         let all = table.conditions.iter().chain(&self.loose);
@@ -182,24 +182,24 @@ pub fn plannable(sql: &str) -> String {
     written
 }
 
-fn kind(words: &[&Token]) -> Kind {
+fn kind(words: &[&Token]) -> StatementKind {
     const CHANGES: [&str; 4] = ["INSERT", "UPDATE", "DELETE", "MERGE"];
     let first = words.iter().find(|token| ***token != Token::LParen);
     if is(first, &CHANGES) {
-        return Kind::Change;
+        return StatementKind::Change;
     }
     if !is(first, &["SELECT", "WITH", "TABLE", "VALUES"]) {
-        return Kind::Other;
+        return StatementKind::Other;
     }
     // `FOR UPDATE` changes nothing, `SELECT … INTO` makes a table.
     let locks = |at: usize| at > 0 && is(words.get(at - 1), &["FOR", "KEY"]);
     let changes = |at: usize| is(words.get(at), &CHANGES) && !locks(at);
     if (0..words.len()).any(changes) {
-        Kind::Change
+        StatementKind::Change
     } else if words.iter().any(|token| is(Some(token), &["INTO"])) {
-        Kind::Other
+        StatementKind::Other
     } else {
-        Kind::Select
+        StatementKind::Select
     }
 }
 
@@ -231,7 +231,7 @@ mod tests {
             read("/* token */ SELECT 'a''b', 3.5, E'\\'x', $$y$$ -- z\n  FROM t WHERE id = $1");
         assert_eq!(text.shown, "SELECT ?, ?, ?, ? FROM t WHERE id = $1");
         let cut = read("SELECT 'never ends");
-        assert_eq!((cut.shown.as_str(), cut.kind), ("SELECT …", Kind::Other));
+        assert_eq!((cut.shown.as_str(), cut.kind), ("SELECT …", StatementKind::Other));
         assert_eq!(Text::read("SELECT a FROM b", 9).shown, "SELECT a…");
         let long = format!("SELECT {} FROM t", ["t.column"; 9].join(", "));
         assert_eq!(read(&long).brief(), "SELECT … FROM t");
@@ -254,12 +254,12 @@ mod tests {
     #[test]
     fn what_it_does_is_known_by_its_words() {
         for (sql, kind) in [
-            ("(select 1)", Kind::Select),
-            ("WITH a AS (SELECT 1) SELECT * FROM a FOR NO KEY UPDATE", Kind::Select),
-            ("WITH a AS (DELETE FROM t RETURNING id) SELECT * FROM a", Kind::Change),
-            ("SELECT * INTO t FROM u", Kind::Other),
-            ("UPDATE t SET a = $1", Kind::Change),
-            ("VACUUM t", Kind::Other),
+            ("(select 1)", StatementKind::Select),
+            ("WITH a AS (SELECT 1) SELECT * FROM a FOR NO KEY UPDATE", StatementKind::Select),
+            ("WITH a AS (DELETE FROM t RETURNING id) SELECT * FROM a", StatementKind::Change),
+            ("SELECT * INTO t FROM u", StatementKind::Other),
+            ("UPDATE t SET a = $1", StatementKind::Change),
+            ("VACUUM t", StatementKind::Other),
         ] {
             assert_eq!(read(sql).kind, kind, "{sql}");
         }

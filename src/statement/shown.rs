@@ -4,13 +4,13 @@ use sqlparser::tokenizer::Token;
 
 use super::literals::is_literal;
 use super::words::{keyword, sql_word};
-use super::{Kind, kind};
+use super::{StatementKind, kind};
 
 /// The statement in one line. Where it may hold a password it is withheld: a literal could hide
 /// in it in more ways than there are quotes.
 pub(super) fn shown(tokens: &[Token], words: &[&Token], length: usize) -> String {
     let secret = |token: &&&Token| keyword(token).is_some_and(|word| is_secret(&word));
-    if kind(words) == Kind::Other && words.iter().any(|token| secret(&token)) {
+    if kind(words) == StatementKind::Other && words.iter().any(|token| secret(&token)) {
         let first = words.iter().take(2).map_while(|token| sql_word(token)).collect::<Vec<_>>();
         return format!("{} … (withheld: it may hold a password)", first.join(" "));
     }

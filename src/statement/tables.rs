@@ -48,7 +48,7 @@ const WITH_FROM: [&str; 5] = ["EXTRACT", "SUBSTRING", "TRIM", "OVERLAY", "POSITI
 
 /// A table in a statement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Table {
+pub struct NamedTable {
     /// Its name, without schema and quotes.
     pub name: String,
     /// The name that the statement gives it.
@@ -65,8 +65,8 @@ pub fn unqualified(title: &str) -> &str {
 }
 
 /// Every table named after FROM, JOIN, UPDATE or INTO.
-pub(super) fn named(words: &[&Token]) -> Vec<Table> {
-    let mut found: Vec<Table> = Vec::new();
+pub(super) fn named(words: &[&Token]) -> Vec<NamedTable> {
+    let mut found: Vec<NamedTable> = Vec::new();
     let mut open: Vec<bool> = Vec::new();
     let into = words.iter().position(|token| is(Some(token), &["INTO"])).unwrap_or(words.len());
     for (at, token) in words.iter().enumerate() {
@@ -92,7 +92,7 @@ pub(super) fn named(words: &[&Token]) -> Vec<Table> {
 }
 
 /// The tables from this word on, by comma. The first INTO is at the place `into`.
-fn listed(words: &[&Token], mut at: usize, into: usize) -> Vec<Table> {
+fn listed(words: &[&Token], mut at: usize, into: usize) -> Vec<NamedTable> {
     let mut found = Vec::new();
     while found.len() < MOST {
         if is(words.get(at), &["ONLY", "LATERAL"]) {
@@ -123,8 +123,11 @@ fn listed(words: &[&Token], mut at: usize, into: usize) -> Vec<Table> {
         let alias = words.get(at).filter(|_| !is(words.get(at), &AFTER_TABLE));
         let alias = alias.and_then(|token| name(token));
         at += usize::from(alias.is_some());
-        let table =
-            Table { alias: alias.unwrap_or_else(|| last.clone()), name: last, ..Table::default() };
+        let table = NamedTable {
+            alias: alias.unwrap_or_else(|| last.clone()),
+            name: last,
+            ..NamedTable::default()
+        };
         found.push(table);
         if words.get(at) != Some(&&Token::Comma) {
             return found;
@@ -136,9 +139,9 @@ fn listed(words: &[&Token], mut at: usize, into: usize) -> Vec<Table> {
 
 /// Gives conditions to the tables that they name; returns those that name none.
 pub(super) fn give(
-    tables: &mut [Table],
+    tables: &mut [NamedTable],
     conditions: Vec<OfTable>,
-    place: impl Fn(&mut Table) -> &mut Vec<Condition>,
+    place: impl Fn(&mut NamedTable) -> &mut Vec<Condition>,
 ) -> Vec<Condition> {
     let mut loose = Vec::new();
     for (qualifier, condition) in conditions {

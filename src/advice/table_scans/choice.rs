@@ -2,7 +2,7 @@
 
 use super::expressions::{Expression, expression, is_same};
 use crate::reading::{TableIndex, TableScans};
-use crate::statement::{Condition, Match, Table, Text, Wrap};
+use crate::statement::{Condition, Match, NamedTable, Text, Wrap};
 
 /// Columns of an index that is suggested, at most.
 const COLUMNS: usize = 4;
@@ -51,7 +51,7 @@ impl TableScans {
 }
 
 /// The choice for a statement and a table that it names.
-pub(crate) fn choose(text: &Text, named: &Table, table: &TableScans) -> Choice {
+pub(crate) fn choose(text: &Text, named: &NamedTable, table: &TableScans) -> Choice {
     let has = |column: &str| table.column(column).is_some();
     let conditions: Vec<_> = text.conditions(named, has).collect();
     let keys: Vec<_> = conditions.iter().filter_map(|one| Key::new(one, table)).collect();

@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 use super::recent::Recent;
 use super::{Advice, Rule, RuleContext, Severity};
-use crate::reading::{Statement, StatementStats, TableScans as Table};
-use crate::statement::Kind;
+use crate::reading::{Statement, StatementStats, TableScans};
+use crate::statement::StatementKind;
 
 pub(crate) use choice::{Choice, choose};
 
@@ -28,7 +28,7 @@ const NAMED: usize = 2;
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct TableScans {
+pub(super) struct TableScansRule {
     enabled: bool,
     /// Rows from which a table is large.
     rows: u64,
@@ -36,13 +36,13 @@ pub(super) struct TableScans {
     per_minute: f64,
 }
 
-impl Default for TableScans {
+impl Default for TableScansRule {
     fn default() -> Self {
         Self { enabled: true, rows: 10_000, per_minute: 20.0 }
     }
 }
 
-impl Rule for TableScans {
+impl Rule for TableScansRule {
     fn name(&self) -> &'static str {
         "table_scans"
     }
@@ -66,7 +66,7 @@ impl Rule for TableScans {
 }
 
 /// The statements that likely read a table whole, the most frequent first.
-fn likely<'a>(context: &RuleContext<'a>, server: &str, table: &Table) -> Vec<&'a Statement> {
+fn likely<'a>(context: &RuleContext<'a>, server: &str, table: &TableScans) -> Vec<&'a Statement> {
     let whole = |stats: &StatementStats| {
         stats.calls > 0
             && stats.blocks as f64 >= MOST_OF * (table.pages.max(1) * stats.calls) as f64
@@ -74,7 +74,7 @@ fn likely<'a>(context: &RuleContext<'a>, server: &str, table: &Table) -> Vec<&'a
     let reads = |statement: &&Statement| {
         let recent = statement.steps.iter().rev().take(RECENT_STEPS);
         statement.in_current_database
-            && statement.text.kind != Kind::Other
+            && statement.text.kind != StatementKind::Other
             && named_in(statement, table).is_some()
             && (whole(&statement.stats) || recent.into_iter().any(whole))
     };
@@ -90,7 +90,10 @@ fn named(likely: &[&Statement]) -> String {
 }
 
 /// A table as a statement names it: a partition by the table that it is part of.
-fn named_in<'a>(statement: &'a Statement, table: &Table) -> Option<&'a crate::statement::Table> {
+fn named_in<'a>(
+    statement: &'a Statement,
+    table: &TableScans,
+) -> Option<&'a crate::statement::NamedTable> {
     let text = &statement.text;
     text.table(&table.table).or_else(|| text.table(table.partition_of.as_deref()?))
 }
@@ -104,7 +107,7 @@ struct Remedy {
 impl Remedy {
     /// The index that the first statement lacks for which one can be built, or the reason why none
     /// helps the first.
-    fn new(likely: &[&Statement], table: &Table) -> Self {
+    fn new(likely: &[&Statement], table: &TableScans) -> Self {
         let choices =
             likely.iter().filter_map(|one| Some(choose(&one.text, named_in(one, table)?, table)));
         let choices: Vec<Choice> = choices.collect();
@@ -132,9 +135,9 @@ const UNCLEAR: &str = "EXPLAIN the statements that ask for a few of its rows, an
                        columns of their WHERE; `poolwatch indexes` says whether an expected index \
                        is missing";
 
-impl TableScans {
+impl TableScansRule {
     /// A scan that a LIMIT ends early is none of the whole table.
-    fn judge_table(&self, server: &str, table: &Table, recent: &Recent) -> Option<String> {
+    fn judge_table(&self, server: &str, table: &TableScans, recent: &Recent) -> Option<String> {
         let (ago, before) = recent.table(server, &table.table)?.before_with_age(WITHIN)?;
         let scans = table.scans.checked_sub(before.scans)?;
         let rows = table.rows_scanned.checked_sub(before.rows_scanned)?;
@@ -159,14 +162,14 @@ mod tests {
 
     fn table(rows: u64, scans: u64, rows_scanned: u64) -> Vec<Indexes> {
         let columns = ["kind", "at", "id"].map(str::to_owned).to_vec();
-        let table = Table {
+        let table = TableScans {
             table: "events".into(),
             rows,
             scans,
             rows_scanned,
             pages: 500,
             columns,
-            ..Table::default()
+            ..TableScans::default()
         };
         let (server, number) = ("primary".to_owned(), scans);
         vec![Indexes { server, number, tables: vec![table], ..Indexes::default() }]
@@ -192,10 +195,10 @@ mod tests {
         let mut fixture =
             Fixture { indexes: table(rows, 9, 9), ..Fixture::with_sessions(sessions) };
         fixture.databases[0].top = Some(Top { statements, ..Top::default() }.into());
-        assert_eq!(fixture.judge(&TableScans::default()), [], "one look is not enough");
+        assert_eq!(fixture.judge(&TableScansRule::default()), [], "one look is not enough");
         fixture.advance(59);
         fixture.indexes = table(rows, 9 + scans, 9 + rows_scanned);
-        fixture.judge(&TableScans::default())
+        fixture.judge(&TableScansRule::default())
     }
 
     fn look(rows: u64, scans: u64, rows_scanned: u64) -> Vec<Advice> {
@@ -248,12 +251,12 @@ mod tests {
             Fixture { indexes: table(50_000, 9, 9), ..Fixture::with_sessions(sessions) };
         fixture.advance(30);
         fixture.indexes = table(50_000, 209, 10_000_009);
-        assert_eq!(fixture.judge(&TableScans::default()).len(), 1);
+        assert_eq!(fixture.judge(&TableScansRule::default()).len(), 1);
         for _ in 0..2 {
             fixture.advance(29);
             fixture.indexes[0].number += 1;
             fixture.advance(1);
         }
-        assert_eq!(fixture.judge(&TableScans::default()), [], "an index was built");
+        assert_eq!(fixture.judge(&TableScansRule::default()), [], "an index was built");
     }
 }

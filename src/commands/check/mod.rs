@@ -17,7 +17,7 @@ use crate::plan::{Plan, SourceSpec};
 use crate::postgres::{Database, has_undecodable_text, remedy};
 use crate::reading::{Origin, Reading};
 use crate::sampler::chain;
-use crate::sources::{Failure as Unread, workers};
+use crate::sources::{Failure, workers};
 use report::AdviceReport;
 
 #[derive(Debug, Args)]
@@ -166,7 +166,7 @@ async fn check(config: &Config, plan: Plan) -> (Vec<Line>, AdviceReport) {
 }
 
 /// Reads once; where texts are in a foreign encoding, again as they are stored.
-async fn read_once(spec: SourceSpec, databases: &[Arc<Database>]) -> Result<Reading, Unread> {
+async fn read_once(spec: SourceSpec, databases: &[Arc<Database>]) -> Result<Reading, Failure> {
     let mut open = spec.open()?;
     let read = open.source.read_caught().await;
     let failure = match &read {
@@ -185,7 +185,7 @@ async fn read_once(spec: SourceSpec, databases: &[Arc<Database>]) -> Result<Read
 
 /// The line for what could not be read. What a running daemon reads is as it should be, though this command, as another user or
 /// without what the daemon's unit was given, cannot read it; and so is a socket that one listens on.
-fn excuse(source: String, error: &Unread, daemon_reads: bool) -> Line {
+fn excuse(source: String, error: &Failure, daemon_reads: bool) -> Line {
     match error.downcast_ref::<workers::Error>() {
         Some(workers::Error::Nowhere(_)) if !daemon_reads => {
             Line::new(source, Rating::Doubtful, chain(&**error))

@@ -17,7 +17,7 @@ use super::rating::OutputFormat;
 use super::{CommandError, output, runtime};
 use crate::config::Config;
 use crate::indexes::{
-    Builder, Catalogue, Comparison, Expected, Inventory, Outcome, State, compare,
+    Builder, Catalogue, Comparison, ExpectedIndex, Inventory, Outcome, State, compare,
 };
 use crate::postgres::{Access, Database};
 use crate::sampler::chain;
@@ -115,7 +115,7 @@ async fn apply(
     before: &Comparison,
     format: OutputFormat,
 ) -> Result<(), CommandError> {
-    let wanted: Vec<&Expected> =
+    let wanted: Vec<&ExpectedIndex> =
         before.expected.iter().filter(|(_, state)| to_build(state)).map(|(e, _)| e).collect();
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(forward_signals(stop));

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::plans::{Planned, Plans, Way};
 use crate::commands::rating::Rating;
-use crate::indexes::{Comparison, Expected, Present, State, identifier};
+use crate::indexes::{Comparison, ExpectedIndex, PresentIndex, State, identifier};
 
 /// An aligned table of what is expected, and what else was noticed.
 pub(super) fn text(comparison: &Comparison, plans: &Plans, terminal: bool) -> String {
@@ -24,12 +24,12 @@ pub(super) fn text(comparison: &Comparison, plans: &Plans, terminal: bool) -> St
     page + &summary(comparison)
 }
 
-fn table(expected: &[(Expected, State)], terminal: bool) -> String {
-    let width = |of: fn(&Expected) -> String| {
+fn table(expected: &[(ExpectedIndex, State)], terminal: bool) -> String {
+    let width = |of: fn(&ExpectedIndex) -> String| {
         expected.iter().map(|(expected, _)| of(expected).chars().count()).max().unwrap_or(0)
     };
-    let (names, places) = (width(|expected| expected.name.clone()), width(Expected::place));
-    let row = |(expected, state): &(Expected, State)| {
+    let (names, places) = (width(|expected| expected.name.clone()), width(ExpectedIndex::place));
+    let row = |(expected, state): &(ExpectedIndex, State)| {
         let sign = rating(state).shown(terminal);
         let (name, place) = (&expected.name, expected.place());
         format!("{sign} {name:names$}  {place:places$}  {}\n", word(state))
@@ -119,11 +119,11 @@ fn outcome(one: &Planned) -> String {
     line
 }
 
-fn drop(index: &Present) -> String {
+fn drop(index: &PresentIndex) -> String {
     format!("DROP INDEX CONCURRENTLY {}.{}", identifier(&index.schema), identifier(&index.name))
 }
 
-fn size(index: &Present) -> String {
+fn size(index: &PresentIndex) -> String {
     match index.bytes / 1_048_576 {
         0 => String::new(),
         megabytes => format!(" ({megabytes} MB)"),
@@ -237,8 +237,8 @@ impl<'a> Answer<'a> {
     }
 }
 
-impl<'a> From<&'a Present> for PresentBody<'a> {
-    fn from(index: &'a Present) -> Self {
+impl<'a> From<&'a PresentIndex> for PresentBody<'a> {
+    fn from(index: &'a PresentIndex) -> Self {
         Self {
             name: &index.name,
             schema: &index.schema,
@@ -267,7 +267,7 @@ mod tests {
     use super::*;
 
     fn comparison() -> Comparison {
-        let expected = |name: &str, table: &str| Expected {
+        let expected = |name: &str, table: &str| ExpectedIndex {
             name: name.into(),
             schema: "public".into(),
             table: table.into(),
@@ -304,7 +304,8 @@ mod tests {
 
     #[test]
     fn what_else_was_noticed_comes_with_the_statement() {
-        let index = Present { name: "o\"x".into(), schema: "s".into(), ..Present::default() };
+        let index =
+            PresentIndex { name: "o\"x".into(), schema: "s".into(), ..PresentIndex::default() };
         let comparison = Comparison { invalid: vec![index], ..comparison() };
         let page = text(&comparison, &Plans::default(), false);
         assert!(page.contains("DROP INDEX CONCURRENTLY \"s\".\"o\"\"x\""), "{page}");

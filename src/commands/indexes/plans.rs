@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::advice::choose;
 use crate::indexes::{
-    Catalogue, Comparison, Expected, Plan, PlanError, Planner, Scan, State, identifier,
+    Catalogue, Comparison, ExpectedIndex, PlanError, Planner, QueryPlan, Scan, State, identifier,
 };
 use crate::postgres::Database;
 use crate::reading::TableScans;
@@ -15,7 +15,7 @@ use crate::sampler::chain;
 use crate::sources::Failure;
 use crate::sources::indexes::IndexReader;
 use crate::sources::statements::{WholeStatement, whole_statements};
-use crate::statement::{Kind, Text, unqualified};
+use crate::statement::{StatementKind, Text, unqualified};
 
 /// Statements that are planned for each missing index, and for the tables that are read whole.
 const EACH: usize = 3;
@@ -70,7 +70,7 @@ pub(super) struct Way {
 }
 
 impl Way {
-    fn from_plan(plan: &Plan, schema: &str, table: &str) -> Option<Self> {
+    fn from_plan(plan: &QueryPlan, schema: &str, table: &str) -> Option<Self> {
         Some(Self { scan: plan.scan(schema, table)?.how.clone(), cost: plan.cost })
     }
 }
@@ -94,7 +94,7 @@ async fn plans(database: &Arc<Database>, comparison: &Comparison) -> Result<Plan
     let read = |current: WholeStatement| (Text::read(&current.sql, 500), current);
     let all: Vec<_> = statements.into_iter().map(read).collect();
     let missing = comparison.expected.iter().filter(|(_, state)| *state == State::Missing);
-    let missing: Vec<&Expected> = missing.map(|(expected, _)| expected).collect();
+    let missing: Vec<&ExpectedIndex> = missing.map(|(expected, _)| expected).collect();
     let mut planner = Planner::open(&mut connection).await?;
     let trouble = planner.obstacle().map(|obstacle| chain(&obstacle));
     let mut plans = Plans { hypopg: planner.can_suppose(), trouble, ..Plans::default() };
@@ -107,7 +107,7 @@ async fn plans(database: &Arc<Database>, comparison: &Comparison) -> Result<Plan
             plans.missing.extend(for_missing(&mut planner, expected, statement).await);
         }
     }
-    let selects = all.iter().filter(|(text, _)| text.kind == Kind::Select);
+    let selects = all.iter().filter(|(text, _)| text.kind == StatementKind::Select);
     for statement in selects.filter(|(text, _)| names_large(text, &tables)).take(ALL) {
         plans.whole.extend(read_whole(&mut planner, &tables, &missing, statement).await);
     }
@@ -115,9 +115,9 @@ async fn plans(database: &Arc<Database>, comparison: &Comparison) -> Result<Plan
 }
 
 /// Returns whether a statement names the table of an index, and what is first in it.
-fn is_about(text: &Text, expected: &Expected) -> bool {
+fn is_about(text: &Text, expected: &ExpectedIndex) -> bool {
     let first = expected.columns.first().and_then(Option::as_ref);
-    text.kind == Kind::Select
+    text.kind == StatementKind::Select
         && text.table(&expected.table).is_some()
         && first.is_none_or(|column| text.shown.contains(column.as_str()))
 }
@@ -129,7 +129,7 @@ fn names_large(text: &Text, tables: &[TableScans]) -> bool {
 /// Nothing when the plan does not read that table: another schema has one of its name.
 async fn for_missing(
     planner: &mut Planner<'_>,
-    expected: &Expected,
+    expected: &ExpectedIndex,
     statement: &(Text, WholeStatement),
 ) -> Option<Planned> {
     let (schema, table) = (&*expected.schema, &*expected.table);
@@ -148,7 +148,7 @@ async fn for_missing(
 async fn read_whole(
     planner: &mut Planner<'_>,
     tables: &[TableScans],
-    missing: &[&Expected],
+    missing: &[&ExpectedIndex],
     statement: &(Text, WholeStatement),
 ) -> Option<Planned> {
     let plan = planner.plan(&statement.1.sql).await.ok()?;
@@ -158,7 +158,7 @@ async fn read_whole(
     // Without a WHERE that an index could help, all rows are wanted.
     let choice = choose(&statement.0, statement.0.table(&table.table)?, table);
     let key = choice.indexes.first().filter(|_| choice.extension.is_none())?;
-    let told = |expected: &&Expected| {
+    let told = |expected: &&ExpectedIndex| {
         let first = expected.columns.first().and_then(Option::as_deref);
         let leads = |first| key.trim_matches(['(', ')']).split(", ").next() == Some(first);
         (&expected.schema, &expected.table) == (&scan.schema, &scan.table)

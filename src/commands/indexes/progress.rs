@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
 use crate::commands::rating::{OutputFormat, Rating};
-use crate::indexes::{Expected, Phase};
+use crate::indexes::{BuildPhase, ExpectedIndex};
 
 /// Cells of the bar.
 const WIDTH: usize = 24;
@@ -31,14 +31,14 @@ impl Progress {
         Self { all, at: 0, name, began: Instant::now(), last, terminal, out }
     }
 
-    pub(super) fn begin(&mut self, expected: &Expected) {
+    pub(super) fn begin(&mut self, expected: &ExpectedIndex) {
         self.at += 1;
         self.began = Instant::now();
         self.name.clone_from(&expected.name);
-        self.show(&Phase { doing: "starting".to_owned(), ..Phase::default() });
+        self.show(&BuildPhase { doing: "starting".to_owned(), ..BuildPhase::default() });
     }
 
-    pub(super) fn show(&mut self, phase: &Phase) {
+    pub(super) fn show(&mut self, phase: &BuildPhase) {
         let place = format!("[{}/{}] {}", self.at, self.all, self.name);
         if self.terminal {
             let line = format!("{place}  {}{}", bar(phase.share), described(phase));
@@ -52,12 +52,12 @@ impl Progress {
         }
     }
 
-    pub(super) fn end(&mut self, expected: &Expected, how: &str) {
+    pub(super) fn end(&mut self, expected: &ExpectedIndex, how: &str) {
         let elapsed = self.began.elapsed().as_secs_f64();
         self.finish(Rating::Good, &format!("{} {how} in {elapsed:.1} s", expected.name));
     }
 
-    pub(super) fn fail(&mut self, expected: &Expected, why: &str) {
+    pub(super) fn fail(&mut self, expected: &ExpectedIndex, why: &str) {
         self.finish(Rating::Bad, &format!("{}: {why}", expected.name));
     }
 
@@ -73,7 +73,7 @@ impl Progress {
     }
 }
 
-fn described(phase: &Phase) -> String {
+fn described(phase: &BuildPhase) -> String {
     match phase.waits_for {
         Some(process) => format!("{} (waits for the session {process})", phase.doing),
         None => phase.doing.clone(),

@@ -1,6 +1,6 @@
 //! The records of a log, read and counted.
 
-use super::count::{Reason, Tally};
+use super::count::{RejectReason, Tally};
 use super::parse::{self, Parser, RecordFormat};
 use super::tail::{Record, Records, Sink};
 
@@ -25,7 +25,7 @@ impl Sink for Counter {
     }
 
     fn truncated(&mut self) {
-        self.tally.reject(Reason::Truncated);
+        self.tally.reject(RejectReason::Truncated);
     }
 }
 

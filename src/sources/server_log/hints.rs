@@ -1,6 +1,6 @@
 //! Hints about what would let more of the log be counted, each with what does it.
 
-use super::count::{Reason, Tally};
+use super::count::{RejectReason, Tally};
 use super::counter::Counter;
 use super::log_settings::LogSettings;
 use super::parse::{Prefix, RecordFormat};
@@ -51,7 +51,7 @@ fn nameless(prefix: Option<&str>, tally: &Tally, found: &FoundFiles) -> Option<S
 fn without_statement(tally: &Tally) -> Option<String> {
     let hint = "durations without a statement are not counted: set log_min_duration_statement \
                 rather than log_duration, or log_destination = 'csvlog'";
-    (tally.rejected(Reason::NoStatement) > 0).then(|| hint.to_owned())
+    (tally.rejected(RejectReason::NoStatement) > 0).then(|| hint.to_owned())
 }
 
 fn unattributed(
@@ -67,11 +67,11 @@ fn unattributed(
                 which application a session is of, and others use poolwatch's role: ALTER SYSTEM SET \
                 log_line_prefix = '%m [%p] %q%u@%d %a ' and SELECT pg_reload_conf(), or give \
                 poolwatch a role of its own";
-    (shared || tally.rejected(Reason::NoSession) > 0).then(|| hint.to_owned())
+    (shared || tally.rejected(RejectReason::NoSession) > 0).then(|| hint.to_owned())
 }
 
 fn invented(counter: &Counter) -> Option<String> {
-    let unknown = counter.tally.rejected(Reason::UnknownDatabase);
+    let unknown = counter.tally.rejected(RejectReason::UnknownDatabase);
     let invented = counter.parser.met_broken_name() || unknown > 0;
     let hint = "the log has messages of databases that the server does not have, which are not \
                 counted: the database was dropped, or somebody connects with a line end in a name \
@@ -81,7 +81,7 @@ fn invented(counter: &Counter) -> Option<String> {
 }
 
 fn misread(tally: &Tally) -> Option<String> {
-    let malformed = tally.rejected(Reason::Malformed);
+    let malformed = tally.rejected(RejectReason::Malformed);
     let hint = "most of the log is not understood: set logs.prefix to the server's log_line_prefix";
     (malformed > STRAY && malformed > tally.messages().0 / 2).then(|| hint.to_owned())
 }

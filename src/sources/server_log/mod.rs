@@ -23,7 +23,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tracing::warn;
 
-pub use self::count::{Reason, Tally};
+pub use self::count::{RejectReason, Tally};
 use self::counter::Counter;
 pub use self::counter::MemoryLog;
 pub use self::error::Error;

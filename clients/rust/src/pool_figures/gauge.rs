@@ -18,12 +18,12 @@ pub struct Gauge {
     /// Gives it a value, unless it is calculated from the others.
     pub set: Option<fn(&mut Figures, Value)>,
     /// The kind of its values.
-    pub kind: Kind,
+    pub kind: GaugeKind,
 }
 
 /// The kind of a gauge's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum GaugeKind {
     /// Connections or callers.
     Count,
     /// A limit of connections, or none.
@@ -89,7 +89,7 @@ macro_rules! gauges {
                         }
                     }),
                     ..$crate::pool_figures::Gauge::new(
-                        $crate::pool_figures::Kind::$kind,
+                        $crate::pool_figures::GaugeKind::$kind,
                         concat!($($help),+).trim_ascii(),
                         |figures| figures.$field.map($crate::pool_figures::Value::$kind),
                     )
@@ -97,7 +97,7 @@ macro_rules! gauges {
                 $($crate::pool_figures::Gauge {
                     $($derived_key: Some($derived_value),)+
                     ..$crate::pool_figures::Gauge::new(
-                        $crate::pool_figures::Kind::$derived_kind,
+                        $crate::pool_figures::GaugeKind::$derived_kind,
                         $derived_help,
                         |figures| figures.$derived().map($crate::pool_figures::Value::$derived_kind),
                     )
@@ -110,7 +110,7 @@ pub(super) use gauges;
 
 impl Gauge {
     pub(super) const fn new(
-        kind: Kind,
+        kind: GaugeKind,
         help: &'static str,
         get: fn(&Figures) -> Option<Value>,
     ) -> Self {

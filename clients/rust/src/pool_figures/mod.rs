@@ -10,7 +10,7 @@ mod gauge;
 use self::cumulative::cumulative;
 pub use self::cumulative::{Cumulative, Grows, Row};
 use self::gauge::gauges;
-pub use self::gauge::{Gauge, Kind, MaxOverflow, Value, both};
+pub use self::gauge::{Gauge, GaugeKind, MaxOverflow, Value, both};
 use crate::histogram::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS, Histogram};
 
 gauges! {

@@ -1,7 +1,7 @@
 //! The figures as metrics.
 
 use super::super::parse::{CancelReason, ConnectionRefusal};
-use super::{Reason, Tally};
+use super::{RejectReason, Tally};
 use crate::metric::Family;
 
 impl Tally {
@@ -102,7 +102,7 @@ impl Tally {
         );
         messages.sample(&[], self.messages as f64);
         bytes.sample(&[], self.bytes as f64);
-        for (reason, count) in Reason::ALL.iter().zip(self.rejected) {
+        for (reason, count) in RejectReason::ALL.iter().zip(self.rejected) {
             rejected.sample(&[("reason", reason.as_str())], count as f64);
         }
         [messages, bytes, rejected]

@@ -29,7 +29,7 @@ use crate::reading::LoggedTimes;
 /// The reason why a record was not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
-pub enum Reason {
+pub enum RejectReason {
     /// It is none of its format.
     Malformed,
     /// So long that what it is about was cut off.
@@ -44,7 +44,7 @@ pub enum Reason {
     UnknownDatabase,
 }
 
-impl Reason {
+impl RejectReason {
     /// Every reason, for the metric that shows each.
     pub const ALL: &'static [Self] = Self::VARIANTS;
 
@@ -66,7 +66,7 @@ pub struct Tally {
     waiting: Waiting,
     accounts: Accounts,
     refused: [u64; ConnectionRefusal::ALL.len()],
-    rejected: [u64; Reason::ALL.len()],
+    rejected: [u64; RejectReason::ALL.len()],
     messages: u64,
     bytes: u64,
     /// True once the log named the command that a session runs.
@@ -81,12 +81,12 @@ impl Tally {
         self.messages += 1;
         match record {
             Ok(entry) => self.entry(&entry),
-            Err(Unparsed::Malformed) => self.reject(Reason::Malformed),
-            Err(Unparsed::TooLong) => self.reject(Reason::TooLong),
+            Err(Unparsed::Malformed) => self.reject(RejectReason::Malformed),
+            Err(Unparsed::TooLong) => self.reject(RejectReason::TooLong),
         }
     }
 
-    pub(super) fn reject(&mut self, reason: Reason) {
+    pub(super) fn reject(&mut self, reason: RejectReason) {
         self.rejected[reason as usize] += 1;
     }
 
@@ -107,7 +107,7 @@ impl Tally {
 
     /// Takes in the databases that there are.
     pub(super) fn confirm_databases(&mut self, databases: HashSet<String>) {
-        self.rejected[Reason::UnknownDatabase as usize] += self.accounts.confirm(databases);
+        self.rejected[RejectReason::UnknownDatabase as usize] += self.accounts.confirm(databases);
     }
 
     /// True when the server is to be asked for its databases.
@@ -165,7 +165,7 @@ impl Tally {
         match self.sessions.take(entry.pid, entry.tag, message) {
             Ok(None) => {}
             Ok(Some(run)) => self.run(entry.pid, &database, run),
-            Err(UnknownStatement) => self.reject(Reason::NoStatement),
+            Err(UnknownStatement) => self.reject(RejectReason::NoStatement),
         }
     }
 
@@ -244,7 +244,7 @@ impl Tally {
             Attribution::Own => None,
             Attribution::Unknown => {
                 if counts {
-                    self.reject(Reason::NoSession);
+                    self.reject(RejectReason::NoSession);
                 }
                 None
             }
@@ -254,7 +254,7 @@ impl Tally {
     fn account(&mut self, database: &str) -> Option<&mut Account> {
         let account = self.accounts.get_mut(database);
         if account.is_none() {
-            self.rejected[Reason::UnknownDatabase as usize] += 1;
+            self.rejected[RejectReason::UnknownDatabase as usize] += 1;
         }
         account
     }
@@ -265,7 +265,7 @@ impl Tally {
     }
 
     /// The number of messages that were not counted for this reason.
-    pub(super) fn rejected(&self, reason: Reason) -> u64 {
+    pub(super) fn rejected(&self, reason: RejectReason) -> u64 {
         self.rejected[reason as usize]
     }
 

@@ -29,7 +29,7 @@ fn counts(tally: &Tally) -> Vec<u64> {
 
 #[test]
 fn each_reason_has_a_place_of_its_own() {
-    assert!(Reason::ALL.iter().enumerate().all(|(place, reason)| *reason as usize == place));
+    assert!(RejectReason::ALL.iter().enumerate().all(|(place, reason)| *reason as usize == place));
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_duration_of_poolwatchs_own_is_not_counted() {
     log.counter.tally.set_role("app", true);
     log.feed(line("d", select).as_bytes());
     assert_eq!(counts(log.end()), [0; 0]);
-    assert_eq!(log.tally().rejected(Reason::NoSession), 1, "the role is another's, too");
+    assert_eq!(log.tally().rejected(RejectReason::NoSession), 1, "the role is another's, too");
     log.counter.tally.set_role("watcher", false);
     log.feed(line("d", select).as_bytes());
     assert_eq!(counts(log.end()), [1]);
@@ -119,7 +119,7 @@ fn a_line_end_in_a_name_writes_no_message() {
         let mut log = log(&(text + &line("d", select)));
         assert_eq!(counts(log.end()), [1]);
         assert_eq!(log.tally().accounts.iter().next().unwrap().0, "d");
-        assert!(log.tally().rejected(Reason::Malformed) >= 2);
+        assert!(log.tally().rejected(RejectReason::Malformed) >= 2);
     }
 }
 

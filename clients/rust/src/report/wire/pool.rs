@@ -11,7 +11,7 @@ use super::holders::{Endpoint, Hold};
 use super::{LONGEST, MOST_COUNTED, name};
 use crate::histogram::Histogram;
 use crate::pool_figures::{
-    Cumulative, Figures, Gauge, Kind, MaxOverflow, Row, Timings, Totals, Value,
+    Cumulative, Figures, Gauge, GaugeKind, MaxOverflow, Row, Timings, Totals, Value,
 };
 
 /// More connections than any pool has.
@@ -78,13 +78,15 @@ impl Pool {
         row: &'static Gauge,
     ) -> Result<(), A::Error> {
         let value = match row.kind {
-            Kind::Count => map.next_value::<Option<u64>>()?.map(Value::Count),
+            GaugeKind::Count => map.next_value::<Option<u64>>()?.map(Value::Count),
             // Missing is unknown, null is unlimited.
-            Kind::Limit => {
+            GaugeKind::Limit => {
                 let limit = map.next_value::<Option<u64>>()?;
                 Some(Value::Limit(limit.map_or(MaxOverflow::Unlimited, MaxOverflow::Limited)))
             }
-            Kind::Seconds | Kind::Share => map.next_value::<Option<f64>>()?.map(Value::Seconds),
+            GaugeKind::Seconds | GaugeKind::Share => {
+                map.next_value::<Option<f64>>()?.map(Value::Seconds)
+            }
         };
         if let Some((set, value)) = row.set.zip(value) {
             set(&mut self.figures, value);
