@@ -3,6 +3,7 @@
 
 mod databases;
 mod detailed;
+mod figures;
 mod holders;
 mod latency;
 mod pools;
@@ -15,9 +16,10 @@ use serde::Serialize;
 
 pub(super) use databases::{DatabaseBody, Readiness};
 pub(super) use detailed::{Detailed, FindingBody, Resources, SourceBody, ThresholdsBody};
+pub(super) use figures::FiguresBody;
 pub(super) use holders::{EndpointBody, HoldBody};
 pub(super) use latency::Latency;
-pub(super) use pools::{FiguresBody, PoolBody, PoolHealth, WorkerBody, worst};
+pub(super) use pools::{PoolBody, PoolHealth, WorkerBody, worst};
 pub(super) use top::TopStatement;
 pub(super) use troubles::{Headline, Trouble, troubles, worst_pool};
 
