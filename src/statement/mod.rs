@@ -5,6 +5,7 @@
 //! understood is left out.
 
 mod conditions;
+mod groups;
 mod literals;
 mod operands;
 mod order;
