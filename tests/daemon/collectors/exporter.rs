@@ -1,4 +1,4 @@
-//! What `postgres_exporter` shows of a laden server is here, by family, kind and labels.
+//! What `postgres_exporter` shows of a busy server is here, by family, kind and labels.
 
 use std::path::Path;
 use std::thread;
@@ -6,14 +6,14 @@ use std::thread;
 use crate::support::exporter::{self, Exporter};
 use crate::support::{Daemon, version};
 
-use super::laden::Laden;
+use super::busy_servers::BusyServers;
 
 /// The exporter waits for a table that is locked, and then its whole scrape does.
 const IMPATIENT: (&str, &str) = ("PGOPTIONS", "-c lock_timeout=100ms");
 
 /// What poolwatch lacks on the primary and its replica.
-pub(super) fn missing(laden: &Laden) -> Vec<String> {
-    let servers = [("primary", laden.primary.url("app")), ("replica", laden.replica.url("app"))];
+pub(super) fn missing(busy: &BusyServers) -> Vec<String> {
+    let servers = [("primary", busy.primary.url("app")), ("replica", busy.replica.url("app"))];
     let mut missing = Vec::new();
     exporter::each(|program| {
         // What Debian 12 has is compared on a server at rest, and knows little of these.

@@ -10,7 +10,7 @@ use poolwatch::exposition::Chunk;
 use poolwatch::metric::Family;
 use poolwatch::sources::collector::{CollectorReader, Settings};
 
-use super::laden::{Session, wait};
+use super::busy_servers::{Session, wait};
 use super::{database, psql, read};
 
 fn text(families: &[Family]) -> String {

@@ -1,11 +1,11 @@
 //! Every collector against a real server of each supported version.
 #![allow(clippy::unwrap_used, reason = "a test ends at what goes wrong")]
 
+mod busy_servers;
 mod compatibility;
 mod exporter;
 mod extensions;
 mod hardship;
-mod laden;
 mod newer;
 mod prepared;
 pub(crate) mod servers;
@@ -14,7 +14,7 @@ mod sizes;
 mod sources;
 mod statements;
 mod truth;
-mod unlike;
+mod unusual_servers;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -26,8 +26,8 @@ use poolwatch::metric::Family;
 use poolwatch::postgres::{self, Database};
 use poolwatch::sources::collector::{CollectorReader, Settings};
 
-use laden::Laden;
-pub(crate) use laden::replica_of;
+use busy_servers::BusyServers;
+pub(crate) use busy_servers::replica_of;
 
 /// What a version has a view for and does not show here: what, from and before which version, why.
 const ABSENT: &[(&str, u32, u32, &str)] = &[
@@ -126,9 +126,9 @@ fn version(table: &Table, major: u32) -> u32 {
 
 /// What is wrong with one version.
 async fn losses(major: u32, binaries: &Path) -> Vec<String> {
-    let laden = Laden::start(binaries, major);
-    let (mut names, mut wrong) = read_all(&laden.primary.url("app")).await;
-    let (on_replica, more) = read_all(&laden.replica.url("app")).await;
+    let busy = BusyServers::start(binaries, major);
+    let (mut names, mut wrong) = read_all(&busy.primary.url("app")).await;
+    let (on_replica, more) = read_all(&busy.replica.url("app")).await;
     names.extend(on_replica);
     wrong.extend(more.into_iter().map(|error| format!("on a replica: {error}")));
     let expected = expected(major);
@@ -138,8 +138,8 @@ async fn losses(major: u32, binaries: &Path) -> Vec<String> {
     }
     // At once, for both wait more than they work.
     let (missing, unanswered) = thread::scope(|scope| {
-        let missing = scope.spawn(|| exporter::missing(&laden));
-        let unanswered = compatibility::unanswered(&laden.primary.url("app"));
+        let missing = scope.spawn(|| exporter::missing(&busy));
+        let unanswered = compatibility::unanswered(&busy.primary.url("app"));
         (missing.join().unwrap(), unanswered)
     });
     wrong.extend(missing);

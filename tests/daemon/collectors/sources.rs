@@ -13,7 +13,7 @@ use poolwatch::sources::server_cpu::ServerCpu;
 use poolwatch::sources::statements::{Excluded, Statements};
 use poolwatch::sources::wait_events::WaitEvents;
 
-use super::laden::{Session, wait};
+use super::busy_servers::{Session, wait};
 use super::{database, psql, servers};
 
 fn text(families: &[poolwatch::metric::Family]) -> String {

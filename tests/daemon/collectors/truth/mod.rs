@@ -12,7 +12,7 @@ use poolwatch::exposition::Chunk;
 use poolwatch::indexes::Inventory;
 
 use self::expected::{Expected, ON_PRIMARY, ON_REPLICA};
-use super::laden::Laden;
+use super::busy_servers::BusyServers;
 use super::{database, read, servers};
 use crate::support::{Metrics, eventually};
 
@@ -65,9 +65,9 @@ async fn what_19_brings_is_what_psql_reads() {
         // It cannot be had; tools/servers has said so.
         return;
     };
-    let laden = Laden::start(binaries, *major);
+    let busy = BusyServers::start(binaries, *major);
     let mut wrong = Vec::new();
-    let of_each = [(&laden.primary, ON_PRIMARY), (&laden.replica, ON_REPLICA)];
+    let of_each = [(&busy.primary, ON_PRIMARY), (&busy.replica, ON_REPLICA)];
     for (cluster, all) in of_each {
         for expected in all {
             let deadline = Instant::now() + TIMEOUT;

@@ -1,4 +1,4 @@
-//! Servers unlike others: with functions missing, extensions of an earlier version, a slow disk, text
+//! Unusual servers: with functions missing, extensions of an earlier version, a slow disk, text
 //! in no encoding; and several at once.
 
 use std::collections::BTreeSet;

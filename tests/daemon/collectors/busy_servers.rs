@@ -1,4 +1,4 @@
-//! A primary and its replica, laden with something for every view to show.
+//! A primary and its replica, busy with something for every view to show.
 
 use std::fs;
 use std::io::Write as _;
@@ -14,7 +14,7 @@ use poolwatch::demo::cluster::Stop;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The servers, and the sessions that keep them busy.
-pub(super) struct Laden {
+pub(super) struct BusyServers {
     // Ended first, for they keep the servers from stopping.
     sessions: Vec<Session>,
     pub(super) replica: Cluster,
@@ -122,7 +122,7 @@ EXECUTE planned (3);
 RESET plan_cache_mode;
 ";
 
-impl Laden {
+impl BusyServers {
     pub(super) fn start(binaries: &Path, major: u32) -> Self {
         let mut primary = cluster(binaries);
         primary.sql("CREATE DATABASE app").unwrap();
@@ -141,9 +141,9 @@ impl Laden {
         let replica = replica_of(&mut primary, binaries);
         subscribe(&primary);
         let sessions = busy(&primary, binaries, major);
-        let laden = Self { sessions, replica, primary };
-        laden.wait_for_everything(major);
-        laden
+        let busy = Self { sessions, replica, primary };
+        busy.wait_for_everything(major);
+        busy
     }
 
     fn wait_for_everything(&self, major: u32) {
@@ -191,7 +191,7 @@ impl Laden {
     }
 }
 
-impl Drop for Laden {
+impl Drop for BusyServers {
     fn drop(&mut self) {
         self.sessions.clear();
     }
