@@ -112,7 +112,7 @@ pub const STATEMENT_DURATIONS: Collector = Collector {
             labels: &["datname", "queryid"],
             columns: &[histogram(
                 "by_statement_estimated_seconds",
-                "The same of single statements: of those that took most time lately, as many as \
+                "The same of single statements: of those that took most time recently, as many as \
              collectors.statement_durations.limit says, by default none; pg_stat_statements.",
                 BOUNDS,
             )

@@ -335,7 +335,7 @@ mod tests {
             (serde_json::json!({"url": "hunter2"}), "http://"),
             (serde_json::json!({"url": "ftp://hunter2@a/"}), "ftp"),
             (serde_json::json!({"url": "unix:/run/a.sock"}), "unix:/path/to.sock:/path"),
-            (serde_json::json!({"url": "http://a", "headers": {"a b": "hunter2"}}), "a b"),
+            (serde_json::json!({"url": "http://a", "headers": {"hunter2 b": "x"}}), "name"),
             (serde_json::json!({"url": "http://a", "headers": {"a": "hunter2\n"}}), "value of a"),
             (serde_json::json!({"url": "http://a", "header_files": {"a b": "/f"}}), "header_files"),
             (
