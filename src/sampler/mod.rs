@@ -4,6 +4,7 @@
 //! A source is read by one future at a time, so a slow one misses its own ticks and nobody
 //! else's. This is the only place where a reading succeeds or fails.
 
+mod log_limit;
 mod outcome;
 mod publish;
 mod recent;

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::chain;
+use super::log_limit::LogLimit;
 use crate::exposition::Encoded;
 use crate::exposition::self_metrics::DroppedSeries;
 use crate::postgres::remedy;
@@ -21,11 +22,6 @@ const SOONEST: Duration = Duration::from_secs(1);
 /// The time after which a server's log is, however often it failed: a file on this machine is no
 /// burden to anybody.
 const LOG_RETRY: Duration = Duration::from_secs(2);
-
-/// The number of lines that one source writes into the log within a minute: what comes and goes
-/// all the time must not fill a disk.
-const LINES_A_MINUTE: u32 = 4;
-const MINUTE: Duration = Duration::from_secs(60);
 
 /// The groups of the probes, and of what is read of a server's log.
 const PROBE: &str = "probe";
@@ -54,10 +50,7 @@ pub(super) struct SourceTask {
     failed: i32,
     /// Set if the last failure was logged quietly, because its server's probe reports it.
     quiet: bool,
-    /// The beginning of the minute whose lines in the log are counted, and their number.
-    lines: (Instant, u32),
-    /// Set if the log does not have the last change, since there were too many.
-    unlogged: bool,
+    log_limit: LogLimit,
     /// Set while the last reading is not yet in the group's chunk.
     pub(super) dirty: bool,
 }
@@ -94,8 +87,7 @@ impl SourceTask {
             dropped_series: DroppedSeries::default(),
             failed: 0,
             quiet: false,
-            lines: (Instant::now(), 0),
-            unlogged: false,
+            log_limit: LogLimit::new(),
             dirty: false,
         }
     }
@@ -176,7 +168,7 @@ impl SourceTask {
     fn update_state(&mut self, failure: Option<Failure>, quiet: bool) {
         match failure {
             None => {
-                if self.state.up == Some(false) || self.unlogged {
+                if self.state.up == Some(false) || self.log_limit.is_reached() {
                     self.log_recovery();
                 }
                 self.state.last_success = Some(SystemTime::now());
@@ -190,7 +182,7 @@ impl SourceTask {
             Some(failure) => {
                 let error = chain(&*failure);
                 let is_new = self.state.error.as_ref() != Some(&error);
-                if quiet || self.quiet || self.unlogged || is_new {
+                if quiet || self.quiet || self.log_limit.is_reached() || is_new {
                     self.log_failure(&error, quiet);
                 }
                 self.quiet = quiet;
@@ -206,7 +198,7 @@ impl SourceTask {
     }
 
     fn log_recovery(&mut self) {
-        if self.quiet || !self.may_log() {
+        if self.quiet || !self.log_limit.admit() {
             debug!(source = %self.name, "source reads again");
         } else {
             info!(source = %self.name, "source reads again");
@@ -214,9 +206,9 @@ impl SourceTask {
     }
 
     fn log_failure(&mut self, error: &str, quiet: bool) {
-        if quiet || !self.may_log() {
+        if quiet || !self.log_limit.admit() {
             debug!(source = %self.name, %error, "source cannot be read");
-        } else if self.lines.1 + 1 < LINES_A_MINUTE {
+        } else if !self.log_limit.is_nearly_reached() {
             warn!(source = %self.name, %error, "source cannot be read");
         } else {
             warn!(
@@ -224,19 +216,6 @@ impl SourceTask {
                 "source cannot be read; further changes within this minute are not logged"
             );
         }
-    }
-
-    /// Returns true if another line may be logged within this minute.
-    fn may_log(&mut self) -> bool {
-        let now = Instant::now();
-        if now.duration_since(self.lines.0) >= MINUTE {
-            self.lines = (now, 0);
-        }
-        self.unlogged = self.lines.1 >= LINES_A_MINUTE;
-        if !self.unlogged {
-            self.lines.1 += 1;
-        }
-        !self.unlogged
     }
 
     /// The time until it is read again after a failure.
@@ -249,6 +228,7 @@ impl SourceTask {
 
 #[cfg(test)]
 mod tests {
+    use super::super::log_limit::{LINES_A_MINUTE, MINUTE};
     use super::*;
     use crate::sources::own_connections::OwnConnections;
 
@@ -285,14 +265,14 @@ mod tests {
             let result =
                 if turn % 2 == 0 { Err("no answer".into()) } else { Ok(Reading::default()) };
             task.absorb(result, Duration::ZERO, false);
-            lines += u32::from(!task.unlogged);
+            lines += u32::from(!task.log_limit.is_reached());
             tokio::time::advance(Duration::from_millis(200)).await;
         }
         assert_eq!(lines, LINES_A_MINUTE);
-        assert!(task.unlogged);
+        assert!(task.log_limit.is_reached());
         tokio::time::advance(MINUTE).await;
         task.absorb(Ok(Reading::default()), Duration::ZERO, false);
-        assert!(!task.unlogged && task.lines.1 == 1);
+        assert!(!task.log_limit.is_reached() && task.log_limit.lines == 1);
     }
 
     #[tokio::test(start_paused = true)]
