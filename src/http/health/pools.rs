@@ -43,10 +43,11 @@ impl<'a> PoolHealth<'a> {
     }
 }
 
-/// The pool most in trouble: by status, then the busiest.
+/// The pool most in trouble: by status, then the busiest, then the one for which most wait.
 pub(in crate::http) fn worst(snapshot: &Snapshot) -> Option<&PoolState> {
     snapshot.pools.iter().reduce(|worst, pool| {
-        let key = |pool: &PoolState| (pool.status, pool.busiest, pool.sum.checked_out);
+        let key =
+            |pool: &PoolState| (pool.status, pool.busiest, pool.sum.pending, pool.sum.checked_out);
         if key(pool) > key(worst) { pool } else { worst }
     })
 }
