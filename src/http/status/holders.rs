@@ -6,8 +6,8 @@ use super::figures::{Maybe, Name, Seconds, Shown, Text};
 use super::table::{Column, number, table};
 use crate::http::health::{EndpointBody, HoldBody};
 
-/// The most endpoints on the page; JSON has more.
-const SHOWN: usize = 10;
+/// The most endpoints and holds on the page; JSON has more.
+const SHOWN: usize = 5;
 
 /// The endpoints that hold most. `id` is the pool's.
 pub(super) fn endpoints(id: &str, endpoints: &[EndpointBody<'_>]) -> Markup {
@@ -48,7 +48,7 @@ pub(super) fn holds(id: &str, holds: &[HoldBody<'_>]) -> Markup {
         Column::Words("last statement and place"),
     ];
     let rows = html! {
-        @for hold in holds {
+        @for hold in holds.iter().take(SHOWN) {
             tr {
                 (number(Shown(Seconds(hold.held_seconds))))
                 td { (Maybe(hold.endpoint.map(Name))) }
