@@ -58,6 +58,8 @@ fn holds_together(page: &str, detailed: &Value) {
     let lasting = troubles.iter().filter(|trouble| trouble.get("over_for_seconds").is_none());
     let worst = lasting.map(worst).max().unwrap_or(0);
     assert_eq!(rank(text(&detailed["headline"]["status"])), worst, "{detailed:#}");
+    let headline = text(&detailed["headline"]["message"]);
+    assert!(headline.chars().count() < 250, "a headline is read at one look: {headline}");
     let health = match text(&detailed["status"]) {
         "unhealthy" => 2,
         "degraded" => 1,

@@ -4,6 +4,7 @@
 mod databases;
 mod detailed;
 mod figures;
+mod headline;
 mod holders;
 mod latency;
 mod pools;
@@ -17,11 +18,12 @@ use serde::Serialize;
 pub(super) use databases::{DatabaseBody, Readiness};
 pub(super) use detailed::{Detailed, FindingBody, Resources, SourceBody, ThresholdsBody};
 pub(super) use figures::FiguresBody;
+pub(super) use headline::{Headline, beginning};
 pub(super) use holders::{EndpointBody, HoldBody};
 pub(super) use latency::Latency;
 pub(super) use pools::{PoolBody, PoolHealth, WorkerBody, worst};
 pub(super) use top::TopStatement;
-pub(super) use troubles::{Headline, Trouble, troubles, worst_pool};
+pub(super) use troubles::{Trouble, troubles, worst_pool};
 
 use crate::process;
 use crate::snapshot::Snapshot;

@@ -1,8 +1,8 @@
-//! The troubles of now, and those that are just over: the cards of the status page, and the
-//! headline that follows from them.
+//! The troubles of now, and those that are just over: the cards of the status page.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -58,39 +58,8 @@ pub(in crate::http) struct Earlier<'a> {
     pub(in crate::http) seconds_ago: f64,
 }
 
-/// The headline: the worst of the troubles that last.
-#[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(in crate::http) struct Headline {
-    /// `critical` or `warning`, as the worst trouble is, or `healthy`.
-    pub(in crate::http) status: &'static str,
-    /// The worst trouble, and the number of others.
-    pub(in crate::http) message: String,
-}
-
-impl Headline {
-    /// The headline above these cards.
-    pub(in crate::http) fn new(troubles: &[Trouble<'_>]) -> Self {
-        let serious = |trouble: &&Trouble<'_>| trouble.worst() > Severity::Info;
-        let mut lasting = troubles.iter().filter(|one| one.lasts()).filter(serious);
-        let Some(worst) = lasting.next() else {
-            let over = troubles.iter().find(|one| !one.lasts()).map(Trouble::past);
-            let message = match over {
-                Some(past) => format!("nothing needs attention now; {past}"),
-                None => "nothing needs attention".to_owned(),
-            };
-            return Self { status: "healthy", message };
-        };
-        let more = match lasting.count() {
-            0 => String::new(),
-            more => format!(" (and {more} more)"),
-        };
-        let message = format!("{}: {}{more}", worst.subject, worst.message);
-        Self { status: worst.worst().as_str(), message }
-    }
-}
-
-/// The troubles that last, the worst first, then those that are over.
+/// The troubles that last, the worst first, then those that are over. Of pools that are equally
+/// in trouble, the worst is first.
 pub(in crate::http) fn troubles(snapshot: &Snapshot, now: Moment) -> Vec<Trouble<'_>> {
     let mut all: Vec<_> = stale(snapshot, now).into_iter().collect();
     let down = snapshot.databases.iter().filter(|database| database.up == Some(false));
@@ -101,8 +70,14 @@ pub(in crate::http) fn troubles(snapshot: &Snapshot, now: Moment) -> Vec<Trouble
     let unadvised: Vec<_> = unadvised.collect();
     all.extend(unadvised);
     all.extend(failing_sources(snapshot, now));
+    let pools: BTreeSet<_> = snapshot.pools.iter().map(|pool| &*pool.pool.name).collect();
+    let worst = worst_pool(snapshot);
+    let is_of_worst = |one: &Trouble<'_>| worst == Some(&*one.subject);
+    let is_of_other_pool = |trouble: &Trouble<'_>| {
+        pools.contains(&*trouble.subject) && !trouble.with_consequences().any(is_of_worst)
+    };
     // Stable: what was found first stays first among its equals.
-    all.sort_by_key(|trouble| (!trouble.lasts(), std::cmp::Reverse(trouble.worst())));
+    all.sort_by_cached_key(|one| (!one.lasts(), Reverse(one.worst()), is_of_other_pool(one)));
     all
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Formatter, Write};
 
 use maud::{Markup, Render, html};
+use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 
 /// Whatever can be written as text, escaped.
 pub(super) struct Shown<T>(pub(super) T);
@@ -56,6 +57,7 @@ impl Display for Seconds {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let Self(seconds) = *self;
         let (value, unit) = match seconds {
+            _ if seconds <= 0.0 => (0.0, "s"),
             _ if seconds < 0.001 => (seconds * 1e6, "µs"),
             _ if seconds < 1.0 => (seconds * 1e3, "ms"),
             _ if seconds < 120.0 => (seconds, "s"),
@@ -80,6 +82,11 @@ impl Display for Bytes {
             write!(out, "{:.1} GiB", mebibytes / 1024.0)
         }
     }
+}
+
+/// A name as a part of a place on the page.
+pub(super) fn encoded(name: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(name, NON_ALPHANUMERIC)
 }
 
 /// Such as "1 hint" and "2 hints".
@@ -167,9 +174,12 @@ mod tests {
 
     #[test]
     fn a_duration_is_in_the_unit_that_reads_best() {
-        let shown = [0.00012, 0.0042, 0.85, 1.0, 90.0, 5400.0, 90_000.0, 200_000.0];
+        let shown = [0.0, 0.00012, 0.0042, 0.85, 1.0, 90.0, 5400.0, 90_000.0, 200_000.0];
         let shown = shown.map(|seconds| Seconds(seconds).to_string());
-        assert_eq!(shown, ["120 µs", "4.2 ms", "850 ms", "1 s", "90 s", "90 min", "25 h", "2.3 d"]);
+        assert_eq!(
+            shown,
+            ["0 s", "120 µs", "4.2 ms", "850 ms", "1 s", "90 s", "90 min", "25 h", "2.3 d"]
+        );
     }
 
     #[test]

@@ -89,7 +89,7 @@ fn main(known: &Detailed<'_>) -> Markup {
             (troubles::cards(known))
             h2 { "Pools" }
             (pools::pools(known))
-            @if known.pools.is_empty() { p.card.quiet { "none is known yet" } }
+            @if known.pools.is_empty() { (pools::none()) }
             h2 { "Servers" }
             (servers::servers(known))
             h2 { "More" }
@@ -128,9 +128,13 @@ fn resources(known: &Detailed<'_>) -> Markup {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::super::health::Resources;
     use super::super::health::examples::{NOW, empty, full};
     use super::*;
+    use crate::advice::{Advice, Cause, Observed, Present, Severity};
+    use crate::state::Moment;
 
     fn shown(snapshot: &crate::snapshot::Snapshot) -> String {
         page(&Detailed::new(snapshot, Resources::default(), *NOW), "/metrics")
@@ -158,6 +162,46 @@ mod tests {
     }
 
     #[test]
+    fn a_long_message_is_short_in_the_headline_and_whole_in_its_card() {
+        let mut snapshot = full();
+        let whole =
+            format!("2 sessions rest in a transaction; the session 812 ran `{}`", "x".repeat(90));
+        snapshot.databases.clear();
+        snapshot.pools.clear();
+        snapshot.sources.clear();
+        snapshot.advice.truncate(1);
+        snapshot.advice[0].message.clone_from(&whole);
+        snapshot.advice[0].severity = Severity::Warning;
+        let page = shown(&snapshot);
+        assert!(page.contains("2 sessions rest in a transaction …</bdi></a>"), "{page}");
+        assert!(page.contains(&whole), "{page}");
+    }
+
+    #[test]
+    fn what_followed_from_a_trouble_that_is_over_is_folded() {
+        let mut snapshot = empty();
+        let now = Instant::now();
+        let over = |rule, explained_by| Advice {
+            rule,
+            explained_by,
+            observed: Some(Observed { since: now, shown: now, present: Present::Over(now) }),
+            ..full().advice.remove(0)
+        };
+        let cause = over("connection_leak", None);
+        let by = Cause { rule: cause.rule, subject: cause.subject.clone() };
+        snapshot.advice = vec![cause, over("hot_worker", Some(by))];
+        let page = page(&Detailed::new(&snapshot, Resources::default(), Moment::now()), "/metrics");
+        let (_, folded) = page.split_once("id=\"followed-connection_leak-").expect(&page);
+        assert!(
+            folded.starts_with(|c| c != '>') && !folded.split('>').next().unwrap().contains("open")
+        );
+        let (folded, _) = folded.split_once("</details>").unwrap();
+        assert!(
+            folded.contains("What followed from it: 1 trouble") && folded.contains("hot_worker")
+        );
+    }
+
+    #[test]
     fn no_name_becomes_markup() {
         let page = shown(&full());
         assert!(!page.contains("web<b>") && !page.contains(":<script"));
@@ -167,7 +211,8 @@ mod tests {
     #[test]
     fn the_page_of_nothing_says_that_nothing_is_known() {
         let page = shown(&empty());
-        assert!(page.contains("no pool is known yet") && page.contains("DATABASE_URL"), "{page}");
+        assert!(page.contains("nothing is watched yet") && page.contains("DATABASE_URL"), "{page}");
+        assert!(page.contains("plugin=poolwatch"), "{page}");
         assert!(page.ends_with("</html>"));
     }
 

@@ -3,9 +3,10 @@
 use std::cmp::Reverse;
 
 use maud::{Markup, Render, html};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::figures::{Bar, Maybe, Name, Percent, Seconds, Shown, Text, Word, colour, count};
+use super::figures::{
+    Bar, Maybe, Name, Percent, Seconds, Shown, Text, Word, colour, count, encoded,
+};
 use super::holders;
 use super::table::{Column, number, table};
 use crate::http::health::{Detailed, Latency, PoolBody, ThresholdsBody, WorkerBody, percent};
@@ -20,7 +21,7 @@ const UNFOLDED_WORKERS: usize = 8;
 
 /// The place of a pool on the page, for links to it.
 pub(super) fn id(pool: &str) -> String {
-    format!("pool-{}", utf8_percent_encode(pool, NON_ALPHANUMERIC))
+    format!("pool-{}", encoded(pool))
 }
 
 /// All pools, the worst first. Those of which no worker is left are only named.
@@ -42,6 +43,17 @@ pub(super) fn pools(known: &Detailed<'_>) -> Markup {
     }
 }
 
+/// Where no pool is known: the ways to show one.
+pub(super) fn none() -> Markup {
+    html! {
+        p.card.quiet {
+            "none is known yet; " code { "plugin=poolwatch" }
+            " in the URL of SQLAlchemy shows the pools of the application's workers, and "
+            code { "pools" } " in the settings names others"
+        }
+    }
+}
+
 /// Returns false when all of its workers have gone.
 fn is_there(pool: &PoolBody<'_>) -> bool {
     pool.worker_count != Some(0) || pool.figures.0.checked_out > Some(0)
@@ -51,14 +63,14 @@ fn is_bad(pool: &PoolBody<'_>) -> bool {
     matches!(pool.status, "critical" | "warning")
 }
 
-/// By status; those in trouble also by the busiest worker.
-fn badness(pool: &PoolBody<'_>) -> (u8, u64) {
+/// By status; those in trouble also by the busiest worker, and by who waits for a connection.
+fn badness(pool: &PoolBody<'_>) -> (u8, u64, Option<u64>) {
     let busiest = rank(pool.busiest_worker_utilization_percent);
     match pool.status {
-        "critical" => (3, busiest),
-        "warning" => (2, busiest),
-        "healthy" => (1, 0),
-        _ => (0, 0),
+        "critical" => (3, busiest, pool.figures.0.pending),
+        "warning" => (2, busiest, pool.figures.0.pending),
+        "healthy" => (1, 0, None),
+        _ => (0, 0, None),
     }
 }
 

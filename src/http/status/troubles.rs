@@ -2,10 +2,14 @@
 
 use maud::{Markup, html};
 
-use super::figures::{Name, Seconds, Text, Word, colour, count, sign};
+use super::figures::{Name, Seconds, Text, Word, colour, count, encoded, sign};
 use super::pools;
 use crate::advice::Severity;
-use crate::http::health::{Detailed, Trouble};
+use crate::http::health::{Detailed, Trouble, beginning};
+
+/// The longest message of a consequence that lasts and is shown whole, in bytes: it may name who
+/// holds the connections.
+const UNFOLDED: usize = 300;
 
 /// The health of the whole, and the reason, in one look.
 pub(super) fn banner(known: &Detailed<'_>) -> Markup {
@@ -14,9 +18,13 @@ pub(super) fn banner(known: &Detailed<'_>) -> Markup {
         section class={ "card banner " (colour(headline.status)) } {
             h2 { (sign(headline.status)) " " (headline.status) }
             p {
-                @if headline.status == "healthy" { (Name(&headline.message)) }
-                @else { a href="#trouble-0" { (Name(&headline.message)) } }
-                @if known.pools.is_empty() { "; no pool is known yet" }
+                @if headline.status != "healthy" {
+                    a href="#trouble-0" { (Name(&headline.message)) }
+                } @else if known.pools.is_empty() && known.databases.is_empty() {
+                    "nothing is watched yet: below is how to begin"
+                } @else {
+                    (Name(&headline.message))
+                }
             }
             p.note {
                 @if let Some(pool) = known.worst_pool {
@@ -68,21 +76,64 @@ fn card(place: usize, trouble: &Trouble<'_>, known: &Detailed<'_>) -> Markup {
                     }
                 }
             }
-            p.said {
-                (Name(&trouble.message))
-                @if let Some(age) = trouble.age_seconds.filter(|_| trouble.lasts()) {
-                    span.note { " · since " (Seconds(age)) }
+            @if trouble.lasts() {
+                p {
+                    (Name(&trouble.message))
+                    @if let Some(age) = trouble.age_seconds {
+                        span.note { " · since " (Seconds(age)) }
+                    }
                 }
+            } @else {
+                div.said { (message(trouble)) }
+                p.note { (Name(&trouble.past())) "; the figures are of then" }
             }
-            @if !trouble.lasts() { p.note { (Name(&trouble.past())) "; the figures are of then" } }
             (earlier(trouble))
             @for detail in &trouble.details { p.note { (Name(detail)) } }
             @if !trouble.remedy.is_empty() && trouble.lasts() {
                 p { strong { "To do:" } " " (Name(&trouble.remedy)) }
             }
-            @if !trouble.consequences.is_empty() {
-                p.note { @if trouble.lasts() { "What follows from it:" } @else { "What followed from it:" } }
-                ul.consequences { @for one in &trouble.consequences { (consequence(one)) } }
+            (consequences(trouble))
+        }
+    }
+}
+
+/// A message of less weight: one that is long is folded to its beginning, sooner once it is over.
+fn message(trouble: &Trouble<'_>) -> Markup {
+    let (whole, brief) = (&*trouble.message, beginning(&trouble.message));
+    if brief == whole || trouble.lasts() && whole.len() <= UNFOLDED {
+        return html! { (Name(whole)) };
+    }
+    let id = format!("whole-{}", place_of(trouble));
+    html! {
+        details.whole id=(id) {
+            summary id={ "of-" (id) } { (Name(&brief)) }
+            p { (Name(whole)) }
+        }
+    }
+}
+
+/// The part of a place on the page that is of this trouble, whatever its rank is.
+fn place_of(trouble: &Trouble<'_>) -> String {
+    format!("{}-{}", trouble.rule, encoded(&trouble.subject))
+}
+
+/// What follows from it; folded once it is over.
+fn consequences(trouble: &Trouble<'_>) -> Markup {
+    let list = html! {
+        ul.consequences { @for one in &trouble.consequences { (consequence(one)) } }
+    };
+    match trouble.consequences.len() {
+        0 => Markup::default(),
+        _ if trouble.lasts() => html! { p.note { "What follows from it:" } (list) },
+        several => {
+            let id = format!("followed-{}", place_of(trouble));
+            html! {
+                details.inner id=(id) {
+                    summary id={ "of-" (id) } {
+                        "What followed from it: " (count(several, "trouble"))
+                    }
+                    (list)
+                }
             }
         }
     }
@@ -114,8 +165,8 @@ fn consequence(trouble: &Trouble<'_>) -> Markup {
     html! {
         li {
             @if trouble.lasts() { (Word(trouble.severity.as_str())) " " }
-            (Name(&trouble.subject)) ": "
-            (Name(&trouble.message)) " " span.note { (Text(trouble.rule)) }
+            (Name(&trouble.subject)) " " span.note { (Text(trouble.rule)) } ": "
+            (message(trouble))
             (earlier(trouble))
         }
     }

@@ -1,5 +1,6 @@
 use std::time::Instant;
 
+use super::super::Headline;
 use super::super::examples::{NOW, database, empty, full, pool, worker};
 use super::*;
 use crate::advice::{Cause, Observed};
@@ -75,6 +76,21 @@ fn a_pool_that_no_advice_speaks_of_yet_has_its_card() {
     assert_eq!(troubles(&snapshot, *NOW).len(), 1);
     snapshot.advice = vec![advice("pool_usage", Severity::Critical, "web", over())];
     assert_eq!(troubles(&snapshot, *NOW).len(), 2, "full again, and not yet advised on");
+}
+
+#[test]
+fn the_headline_is_about_the_worst_pool_and_a_server_that_is_down_comes_before_it() {
+    let mut snapshot = empty();
+    let full = |name: &str| pool(name, Origin::Workers, vec![worker(1, 20)]);
+    let mut worst = full("web");
+    worst.sum.pending = Some(3);
+    snapshot.pools = vec![full("api"), worst];
+    let found = troubles(&snapshot, *NOW);
+    assert_eq!((worst_pool(&snapshot), &*found[0].subject), (Some("web"), "web"));
+    snapshot.databases = vec![database("primary", Some(false))];
+    let found = troubles(&snapshot, *NOW);
+    let subjects: Vec<_> = found.iter().map(|one| &*one.subject).collect();
+    assert_eq!(subjects, ["primary", "web", "api"]);
 }
 
 #[test]
