@@ -78,7 +78,7 @@ async fn callers_wait_in_line_and_the_late_get_the_reason() {
 }
 
 #[tokio::test]
-async fn a_caller_that_gives_up_leaves_no_trace() {
+async fn a_caller_that_gives_up_is_counted_and_holds_nothing() {
     let pool = pool("gives-up", settings(1, 0));
     let held = pool.acquire().await.unwrap();
     {
@@ -89,6 +89,14 @@ async fn a_caller_that_gives_up_leaves_no_trace() {
     assert_eq!(counts(&pool), (0, 1, 0, 0));
     drop(held);
     assert!(pool.acquire().await.is_ok());
+    let totals = pool.reading().totals;
+    assert_eq!(
+        (totals.abandoned, totals.acquire_errors, totals.timeouts),
+        (Some(1), Some(0), Some(0))
+    );
+    // Three asked, and each of them waited, however it ended.
+    let acquired = pool.reading().timings.acquire.unwrap();
+    assert_eq!(acquired.count(), 3);
 }
 
 #[tokio::test]

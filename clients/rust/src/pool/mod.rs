@@ -102,6 +102,32 @@ pub trait Connect: Send + Sync {
     fn connect(&self) -> BoxFuture<'_, Result<PgConnection, AcquireError>>;
 }
 
+/// An acquire under way; one that is dropped before its end was abandoned by its caller.
+struct Asking<'a> {
+    core: &'a Core,
+    began: Instant,
+    ended: bool,
+}
+
+impl<'a> Asking<'a> {
+    fn begin(core: &'a Core) -> Self {
+        Self { core, began: Instant::now(), ended: false }
+    }
+
+    fn end(mut self, error: Option<&AcquireError>) {
+        self.ended = true;
+        self.core.state().acquired(self.began.elapsed(), error);
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.core.state().abandoned(self.began.elapsed());
+        }
+    }
+}
+
 struct Core {
     name: String,
     options: PgConnectOptions,
@@ -160,9 +186,9 @@ impl SharedPool {
     /// A connection: one that rests, or a new one, or the next that comes back. Dropping the
     /// future gives up the place in line.
     pub async fn acquire(&self) -> Result<Checkout, AcquireError> {
-        let began = Instant::now();
-        let acquired = self.take(began).await;
-        self.core.state().acquired(began.elapsed(), acquired.as_ref().err());
+        let asking = Asking::begin(&self.core);
+        let acquired = self.take(asking.began).await;
+        asking.end(acquired.as_ref().err());
         if acquired.is_ok() {
             tracing::debug!(pool = self.core.name, "Connection checked out from pool");
         }

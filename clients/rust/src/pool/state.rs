@@ -103,6 +103,12 @@ impl State {
         time(&mut self.timings.acquire, elapsed);
     }
 
+    /// Counts an acquire that its caller gave up, which has waited too.
+    pub(super) fn abandoned(&mut self, elapsed: Duration) {
+        count(&mut self.totals.abandoned);
+        time(&mut self.timings.acquire, elapsed);
+    }
+
     /// Counts a statement; the duration of one that failed is kept too.
     pub(super) fn queried(&mut self, elapsed: Duration, failed: bool) {
         time(&mut self.timings.query, elapsed);
@@ -153,6 +159,7 @@ fn nothing_counted() -> Totals {
     Totals {
         timeouts: zero,
         acquire_errors: zero,
+        abandoned: zero,
         opened: zero,
         invalidated: zero,
         query_errors: zero,
