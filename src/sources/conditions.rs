@@ -124,10 +124,12 @@ const SESSIONS: ReducibleStatement<'static> = ReducibleStatement {
 };
 
 const COUNTERS: ReducibleStatement<'static> = ReducibleStatement {
-    sql: "SELECT datname::text, deadlocks, (to_jsonb(stat) ->> 'sessions')::int8 AS sessions,
-                 xact_commit + xact_rollback AS transactions
-            FROM pg_stat_database AS stat WHERE datname IS NOT NULL",
-    optional: Optional::These(&["deadlocks", "xact_commit", "xact_rollback"]),
+    sql: "SELECT datname::text, (columns ->> 'deadlocks')::int8 AS deadlocks,
+                 (columns ->> 'sessions')::int8 AS sessions,
+                 (columns ->> 'xact_commit')::int8 + (columns ->> 'xact_rollback')::int8
+                     AS transactions
+            FROM pg_stat_database AS stat, to_jsonb(stat) AS columns WHERE datname IS NOT NULL",
+    optional: Optional::These(&[]),
     gives: "deadlocks and sessions of each database",
 };
 
@@ -161,9 +163,10 @@ SELECT 'prepared', gid, age(transaction)::int8,
   FROM pg_prepared_xacts WHERE NOT pg_is_in_recovery()
  ORDER BY 3 DESC LIMIT 10";
 
-/// `pg_dump` is to see the database as it was when it began.
+/// Columns that may be absent keep their names. `pg_dump` is to see the database as it was when it began.
 const SESSIONS_SQL: &str = "
-SELECT pid, usename::text, application_name, datname::text, state, backend_type, query,
+SELECT pid, usename::text AS usename, application_name AS application_name,
+       datname::text AS datname, state, backend_type AS backend_type, query AS query,
        coalesce(client_hostname, host(client_addr)) AS address,
        extract(epoch FROM clock_timestamp() - xact_start)::float8 AS transaction_age,
        extract(epoch FROM clock_timestamp() - state_change)::float8 AS state_age,

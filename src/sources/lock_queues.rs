@@ -153,7 +153,7 @@ const STATEMENT: ReducibleStatement<'static> = ReducibleStatement {
     gives: "who holds up the sessions that wait for locks",
 };
 
-/// `waitstart` is of version 14.
+/// `waitstart` is of version 14. Columns that may be absent keep their names.
 const SQL: &str = "
 WITH waiter AS MATERIALIZED (
      SELECT pid, pg_blocking_pids(pid) AS blockers, query_start,
@@ -165,9 +165,10 @@ WITH waiter AS MATERIALIZED (
      began AS MATERIALIZED (
      SELECT pid, min((to_jsonb(lock) ->> 'waitstart')::timestamptz) AS since
        FROM pg_locks AS lock WHERE NOT granted GROUP BY pid)
-SELECT pid, session.usename::text, session.application_name, session.datname::text,
+SELECT pid, session.usename::text AS usename, session.application_name AS application_name,
+       session.datname::text AS datname,
        coalesce(session.client_hostname, host(session.client_addr)) AS address,
-       session.state, session.backend_type, session.query, waiter.blockers, waiter.is_patient,
+       session.state, session.backend_type AS backend_type, session.query AS query, waiter.blockers, waiter.is_patient,
        extract(epoch FROM clock_timestamp() - session.xact_start)::float8 AS transaction_age,
        extract(epoch FROM clock_timestamp() - session.state_change)::float8 AS state_age,
        CASE WHEN waiter.pid IS NOT NULL THEN
