@@ -64,13 +64,14 @@ fn is_bad(pool: &PoolBody<'_>) -> bool {
 }
 
 /// By status; those in trouble also by the busiest worker, and by who waits for a connection.
-fn badness(pool: &PoolBody<'_>) -> (u8, u64, Option<u64>) {
+fn badness(pool: &PoolBody<'_>) -> (u8, u64, Option<u64>, Option<u64>) {
     let busiest = rank(pool.busiest_worker_utilization_percent);
+    let figures = &pool.figures.0;
     match pool.status {
-        "critical" => (3, busiest, pool.figures.0.pending),
-        "warning" => (2, busiest, pool.figures.0.pending),
-        "healthy" => (1, 0, None),
-        _ => (0, 0, None),
+        "critical" => (3, busiest, figures.pending, figures.checked_out),
+        "warning" => (2, busiest, figures.pending, figures.checked_out),
+        "healthy" => (1, 0, None, None),
+        _ => (0, 0, None, None),
     }
 }
 
