@@ -40,6 +40,26 @@ impl Render for Name<'_> {
     }
 }
 
+/// A sentence of a message or remedy, in which code stands between backticks.
+pub(super) struct Sentence<'a>(pub(super) &'a str);
+
+impl Render for Sentence<'_> {
+    fn render(&self) -> Markup {
+        let parts: Vec<_> = self.0.split('`').collect();
+        // A backtick that nothing closes belongs to the text.
+        if parts.len() % 2 == 0 {
+            return Name(self.0).render();
+        }
+        html! {
+            bdi {
+                @for (place, part) in parts.into_iter().enumerate() {
+                    @if place % 2 == 0 { (Text(part)) } @else { code { (Text(part)) } }
+                }
+            }
+        }
+    }
+}
+
 /// A value, or a dash where there is none.
 pub(super) struct Maybe<T>(pub(super) Option<T>);
 
@@ -165,6 +185,16 @@ fn line(class: &str, percent: f64) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn code_of_a_sentence_is_told_from_its_words() {
+        let page = |text| Sentence(text).render().into_string();
+        assert_eq!(
+            page("run `a < b`, `c`"),
+            "<bdi>run <code>a &lt; b</code>, <code>c</code></bdi>"
+        );
+        assert_eq!(page("a name with ` in it"), "<bdi>a name with ` in it</bdi>");
+    }
 
     #[test]
     fn a_name_is_set_by_itself_and_becomes_no_markup() {

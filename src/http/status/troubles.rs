@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::figures::{Name, Seconds, Text, Word, colour, count, encoded, sign};
+use super::figures::{Name, Seconds, Sentence, Text, Word, colour, count, encoded, sign};
 use super::pools;
 use crate::advice::Severity;
 use crate::http::health::{Detailed, Trouble, beginning};
@@ -19,11 +19,11 @@ pub(super) fn banner(known: &Detailed<'_>) -> Markup {
             h2 { (sign(headline.status)) " " (headline.status) }
             p {
                 @if headline.status != "healthy" {
-                    a href="#trouble-0" { (Name(&headline.message)) }
+                    a href="#trouble-0" { (Sentence(&headline.message)) }
                 } @else if known.pools.is_empty() && known.databases.is_empty() {
                     "nothing is watched yet: below is how to begin"
                 } @else {
-                    (Name(&headline.message))
+                    (Sentence(&headline.message))
                 }
             }
             p.note {
@@ -78,7 +78,7 @@ fn card(place: usize, trouble: &Trouble<'_>, known: &Detailed<'_>) -> Markup {
             }
             @if trouble.lasts() {
                 p {
-                    (Name(&trouble.message))
+                    (Sentence(&trouble.message))
                     @if let Some(age) = trouble.age_seconds {
                         span.note { " · since " (Seconds(age)) }
                     }
@@ -88,9 +88,9 @@ fn card(place: usize, trouble: &Trouble<'_>, known: &Detailed<'_>) -> Markup {
                 p.note { (Name(&trouble.past())) "; the figures are of then" }
             }
             (earlier(trouble))
-            @for detail in &trouble.details { p.note { (Name(detail)) } }
+            @for detail in &trouble.details { p.note { (Sentence(detail)) } }
             @if !trouble.remedy.is_empty() && trouble.lasts() {
-                p { strong { "To do:" } " " (Name(&trouble.remedy)) }
+                p { strong { "To do:" } " " (Sentence(&trouble.remedy)) }
             }
             (consequences(trouble))
         }
@@ -101,13 +101,13 @@ fn card(place: usize, trouble: &Trouble<'_>, known: &Detailed<'_>) -> Markup {
 fn message(trouble: &Trouble<'_>) -> Markup {
     let (whole, brief) = (&*trouble.message, beginning(&trouble.message));
     if brief == whole || trouble.lasts() && whole.len() <= UNFOLDED {
-        return html! { (Name(whole)) };
+        return html! { (Sentence(whole)) };
     }
     let id = format!("whole-{}", place_of(trouble));
     html! {
         details.whole id=(id) {
-            summary id={ "of-" (id) } { (Name(&brief)) }
-            p { (Name(whole)) }
+            summary id={ "of-" (id) } { (Sentence(&brief)) }
+            p { (Sentence(whole)) }
         }
     }
 }
@@ -145,7 +145,7 @@ fn earlier(trouble: &Trouble<'_>) -> Markup {
         @if let Some(was) = &trouble.was {
             p.note {
                 "was " (was.severity.as_str()) " until " (Seconds(was.seconds_ago)) " ago: "
-                (Name(was.message))
+                (Sentence(was.message))
             }
         }
     }
