@@ -143,11 +143,11 @@ const REMEDY: &str = "see whether the second runs once for each row of the first
                       client would name the line of the source";
 
 fn message(child: &Statement, lists: &[&Statement]) -> String {
-    let lists_said: Vec<_> =
+    let named_lists: Vec<_> =
         lists.iter().take(2).map(|list| format!("`{}`", list.text.brief())).collect();
     format!(
-        "an N+1 is suspected: {} returned {} rows lately, and `{}` ran {} times",
-        lists_said.join(" and "),
+        "an N+1 is suspected: {} recently returned {} rows, and `{}` ran {} times",
+        named_lists.join(" and "),
         sum(lists).rows,
         child.text.brief(),
         sum(&[child]).calls
