@@ -23,6 +23,20 @@ pub const OPTIONAL_OF_BLOCKERS: &[&str] = &[
     "xact_start",
 ];
 
+/// The columns of `blocker`, of `pg_stat_activity AS session`. Those that may be absent keep their
+/// names when NULL stands in their place.
+macro_rules! blocker_columns {
+    () => {
+        "pid, session.usename::text AS usename, session.application_name AS application_name,
+       session.datname::text AS datname, session.state, session.backend_type AS backend_type,
+       session.query AS query,
+       coalesce(session.client_hostname, host(session.client_addr)) AS address,
+       extract(epoch FROM clock_timestamp() - session.xact_start)::float8 AS transaction_age,
+       extract(epoch FROM clock_timestamp() - session.state_change)::float8 AS state_age"
+    };
+}
+pub(crate) use blocker_columns;
+
 /// A session from a row with its columns, and the ages `transaction_age` and `state_age`.
 pub fn blocker(row: &PgRow) -> Result<Blocker, sqlx::Error> {
     let words = |column| Ok::<_, sqlx::Error>(text(row, column)?.unwrap_or_default());

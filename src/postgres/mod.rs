@@ -45,6 +45,7 @@ pub use address::AddressError;
 pub(crate) use answer::{
     causes, database_refusal, explain, has_undecodable_text, in_words, is_undecodable, text, texts,
 };
+pub(crate) use blockers::blocker_columns;
 pub use blockers::{OPTIONAL_OF_BLOCKERS, age, blocker};
 pub(crate) use connector::Connector;
 pub use connector::{ConnectError, DialError};

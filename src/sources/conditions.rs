@@ -11,7 +11,7 @@ use super::Failure;
 use super::collector::Error;
 use crate::postgres::{
     APPLICATION_NAME, Database, OPTIONAL_OF_BLOCKERS, Optional, ReducibleStatement, Reductions,
-    age, blocker, text,
+    age, blocker, blocker_columns, text,
 };
 use crate::reading::{Conditions, DatabaseCounters, HolderKind, Reading, VacuumHolder};
 use poolwatch_client::Checkout;
@@ -163,16 +163,16 @@ SELECT 'prepared', gid, age(transaction)::int8,
   FROM pg_prepared_xacts WHERE NOT pg_is_in_recovery()
  ORDER BY 3 DESC LIMIT 10";
 
-/// Columns that may be absent keep their names. `pg_dump` is to see the database as it was when it began.
-const SESSIONS_SQL: &str = "
-SELECT pid, usename::text AS usename, application_name AS application_name,
-       datname::text AS datname, state, backend_type AS backend_type, query AS query,
-       coalesce(client_hostname, host(client_addr)) AS address,
-       extract(epoch FROM clock_timestamp() - xact_start)::float8 AS transaction_age,
-       extract(epoch FROM clock_timestamp() - state_change)::float8 AS state_age,
+/// `pg_dump` is to see the database as it was when it began.
+const SESSIONS_SQL: &str = concat!(
+    "
+SELECT ",
+    blocker_columns!(),
+    ",
        CASE WHEN NOT pg_is_in_recovery() AND application_name <> 'pg_dump'
             THEN greatest(age(backend_xmin), age(backend_xid))::int8 END AS transactions
-  FROM pg_stat_activity
+  FROM pg_stat_activity AS session
  WHERE backend_type = 'client backend' AND application_name <> $1
    AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL OR state LIKE 'idle in transaction%')
- ORDER BY xact_start LIMIT 10";
+ ORDER BY xact_start LIMIT 10"
+);

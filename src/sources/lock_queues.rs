@@ -15,7 +15,7 @@ use super::Failure;
 use super::collector::Error;
 use crate::postgres::{
     APPLICATION_NAME, Database, OPTIONAL_OF_BLOCKERS, Optional, ReducibleStatement, Reductions,
-    SessionsSample, age, blocker,
+    SessionsSample, age, blocker, blocker_columns,
 };
 use crate::reading::{Blocker, LockQueue, Reading};
 
@@ -153,8 +153,9 @@ const STATEMENT: ReducibleStatement<'static> = ReducibleStatement {
     gives: "who holds up the sessions that wait for locks",
 };
 
-/// `waitstart` is of version 14. Columns that may be absent keep their names.
-const SQL: &str = "
+/// `waitstart` is of version 14.
+const SQL: &str = concat!(
+    "
 WITH waiter AS MATERIALIZED (
      SELECT pid, pg_blocking_pids(pid) AS blockers, query_start,
             wait_event = 'virtualxid' AS is_patient
@@ -165,18 +166,17 @@ WITH waiter AS MATERIALIZED (
      began AS MATERIALIZED (
      SELECT pid, min((to_jsonb(lock) ->> 'waitstart')::timestamptz) AS since
        FROM pg_locks AS lock WHERE NOT granted GROUP BY pid)
-SELECT pid, session.usename::text AS usename, session.application_name AS application_name,
-       session.datname::text AS datname,
-       coalesce(session.client_hostname, host(session.client_addr)) AS address,
-       session.state, session.backend_type AS backend_type, session.query AS query, waiter.blockers, waiter.is_patient,
-       extract(epoch FROM clock_timestamp() - session.xact_start)::float8 AS transaction_age,
-       extract(epoch FROM clock_timestamp() - session.state_change)::float8 AS state_age,
+SELECT ",
+    blocker_columns!(),
+    ",
+       waiter.blockers, waiter.is_patient,
        CASE WHEN waiter.pid IS NOT NULL THEN
             extract(epoch FROM clock_timestamp() - coalesce(began.since, waiter.query_start))::float8
        END AS waited
   FROM pg_stat_activity AS session LEFT JOIN waiter USING (pid) LEFT JOIN began USING (pid)
  WHERE waiter.pid IS NOT NULL
-    OR pid = ANY (SELECT unnest(blockers) FROM waiter)";
+    OR pid = ANY (SELECT unnest(blockers) FROM waiter)"
+);
 
 #[cfg(test)]
 mod tests {
