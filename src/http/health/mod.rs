@@ -21,7 +21,7 @@ pub(super) use figures::FiguresBody;
 pub(super) use headline::{Headline, beginning};
 pub(super) use holders::{EndpointBody, HoldBody};
 pub(super) use latency::Latency;
-pub(super) use pools::{PoolBody, PoolHealth, WorkerBody, worst};
+pub(super) use pools::{Badness, PoolBody, PoolHealth, WorkerBody, worst};
 pub(super) use top::TopStatement;
 pub(super) use troubles::{Trouble, troubles, worst_pool};
 

@@ -43,13 +43,21 @@ impl<'a> PoolHealth<'a> {
     }
 }
 
-/// The pool most in trouble: by status, then the busiest, then the one for which most wait.
+/// The place of a pool among others: by status, then the busiest, then the one for which most wait,
+/// then the one that has most connections out.
+pub(in crate::http) type Badness = (Option<Status>, Option<f64>, Option<u64>, Option<u64>);
+
+fn badness(pool: &PoolState) -> Badness {
+    (pool.status, pool.busiest, pool.sum.pending, pool.sum.checked_out)
+}
+
+/// The pool most in trouble.
 pub(in crate::http) fn worst(snapshot: &Snapshot) -> Option<&PoolState> {
-    snapshot.pools.iter().reduce(|worst, pool| {
-        let key =
-            |pool: &PoolState| (pool.status, pool.busiest, pool.sum.pending, pool.sum.checked_out);
-        if key(pool) > key(worst) { pool } else { worst }
-    })
+    snapshot.pools.iter().reduce(
+        |worst, pool| {
+            if badness(pool) > badness(worst) { pool } else { worst }
+        },
+    )
 }
 
 /// One pool: the sums over its workers, then the workers.
@@ -59,6 +67,8 @@ pub(in crate::http) struct PoolBody<'a> {
     pub(in crate::http) pool: &'a str,
     pub(in crate::http) source: &'static str,
     pub(in crate::http) status: &'static str,
+    #[serde(skip)]
+    pub(in crate::http) badness: Badness,
     #[serde(flatten)]
     pub(in crate::http) figures: FiguresBody,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,6 +122,7 @@ impl<'a> PoolBody<'a> {
             pool: &state.pool.name,
             source: state.pool.origin.as_str(),
             status: state.status.map_or("unknown", Status::as_str),
+            badness: badness(state),
             figures: FiguresBody(state.sum),
             busiest_worker_utilization_percent: percent(state.busiest),
             peak_utilization_percent: percent(state.peak),

@@ -1,6 +1,6 @@
 //! Pools and their workers on the status page: the worst first, and those that are well in a line.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 
 use maud::{Markup, Render, html};
 
@@ -9,7 +9,9 @@ use super::figures::{
 };
 use super::holders;
 use super::table::{Column, number, table};
-use crate::http::health::{Detailed, Latency, PoolBody, ThresholdsBody, WorkerBody, percent};
+use crate::http::health::{
+    Badness, Detailed, Latency, PoolBody, ThresholdsBody, WorkerBody, percent,
+};
 use poolwatch_client::pool_figures::MaxOverflow;
 
 /// The pools that are shown unfolded, at most.
@@ -28,7 +30,7 @@ pub(super) fn id(pool: &str) -> String {
 pub(super) fn pools(known: &Detailed<'_>) -> Markup {
     let (mut there, left): (Vec<_>, Vec<_>) = known.pools.iter().partition(|pool| is_there(pool));
     // Stable: those that are well keep their order, whatever they do.
-    there.sort_by_key(|pool| Reverse(badness(pool)));
+    there.sort_by(|a, b| badness(b).partial_cmp(&badness(a)).unwrap_or(Ordering::Equal));
     let alone = there.len() == 1;
     html! {
         @for (place, pool) in there.into_iter().enumerate() {
@@ -63,16 +65,9 @@ fn is_bad(pool: &PoolBody<'_>) -> bool {
     matches!(pool.status, "critical" | "warning")
 }
 
-/// By status; those in trouble also by the busiest worker, and by who waits for a connection.
-fn badness(pool: &PoolBody<'_>) -> (u8, u64, Option<u64>, Option<u64>) {
-    let busiest = rank(pool.busiest_worker_utilization_percent);
-    let figures = &pool.figures.0;
-    match pool.status {
-        "critical" => (3, busiest, figures.pending, figures.checked_out),
-        "warning" => (2, busiest, figures.pending, figures.checked_out),
-        "healthy" => (1, 0, None, None),
-        _ => (0, 0, None, None),
-    }
+/// Those that are well have one place, for the page would change all the time.
+fn badness(pool: &PoolBody<'_>) -> Badness {
+    if is_bad(pool) { pool.badness } else { (pool.badness.0, None, None, None) }
 }
 
 /// A percentage as something to sort by.
