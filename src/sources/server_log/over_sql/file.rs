@@ -90,12 +90,14 @@ impl RemoteFile {
         (self.offset, self.records) = (self.size, None);
     }
 
-    /// The format that it has by its content, or by its name as long as there is none.
+    /// The format that the settings say, or else the one that it has by its content, or by its name
+    /// as long as there is none.
     pub(super) async fn format(
         &mut self,
+        set: Option<RecordFormat>,
         connection: &mut Checkout,
     ) -> Result<RecordFormat, Error> {
-        if let Some(format) = self.format {
+        if let Some(format) = set.or(self.format) {
             return Ok(format);
         }
         let head = match self.size {

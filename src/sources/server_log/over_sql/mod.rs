@@ -79,10 +79,7 @@ impl RemoteFiles {
         let began = Instant::now();
         found.behind = 0;
         for file in &mut self.followed {
-            let format = match self.format {
-                Some(format) => format,
-                None => file.format(connection).await?,
-            };
+            let format = file.format(self.format, connection).await?;
             if chosen.is_some_and(|chosen| chosen != format) {
                 file.skip();
                 continue;
@@ -185,10 +182,7 @@ impl RemoteFiles {
             if file.modified + QUIET.as_secs_f64() < newest {
                 continue;
             }
-            let format = match self.format {
-                Some(format) => format,
-                None => file.format(connection).await?,
-            };
+            let format = file.format(self.format, connection).await?;
             found.formats.push(format);
             if found.newest.as_ref().is_none_or(|(_, before)| format >= *before) {
                 found.newest = Some((PathBuf::from(&file.name), format));
