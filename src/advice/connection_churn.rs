@@ -82,8 +82,8 @@ impl ConnectionChurn {
     /// Where no client counts: a test suite or a burst of scripts looks the same, so it is a hint.
     fn judge_server(&self, server: &DatabaseState, recent: &Recent) -> Option<Advice> {
         let (ago, before) = recent.conditions(&server.name, WITHIN)?;
-        let grown = server.conditions.as_ref()?.databases.iter().filter_map(|now| {
-            let before = before.databases.iter().find(|before| before.name == now.name)?;
+        let databases = server.conditions.as_ref()?.databases_since(before);
+        let grown = databases.filter_map(|(before, now)| {
             let sessions = now.sessions?.checked_sub(before.sessions?)?;
             Some((sessions, now.transactions.checked_sub(before.transactions)?, &now.name))
         });

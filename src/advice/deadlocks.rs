@@ -45,8 +45,8 @@ impl Rule for Deadlocks {
 impl Deadlocks {
     fn judge_server(&self, server: &DatabaseState, recent: &Recent) -> Option<Advice> {
         let (_, before) = recent.conditions(&server.name, WITHIN)?;
-        let grown = server.conditions.as_ref()?.databases.iter().filter_map(|now| {
-            let before = before.databases.iter().find(|before| before.name == now.name)?;
+        let databases = server.conditions.as_ref()?.databases_since(before);
+        let grown = databases.filter_map(|(before, now)| {
             Some((now.deadlocks.checked_sub(before.deadlocks)?, &now.name))
         });
         let (count, database) = grown.max().filter(|(count, _)| *count >= self.times)?;

@@ -82,6 +82,18 @@ pub struct Conditions {
     pub databases: Vec<DatabaseCounters>,
 }
 
+impl Conditions {
+    /// The counters of each database as they were before, and as they are.
+    pub fn databases_since<'a>(
+        &'a self,
+        before: &'a Self,
+    ) -> impl Iterator<Item = (&'a DatabaseCounters, &'a DatabaseCounters)> {
+        self.databases.iter().filter_map(|now| {
+            Some((before.databases.iter().find(|before| before.name == now.name)?, now))
+        })
+    }
+}
+
 /// A kind of thing that keeps vacuum from removing rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HolderKind {
