@@ -230,8 +230,8 @@ mod tests {
         assert_eq!(state_of(wanted(), vec![broken.clone()]), State::Invalid);
         let building = PresentIndex { building: true, ..broken };
         assert_eq!(state_of(wanted(), vec![building]), State::Building);
-        let elsewhere = ExpectedIndex { table: "u".into(), ..wanted() };
-        assert_eq!(state_of(elsewhere, vec![]), State::NoTable);
+        let of_other_table = ExpectedIndex { table: "u".into(), ..wanted() };
+        assert_eq!(state_of(of_other_table, vec![]), State::NoTable);
     }
 
     #[test]

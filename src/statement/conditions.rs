@@ -40,7 +40,7 @@ pub enum Match {
     Element,
 }
 
-/// A condition, and the table that its column is said to be of.
+/// A condition, and the table that qualifies its column.
 pub(super) type OfTable = (Option<String>, Condition);
 
 /// The conditions of a statement.

@@ -68,7 +68,7 @@ impl<'a> EndpointBody<'a> {
         }
     }
 
-    /// The sum with another of the rest, of which no quantile is told.
+    /// The sum with another of the rest, without a quantile.
     fn joined(self, other: Self) -> Self {
         Self {
             endpoint: OTHER,

@@ -13,7 +13,7 @@ struct ErrorBody {
     message: String,
 }
 
-/// An operation of the document: `get` where nothing else is said.
+/// An operation of the document: `get` unless another method is given.
 fn operation(summary: &str, content: &str, schema: Value, others: &[(&str, &str, Value)]) -> Value {
     let answer = |description: &str, content: &str, schema: Value| json!({"description": description, "content": {content: {"schema": schema}}});
     let mut responses = Map::new();

@@ -84,7 +84,7 @@ fn card(place: usize, trouble: &Trouble<'_>, known: &Detailed<'_>) -> Markup {
                     }
                 }
             } @else {
-                div.said { (message(trouble)) }
+                div.message { (message(trouble)) }
                 p.note { (Name(&trouble.past())) "; the figures are of then" }
             }
             (earlier(trouble))

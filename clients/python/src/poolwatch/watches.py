@@ -39,7 +39,7 @@ class Watch:
     counts_itself = True
     # Figures that cannot be had here, which are left out of a report rather than sent as 0.
     unknown = STATEMENT_FIGURES
-    # Whether each hold is told of its statements as they begin and end.
+    # True if each hold learns when its statements begin and end.
     sees_statements = False
     # Called before each process's first use of the pool.
     begins: Callable[[], None] | None = None
