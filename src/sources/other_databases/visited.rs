@@ -94,7 +94,7 @@ impl VisitedDatabase {
     pub(super) fn refuse(&mut self, reason: String, is_barred: bool) {
         (self.refused, self.is_barred) = (Some(reason), is_barred);
         // One of the same name may be made in the place of one that was dropped.
-        self.moved = !is_barred;
+        self.moved = true;
         for kept in &mut self.kept {
             kept.rows.fill_with(|| None);
             kept.unseen.clear();
