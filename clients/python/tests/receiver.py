@@ -88,7 +88,10 @@ class Receiver:
 
 
 def is_met(value: Any, expected: Any) -> bool:
-    return expected(value) if callable(expected) else value == expected
+    """A figure that an early report does not have yet meets no condition."""
+    if callable(expected):
+        return value is not None and bool(expected(value))
+    return value == expected
 
 
 def newest(reports: list[Report], name: str) -> dict[str, Any] | None:
