@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
 use poolwatch::demo::Cluster;
 use poolwatch::demo::cluster::Stop;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::application::Application;
 use crate::support::{Daemon, eventually, skipped};
@@ -129,7 +130,7 @@ fn a_server_that_is_down_is_one_card_with_its_address_and_the_remedy() {
     assert_eq!(cards(&page), ("critical".to_owned(), 1, 0), "{page}");
     assert!(!page.contains("s3cret") && !detailed.to_string().contains("s3cret"));
     let pool = daemon.get("/health/database/pool").json();
-    assert_eq!((text(&pool["status"]), &pool["pools"]), ("unknown", &serde_json::json!([])));
+    assert_eq!((text(&pool["status"]), &pool["pools"]), ("unknown", &json!([])));
     assert!(text(&pool["message"]).contains("primary does not answer"), "{pool}");
 }
 
@@ -172,8 +173,9 @@ fn audited(daemon: &Daemon) -> Option<Vec<Value>> {
 fn is_accessible(views: &[Value]) {
     assert_eq!(views.len(), 4);
     for view in views {
-        assert_eq!(view["broken"], serde_json::json!([]), "{view:#}");
-        assert_eq!(view["errors"], serde_json::json!([]), "{view:#}");
+        assert_eq!(view["broken"], json!([]), "{view:#}");
+        assert_eq!(view["errors"], json!([]), "{view:#}");
+        assert_eq!(view["hidden"], json!([]), "{view:#}");
         assert!(view["scrollWidth"].as_u64() <= view["width"].as_u64(), "{view:#}");
         let passed = view["passed"].as_array().unwrap();
         assert!(passed.contains(&"heading-order".into()), "{view:#}");
@@ -204,6 +206,35 @@ fn the_page_is_accessible_and_fits_a_screen_while_all_is_well() {
         view["passed"].as_array().unwrap().contains(&"scrollable-region-focusable".into())
     };
     assert!(views.iter().any(scrolled), "something scrolls on a narrow screen");
+}
+
+#[test]
+fn thirty_pools_are_short_and_each_of_the_worst_can_be_reached() {
+    let daemon = Daemon::with_settings("").start();
+    let socket = UnixDatagram::unbound().unwrap();
+    socket.connect(daemon.socket()).unwrap();
+    for worker in 0..6 {
+        let pool = |number| {
+            let name = format!("{number:02} {}", "n".repeat(60));
+            let taken = if number >= 27 { 20 } else { 2 };
+            json!({"name": name, "size": 5, "max_overflow": 15, "checked_in": 1,
+                   "checked_out": taken, "pending": 0, "peak": taken, "opened": 7})
+        };
+        // No report may name more than sixteen.
+        for half in [0..15, 15..30] {
+            let pools: Vec<_> = half.clone().map(pool).collect();
+            let report = json!({"v": 1, "inst": format!("{worker} {half:?}"), "pid": worker,
+                                "seq": 1, "period": 60.0, "app": "shop", "pools": pools});
+            socket.send(&serde_json::to_vec(&report).unwrap()).unwrap();
+        }
+    }
+    let full = || daemon.get("/metrics").text().matches("db_pool_workers{").count() == 30;
+    eventually(full);
+    eventually(|| cards(&daemon.get("/").text()).0 == "critical");
+    let page = daemon.get("/").text();
+    assert!(page.contains("27 pools, none at warning or critical"), "{page}");
+    let Some(views) = audited(&daemon) else { return };
+    is_accessible(&views);
 }
 
 #[test]

@@ -131,9 +131,10 @@ mod tests {
     use std::time::Instant;
 
     use super::super::health::Resources;
-    use super::super::health::examples::{NOW, empty, full};
+    use super::super::health::examples::{self, NOW, empty, full, worker};
     use super::*;
     use crate::advice::{Advice, Cause, Observed, Present, Severity};
+    use crate::reading::Origin;
     use crate::state::Moment;
 
     fn shown(snapshot: &crate::snapshot::Snapshot) -> String {
@@ -159,6 +160,22 @@ mod tests {
         ] {
             assert!(page.contains(part), "{part} is not in {page}");
         }
+    }
+
+    #[test]
+    fn of_many_pools_those_that_are_well_are_folded_together() {
+        let named = |number: u32, taken| {
+            examples::pool(&format!("pool {number}"), Origin::Workers, vec![worker(number, taken)])
+        };
+        let mut snapshot = empty();
+        snapshot.pools = (0..8).map(|number| named(number, 2)).collect();
+        assert!(!shown(&snapshot).contains("well-pools"), "eight fit a screen");
+        snapshot.pools.push(named(8, 20));
+        let page = shown(&snapshot);
+        let (before, folded) = page.split_once("id=\"well-pools\"").expect(&page);
+        assert!(before.contains("id=\"pool-pool%208\" open"), "{before}");
+        assert!(folded.contains("8 pools, none at warning or critical"), "{folded}");
+        assert_eq!(folded.matches("class=\"card pool\"").count(), 8, "{folded}");
     }
 
     #[test]

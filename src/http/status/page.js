@@ -9,11 +9,14 @@ addEventListener("click", (event) => {
   const details = event.target.closest?.("summary")?.parentElement;
   if (details?.id) chosen.set(details.id, !details.open);
 });
-// A link to what is folded unfolds it.
+// A link to what is folded unfolds it, and all around it.
 function unfold() {
   const target = document.getElementById(location.hash.slice(1));
-  if (target?.localName === "details") target.open = true;
-  if (target?.id) chosen.set(target.id, true);
+  for (let around = target; around; around = around.parentElement?.closest("details")) {
+    if (around.localName !== "details") continue;
+    around.open = true;
+    if (around.id) chosen.set(around.id, true);
+  }
   target?.scrollIntoView();
 }
 addEventListener("hashchange", unfold);

@@ -16,6 +16,8 @@ use poolwatch_client::pool_figures::MaxOverflow;
 
 /// The pools that are shown unfolded, at most.
 const UNFOLDED: usize = 3;
+/// The pools that are listed, at most: of more, those that are well have one line together.
+const LISTED: usize = 8;
 /// The workers of each pool that are shown, the busiest; `/health/database/pool` has all.
 const WORKERS: usize = 20;
 /// The most workers that are shown unfolded.
@@ -26,15 +28,30 @@ pub(super) fn id(pool: &str) -> String {
     format!("pool-{}", encoded(pool))
 }
 
-/// All pools, the worst first. Those of which no worker is left are only named.
+/// All pools, the worst first. Of many, those that are well are folded together; those of which no
+/// worker is left are only named.
 pub(super) fn pools(known: &Detailed<'_>) -> Markup {
     let (mut there, left): (Vec<_>, Vec<_>) = known.pools.iter().partition(|pool| is_there(pool));
     // Stable: those that are well keep their order, whatever they do.
     there.sort_by(|a, b| badness(b).partial_cmp(&badness(a)).unwrap_or(Ordering::Equal));
     let alone = there.len() == 1;
+    let folded = if there.len() > LISTED {
+        there.split_off(there.partition_point(|pool| is_bad(pool)))
+    } else {
+        Vec::new()
+    };
+    let card = |pool, open| Card { pool, thresholds: &known.thresholds, open };
     html! {
         @for (place, pool) in there.into_iter().enumerate() {
-            (Card { pool, thresholds: &known.thresholds, open: alone || is_bad(pool) && place < UNFOLDED })
+            (card(pool, alone || is_bad(pool) && place < UNFOLDED))
+        }
+        @if !folded.is_empty() {
+            details.more.card #well-pools {
+                summary #of-well-pools {
+                    (count(folded.len(), "pool")) ", none at warning or critical"
+                }
+                @for pool in folded { (card(pool, false)) }
+            }
         }
         @if !left.is_empty() {
             details.more.card #left-pools {
