@@ -16,6 +16,13 @@ BY_APPLICATION = largest(sessions("application_name", ', application_name!=""'),
 BY_ROLE = largest(sessions("usename", ', usename!=""'), "usename") + " > 0"
 
 
+CLIENT = "client_addr, application_name, usename, state"
+
+
+def of_client(how, name, client=CLIENT):
+    return f"{how} by ({client}) (pg_client_{name}{{@database}})"
+
+
 def ended(name):
     return f"60 * sum by (datname) (rate(pg_stat_database_sessions_{name}_total{{@database}}{RATE}))"
 
@@ -31,6 +38,14 @@ NOW = [
 ]
 
 CONNECTED = [
+    table("Whose sessions are those?", "Sessions now by where they come from (local is a Unix socket), with the oldest session, the longest time "
+          "for which one has been idle, and the oldest transaction of each.",
+          f"topk($top, {of_client('sum', 'sessions')})", "short",
+          {"client_addr": "address", "application_name": "application", "usename": "role", "state": "state"}, width=24, value="sessions",
+          figures={words: (f"{of_client('max', name)} and on ({CLIENT}) topk($top, {of_client('sum', 'sessions')})", "s")
+                   for words, name in (("oldest", "oldest_seconds"), ("idle for", "longest_idle_seconds"), ("in a transaction for", "longest_transaction_seconds"))}),
+    lines("By address", "Sessions by the address of the client; local is a Unix socket.",
+          (largest(of_client("sum", "sessions", "client_addr"), "client_addr"), "{{client_addr}}"), "short", stack=True, decimals=0),
     lines("By application", "Sessions by application_name.", (BY_APPLICATION, "{{application_name}}"), "short", stack=True, decimals=0),
     lines("By role", "Sessions by role.", (BY_ROLE, "{{usename}}"), "short", stack=True, decimals=0),
     lines("By database", "Sessions of each database.", ("sum by (datname) (pg_stat_database_numbackends{@database})", "{{datname}}"), "short", stack=True, decimals=0),

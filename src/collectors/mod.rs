@@ -14,6 +14,7 @@ mod bound;
 mod buffercache;
 mod catalog;
 mod checkpointer;
+mod client_sessions;
 mod collector;
 mod column;
 mod compatible;
@@ -74,6 +75,7 @@ pub const ALL: &[&Collector] = &[
     &bgwriter::COLLECTOR,
     &buffercache::COLLECTOR,
     &checkpointer::COLLECTOR,
+    &client_sessions::COLLECTOR,
     &conflicts::COLLECTOR,
     &connections::COLLECTOR,
     &database::COLLECTOR,

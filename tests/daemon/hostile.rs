@@ -219,8 +219,7 @@ fn corrupting(server: SocketAddr, corrupted: &Arc<AtomicU64>) -> SocketAddr {
 
 /// A server that listens at an address of its own, and has statements.
 fn listening() -> (Cluster, SocketAddr) {
-    let [high, low] = crate::support::free_port().to_be_bytes();
-    let place = Ipv4Addr::new(127, 77, high, low);
+    let place = crate::support::free_address();
     let cluster =
         Cluster::builder().setting("listen_addresses", &place.to_string()).start().unwrap();
     cluster.sql("CREATE EXTENSION pg_stat_statements").unwrap();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at what goes wrong")]
 
 mod busy_servers;
+mod client_sessions;
 mod compatibility;
 mod exporter;
 mod extensions;

@@ -9,12 +9,11 @@ use std::net::Ipv4Addr;
 use poolwatch::demo::Cluster;
 use poolwatch::postgres::Settings;
 
-use crate::support::free_port;
+use crate::support::free_address;
 
 /// A server over TCP at an address of its own, whose port is the usual one.
 fn server(settings: &[(&str, &str)]) -> (Cluster, Ipv4Addr) {
-    let [high, low] = free_port().to_be_bytes();
-    let address = Ipv4Addr::new(127, 78, high, low);
+    let address = free_address();
     let builder = Cluster::builder().setting("listen_addresses", &address.to_string());
     let builder =
         settings.iter().fold(builder, |builder, (key, value)| builder.setting(key, value));

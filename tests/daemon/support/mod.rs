@@ -9,7 +9,7 @@ mod programs;
 pub(crate) mod prometheus;
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -79,6 +79,12 @@ pub(crate) fn eventually<O: Outcome>(mut probe: impl FnMut() -> O) -> O::Value {
 /// A port of this machine that was free a moment ago, for programs that cannot choose one themselves.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// An address of this machine that is nobody else's, for servers that have the usual port.
+pub(crate) fn free_address() -> Ipv4Addr {
+    let [high, low] = free_port().to_be_bytes();
+    Ipv4Addr::new(127, 77, high, low)
 }
 
 /// All that a process has printed so far.
