@@ -16,11 +16,13 @@ CASES = [
         "18m 31m": "In database redditbot at app1:8001 2.7 statements a minute are ended by statement_timeout, according to the server's log.",
     }),
 
-    alert("IdleInTransaction", "warning", "application_name=reddit-bot, datname=redditbot, usename=bot",
-          longest_transaction("0x9 30+60x11 0x9", state="idle in transaction"),
-          pending="15m", over="24m", fires={
-        "16m": "A transaction of user bot (reddit-bot) in database redditbot at app1:8001 has been open for 6m 30s and is idle.",
-        "23m": "A transaction of user bot (reddit-bot) in database redditbot at app1:8001 has been open for 11m 30s and is idle.",
+    alert("IdleInTransaction", "warning", "application_name=reddit-bot, client_addr=10.0.0.7, datname=redditbot, usename=bot", {
+        "pg_client_longest_idle_seconds{datname=redditbot, client_addr=10.0.0.7, application_name=reddit-bot, usename=bot, state=idle in transaction}":
+            "0x9 30+60x11 0x9",
+        "pg_client_longest_idle_seconds{datname=redditbot, client_addr=10.0.0.7, application_name=reddit-bot, usename=bot, state=idle}": "9000x40",
+    }, pending="15m", over="24m", fires={
+        "16m": "A session of user bot (reddit-bot) from 10.0.0.7 in database redditbot at app1:8001 has been idle for 6m 30s inside a transaction.",
+        "23m": "A session of user bot (reddit-bot) from 10.0.0.7 in database redditbot at app1:8001 has been idle for 11m 30s inside a transaction.",
     }),
 
     alert("LongTransaction", "warning", "application_name=reddit-bot, datname=redditbot, usename=bot",
