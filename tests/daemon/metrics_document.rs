@@ -8,9 +8,9 @@ use std::time::SystemTime;
 use poolwatch::collectors::{self, Collector, Pace, Scope, Table};
 use poolwatch::exposition::{pools, self_metrics};
 use poolwatch::metric::{Family, Kind};
-use poolwatch::sources::own_connections;
+use poolwatch::sources::collector::statement_texts;
 use poolwatch::sources::pgbouncer::Pgbouncer;
-use poolwatch::sources::server_log;
+use poolwatch::sources::{own_connections, server_log, workers};
 
 const INTRODUCTION: &str = "# Metrics
 
@@ -38,6 +38,11 @@ carries `pgbouncer`, the pool's name. A figure that PgBouncer's version has not 
 says how they compare with `pgbouncer_exporter`.
 ";
 
+const TEXTS: &str = "
+Off by default: `collectors.stat_statements.include_query` or `--collector.stat_statements.include_query`
+switches it on. Labels: `queryid`; `query`, cut at `query_length` characters.
+";
+
 const LOG: &str = "
 Read with `logs.path` alone; `server-log.md` says how to switch it on. Labels: `datname`; `class` of
 errors; `reason` of cancellations (`statement_timeout`, `lock_timeout`, `user_request`,
@@ -55,6 +60,8 @@ fn document() -> String {
     for collector in collectors::ALL {
         of_collector(&mut text, collector);
     }
+    families(&mut text, "The texts of statements", &[statement_texts()]);
+    text.push_str(TEXTS);
     families(&mut text, "The server's log", &server_log::families());
     text.push_str(LOG);
     families(&mut text, "PgBouncer", &Pgbouncer::families());
@@ -65,7 +72,8 @@ fn document() -> String {
         .chain(self_metrics::advice(&[]))
         .chain(self_metrics::reload((true, SystemTime::UNIX_EPOCH)))
         .chain(self_metrics::log(0))
-        .chain(own_connections::families());
+        .chain(own_connections::families())
+        .chain(workers::families());
     families(
         &mut text,
         "poolwatch itself, and whether its databases answer",

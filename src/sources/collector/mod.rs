@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 
 pub(super) use self::families::{Rows, joined};
 pub(super) use self::state::{CollectorState, TableReading};
+pub use self::texts::statement_texts;
 use super::{Failure, explain};
 use crate::collectors::Collector;
 use crate::metric::Family;

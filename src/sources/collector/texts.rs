@@ -11,6 +11,14 @@ use crate::sources::{is_undecodable, text};
 use crate::statement::Text;
 use poolwatch_client::Checkout;
 
+/// The family of the texts, without samples.
+pub fn statement_texts() -> Family {
+    Family::counter(
+        "pg_stat_statements_query_id",
+        "1 with the text of the statement, literals left out; pg_stat_statements.query.",
+    )
+}
+
 /// Texts by `query_id`.
 #[derive(Debug, Default)]
 pub(super) struct StatementTexts {
@@ -34,10 +42,7 @@ impl StatementTexts {
         if !new.is_empty() {
             self.ask(connection, schema, &new, length, reductions).await?;
         }
-        let mut family = Family::counter(
-            "pg_stat_statements_query_id",
-            "1 with the text of the statement, literals left out; pg_stat_statements.query.",
-        );
+        let mut family = statement_texts();
         for (query_id, text) in &self.cache {
             family.sample(&[("queryid", query_id), ("query", text)], 1.0);
         }

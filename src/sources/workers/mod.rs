@@ -93,16 +93,22 @@ impl Workers {
             }
         }
         let mut reading = self.fold.reading(now);
-        reading.families = families(received, &self.queue);
+        reading.families = counted(received, &self.queue);
         Ok(reading)
     }
 }
 
-fn families(count: u64, queue: &Queue) -> Vec<Family> {
-    let mut received = Family::counter("poolwatch_reports_total", "Reports received from workers.");
+/// Its families of metrics, without samples.
+pub fn families() -> [Family; 2] {
+    [
+        Family::counter("poolwatch_reports_total", "Reports received from workers."),
+        Family::counter("poolwatch_reports_rejected_total", "Reports refused, by reason."),
+    ]
+}
+
+fn counted(count: u64, queue: &Queue) -> Vec<Family> {
+    let [mut received, mut refused] = families();
     received.sample(&[], count as f64);
-    let mut refused =
-        Family::counter("poolwatch_reports_rejected_total", "Reports refused, by reason.");
     for reason in Reason::ALL {
         refused.sample(&[("reason", reason.as_str())], queue.refused(reason) as f64);
     }
