@@ -56,6 +56,13 @@ impl Figures {
         self.beside_truth(record, 1e-9).all(|(.., is_between)| is_between)
     }
 
+    /// Returns true when the estimated share above each threshold lies between its bounds.
+    pub(crate) fn contain_estimate(&self, record: &Record) -> bool {
+        self.beside_truth(record, 0.0).zip(self.shares).all(|((least, truth, most, _), apart)| {
+            (least - 1e-6..=most + 1e-6).contains(&(truth + apart))
+        })
+    }
+
     /// The least, the true and the greatest share, and whether the true one lies between.
     fn beside_truth<'a>(
         &self,

@@ -4,8 +4,8 @@
 //! `pg_stat_statements` is read each second and the log has every duration; it takes 21 minutes.
 //! What was recorded is kept in `target/estimator`; with `-- --replay` it is judged again, with
 //! `-- NAME…` these workloads are recorded anew before. Shapes that no workload has, and applications
-//! of several statements, are drawn by chance and judged too; with `-- --test` only their bounds are
-//! checked, in a second. Nothing here is timed.
+//! of several statements, are drawn by chance and judged too. As a test, which is without `--bench` or
+//! with `-- --test`, only their bounds are checked, in a second. Nothing here is timed.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -30,16 +30,16 @@ const INTERVALS: [usize; 3] = [1, 5, 10];
 const USUAL: usize = 10;
 
 fn main() {
-    if std::env::args().any(|argument| argument == "--test") {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let has = |option: &str| arguments.iter().any(|argument| argument == option);
+    if has("--test") || !has("--bench") {
         return check_bounds();
     }
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let replay = arguments.iter().any(|argument| argument == "--replay");
     // Cargo adds options of its own.
     let named: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/estimator");
     std::fs::create_dir_all(&folder).unwrap();
-    if !replay {
+    if !has("--replay") {
         let stage = record::Stage::start();
         let is_named = |name: &str| named.is_empty() || named.iter().any(|one| *one == name);
         for workload in workloads::all().into_iter().filter(|workload| is_named(workload.name)) {
@@ -58,14 +58,17 @@ fn main() {
     judge(&mixed::all());
 }
 
-/// The bounds hold for every distribution, so they contain the truth of each.
+/// The bounds hold for every distribution, so they contain the truth of each, and the estimate.
 fn check_bounds() {
-    for record in simulated::all().into_iter().chain(mixed::all()) {
+    let records: Vec<_> = simulated::all().into_iter().chain(mixed::all()).collect();
+    for record in &records {
         for interval in INTERVALS {
-            let figures = Figures::of(&record, interval);
-            assert!(figures.contain_truth(&record), "{}", figures.bounds_row(&record));
+            let figures = Figures::of(record, interval);
+            assert!(figures.contain_truth(record), "{}", figures.bounds_row(record));
+            assert!(figures.contain_estimate(record), "{}", figures.row(record));
         }
     }
+    println!("the bounds contain the truth and the estimate of {} workloads", records.len());
 }
 
 fn judge(records: &[Record]) {

@@ -53,39 +53,43 @@ impl Estimate {
         }
         self.calls += interval.calls;
         self.sum += interval.sum;
-        self.bounds.add(interval);
         let (extremes, rest) = interval.peeled();
-        extremes.for_each(|seconds| self.place(1.0, seconds));
+        extremes.for_each(|seconds| {
+            self.bounds.add_known(seconds);
+            self.counts[bucket(seconds)] += 1.0;
+        });
         match rest.calls {
             0 => {}
+            1 => self.spread(&rest, |bound| step(rest.mean(), bound)),
             2 => {
                 let apart = rest.variance().sqrt();
-                for seconds in [rest.mean() - apart, rest.mean() + apart] {
-                    self.place(1.0, seconds.max(rest.lowest).min(rest.highest));
-                }
+                let both = [rest.mean() - apart, rest.mean() + apart];
+                let both = both.map(|seconds| seconds.max(rest.lowest).min(rest.highest));
+                self.spread(&rest, |bound| {
+                    f64::midpoint(step(both[0], bound), step(both[1], bound))
+                });
             }
-            _ => self.spread(&rest),
+            _ => match Shape::new(&rest) {
+                Some(shape) => self.spread(&rest, |bound| shape.below(bound)),
+                None => self.spread(&rest, |bound| step(rest.mean(), bound)),
+            },
         }
     }
 
-    fn spread(&mut self, rest: &Interval) {
+    /// Adds calls by the share of them up to each bound. A shape has not quite the moments that it
+    /// was made of, and its calls are not whole ones: it is moved into the bounds that hold for all.
+    fn spread(&mut self, rest: &Interval, share: impl Fn(f64) -> f64) {
         let calls = rest.calls as f64;
+        let above = self.bounds.add_rest(rest);
         let (lowest, highest) = rest.ends();
-        let Some(shape) = Shape::new(rest) else {
-            return self.place(calls, rest.mean());
-        };
         let (first, last) = (bucket(lowest), bucket(highest));
         let mut below = 0.0;
         for (count, bound) in self.counts[first..last].iter_mut().zip(&FINE[first..last]) {
-            let upto = shape.below(*bound).max(below);
+            let upto = above.confine(calls, *bound, share(*bound)).max(below);
             *count += calls * (upto - below);
             below = upto;
         }
         self.counts[last] += calls * (1.0 - below);
-    }
-
-    fn place(&mut self, calls: f64, seconds: f64) {
-        self.counts[bucket(seconds)] += calls;
     }
 
     /// The number of calls.
@@ -156,6 +160,11 @@ impl Estimate {
             bounds: self.bounds.since(&earlier.bounds),
         }
     }
+}
+
+/// The share up to a bound, of calls that all took the same.
+fn step(seconds: f64, bound: f64) -> f64 {
+    if seconds <= bound { 1.0 } else { 0.0 }
 }
 
 fn bucket(seconds: f64) -> usize {
@@ -268,6 +277,41 @@ mod tests {
                 prop_assert_eq!(after.count(), count);
                 prop_assert!((after.sum() - sum).abs() < 1e-6 * sum.max(1.0));
                 last = Some(now);
+            }
+        }
+
+        #[test]
+        fn the_estimate_lies_within_the_bounds(
+            median in 1e-3..0.5_f64,
+            intervals in prop::collection::vec(
+                (0.0..2.5_f64, prop::collection::vec((-2.0..2.0_f64, 0.0..1.0_f64), 0..40)),
+                1..6,
+            ),
+            slow in 0.0..0.3_f64,
+        ) {
+            let (mut estimate, mut calls) = (Estimate::default(), Vec::new());
+            let mut last: Option<Moments> = None;
+            for (sigma, draws) in intervals {
+                calls.extend(draws.iter().map(|(draw, chance)| {
+                    let seconds = median * (sigma * draw).exp();
+                    if *chance < slow { 8.0 * seconds } else { seconds }
+                }));
+                let now = kept(&calls);
+                let before = estimate.clone();
+                estimate.add(&now.since(last.as_ref()));
+                last = Some(now);
+                for one in [&estimate, &estimate.since(&before)] {
+                    let within = cumulative(&one.histogram());
+                    for (within, bound) in within.iter().zip(BOUNDS) {
+                        let (least, most) = one.calls_above(*bound);
+                        let Some(share) = one.share_above(*bound) else { continue };
+                        let above = share * one.calls() as f64;
+                        let inside = least as f64 - 1e-6 <= above && above <= most as f64 + 1e-6;
+                        prop_assert!(inside, "{} <= {} <= {} above {}", least, above, most, bound);
+                        let shown = one.calls() - within;
+                        prop_assert!((least..=most).contains(&shown), "{} above {}", shown, bound);
+                    }
+                }
             }
         }
 

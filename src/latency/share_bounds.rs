@@ -22,21 +22,22 @@ impl Default for ShareBounds {
 }
 
 impl ShareBounds {
-    /// Adds the calls of one statement in one interval. New extremes are known exactly.
-    pub(super) fn add(&mut self, interval: &Interval) {
-        let (extremes, rest) = interval.peeled();
-        for seconds in extremes {
-            self.count(|bound| if seconds > bound { (1, 1) } else { (0, 0) });
-        }
-        if rest.calls > 0 {
-            let spread = Spread::new(&rest);
-            self.count(|bound| spread.above(bound));
-        }
+    /// Adds a call whose duration is known.
+    pub(super) fn add_known(&mut self, seconds: f64) {
+        self.count(&AboveEach::from_each(|bound| if seconds > bound { (1, 1) } else { (0, 0) }));
     }
 
-    fn count(&mut self, above: impl Fn(f64) -> (u64, u64)) {
-        for ((least, most), bound) in self.least.iter_mut().zip(&mut self.most).zip(BOUNDS) {
-            let above = above(*bound);
+    /// Adds calls of one statement in one interval, of which only the moments are known, and returns
+    /// the bounds for these calls alone.
+    pub(super) fn add_rest(&mut self, rest: &Interval) -> AboveEach {
+        let spread = Spread::new(rest);
+        let above = AboveEach::from_each(|bound| spread.above(bound));
+        self.count(&above);
+        above
+    }
+
+    fn count(&mut self, above: &AboveEach) {
+        for ((least, most), above) in self.least.iter_mut().zip(&mut self.most).zip(above.0) {
             *least += above.0;
             *most += above.1;
         }
@@ -58,6 +59,26 @@ impl ShareBounds {
             std::array::from_fn(|at| now[at].saturating_sub(then[at]))
         };
         Self { least: grown(&self.least, &earlier.least), most: grown(&self.most, &earlier.most) }
+    }
+}
+
+/// The least and the most of some calls that can be above each of [`BOUNDS`].
+pub(super) struct AboveEach([(u64, u64); BOUNDS.len()]);
+
+impl AboveEach {
+    fn from_each(above: impl Fn(f64) -> (u64, u64)) -> Self {
+        Self(std::array::from_fn(|at| above(BOUNDS[at])))
+    }
+
+    /// For so many calls, a share of them up to so many seconds, moved into the bounds. Between two
+    /// of [`BOUNDS`], those of the two together.
+    pub(super) fn confine(&self, calls: f64, seconds: f64, share: f64) -> f64 {
+        let within = |above: u64| (calls - above as f64) / calls;
+        let at = BOUNDS.partition_point(|bound| *bound < seconds);
+        let exact = BOUNDS.get(at).is_some_and(|bound| *bound <= seconds);
+        let below = if exact { Some(at) } else { at.checked_sub(1) };
+        let fewest = below.map_or(0.0, |below| within(self.0[below].1));
+        share.max(fewest).min(self.0.get(at).map_or(1.0, |(least, _)| within(*least)))
     }
 }
 
@@ -151,7 +172,10 @@ mod tests {
     fn bounds(calls: &[f64], at: usize) -> ShareBounds {
         let mut bounds = ShareBounds::default();
         let earlier = kept(&calls[..at]);
-        bounds.add(&kept(calls).since((at > 0).then_some(&earlier)));
+        let interval = kept(calls).since((at > 0).then_some(&earlier));
+        let (extremes, rest) = interval.peeled();
+        extremes.for_each(|seconds| bounds.add_known(seconds));
+        bounds.add_rest(&rest);
         bounds
     }
 
