@@ -72,6 +72,7 @@ fn pool(name: String) -> Pool {
             commit: Some(histogram(BOUNDS)),
         },
         holders: Holders::default(),
+        targets: Vec::new(),
     }
 }
 

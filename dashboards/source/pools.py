@@ -108,12 +108,12 @@ SIZE = [
           "short", decimals=0),
     lines("Pools against the server", "The share of the server's connections which the pools may open together. Above "
           "100 % the server refuses connections before the pools are full.",
-          ('''sum without (pool) (db_pool_capacity{@} and ignoring (source) db_pool_info{@, source=~"workers|app_health"})
+          ('''sum without (pool) (db_pool_capacity{@} and ignoring (source, host, port, database, role) db_pool_info{@, source=~"workers|app_health"})
               / max without (server) (pg_settings_max_connections{@} - pg_settings_superuser_reserved_connections{@}
                 - (pg_settings_reserved_connections{@} or 0 * pg_settings_max_connections{@}))''', "{{instance}}"),
           "percentunit", ["PoolsExceedServer"]),
     table("Sources of the figures", "Each pool's source. What activity infers from the server's sessions is a lower bound.",
-          "sum by (pool, source, instance) (db_pool_info{@pool})", "short",
+          "max by (pool, source, instance) (db_pool_info{@pool})", "short",
           {"pool": "pool", "source": "source", "instance": "instance"}),
 ]
 

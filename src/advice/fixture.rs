@@ -139,6 +139,7 @@ fn pool(checked_out: &[u64]) -> PoolState {
         totals: Totals::default(),
         timings: Timings::default(),
         holders: Holders::default(),
+        targets: Vec::new(),
     };
     PoolState::judge(pool, RecentPool::default(), &Thresholds::default())
 }

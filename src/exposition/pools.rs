@@ -75,10 +75,22 @@ const JUDGED: &[Judged] = &[
 fn info(pools: &[PoolState]) -> Family {
     let mut family = Family::gauge(
         "db_pool_info",
-        "Where a pool's figures come from; `activity` is inferred and a lower bound.",
+        "1 for each server that a pool's connections go to (host, port, database, role, as far as \
+         they are known), and where its figures come from; `activity` is inferred and a lower bound.",
     );
     for pool in pools {
-        family.sample(&[("pool", &pool.pool.name), ("source", pool.pool.origin.as_str())], 1.0);
+        let own = [("pool", pool.pool.name.as_str()), ("source", pool.pool.origin.as_str())];
+        if pool.pool.targets.is_empty() {
+            family.sample(&own, 1.0);
+        }
+        for target in &pool.pool.targets {
+            let port = target.port.to_string();
+            let mut labels = own.to_vec();
+            labels.extend([("host", target.host.as_str()), ("port", port.as_str())]);
+            labels.extend(target.database.as_deref().map(|database| ("database", database)));
+            labels.extend(target.role.as_deref().map(|role| ("role", role)));
+            family.sample(&labels, 1.0);
+        }
     }
     family
 }

@@ -32,13 +32,26 @@ pub fn databases(databases: &[DatabaseState], probes: &[Histogram]) -> Vec<Famil
         "db_probe_duration_seconds",
         "poolwatch's own SELECT 1 on a connection it holds.",
     );
+    let mut info = Family::gauge(
+        "pg_server_info",
+        "1 for each host and port of the server, to join with those of db_pool_info; \
+         system_identifier once it was read.",
+    );
     for (database, histogram) in databases.iter().zip(probes) {
         let server = [("server", database.name.as_str())];
         let labels = if databases.len() > 1 { &server[..] } else { &[] };
         up.sample(labels, database.up.map(|up| f64::from(u8::from(up))));
         probe.durations(labels, histogram);
+        for place in &database.places {
+            let port = place.port.to_string();
+            let mut labels = labels.to_vec();
+            labels.extend([("host", place.host.as_str()), ("port", port.as_str())]);
+            let identifier = database.system_identifier.as_deref();
+            labels.extend(identifier.map(|identifier| ("system_identifier", identifier)));
+            info.sample(&labels, 1.0);
+        }
     }
-    vec![up, probe]
+    vec![up, info, probe]
 }
 
 /// The outcome of the last reading of each source, and the number of series that were dropped.

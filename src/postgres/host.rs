@@ -41,6 +41,16 @@ impl std::fmt::Display for Host {
     }
 }
 
+impl Host {
+    /// The name that others are compared with.
+    pub(super) fn key(&self) -> String {
+        match &self.place {
+            HostAddress::Ip(ip) if self.name.is_empty() => ip.to_string(),
+            _ => self.name.clone(),
+        }
+    }
+}
+
 /// The servers of an address, in their order.
 pub(super) fn hosts(address: &Address) -> Result<Vec<Host>, AddressError> {
     let list = |key: &str| -> Vec<String> {

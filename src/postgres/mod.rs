@@ -29,6 +29,7 @@ mod wire;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::Executor as _;
@@ -36,6 +37,7 @@ use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tracing::{info, warn};
 
 use crate::files;
+use poolwatch_client::report::ConnectionTarget;
 use poolwatch_client::{AcquireError, Checkout, SharedPool};
 
 use access::SEND_AS_STORED;
@@ -58,7 +60,7 @@ pub(crate) use remedy::remedy;
 pub use secret::Secret;
 pub use sessions::{SessionGroup, SessionsError, SessionsSample};
 pub use settings::{Error, Settings};
-pub(crate) use target::Target;
+pub(crate) use target::{Target, connection_targets};
 
 /// poolwatch's `application_name` on the server, by which its own sessions are
 /// left out of what it counts.
@@ -129,10 +131,18 @@ pub struct Database {
     sessions: Mutex<sessions::SampleCache>,
     /// True when the server is to send texts as they are stored.
     as_stored: AtomicBool,
+    /// Other names of the server, under which pools may report it.
+    aliases: Vec<ConnectionTarget>,
+    system_identifier: StdMutex<Option<Arc<str>>>,
 }
 
 impl Database {
-    fn new(name: &str, access: Access, read_timeout: Duration) -> Self {
+    fn new(
+        name: &str,
+        access: Access,
+        read_timeout: Duration,
+        aliases: Vec<ConnectionTarget>,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             pool: access.pool(CONNECTIONS, None),
@@ -142,6 +152,8 @@ impl Database {
             lane: Semaphore::new(1),
             sessions: Mutex::default(),
             as_stored: AtomicBool::new(false),
+            aliases,
+            system_identifier: StdMutex::default(),
         }
     }
 
@@ -154,6 +166,33 @@ impl Database {
     pub fn address(&self) -> String {
         let target = self.access.connector.target();
         format!("{}@{}/{}", target.user, target.place(), target.database)
+    }
+
+    /// The servers, the database and the role, in the form in which pools report them.
+    pub fn targets(&self) -> Vec<ConnectionTarget> {
+        self.access.connector.target().connection_targets()
+    }
+
+    /// The hosts and ports of the server, its aliases included, each once.
+    pub fn places(&self) -> Vec<ConnectionTarget> {
+        let mut places: Vec<_> =
+            self.targets().iter().chain(&self.aliases).map(ConnectionTarget::server).collect();
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
+    /// The identifier that a server shares with its replicas only, when it was ever read.
+    pub fn system_identifier(&self) -> Option<Arc<str>> {
+        self.system_identifier.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes in the identifier of the server that answers.
+    pub fn identified(&self, identifier: &str) {
+        let mut known = self.system_identifier.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.as_deref() != Some(identifier) {
+            *known = Some(identifier.into());
+        }
     }
 
     /// The connections themselves.

@@ -10,14 +10,18 @@ use tracing::info;
 use super::session::Purpose;
 use super::{
     Access, Address, AddressError, Connector, Database, PASSWORD_COMMAND_TIMEOUT, PASSWORD_MAX_AGE,
-    PasswordCommand, PasswordSettings, Secret, Target,
+    PasswordCommand, PasswordSettings, Secret, Target, connection_targets,
 };
+use poolwatch_client::report::ConnectionTarget;
+
 /// One database as the operator names it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// The address: a URL (`postgresql://user@host/db`) or libpq's `key=value` form.
     pub url: Secret,
+    /// Other names of the server, as `host:port`, under which pools connect to it.
+    pub aliases: Vec<String>,
     /// A file that holds the password, read at each connect.
     pub password_file: Option<PathBuf>,
     /// A command that prints the password, such as a token of a cloud.
@@ -43,6 +47,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             url: Secret::default(),
+            aliases: Vec::new(),
             password_file: None,
             password_command: None,
             password_command_timeout: PASSWORD_COMMAND_TIMEOUT,
@@ -63,6 +68,14 @@ pub enum Error {
         /// The database's name in the settings.
         name: String,
         /// The error, without the address, which may hold a password.
+        reason: AddressError,
+    },
+    /// An alias is no address.
+    #[error("servers.{name}.aliases: {reason}; an alias is host:port, or the folder of a socket")]
+    Alias {
+        /// The database's name in the settings.
+        name: String,
+        /// The error.
         reason: AddressError,
     },
     /// The password file cannot be read.
@@ -86,7 +99,17 @@ impl Settings {
         };
         let access = self.access(name, purpose)?;
         let read_timeout = self.statement_timeout + Duration::from_secs(1);
-        Ok(Arc::new(Database::new(name, access, read_timeout)))
+        Ok(Arc::new(Database::new(name, access, read_timeout, self.alias_targets(name)?)))
+    }
+
+    fn alias_targets(&self, name: &str) -> Result<Vec<ConnectionTarget>, Error> {
+        let mut targets = Vec::new();
+        for alias in &self.aliases {
+            let parsed = connection_targets(&alias_address(alias));
+            targets
+                .extend(parsed.map_err(|reason| Error::Alias { name: name.to_owned(), reason })?);
+        }
+        Ok(targets)
     }
 
     /// Makes its connector. A password file that cannot be read now is refused.
@@ -119,5 +142,41 @@ impl Settings {
     /// Makes what opens sessions that may write, for as long as it takes.
     pub fn builders(&self, name: &str) -> Result<Access, Error> {
         self.access(name, Purpose::Build)
+    }
+}
+
+/// An alias as an address: `host:port`, `host` or the folder of a socket.
+fn alias_address(alias: &str) -> String {
+    if alias.starts_with(['/', '@']) {
+        format!("host={alias}")
+    } else {
+        format!("postgresql://{alias}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_has_the_places_of_its_address_and_its_aliases() {
+        let places = |aliases: &[&str]| {
+            let aliases = aliases.iter().map(|&alias| alias.to_owned()).collect();
+            let url = Secret::from("postgresql://w@DB:5433/app".to_owned());
+            let settings = Settings { url, aliases, ..Settings::default() };
+            let places = settings.open("primary").map(|database| database.places());
+            places.map(|places| places.into_iter().map(|one| (one.host, one.port)).collect())
+        };
+        let place = |host: &str, port| (host.to_owned(), port);
+        let all: Vec<_> = places(&["10.0.0.5:5433", "/run/pg", "db:5433", "[::1]"]).unwrap();
+        let expected = [
+            place("/run/pg", 5432),
+            place("10.0.0.5", 5433),
+            place("::1", 5432),
+            place("db", 5433),
+        ];
+        assert_eq!(all, expected);
+        let wrong: Result<Vec<(String, u16)>, _> = places(&["db:port"]);
+        assert!(wrong.unwrap_err().to_string().contains("servers.primary.aliases"));
     }
 }

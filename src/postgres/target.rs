@@ -8,6 +8,7 @@ use super::address::{Address, AddressError, Variables};
 use super::host::{Host, hosts};
 use super::methods::{Binding, Methods};
 use super::tls;
+use poolwatch_client::report::ConnectionTarget;
 
 /// The kinds of server that will do, of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,10 +95,28 @@ impl Target {
         })
     }
 
+    /// The servers in the form in which a pool's targets are compared with them.
+    pub(crate) fn connection_targets(&self) -> Vec<ConnectionTarget> {
+        let targets = self.hosts.iter().filter_map(|host| {
+            ConnectionTarget::new(&host.key(), host.port, Some(&self.database), Some(&self.user))
+        });
+        targets.collect()
+    }
+
     /// The servers without secrets: `host:port` or the path of a socket, several by commas.
     pub(crate) fn place(&self) -> String {
         self.hosts.iter().map(Host::to_string).collect::<Vec<_>>().join(",")
     }
+}
+
+/// The servers, the database and the role that an address itself names.
+pub(crate) fn connection_targets(address: &str) -> Result<Vec<ConnectionTarget>, AddressError> {
+    let address = Address::parse_only(address)?;
+    let (database, role) = (address.value("dbname"), address.value("user"));
+    let targets = hosts(&address)?.into_iter().filter_map(|host| {
+        ConnectionTarget::new(&host.key(), host.port, database.as_deref(), role.as_deref())
+    });
+    Ok(targets.collect())
 }
 
 /// poolwatch's own sessions are read-only, so that what can be written to is the primary.
@@ -178,6 +197,19 @@ mod tests {
             let error = target(address).unwrap_err().to_string();
             assert!(error.contains(&format!("`{key}`")), "{address}: {error}");
         }
+    }
+
+    #[test]
+    fn the_servers_of_an_address_are_shown_without_its_password() {
+        let targets = connection_targets("postgresql://web:s3cret@A.internal:1,b/app").unwrap();
+        let shown: Vec<_> = targets.iter().map(|t| (t.host.as_str(), t.port)).collect();
+        assert_eq!(shown, [("a.internal", 1), ("b", 5432)]);
+        assert_eq!(targets[0].role.as_deref(), Some("web"));
+        assert!(!format!("{targets:?}").contains("s3cret"));
+        let of_server = target("host=db hostaddr=10.0.0.1 user=u").unwrap().connection_targets();
+        assert_eq!(of_server[0].host, "db");
+        let of_server = target("hostaddr=10.0.0.1 user=u").unwrap().connection_targets();
+        assert_eq!(of_server[0].host, "10.0.0.1");
     }
 
     #[test]

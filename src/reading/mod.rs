@@ -16,7 +16,9 @@ pub use self::server::{
 };
 use crate::metric::Family;
 pub use poolwatch_client::pool_figures::{Cumulative, Figures, MaxOverflow, Timings, Totals, both};
-pub use poolwatch_client::report::{Endpoint, EndpointTotals, Finding, Hold, OTHER};
+pub use poolwatch_client::report::{
+    ConnectionTarget, Endpoint, EndpointTotals, Finding, Hold, OTHER, TARGETS,
+};
 
 /// All that one source saw at one time. A source fills what it can know.
 #[derive(Debug, Default)]

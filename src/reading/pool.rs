@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use poolwatch_client::pool_figures::{Figures, Timings, Totals};
-use poolwatch_client::report::{Endpoint, Hold};
+use poolwatch_client::report::{ConnectionTarget, Endpoint, Hold};
 
 /// The origin of a pool's figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, strum::IntoStaticStr)]
@@ -46,6 +46,8 @@ pub struct Pool {
     pub timings: Timings,
     /// Who takes its connections, where the workers say.
     pub holders: Holders,
+    /// The servers that its connections go to, each once and in order, where that is known.
+    pub targets: Vec<ConnectionTarget>,
 }
 
 /// Who takes a pool's connections.

@@ -145,6 +145,8 @@ impl Sampler {
                     name: database.name().to_owned(),
                     address: database.address(),
                     version: database.version(),
+                    places: database.places(),
+                    system_identifier: database.system_identifier(),
                     ..DatabaseState::default()
                 };
                 let of_database =

@@ -121,6 +121,7 @@ mod tests {
             totals: Totals::default(),
             timings,
             holders: Holders::default(),
+            targets: Vec::new(),
         }
     }
 

@@ -15,8 +15,8 @@ use wildmatch::WildMatchPattern;
 use super::Failure;
 use crate::postgres::{self, APPLICATION_NAME, Database, SessionGroup, SessionsError};
 use crate::reading::{
-    Figures, Holders, MaxOverflow, Origin, Pool, Reading, RunningSessions, Sessions, Timings,
-    Totals, Worker,
+    ConnectionTarget, Figures, Holders, MaxOverflow, Origin, Pool, Reading, RunningSessions,
+    Sessions, Timings, Totals, Worker,
 };
 
 /// The timeout of one reading.
@@ -106,7 +106,8 @@ impl Activity {
             return Ok(Reading { hints: sample.hints, ..Reading::default() });
         };
         let groups: Vec<_> = groups.iter().filter(|group| !is_parallel_worker(group)).collect();
-        let mut reading = parse(self.database.name(), &groups, &self.pools)?;
+        let mut reading =
+            parse(self.database.name(), &groups, &self.pools, &self.database.targets())?;
         if let Some(sessions) = reading.sessions.as_mut().filter(|_| !sample.has_waits) {
             sessions.waiting_for_lock = None;
         }
@@ -147,6 +148,7 @@ fn parse(
     server: &str,
     groups: &[&SessionGroup],
     pools: &[(String, Settings)],
+    targets: &[ConnectionTarget],
 ) -> Result<Reading, Error> {
     let hidden = groups.iter().filter(|group| group.kind.is_none());
     let hidden: i64 = hidden.map(|group| group.sessions).sum();
@@ -154,7 +156,7 @@ fn parse(
         return Err(Error::Hidden { hidden, role: first.role.clone() });
     }
     Ok(Reading {
-        pools: pools.iter().map(|(name, settings)| pool(name, settings, groups)).collect(),
+        pools: pools.iter().map(|(name, settings)| pool(name, settings, groups, targets)).collect(),
         sessions: Some(sessions(server, groups)),
         hints: hints(groups),
         ..Reading::default()
@@ -223,7 +225,14 @@ fn running(group: &SessionGroup) -> Option<RunningSessions> {
     Some(RunningSessions { sessions, oldest_seconds: group.oldest_statement? })
 }
 
-fn pool(name: &str, settings: &Settings, groups: &[&SessionGroup]) -> Pool {
+fn pool(
+    name: &str,
+    settings: &Settings,
+    groups: &[&SessionGroup],
+    targets: &[ConnectionTarget],
+) -> Pool {
+    let role = settings.user.as_deref().filter(|role| !role.contains('*'));
+    let targets = targets.iter().map(|target| target.with_role(role));
     let of_pool = || {
         groups
             .iter()
@@ -254,6 +263,7 @@ fn pool(name: &str, settings: &Settings, groups: &[&SessionGroup]) -> Pool {
         totals: Totals::default(),
         timings: Timings::default(),
         holders: Holders::default(),
+        targets: targets.collect(),
     }
 }
 
@@ -297,7 +307,7 @@ mod tests {
             ..Settings::default()
         };
         let reading =
-            parse("primary", &groups.each_ref(), &[("inferred".into(), settings)]).unwrap();
+            parse("primary", &groups.each_ref(), &[("inferred".into(), settings)], &[]).unwrap();
         let figures = reading.pools[0].workers[0].figures;
         assert_eq!((figures.checked_in, figures.checked_out), (Some(3), Some(3)));
         assert_eq!((figures.overflow, figures.capacity()), (Some(4), Some(8)));
@@ -309,7 +319,8 @@ mod tests {
     fn sessions_of_which_no_state_is_kept_are_neither_idle_nor_taken() {
         let groups = [group("bot", "disabled", 3), group("bot", "idle", 1)];
         let settings = Settings { size: Some(2), max_overflow: Some(1), ..Settings::default() };
-        let reading = parse("primary", &groups.each_ref(), &[("app".into(), settings)]).unwrap();
+        let reading =
+            parse("primary", &groups.each_ref(), &[("app".into(), settings)], &[]).unwrap();
         let figures = reading.pools[0].workers[0].figures;
         assert_eq!((figures.checked_in, figures.checked_out), (None, None));
         assert_eq!((figures.overflow, figures.utilization()), (Some(2), None));
@@ -320,7 +331,8 @@ mod tests {
     fn a_pool_of_unknown_size_has_no_utilization() {
         let groups = [group("x", "active", 3)];
         let reading =
-            parse("primary", &groups.each_ref(), &[("app".into(), Settings::default())]).unwrap();
+            parse("primary", &groups.each_ref(), &[("app".into(), Settings::default())], &[])
+                .unwrap();
         let figures = reading.pools[0].workers[0].figures;
         assert_eq!((figures.checked_out, figures.utilization()), (Some(3), None));
     }
@@ -328,7 +340,7 @@ mod tests {
     #[test]
     fn hidden_sessions_are_an_error_and_not_zero() {
         let hidden = SessionGroup { kind: None, role: "watch".into(), ..group("", "", 4) };
-        let error = parse("primary", &[&hidden], &[]).unwrap_err().to_string();
+        let error = parse("primary", &[&hidden], &[], &[]).unwrap_err().to_string();
         assert!(error.contains("GRANT pg_monitor TO \"watch\""), "{error}");
     }
 

@@ -64,7 +64,20 @@ impl ConditionReader {
         let keepers = self.rows(&mut connection, KEEPERS).await?;
         let keepers = keepers.first().map(|row| count(row, "keepers")).transpose();
         conditions.keepers = keepers.map_err(Error::from)?.flatten().unwrap_or(0);
+        self.identify(&mut connection).await?;
         Ok(conditions)
+    }
+
+    /// Reads which server it is: behind one name there may be another since.
+    async fn identify(&mut self, connection: &mut Checkout) -> Result<(), Failure> {
+        let rows = self.rows(connection, IDENTIFIER).await?;
+        if let Some(row) = rows.first() {
+            let identifier = text(row, "system_identifier").map_err(Error::from)?;
+            if let Some(identifier) = identifier {
+                self.database.identified(&identifier);
+            }
+        }
+        Ok(())
     }
 
     /// The rows of a statement; none, where the server lacks what it cannot be asked without.
@@ -141,6 +154,15 @@ const KEEPERS: ReducibleStatement<'static> = ReducibleStatement {
                   OR pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted))",
     optional: Optional::These(&[]),
     gives: "the sessions that listen or hold an advisory lock",
+};
+
+/// A managed server may refuse the function.
+const IDENTIFIER: ReducibleStatement<'static> = ReducibleStatement {
+    sql: "SELECT CASE WHEN has_function_privilege('pg_control_system()', 'execute')
+                      THEN (SELECT system_identifier::text FROM pg_control_system())
+                 END AS system_identifier",
+    optional: Optional::These(&[]),
+    gives: "the system identifier",
 };
 
 /// A replica whose slot keeps its `xmin` reports none itself. A standby holds nothing back.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::reading::{Conditions, LockQueue, LoggedTimes, Sessions, StatementTimes, Top};
+use crate::reading::{
+    Conditions, ConnectionTarget, LockQueue, LoggedTimes, Sessions, StatementTimes, Top,
+};
 
 /// One database server as the probe sees it.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +14,10 @@ pub struct DatabaseState {
     pub name: String,
     /// The role, the place and the database, such as `watch@db:5432/app`, without a password.
     pub address: String,
+    /// Its hosts and ports, aliases included.
+    pub places: Vec<ConnectionTarget>,
+    /// The identifier that it shares with its replicas only.
+    pub system_identifier: Option<Arc<str>>,
     /// `true` while it answers; `None` before the first probe.
     pub up: Option<bool>,
     /// Its version, such as `15.4`.

@@ -98,6 +98,7 @@ mod tests {
                 totals: Totals::default(),
                 timings: Timings::default(),
                 holders: Holders::default(),
+                targets: Vec::new(),
             };
             PoolState::judge(pool, RecentPool::default(), &Thresholds::default()).status
         };
@@ -123,6 +124,7 @@ mod tests {
             totals: Totals::default(),
             timings: Timings::default(),
             holders: Holders::default(),
+            targets: Vec::new(),
         };
         let state = PoolState::judge(pool, RecentPool::default(), &Thresholds::default());
         assert_eq!(state.utilization, Some(26.0 / 80.0));

@@ -21,6 +21,11 @@ also carries `server`. Families from `postgres_exporter` keep its names; where t
 `compatibility.md` says how.
 ";
 
+const POOLS: &str = "
+The labels of `db_pool_info` are `pool`, `source`, `host`, `port`, `database` and `role`; a pool of which no target is known has the first two.
+`pg_server_info` has the same `host` and `port`, and `system_identifier`: [topology.md](topology.md) joins them.
+";
+
 const SERVER: &str = "
 ## The server
 
@@ -56,6 +61,7 @@ errors; `reason` of cancellations (`statement_timeout`, `lock_timeout`, `user_re
 fn document() -> String {
     let mut text = INTRODUCTION.to_owned();
     families(&mut text, "Pools", &pools::families(&[]));
+    text.push_str(POOLS);
     text.push_str(SERVER);
     for collector in collectors::ALL {
         of_collector(&mut text, collector);

@@ -52,6 +52,7 @@ pub(in crate::http) fn pool(name: &str, origin: Origin, workers: Vec<Worker>) ->
         totals: Totals::default(),
         timings: Timings::default(),
         holders: Holders::default(),
+        targets: Vec::new(),
     };
     PoolState::judge(pool, RecentPool::default(), &Thresholds::default())
 }

@@ -24,7 +24,8 @@ pub use self::figure::{AnswerProblem, Figure};
 pub use self::presets::Preset;
 use self::shape::AnswerShape;
 use crate::files;
-use crate::reading::Reading;
+use crate::postgres::{self, Secret};
+use crate::reading::{ConnectionTarget, Reading};
 
 /// The settings of one application's pool endpoint.
 #[derive(Clone, PartialEq, Deserialize)]
@@ -38,6 +39,9 @@ pub struct Settings {
     pub preset: Option<Preset>,
     /// The place of each figure, as a JSON pointer, for any other shape or on top of a preset.
     pub pointers: BTreeMap<Figure, String>,
+    /// The server that the pool's connections go to: `postgresql://host:port/database`, for
+    /// `db_pool_info`. A role in it is shown, a password is not.
+    pub target: Secret,
     /// Sent with each request; secret.
     pub headers: BTreeMap<String, String>,
     /// Files with the values of more headers, by name. They are read for each request, so that a
@@ -56,6 +60,7 @@ impl Default for Settings {
             url: String::new(),
             preset: None,
             pointers: BTreeMap::new(),
+            target: Secret::default(),
             headers: BTreeMap::new(),
             header_files: BTreeMap::new(),
             timeout: Duration::from_secs(2),
@@ -72,6 +77,7 @@ impl fmt::Debug for Settings {
             .field("url", &url)
             .field("preset", &self.preset)
             .field("pointers", &self.pointers)
+            .field("target", &self.target)
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
             .field("header_files", &self.header_files)
             .field("timeout", &self.timeout)
@@ -171,6 +177,7 @@ pub struct AppHealth {
     address: EndpointAddress,
     meters: Option<[(&'static str, Uri); 5]>,
     shape: AnswerShape,
+    targets: Vec<ConnectionTarget>,
     headers: HeaderMap,
     header_files: Vec<(HeaderName, PathBuf)>,
     connector: EndpointConnector,
@@ -193,6 +200,7 @@ impl Settings {
             pool: pool_name.to_owned(),
             meters: address.meters().filter(|_| self.preset == Some(Preset::Hikaricp)),
             shape,
+            targets: self.targets().map_err(Error::Settings)?,
             headers: self.request_headers(&address).map_err(Error::Settings)?,
             header_files: self.header_files().map_err(Error::Settings)?,
             connector: EndpointConnector::new(&address).map_err(Error::Settings)?,
@@ -200,6 +208,14 @@ impl Settings {
             timeout: self.timeout,
             size_limit: self.size_limit,
         })
+    }
+
+    fn targets(&self) -> Result<Vec<ConnectionTarget>, String> {
+        let target = self.target.reveal();
+        if target.is_empty() {
+            return Ok(Vec::new());
+        }
+        postgres::connection_targets(target).map_err(|error| format!("target: {error}"))
     }
 
     fn request_headers(&self, address: &EndpointAddress) -> Result<HeaderMap, String> {
@@ -304,7 +320,13 @@ impl AppHealth {
             Err(AnswerProblem::Missing { .. }) if !status.is_success() => {
                 Err(ExchangeError::Status(status))
             }
-            parsed => Ok(parsed?),
+            parsed => {
+                let mut reading = parsed?;
+                for pool in &mut reading.pools {
+                    pool.targets.clone_from(&self.targets);
+                }
+                Ok(reading)
+            }
         }
     }
 }
@@ -336,6 +358,7 @@ mod tests {
             (serde_json::json!({"url": "ftp://hunter2@a/"}), "ftp"),
             (serde_json::json!({"url": "unix:/run/a.sock"}), "unix:/path/to.sock:/path"),
             (serde_json::json!({"url": "http://a", "headers": {"hunter2 b": "x"}}), "name"),
+            (serde_json::json!({"url": "http://a", "target": "mysql://u:hunter2@h/d"}), "target"),
             (serde_json::json!({"url": "http://a", "headers": {"a": "hunter2\n"}}), "value of a"),
             (serde_json::json!({"url": "http://a", "header_files": {"a b": "/f"}}), "header_files"),
             (

@@ -1,10 +1,14 @@
 //! `PgBouncer`'s pools as one pool with a worker for each (database, user) pair.
 
+use std::collections::BTreeSet;
+
 use super::console::Views;
 use super::counts::{CHECKED_IN, CHECKED_OUT, sum, taken};
 use super::limits::{Limit, Limits};
 use super::table::{ConsoleRow, ViewProblem};
-use crate::reading::{Figures, Holders, Origin, Pool, Timings, Totals, Worker};
+use crate::reading::{
+    ConnectionTarget, Figures, Holders, Origin, Pool, TARGETS, Timings, Totals, Worker,
+};
 
 /// The console's own database, which has no servers.
 const CONSOLE: &str = "pgbouncer";
@@ -30,7 +34,27 @@ pub(super) fn parse(name: &str, views: &Views) -> Result<Pool, ViewProblem> {
         totals: Totals::default(),
         timings: Timings::default(),
         holders: Holders::default(),
+        targets: targets(views),
     })
+}
+
+/// The servers of the databases that have a pool: each with the role of its own, or of the pool.
+fn targets(views: &Views) -> Vec<ConnectionTarget> {
+    let socket = views.config.row("key", "unix_socket_dir").and_then(|row| row.text("value"));
+    let mut targets = BTreeSet::new();
+    for pair in views.pools.rows().filter(|row| row.text("database") != Some(CONSOLE)) {
+        let name = pair.text("database").unwrap_or("");
+        let Some(row) = views.databases.row("name", name) else { continue };
+        let port = row.text("port").and_then(|port| port.parse().ok()).unwrap_or(5432);
+        let role = row.text("force_user").filter(|role| !role.is_empty()).or(pair.text("user"));
+        let database = row.text("database").unwrap_or(name);
+        let hosts = row.text("host").filter(|host| !host.is_empty()).or(socket).unwrap_or("");
+        let each = hosts.split(',');
+        targets.extend(
+            each.filter_map(|host| ConnectionTarget::new(host, port, Some(database), role)),
+        );
+    }
+    targets.into_iter().take(TARGETS).collect()
 }
 
 fn figures(row: ConsoleRow<'_>, limit: Limit) -> Result<Figures, ViewProblem> {

@@ -1,7 +1,7 @@
 //! Reports of many workers folded into one pool each name: the newest of each worker, and sums that
 //! outlive it. Pure: it is given the time, and asks only whether a silent process still runs.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,7 +11,7 @@ use super::holding::Holding;
 use super::instance::{Instance, LastReport};
 use super::settings::Settings;
 use super::total::Total;
-use crate::reading::{Origin, Pool, Reading, Worker};
+use crate::reading::{ConnectionTarget, Origin, Pool, Reading, TARGETS, Worker};
 use poolwatch_client::report::{self, Reason, Report};
 
 /// The time for which a silent instance is remembered, so that one that was only stopped (a debugger,
@@ -223,6 +223,7 @@ impl Fold {
         self.instances.retain(|_, one| one.age(now) < MEMORY || one.may_resume());
         let last_reports = self.instances.values().flat_map(|one| &one.pools);
         self.holders = last_reports.map(LastReport::holders).sum();
+        self.update_targets(now);
         let mut workers = self.workers(now);
         let mut holders = Holding::new(self.live(now));
         let pools = self.pools.iter().map(|(name, total)| {
@@ -236,10 +237,29 @@ impl Fold {
                 workers,
                 totals: total.totals,
                 timings: total.timings.clone(),
+                targets: total.targets.clone(),
             }
         });
         let pools = pools.collect();
         Reading { pools, findings: self.findings.recent(now), ..Reading::default() }
+    }
+
+    /// The targets of each pool: those of its workers that live, else the last that were known.
+    fn update_targets(&mut self, now: Instant) {
+        let mut targets: HashMap<String, BTreeSet<ConnectionTarget>> = HashMap::new();
+        for (_, pool) in self.live(now).filter(|(_, pool)| !pool.targets.is_empty()) {
+            match targets.get_mut(&pool.name) {
+                Some(all) => all.extend(pool.targets.iter().cloned()),
+                None => {
+                    targets.insert(pool.name.clone(), pool.targets.iter().cloned().collect());
+                }
+            }
+        }
+        for (name, targets) in targets {
+            if let Some(total) = self.pools.get_mut(&name) {
+                total.targets = targets.into_iter().take(TARGETS).collect();
+            }
+        }
     }
 
     fn workers(&self, now: Instant) -> HashMap<&str, Vec<Worker>> {

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::endpoints::{Endpoints, carry};
 use crate::reading::{Cumulative, Timings, Totals};
-use poolwatch_client::report;
+use poolwatch_client::report::{self, ConnectionTarget};
 
 /// One pool's sums.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +13,8 @@ pub(super) struct Total {
     pub(super) totals: Totals,
     pub(super) timings: Timings,
     pub(super) endpoints: Endpoints,
+    /// The servers that its workers connect to, as the last of them said.
+    pub(super) targets: Vec<ConnectionTarget>,
 }
 
 impl Total {

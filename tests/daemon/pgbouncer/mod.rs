@@ -4,6 +4,7 @@ pub(crate) mod bouncer;
 
 use std::error::Error as _;
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use poolwatch::exposition::Chunk;
@@ -85,6 +86,10 @@ async fn the_clients_that_hold_and_wait_are_counted() {
 
         let pool = &reading.pools[0];
         assert_eq!((pool.name.as_str(), pool.origin), ("bouncer", Origin::Pgbouncer));
+        let server = pool.targets.iter().find(|target| target.role.as_deref() == Some("one"));
+        let server = server.unwrap();
+        assert_eq!(Some(Path::new(&server.host)), bouncer.folder.parent(), "{server:?}");
+        assert_eq!((server.port, server.database.as_deref()), (5432, Some("postgres")));
         let full = pair(&reading, "app/one");
         assert_eq!((full.size, full.checked_out, full.checked_in), (Some(2), Some(2), Some(0)));
         assert_eq!((full.utilization(), full.overflow), (Some(1.0), Some(0)));

@@ -9,7 +9,7 @@ use poolwatch_client::{PoolSettings, SharedPool};
 
 use super::agree;
 use crate::pool::CLUSTER;
-use crate::support::{Daemon, Metrics};
+use crate::support::{Daemon, Metrics, Series};
 
 /// The names under which a pool is shown.
 fn families(metrics: &Metrics, pool: &str) -> BTreeSet<String> {
@@ -29,6 +29,38 @@ async fn becomes<const N: usize>(daemon: &Arc<Daemon>, expected: [(&'static str,
             let exported =
                 expected.map(|(name, _)| (name, metrics.value(name, &[("pool", "rust")])));
             (exported, expected.map(|(name, value)| (name, Some(value))))
+        });
+    });
+    waiting.await.unwrap();
+}
+
+/// The pool's server and the server that is read are one, by the labels that are joined.
+async fn has_one_target(daemon: &Arc<Daemon>) {
+    let daemon = Arc::clone(daemon);
+    let place = |series: &Series| {
+        let label = |name: &str| series.labels.get(name).cloned();
+        (label("host"), label("port"))
+    };
+    let waiting = tokio::task::spawn_blocking(move || {
+        agree(|| {
+            let metrics = daemon.metrics();
+            let server: Vec<_> = metrics.all("pg_server_info", &[]).map(place).collect();
+            let is_identified = metrics
+                .all("pg_server_info", &[])
+                .any(|series| series.labels.contains_key("system_identifier"));
+            let to = [("database", "postgres"), ("role", "postgres")];
+            let of = |source: &str| {
+                let source_label = [("source", source)];
+                let pools = metrics.all("db_pool_info", &source_label).filter(|series| {
+                    source == "activity"
+                        || to.iter().all(|(name, value)| {
+                            series.labels.get(*name).is_some_and(|l| l == value)
+                        })
+                });
+                pools.map(place).collect::<Vec<_>>()
+            };
+            let is_whole = server.len() == 1 && server[0].0.is_some() && is_identified;
+            ((is_whole, of("workers"), of("activity")), (true, server.clone(), server))
         });
     });
     waiting.await.unwrap();
@@ -80,6 +112,7 @@ async fn a_rust_application_is_shown_under_the_same_names() {
         ],
     )
     .await;
+    has_one_target(&daemon).await;
     let metrics = daemon.metrics();
     let info = [("pool", "rust"), ("source", "workers")];
     assert_eq!(metrics.value("db_pool_info", &info), Some(1.0));

@@ -25,7 +25,7 @@ use self::reporter::Reporter;
 pub use self::settings::PoolSettings;
 use self::slot::Slot;
 use self::state::{Open, State};
-use crate::report::PoolReport;
+use crate::report::{ConnectionTarget, PoolReport};
 
 /// The time that closing a connection may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -345,6 +345,19 @@ impl Core {
         Ok(Open { connection, since: Instant::now() })
     }
 
+    /// The server that its options name; `None` where another than the driver connects, which may
+    /// go elsewhere.
+    fn target(&self) -> Option<ConnectionTarget> {
+        if self.connect.is_some() {
+            return None;
+        }
+        let folder = self.options.get_socket().map(|folder| folder.display().to_string());
+        let host = folder.as_deref().unwrap_or_else(|| self.options.get_host());
+        let (port, role) = (self.options.get_port(), self.options.get_username());
+        let database = self.options.get_database().unwrap_or(role);
+        ConnectionTarget::new(host, port, Some(database), Some(role))
+    }
+
     /// The pool now, under a name.
     fn reading(&self, name: &str) -> PoolReport {
         let state = self.state();
@@ -353,6 +366,7 @@ impl Core {
             figures: state.figures(&self.settings),
             totals: state.totals(),
             timings: state.timings(),
+            targets: self.target().into_iter().collect(),
             ..PoolReport::default()
         }
     }

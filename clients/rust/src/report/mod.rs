@@ -5,6 +5,7 @@
 
 mod bounds;
 mod holders;
+mod target;
 mod wire;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use self::holders::{ENDPOINTS, Endpoint, EndpointTotals, HOLDS, Hold, OTHER};
+pub use self::target::{ConnectionTarget, TARGETS};
 use crate::pool_figures::{Cumulative, Figures, Timings, Totals};
 
 /// The socket that workers report to unless told otherwise, if poolwatch may write there.
@@ -90,6 +92,8 @@ pub struct PoolReport {
     pub endpoints: Vec<Endpoint>,
     /// The longest of its current holds, the longest first.
     pub holds: Vec<Hold>,
+    /// The servers that its connections go to, each once; empty where that is not known.
+    pub targets: Vec<ConnectionTarget>,
 }
 
 /// A pattern that a worker found in the application's statements, literals stripped.
@@ -195,6 +199,7 @@ impl PoolReport {
         self.totals.merge(&other.totals);
         self.timings.merge(&other.timings);
         self.join_holders(&other.endpoints, &other.holds);
+        self.join_targets(&other.targets);
     }
 }
 

@@ -20,7 +20,8 @@ fn whole() -> Value {
             "commit": {"sum": 1.0, "counts": counts(18)},
             "acquire": {"sum": 0.1, "counts": counts(24)},
             "hold": {"sum": 9.5, "counts": counts(23)},
-            "endpoints": endpoints(), "holds": holds()
+            "endpoints": endpoints(), "holds": holds(),
+            "targets": targets()
         }],
         "findings": [{"kind": "n_plus_one", "sql": "SELECT 1", "count": 101, "rows": 101,
                       "where": "app/posts.py:41"}]
@@ -33,6 +34,10 @@ fn endpoints() -> Value {
          "hold": {"sum": 8.5, "counts": vec![1; 23]}},
         {"name": "other", "out": 1, "checkouts": 1, "held": 0.5}
     ])
+}
+
+fn targets() -> Value {
+    json!([{"host": "db.internal", "port": 5433, "database": "app", "role": "web"}, {"host": "/run/pg", "port": 5432}])
 }
 
 fn holds() -> Value {
@@ -187,6 +192,27 @@ fn the_holders_of_a_pool_are_read() {
 }
 
 #[test]
+fn targets_are_compared_bounded_and_no_reason_to_refuse_a_report() {
+    let targets =
+        |value: Value| changed("/pools/0/targets", value).unwrap().pools[0].targets.clone();
+    let report = parse(&whole()).unwrap();
+    let shown: Vec<_> = report.pools[0].targets.iter().map(|t| (t.host.as_str(), t.port)).collect();
+    assert_eq!(shown, [("db.internal", 5433), ("/run/pg", 5432)]);
+    let many: Vec<_> = (1..100).map(|port| json!({"host": "db", "port": port})).collect();
+    assert_eq!(targets(json!(many)).len(), TARGETS);
+    assert_eq!(targets(json!([{"host": "db"}, {"host": "DB."}])).len(), 1, "they are one");
+    for none in [
+        json!(null),
+        json!([]),
+        json!([{}]),
+        json!([{"host": "u:s3cret@db"}]),
+        json!([{"host": "db", "port": 70000}]),
+    ] {
+        assert_eq!(targets(none.clone()), [], "{none}");
+    }
+}
+
+#[test]
 fn endpoints_beyond_the_limit_are_added_up_and_holds_are_cut() {
     let endpoint =
         |number| json!({"name": format!("GET /{number}"), "out": 1, "checkouts": 2, "held": 0.5});
@@ -262,6 +288,7 @@ prop_compose! {
             }).collect(),
             holds: vec![Hold { age: oldest.unwrap_or(2.5), active: more.map(|more| more > 3), ..Hold::default() }],
             timings: Timings { acquire, hold, query, ..Timings::default() },
+            targets: ConnectionTarget::new("db", 5432, more.map(|_| "app"), None).into_iter().collect(),
         }
     }
 }

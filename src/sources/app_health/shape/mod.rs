@@ -59,6 +59,7 @@ impl AnswerShape {
             totals,
             timings: Timings::default(),
             holders: Holders::default(),
+            targets: Vec::new(),
         };
         let families = waits(&pool.name, &views)?;
         Ok(Reading { pools: vec![pool], families, ..Reading::default() })

@@ -2,6 +2,7 @@
 
 mod holders;
 mod pool;
+mod target;
 
 use std::time::Duration;
 

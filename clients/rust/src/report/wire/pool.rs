@@ -8,6 +8,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use super::super::bounds::{Bounds, CountedBy};
 use super::super::{PoolReport, Reason};
 use super::holders::{Endpoint, Hold};
+use super::target::Target;
 use super::{LONGEST, MOST_COUNTED, name};
 use crate::histogram::Histogram;
 use crate::pool_figures::{
@@ -26,6 +27,7 @@ pub(super) struct Pool {
     timed: Vec<(&'static TimingRow, Counts)>,
     endpoints: Vec<Endpoint>,
     holds: Vec<Hold>,
+    targets: Vec<Target>,
 }
 
 type TotalRow = Row<Totals, u64>;
@@ -62,6 +64,8 @@ impl Pool {
         }
         let holds = self.holds.into_iter().map(Hold::checked).collect::<Result<Vec<_>, _>>()?;
         pool.join_holders(&[], &holds);
+        let targets: Vec<_> = self.targets.into_iter().filter_map(Target::checked).collect();
+        pool.join_targets(&targets);
         Ok(pool)
     }
 
@@ -150,6 +154,7 @@ impl From<&PoolReport> for Pool {
             timed: timed.collect(),
             endpoints: pool.endpoints.iter().map(Endpoint::from).collect(),
             holds: pool.holds.iter().map(Hold::from).collect(),
+            targets: pool.targets.iter().map(Target::from).collect(),
         }
     }
 }
@@ -162,6 +167,7 @@ enum Key {
     Timing(&'static TimingRow),
     Endpoints,
     Holds,
+    Targets,
     /// Of a client that is newer.
     Unknown,
 }
@@ -172,6 +178,7 @@ impl From<&str> for Key {
             "name" => return Self::Name,
             "endpoints" => return Self::Endpoints,
             "holds" => return Self::Holds,
+            "targets" => return Self::Targets,
             _ => {}
         }
         let gauge = || Figures::ROWS.iter().find(|row| row.wire == Some(key)).map(Self::Gauge);
@@ -229,6 +236,9 @@ impl<'de> Deserialize<'de> for Pool {
                         Key::Holds => {
                             pool.holds = map.next_value::<Option<_>>()?.unwrap_or_default();
                         }
+                        Key::Targets => {
+                            pool.targets = map.next_value::<Option<_>>()?.unwrap_or_default();
+                        }
                         Key::Unknown => drop(map.next_value::<IgnoredAny>()?),
                     }
                 }
@@ -270,6 +280,9 @@ impl Serialize for Pool {
         }
         if !self.holds.is_empty() {
             map.serialize_entry("holds", &self.holds)?;
+        }
+        if !self.targets.is_empty() {
+            map.serialize_entry("targets", &self.targets)?;
         }
         map.end()
     }
