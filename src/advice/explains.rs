@@ -2,12 +2,27 @@
 
 use std::cmp::Reverse;
 
+use poolwatch_client::report::HOLDS;
+
 use super::{Advice, Cause, RuleContext, Severity};
+use crate::state::PoolState;
 
 /// The trouble that callers of a pool feel, whatever its cause.
 const FULL_POOL: &[&str] = &["pool_exhausted", "pool_usage", "overflow_churn", "time_to_scale"];
 /// The time that statements take, whatever makes them slow.
 const SLOW: &[&str] = &["slow_queries", "statement_latency", "query_latency"];
+
+/// Causes that lie in what statements do.
+const BY_STATEMENTS: &[&str] = &[
+    "table_scans",
+    "n_plus_one",
+    "unpaginated",
+    "statement_slowdown",
+    "slow_queries",
+    "server_cpu",
+];
+/// The age in seconds from which a hold without a statement in flight is not one between two statements.
+const IDLE: f64 = 3.0;
 
 /// One cause and what follows from it.
 struct Explains {
@@ -44,12 +59,13 @@ const EXPLAINS: &[Explains] = &[
     explains("deadlocks", &[&["statement_slowdown", "hot_worker"], SLOW, FULL_POOL]),
     explains("inherited_connections", &[&["broken_connections"]]),
     explains("missing_index", &[&["table_scans"]]),
+    explains("invalid_index", &[&["table_scans"]]),
+    explains("unpaginated", &[&["table_scans", "server_cpu", "hot_worker"], SLOW, FULL_POOL]),
     explains(
         "table_scans",
         &[&["statement_slowdown", "hot_worker", "server_cpu"], SLOW, FULL_POOL],
     ),
     explains("n_plus_one", &[&["n_plus_one_suspected", "server_cpu", "hot_worker"], FULL_POOL]),
-    explains("unpaginated", &[&["server_cpu", "hot_worker"], SLOW, FULL_POOL]),
     explains("statement_slowdown", &[&["hot_worker", "server_cpu"], SLOW, FULL_POOL]),
     explains("slow_queries", &[&["query_latency", "statement_latency", "hot_worker"], FULL_POOL]),
     explains("server_cpu", &[&["query_latency", "statement_latency", "hot_worker"], FULL_POOL]),
@@ -105,7 +121,33 @@ fn direct_cause(advice: &[Advice], of: usize, context: &RuleContext<'_>) -> Opti
         // A hint does not explain a trouble: a backup that runs is not why a pool is full.
         cause.severity >= symptom.severity.min(Severity::Warning)
             && touches(context, cause, symptom)
+            && accounts_for(context, cause, symptom)
     })
+}
+
+/// Returns false where the readings show that the one is not of the other: an index of another table,
+/// or statements where the pool's connections are held without any.
+fn accounts_for(context: &RuleContext<'_>, cause: &Advice, symptom: &Advice) -> bool {
+    if symptom.rule == "table_scans" {
+        return cause.tables.iter().any(|table| symptom.tables.contains(table));
+    }
+    let by_statements = FULL_POOL.contains(&symptom.rule) && BY_STATEMENTS.contains(&cause.rule);
+    let pool = context.pools.iter().find(|pool| pool.pool.name == symptom.subject);
+    !by_statements || pool.is_none_or(|pool| !is_held_otherwise(context, pool))
+}
+
+/// Returns true if half of a pool's connections are held with no statement in flight, or wait for locks.
+fn is_held_otherwise(context: &RuleContext<'_>, pool: &PoolState) -> bool {
+    let taken = pool.sum.checked_out.unwrap_or(0);
+    let holds = pool.pool.holders.holds.iter().map(|held| &held.hold);
+    let idle = holds.filter(|hold| hold.age >= IDLE && hold.active == Some(false)).count() as u64;
+    let waiting = match context.databases {
+        [only] => only.sessions.as_ref().and_then(|sessions| sessions.waiting_for_lock),
+        _ => None,
+    };
+    // A client reports the longest of its holds only.
+    let is_half = |part: u64, whole: u64| part > 0 && 2 * part >= whole;
+    is_half(idle, taken.min(HOLDS as u64)) || is_half(waiting.unwrap_or(0), taken)
 }
 
 fn candidates(advice: &[Advice], rule: &'static str) -> impl Iterator<Item = usize> {
@@ -172,7 +214,7 @@ mod tests {
     use super::super::fixture::Fixture;
     use super::super::{Rule, Settings};
     use super::*;
-    use crate::reading::Sessions;
+    use crate::reading::{Hold, Sessions, WorkerHold};
 
     fn advice(rule: &'static str, severity: Severity, subject: &str) -> Advice {
         Advice { rule, ..Advice::new(severity, subject, rule.to_owned(), "raise max_overflow") }
@@ -208,13 +250,25 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_has_the_table() {
+        let row = |one: &Explains| {
+            let consequences: Vec<_> =
+                one.consequences.iter().copied().flatten().copied().collect();
+            format!("| {} | {} |\n", one.cause, consequences.join(", "))
+        };
+        let table: String = EXPLAINS.iter().map(row).collect();
+        let document = include_str!("../../docs/advice.md");
+        assert!(document.contains(&format!("| --- | --- |\n{table}\n")), "it is to be:\n{table}");
+    }
+
+    #[test]
     fn a_cause_stands_before_what_is_worse_and_follows_from_it() {
         let given = vec![
             advice("pool_exhausted", Severity::Critical, "web"),
             advice("server_cpu", Severity::Warning, "primary"),
             advice("pool_usage", Severity::Critical, "web"),
-            advice("table_scans", Severity::Warning, "orders"),
-            advice("missing_index", Severity::Warning, "idx_orders"),
+            advice("table_scans", Severity::Warning, "orders").with_tables(["orders"]),
+            advice("missing_index", Severity::Warning, "idx_orders").with_tables(["public.orders"]),
             advice("covered_index", Severity::Info, "idx_other"),
         ];
         let cause = Some("missing_index");
@@ -232,6 +286,42 @@ mod tests {
         let ordered = causes_first(&given, &fixture(&["primary"]).context());
         let of_pool = ordered.iter().find(|one| one.rule == "pool_exhausted").unwrap();
         assert!(of_pool.remedy.ends_with("missing_index (idx_orders)"), "{}", of_pool.remedy);
+    }
+
+    #[test]
+    fn an_index_or_a_list_explains_the_scans_of_its_own_table_only() {
+        let of = |rule, table| {
+            let cause = advice(rule, Severity::Warning, "web").with_tables([table]);
+            let scans = advice("table_scans", Severity::Warning, "orders");
+            let given = [cause, scans.with_tables(["orders"])];
+            order(&fixture(&["primary"]), &given).contains(&("table_scans", Some(rule)))
+        };
+        for rule in ["missing_index", "invalid_index", "unpaginated"] {
+            assert_eq!((of(rule, "orders"), of(rule, "items")), (true, false), "{rule}");
+        }
+    }
+
+    #[test]
+    fn statements_do_not_fill_a_pool_whose_connections_are_idle_or_wait_for_locks() {
+        let given = BY_STATEMENTS.iter().map(|rule| advice(rule, Severity::Warning, "web"));
+        let given: Vec<_> =
+            given.chain([advice("pool_usage", Severity::Critical, "web")]).collect();
+        let is_explained = |active: bool, waiting: u64| {
+            let mut fixture = fixture(&["primary"]);
+            fixture.pools = Fixture::with_workers(&[20]).pools;
+            let hold = Hold { age: 4.0, active: Some(active), ..Hold::default() };
+            let held = WorkerHold { hold, ..WorkerHold::default() };
+            fixture.pools[0].pool.holders.holds = vec![held; HOLDS];
+            let waiting_for_lock = Some(waiting);
+            fixture.databases[0].sessions =
+                Some(Sessions { waiting_for_lock, ..Sessions::default() });
+            order(&fixture, &given)
+                .iter()
+                .any(|(rule, cause)| *rule == "pool_usage" && cause.is_some())
+        };
+        assert!(is_explained(true, 2), "statements are in flight");
+        assert!(!is_explained(false, 0), "none is");
+        assert!(!is_explained(true, 18), "they wait for locks");
     }
 
     #[test]

@@ -35,7 +35,9 @@ impl Rule for InvalidIndex {
                 index.name, index.place
             );
             let remedy = format!("build it again or drop it: {}", index.statement);
-            Advice::new(Severity::Warning, context.within(&of.server, &index.name), message, remedy)
+            let subject = context.within(&of.server, &index.name);
+            let advice = Advice::new(Severity::Warning, subject, message, remedy);
+            advice.with_tables([index.table()])
         });
         advice.collect()
     }

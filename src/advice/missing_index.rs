@@ -36,7 +36,8 @@ impl Rule for MissingIndex {
             let remedy = format!("poolwatch indexes --apply, which runs: {}", index.statement);
             let subject = context.within(&of.server, &index.name);
             let sql = vec![index.statement.clone()];
-            Advice::new(Severity::Warning, subject, message, remedy).with_sql(sql)
+            let advice = Advice::new(Severity::Warning, subject, message, remedy);
+            advice.with_sql(sql).with_tables([index.table()])
         });
         advice.collect()
     }

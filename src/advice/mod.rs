@@ -34,6 +34,7 @@ mod recent;
 mod server_cpu;
 mod server_full;
 mod slow_queries;
+mod slow_statement;
 mod statement_latency;
 mod statement_slowdown;
 mod table_scans;
@@ -53,6 +54,8 @@ use recent::Recent;
 pub use alert_state::{Observed, Present};
 pub use context::{RuleContext, ServerFigures};
 pub(crate) use table_scans::choose;
+
+use crate::statement::unqualified;
 
 /// The least time between two judgements.
 const PERIOD: Duration = Duration::from_millis(900);
@@ -95,6 +98,9 @@ pub struct Advice {
     /// The SQL statements of the remedy, in order, where it has any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sql: Vec<String>,
+    /// The tables that it is about, where that matters to what it explains.
+    #[serde(skip)]
+    pub tables: Vec<String>,
     /// The advice that it is a consequence of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explained_by: Option<Cause>,
@@ -130,6 +136,7 @@ impl Advice {
             message,
             remedy,
             sql: Vec::new(),
+            tables: Vec::new(),
             explained_by,
             observed,
         }
@@ -138,6 +145,12 @@ impl Advice {
     /// The same, with the SQL statements of its remedy.
     fn with_sql(self, sql: Vec<String>) -> Self {
         Self { sql, ..self }
+    }
+
+    /// The same, with the tables that it is about; a table of any schema.
+    fn with_tables<'a>(self, tables: impl IntoIterator<Item = &'a str>) -> Self {
+        let tables = tables.into_iter().map(|table| unqualified(table).to_owned());
+        Self { tables: tables.collect(), ..self }
     }
 }
 

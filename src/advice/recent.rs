@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::context::{RuleContext, ServerFigures};
+use super::slow_statement::SlowStatement;
 use crate::latency::Histogram;
 use crate::reading::{Conditions, Indexes, Totals};
 use crate::state::{DatabaseState, PoolState, Thresholds};
@@ -41,6 +42,8 @@ pub(super) struct PoolStep {
     pub(super) overflow: u64,
     /// The busiest worker's lowest utilization.
     pub(super) utilization: Option<f64>,
+    /// A slow statement that was running, the last that was observed.
+    pub(super) slow: Option<SlowStatement>,
 }
 
 /// The number of times that a table was read from its beginning, and of the rows read so, at one
@@ -59,6 +62,8 @@ pub(super) struct ServerStep {
     /// The number of samples so far in which a statement had been running for longer than a slow one
     /// may.
     pub(super) slow_samples: u64,
+    /// A slow statement that was running, the last that was observed.
+    pub(super) slow: Option<SlowStatement>,
     /// As they were when the step began.
     pub(super) conditions: Option<Arc<Conditions>>,
 }
@@ -68,7 +73,8 @@ impl Recent {
     pub(super) fn add(&mut self, context: &RuleContext<'_>, now: Instant) {
         for pool in &context.pools {
             let steps = self.pools.entry(pool.pool.name.clone()).or_insert_with(windows);
-            add_pool(steps, pool, now);
+            let thresholds = context.thresholds.of_pool(&pool.pool.name);
+            add_pool(steps, pool, &thresholds, now);
         }
         let names: HashSet<_> = context.pools.iter().map(|pool| pool.pool.name.as_str()).collect();
         self.pools.retain(|name, _| names.contains(name.as_str()));
@@ -146,6 +152,16 @@ impl Recent {
         steps.find_map(|(ago, step)| Some((ago, step.conditions.as_deref()?)))
     }
 
+    /// The slow statement of a pool that was observed last within the last steps.
+    pub(super) fn slow_of_pool(&self, pool: &str, within: Duration) -> Option<&SlowStatement> {
+        self.pool(pool)?.since(within).filter_map(|(_, step)| step.slow.as_ref()).last()
+    }
+
+    /// The same of a server.
+    pub(super) fn slow_of_server(&self, server: &str, within: Duration) -> Option<&SlowStatement> {
+        self.server(server)?.since(within).filter_map(|(_, step)| step.slow.as_ref()).last()
+    }
+
     /// The statements of a pool within the last steps.
     pub(super) fn queries(&self, pool: &PoolState, within: Duration) -> Option<Histogram> {
         let before = self.pool(&pool.pool.name)?.before(within)?;
@@ -158,9 +174,15 @@ fn windows<T>() -> Window<T> {
     Window::new(REACH, STEP)
 }
 
-fn add_pool(steps: &mut Window<PoolStep>, state: &PoolState, now: Instant) {
+fn add_pool(
+    steps: &mut Window<PoolStep>,
+    state: &PoolState,
+    thresholds: &Thresholds,
+    now: Instant,
+) {
     let lower = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::min);
     let overflow = state.sum.overflow.unwrap_or(0);
+    let slow = SlowStatement::of_pool(state, thresholds.slow_query.as_secs_f64());
     let begin = || PoolStep {
         totals: state.pool.totals,
         query: state.pool.timings.query.clone(),
@@ -168,11 +190,13 @@ fn add_pool(steps: &mut Window<PoolStep>, state: &PoolState, now: Instant) {
         floor: state.sum.checked_out,
         overflow,
         utilization: state.busiest,
+        slow: slow.clone(),
     };
     steps.update(now, begin, |step| {
         step.floor = step.floor.into_iter().chain(state.sum.checked_out).min();
         step.overflow = step.overflow.max(overflow);
         step.utilization = lower(step.utilization, state.busiest);
+        step.slow = slow.clone().or(step.slow.take());
     });
 }
 
@@ -184,12 +208,18 @@ fn add_server(
     now: Instant,
 ) {
     let oldest = state.sessions.as_ref().and_then(|s| s.oldest_statement_seconds);
-    let slow = oldest.is_some_and(|oldest| oldest >= thresholds.slow_query.as_secs_f64());
-    let slow_samples = steps.last().map_or(0, |step| step.slow_samples) + u64::from(slow);
+    let threshold = thresholds.slow_query.as_secs_f64();
+    let is_slow = oldest.is_some_and(|oldest| oldest >= threshold);
+    let slow_samples = steps.last().map_or(0, |step| step.slow_samples) + u64::from(is_slow);
+    let slow = SlowStatement::of_server(state, threshold);
     let begin = || ServerStep {
         cpu_seconds: server.and_then(|server| server.cpu_seconds),
         slow_samples,
+        slow: slow.clone(),
         conditions: state.conditions.clone(),
     };
-    steps.update(now, begin, |step| step.slow_samples = slow_samples);
+    steps.update(now, begin, |step| {
+        step.slow_samples = slow_samples;
+        step.slow = slow.clone().or(step.slow.take());
+    });
 }

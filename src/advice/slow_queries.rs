@@ -1,4 +1,4 @@
-//! Statements that run for longer than a second.
+//! Statements that run for longer than a second, and which they are.
 
 use std::time::Duration;
 
@@ -45,16 +45,24 @@ impl Rule for SlowQueries {
         let threshold = context.thresholds.slow_query.as_secs_f64();
         let pools = context.pools.iter().filter_map(|pool| {
             let own = context.thresholds.of_pool(&pool.pool.name);
-            self.judge_pool(pool, recent, own.slow_query.as_secs_f64())
+            self.judge_pool(pool, context, recent, own.slow_query.as_secs_f64())
         });
-        let servers =
-            context.databases.iter().filter_map(|d| self.judge_server(d, recent, threshold));
+        let servers = context.databases.iter().filter_map(|server| {
+            let named = named_of_server(&server.name, context, recent, threshold);
+            self.judge_server(server, recent, threshold, named)
+        });
         pools.chain(servers).collect()
     }
 }
 
 impl SlowQueries {
-    fn judge_pool(&self, state: &PoolState, recent: &Recent, threshold: f64) -> Option<Advice> {
+    fn judge_pool(
+        &self,
+        state: &PoolState,
+        context: &RuleContext<'_>,
+        recent: &Recent,
+        threshold: f64,
+    ) -> Option<Advice> {
         let queries = recent.queries(state, WITHIN)?;
         let slow = above(&queries, threshold);
         if slow < self.min_samples {
@@ -62,8 +70,10 @@ impl SlowQueries {
         }
         let all = queries.count();
         let share = 100.0 * slow as f64 / all as f64;
+        let named = named_of_pool(state, context, recent, threshold);
         let message = format!(
-            "{slow} of {all} queries ({share:.1} %) in the last minute took longer than {threshold} s"
+            "{slow} of {all} queries ({share:.1} %) in the last minute took longer than {threshold} s{}",
+            named.map(|named| format!(": {named}")).unwrap_or_default()
         );
         Some(Advice::new(Severity::Warning, &state.pool.name, message, REMEDY))
     }
@@ -75,6 +85,7 @@ impl SlowQueries {
         database: &DatabaseState,
         recent: &Recent,
         threshold: f64,
+        named: Option<String>,
     ) -> Option<Advice> {
         let steps = recent.server(&database.name)?;
         let samples = steps.last()?.slow_samples - steps.before(WITHIN)?.slow_samples;
@@ -84,11 +95,45 @@ impl SlowQueries {
         let oldest = database.sessions.as_ref().and_then(|s| s.oldest_statement_seconds);
         let now = oldest.map(|oldest| format!("; the oldest runs for {oldest:.1} s now"));
         let message = format!(
-            "statements longer than {threshold} s were running in {samples} samples of the last minute{}",
-            now.unwrap_or_default()
+            "statements longer than {threshold} s were running in {samples} samples of the last minute{}{}",
+            now.unwrap_or_default(),
+            named.map(|named| format!(": {named}")).unwrap_or_default()
         );
         Some(Advice::new(Severity::Info, &database.name, message, REMEDY))
     }
+}
+
+/// A slow statement of a pool: one that its client saw running or, where there is a single server,
+/// one of that server.
+fn named_of_pool(
+    state: &PoolState,
+    context: &RuleContext<'_>,
+    recent: &Recent,
+    threshold: f64,
+) -> Option<String> {
+    let by_client = recent.slow_of_pool(&state.pool.name, WITHIN).map(ToString::to_string);
+    by_client.or_else(|| match context.databases {
+        [only] => named_of_server(&only.name, context, recent, threshold),
+        _ => None,
+    })
+}
+
+/// A slow statement of a server: one that a session was running or, where `pg_stat_statements` counts,
+/// the one that took most time of those that are slow on average.
+fn named_of_server(
+    server: &str,
+    context: &RuleContext<'_>,
+    recent: &Recent,
+    threshold: f64,
+) -> Option<String> {
+    let running = recent.slow_of_server(server, WITHIN).map(ToString::to_string);
+    running.or_else(|| {
+        let steps = context.statements(server).filter_map(|one| Some((one, one.steps.last()?)));
+        let slow = steps.filter(|(_, step)| step.calls > 0 && step.mean() >= threshold);
+        let (statement, step) = slow.max_by(|(_, a), (_, b)| a.seconds.total_cmp(&b.seconds))?;
+        let (brief, id) = (statement.text.brief(), statement.query_id);
+        Some(format!("`{brief}` takes {:.1} s on average (queryid {id})", step.mean()))
+    })
 }
 
 /// The number in buckets wholly above a threshold.
@@ -101,7 +146,19 @@ fn above(histogram: &Histogram, threshold: f64) -> u64 {
 mod tests {
     use super::super::fixture::Fixture;
     use super::*;
-    use crate::reading::Sessions;
+    use crate::reading::{
+        Blocker, Conditions, Hold, Sessions, Statement, StatementStats, Top, WorkerHold,
+    };
+    use crate::statement::Text;
+
+    /// Five slow statements of a pool.
+    fn slow_pool() -> Fixture {
+        let mut fixture = Fixture::with_workers(&[1]);
+        fixture.queries(50, 0.01);
+        fixture.advance(60);
+        fixture.queries(5, 1.5);
+        fixture
+    }
 
     #[test]
     fn slow_queries_of_the_last_minute_are_counted() {
@@ -133,5 +190,54 @@ mod tests {
         fixture.advance(15);
         let message = fixture.message(&SlowQueries::default());
         assert!(message.contains("the oldest runs for 4.2 s"), "{message}");
+    }
+
+    #[test]
+    fn the_statement_is_named_that_the_client_saw_running() {
+        let mut fixture = slow_pool();
+        let hold = |age, active, sql: &str| WorkerHold {
+            hold: Hold {
+                age,
+                active: Some(active),
+                sql: Some(sql.into()),
+                location: Some("app/reports.py:7".into()),
+                ..Hold::default()
+            },
+            ..WorkerHold::default()
+        };
+        let holds = vec![hold(9.0, false, "SELECT ?"), hold(1.4, true, "SELECT pg_sleep(?)")];
+        fixture.pools[0].pool.holders.holds = holds;
+        fixture.advance(1);
+        fixture.pools[0].pool.holders.holds.clear();
+        let message = fixture.message(&SlowQueries::default());
+        let named = ": `SELECT pg_sleep(?)` was running on a connection taken at app/reports.py:7";
+        assert!(message.ends_with(named), "{message}");
+    }
+
+    #[test]
+    fn the_statement_of_the_only_server_is_named_where_the_client_names_none() {
+        let mut fixture = slow_pool();
+        fixture.databases = Fixture::with_sessions(Sessions::default()).databases;
+        let text = Text::read("SELECT * FROM reports WHERE year = $1", 500).into();
+        let stats = StatementStats { calls: 4, seconds: 8.0, ..StatementStats::default() };
+        let statement = Statement { text, query_id: 7, steps: vec![stats], ..Statement::default() };
+        fixture.databases[0].top =
+            Some(Top { statements: vec![statement], ..Top::default() }.into());
+        let message = fixture.message(&SlowQueries::default());
+        let named = ": `SELECT * FROM reports WHERE year = $1` takes 2.0 s on average (queryid 7)";
+        assert!(message.ends_with(named), "{message}");
+        let session = |pid, seconds, statement: &str| Blocker {
+            pid,
+            application: "reporting".into(),
+            state_seconds: Some(seconds),
+            statement: statement.into(),
+            ..Blocker::default()
+        };
+        let running = vec![session(5, 0.4, "SELECT ?"), session(6, 4.0, "SELECT year")];
+        fixture.databases[0].conditions =
+            Some(Conditions { running, ..Conditions::default() }.into());
+        let message = fixture.message(&SlowQueries::default());
+        let named = ": `SELECT year` was running in the session 6 (application reporting)";
+        assert!(message.ends_with(named), "{message}");
     }
 }

@@ -8,6 +8,7 @@ use super::recent::Recent;
 use super::{Advice, Rule, RuleContext, Severity};
 use crate::reading::Finding;
 use crate::state::PoolState;
+use crate::statement::Text;
 
 const WITHIN: Duration = Duration::from_mins(1);
 
@@ -58,8 +59,18 @@ impl Unpaginated {
         );
         let remedy = "ask by the page (LIMIT and OFFSET, or a key to go on from); where only the \
                       number of rows is wanted, ask for count(*)";
-        Some(Advice::new(Severity::Warning, &state.pool.name, message, remedy))
+        let advice = Advice::new(Severity::Warning, &state.pool.name, message, remedy);
+        let tables: Vec<_> =
+            context.found(&state.pool.name, "unpaginated").flat_map(read_whole).collect();
+        Some(advice.with_tables(tables.iter().map(String::as_str)))
     }
+}
+
+/// The tables of which a statement asks for all rows.
+fn read_whole(finding: &Finding) -> Vec<String> {
+    let tables = Text::read(&finding.sql, finding.sql.len()).tables;
+    let whole = tables.into_iter().filter(|table| table.conditions.is_empty());
+    whole.map(|table| table.name).collect()
 }
 
 fn described(finding: &Finding) -> String {

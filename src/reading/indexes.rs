@@ -40,6 +40,13 @@ pub struct Index {
     pub statement: String,
 }
 
+impl Index {
+    /// Its table.
+    pub fn table(&self) -> &str {
+        self.place.split_once(" (").map_or(&self.place, |(table, _)| table)
+    }
+}
+
 /// A foreign key that no index serves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ForeignKey {

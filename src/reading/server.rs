@@ -76,6 +76,8 @@ pub struct Conditions {
     pub vacuum_holders: Vec<VacuumHolder>,
     /// The oldest transactions that are idle.
     pub idle_in_transaction: Vec<Blocker>,
+    /// The oldest transactions that run a statement.
+    pub running: Vec<Blocker>,
     /// Sessions that hold a connection on purpose: they listen, or hold an advisory lock.
     pub keepers: u64,
     /// The counters of each database.

@@ -50,6 +50,8 @@ impl ConditionReader {
             let transactions = count(&row, "transactions").map_err(Error::from)?;
             if session.state.starts_with("idle in transaction") {
                 conditions.idle_in_transaction.push(session.clone());
+            } else if session.state == "active" {
+                conditions.running.push(session.clone());
             }
             if let Some(transactions) = transactions {
                 let is_idle = session.state != "active";

@@ -59,7 +59,8 @@ impl Rule for TableScansRule {
             let (message, remedy) = (message + &named(&likely), Remedy::new(&likely, table));
             let subject = context.within(&of.server, &table.table);
             let advice = Advice::new(Severity::Warning, subject, message, remedy.text);
-            Some(advice.with_sql(remedy.sql))
+            let tables = [Some(table.table.as_str()), table.partition_of.as_deref()];
+            Some(advice.with_sql(remedy.sql).with_tables(tables.into_iter().flatten()))
         });
         advice.collect()
     }

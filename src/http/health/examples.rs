@@ -115,6 +115,7 @@ pub(in crate::http) fn full() -> Snapshot {
         explained_by: None,
         observed: None,
         sql: Vec::new(),
+        tables: Vec::new(),
     }];
     snapshot.findings = vec![Finding {
         pool: "web<b>".into(),

@@ -16,6 +16,7 @@ fn advice(rule: &'static str, severity: Severity, subject: &str, present: Presen
         message: format!("{rule} of {subject}"),
         remedy: "do".into(),
         sql: Vec::new(),
+        tables: Vec::new(),
         explained_by: None,
         observed: Some(Observed { since: now, shown: now, present }),
     }
