@@ -26,6 +26,14 @@ def run(receiver, postgres, use, **options):
     asyncio.run(all_of_it())
 
 
+def test_it_says_where_it_connects_to(receiver, postgres):
+    async def use(pool, seen):
+        target = {"host": postgres, "port": 5432, "database": "postgres", "role": "postgres"}
+        await seen(targets=[target])
+
+    run(receiver, postgres, use)
+
+
 def test_its_figures_are_in_the_protocols_words(receiver, postgres):
     async def use(pool, seen):
         await seen(size=1, max_overflow=1, checked_in=1, checked_out=0, opened=1)

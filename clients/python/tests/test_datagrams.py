@@ -20,6 +20,7 @@ POOL_FIELDS = {
     "connecting", "peak", "oldest",
     "timeouts", "acquire_errors", "abandoned", "collected", "opened", "invalidated", "inherited",
     "query_errors", "n_plus_one", "unpaginated", "query", "commit", "acquire", "hold",
+    "targets",
 }  # fmt: skip
 BOUNDS = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5, 5, 10,

@@ -15,6 +15,7 @@ from sqlalchemy import create_engine
 import poolwatch
 
 psycopg_pool = pytest.importorskip("psycopg_pool")
+PSYCOPG_POOL = tuple(int(part) for part in psycopg_pool.__version__.split(".")[:2])
 
 
 @pytest.fixture
@@ -36,6 +37,23 @@ def test_its_gauges_are_in_the_protocols_words(pool, receiver):
     )
     with pool.connection(), pool.connection():
         receiver.pool("django", checked_in=0, checked_out=2)
+
+
+def test_it_says_where_it_connects_to(conninfo, postgres, receiver):
+    target = {"host": postgres, "port": 5432, "database": "postgres", "role": "postgres"}
+    with psycopg_pool.ConnectionPool(conninfo, min_size=1) as made:
+        poolwatch.watch(made, "given", socket=receiver.path)
+        receiver.pool("given", targets=[target])
+
+
+@pytest.mark.skipif(PSYCOPG_POOL < (3, 3), reason="it takes no function")
+def test_a_pool_of_changing_settings_says_where_its_connection_went(conninfo, postgres, receiver):
+    target = {"host": postgres, "port": 5432, "database": "postgres", "role": "postgres"}
+    with psycopg_pool.ConnectionPool(lambda: conninfo, min_size=1) as made:
+        poolwatch.watch(made, "changing", socket=receiver.path)
+        with made.connection():
+            pass
+        receiver.pool("changing", targets=[target])
 
 
 def test_a_pool_that_keeps_no_connection_has_its_limit(conninfo, receiver):

@@ -78,8 +78,9 @@ def watch(pool: Any, ledger: Ledger) -> None:
     _watches[id(pool)] = its
     ledger.add(its)
     ledger.begin(its)
-    for _ in range(sum(1 for holder in pool._holders if holder.is_connected())):
+    for holder in [holder for holder in pool._holders if holder.is_connected()]:
         ledger.connected()
+        ledger.reached(holder._con)
 
 
 def unwatch(pool: Any) -> None:
@@ -154,6 +155,7 @@ def _connect(connect: Callable[..., Any]) -> Callable[..., Any]:
         its = _watches.get(id(self._pool))
         if its is not None:
             its.ledger.connected()
+            its.ledger.reached(self._con)
 
     return connect_counted
 

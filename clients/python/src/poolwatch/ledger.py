@@ -15,6 +15,7 @@ from poolwatch.places import current_place
 from poolwatch.signals import pass_on
 from poolwatch.source_line import calling, source_line
 from poolwatch.statement_runs import Runs, StatementRuns, longest_list
+from poolwatch.targets import Target, distinct, of_connection
 from poolwatch.watches import Gauges, Hold, Watch
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ class Ledger:
         self.reporter = reporter
         self._watches: dict[int, Watch] = {}
         self._calling = calling if settings.source_lines() else _not_asked
+        # The servers that its connections went to; before the first, those that it was given.
+        self._reached: list[Target] = []
+        self._declared: list[Target] = []
         # What no pool of this name can tell.
         self._unknown: frozenset[str] | None = None
         self.clear()
@@ -72,6 +76,19 @@ class Ledger:
     def learn(self, figures: frozenset[str]) -> None:
         """Another than the pool tells these."""
         self._unknown = (self._unknown or frozenset()) - figures
+
+    def declare(self, targets: list[Target]) -> None:
+        """Where a pool is to connect to, by its settings."""
+        self._declared = distinct([*self._declared, *targets])
+
+    def reached(self, connection: Any) -> None:
+        """Learns from an open connection where it went."""
+        went_to = of_connection(connection)
+        if any(target not in self._reached for target in went_to):
+            self._reached = distinct([*self._reached, *went_to])
+
+    def targets(self) -> list[Target]:
+        return self._reached or self._declared
 
     def remove(self, watch: Watch) -> None:
         """A pool that is watched no longer; what happened to it stays counted."""
@@ -249,7 +266,7 @@ class Ledger:
     def snapshot(self) -> dict[str, Any]:
         with self.lock:
             unknown = self._unknown or ()
-            holders = self._holders()
+            holders: dict[str, list[Any]] = {**self._holders(), "targets": self.targets()}
             figures = {**self._gauges(), **self._counters(), **self._histograms()}
             return {
                 "name": self.name,

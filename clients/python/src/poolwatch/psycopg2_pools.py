@@ -37,8 +37,9 @@ def watch(pool: Any, ledger: Ledger) -> None:
     ledger.add(its)
     ledger.begin(its)
     # A pool opens its first connections while it is made.
-    for _ in range(len(pool._pool) + len(pool._used)):
+    for connection in [*pool._pool, *pool._used.values()]:
         ledger.connected()
+        ledger.reached(connection)
 
 
 def unwatch(pool: Any) -> None:
@@ -53,6 +54,7 @@ def _connect(watch: Psycopg2Watch) -> Callable[[Any], Any]:
         def connect_counted(*words: Any, **named: Any) -> Any:
             made = connect(*words, **named)
             watch.ledger.connected()
+            watch.ledger.reached(made)
             return made
 
         return connect_counted

@@ -9,13 +9,16 @@ import inspect
 import weakref
 from typing import Any, Callable
 
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import PoolTimeout
 
 from poolwatch.ledger import Ledger
 from poolwatch.signals import pass_on
+from poolwatch.targets import Target, of_parameters
 from poolwatch.watches import Gauges, Watch
 from poolwatch.wrappers import unwrap, wrap
 
+_ADDRESS = ("host", "hostaddr", "port", "dbname", "user")
 _COUNTERS = ("connections_num", "connections_errors", "connections_lost", "returns_bad")
 
 
@@ -78,8 +81,22 @@ def watch(pool: Any, ledger: Ledger) -> None:
     wrap(pool, "getconn", _getconn_async(its) if _is_async(pool) else _getconn(its))
     wrap(pool, "putconn", _putconn_async(its) if _is_async(pool) else _putconn(its))
     ledger.add(its)
+    ledger.declare(_targets(pool))
     # It opens connections by itself, before any is asked for.
     ledger.begin(its)
+
+
+def _targets(pool: Any) -> list[Target]:
+    """Its settings may be made anew for each connection, and then the connection tells."""
+    try:
+        if callable(pool.conninfo) or callable(pool.kwargs):
+            return []
+        settings = pool.kwargs or {}
+        given = {key: settings[key] for key in _ADDRESS if key in settings}
+        return of_parameters(conninfo_to_dict(pool.conninfo, **given))
+    except Exception as error:
+        pass_on(error)
+        return []
 
 
 def unwatch(pool: Any) -> None:
@@ -186,5 +203,7 @@ def _is_exhausted(pool: Any) -> bool:
 def _given_out(watch: PsycopgWatch, asked: float, connection: Any) -> None:
     """By its id: one that is never returned must not be kept alive by whoever counts it."""
     key, ledger = id(connection), watch.ledger
+    if not ledger.targets():
+        ledger.reached(connection)
     owner = weakref.ref(connection, lambda _: ledger.returned(key))
     ledger.acquired(asked, watch, key, owner)

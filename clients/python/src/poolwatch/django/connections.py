@@ -131,6 +131,7 @@ class Connection:
             finally:
                 self._is_connecting = False
             self._ledger.connected()
+            self._ledger.reached(getattr(self._wrapper(), "connection", None))
             self._acquired(asked)
             return done
 
