@@ -1,5 +1,6 @@
 //! Sessions that rest inside a transaction.
 
+use std::cmp::Ordering::Equal;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -9,7 +10,7 @@ use super::{Advice, Rule, RuleContext, Severity};
 use crate::reading::Blocker;
 use crate::state::DatabaseState;
 
-/// The number of sessions that are named.
+/// The number of sessions that are named, those that have been idle for longest.
 const NAMED: usize = 3;
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -51,7 +52,10 @@ impl IdleInTransaction {
         let count = sessions.idle_in_transaction;
         let rest = if count == 1 { "session rests" } else { "sessions rest" };
         let idle = database.conditions.iter().flat_map(|one| &one.idle_in_transaction);
-        let named: Vec<_> = idle.filter_map(|session| self.describe(session)).take(NAMED).collect();
+        let mut idle: Vec<_> = idle.collect();
+        idle.sort_by(|a, b| b.state_seconds.partial_cmp(&a.state_seconds).unwrap_or(Equal));
+        let named = idle.into_iter().filter_map(|session| self.describe(session));
+        let named: Vec<_> = named.take(NAMED).collect();
         let named: String = named.iter().flat_map(|session| ["; ", session]).collect();
         let message = format!(
             "{count} {rest} inside a transaction, one for {oldest:.0} s: each holds a connection \

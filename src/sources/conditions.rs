@@ -187,7 +187,8 @@ SELECT 'prepared', gid, age(transaction)::int8,
   FROM pg_prepared_xacts WHERE NOT pg_is_in_recovery()
  ORDER BY 3 DESC LIMIT 10";
 
-/// `pg_dump` is to see the database as it was when it began.
+/// `pg_dump` is to see the database as it was when it began. Of the sessions that are idle and of
+/// those that work the oldest come in turn, so that neither leaves no room for the other.
 const SESSIONS_SQL: &str = concat!(
     "
 SELECT ",
@@ -198,5 +199,7 @@ SELECT ",
   FROM pg_stat_activity AS session
  WHERE backend_type = 'client backend' AND application_name <> $1
    AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL OR state LIKE 'idle in transaction%')
- ORDER BY xact_start LIMIT 10"
+ ORDER BY row_number() OVER (
+              PARTITION BY state LIKE 'idle in transaction%' ORDER BY xact_start)
+ LIMIT 20"
 );

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "a kit: not every part is in use at every time")]
 
 mod healthy;
+mod holders;
 mod locks;
 mod sick;
 
@@ -69,10 +70,17 @@ pools: {{web: {{workers: {{}}}}}}
     /// A session that sends this and stays.
     #[track_caller]
     fn psql(&self, name: &str, sql: &str) -> Running {
+        self.psql_at(&self.cluster.url("postgres"), name, sql)
+    }
+
+    /// The same at this address.
+    #[track_caller]
+    fn psql_at(&self, url: &str, name: &str, sql: &str) -> Running {
         let script = self.cluster.folder().with_extension(format!("{name}.sql"));
         std::fs::write(&script, format!("{sql}\n\\! sleep 3600\n")).unwrap();
-        let url = format!("{}&application_name={name}", self.cluster.url("postgres"));
-        Running::of(Command::new("psql").args(["-X", "-q", &url, "-f"]).arg(Path::new(&script)))
+        let mut psql = Command::new("psql");
+        psql.args(["-X", "-q", url, "-f"]).arg(Path::new(&script)).env("PGAPPNAME", name);
+        Running::of(&mut psql)
     }
 
     fn advice(&self) -> Vec<Value> {
