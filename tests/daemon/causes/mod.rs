@@ -5,6 +5,7 @@
 mod healthy;
 mod holders;
 mod locks;
+mod pairs;
 mod sick;
 
 use std::path::Path;
@@ -15,6 +16,7 @@ use poolwatch::demo::{ChildProcess, Cluster};
 use serde_json::Value;
 
 use crate::application::python;
+use crate::check::check;
 use crate::support::{Daemon, Output, eventually, is_busy};
 
 const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/daemon/fixtures/cases.py");
@@ -22,6 +24,8 @@ const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/daemon/fixtures/
 const TABLES: &str = "CREATE EXTENSION pg_stat_statements;
     CREATE TABLE orders (id int PRIMARY KEY, n int);
     INSERT INTO orders SELECT n, n FROM generate_series(1, 1000) n;
+    CREATE TABLE events (id int PRIMARY KEY, customer int);
+    INSERT INTO events SELECT n, n % 500 FROM generate_series(1, 20000) n; ANALYZE events;
     CREATE TABLE pace (seconds float8); INSERT INTO pace VALUES (0.005);";
 
 /// A server with its tables, and a daemon over it.
@@ -85,6 +89,24 @@ pools: {{web: {{workers: {{}}}}}}
 
     fn advice(&self) -> Vec<Value> {
         self.daemon.get("/health/detailed").json()["advice"].as_array().unwrap().clone()
+    }
+
+    /// The answer of `check`, which asks the daemon.
+    #[track_caller]
+    fn check(&self) -> Value {
+        let file = self.daemon.settings_file();
+        let settings = std::fs::read_to_string(&file).unwrap();
+        let listens = format!("--web.listen-address={}", self.daemon.address());
+        let (_, json) = check(&settings, file.parent().unwrap(), &[&listens, "--format", "json"]);
+        serde_json::from_str(&json).unwrap()
+    }
+
+    /// The status page from the rule of the first card on; empty where there is none.
+    fn first_card(&self) -> String {
+        let page = self.daemon.get("/").text();
+        let card = page.split_once("id=\"trouble-0\"");
+        let rule = card.and_then(|(_, card)| card.split_once("<span class=\"note\">"));
+        rule.map(|(_, rule)| rule.to_owned()).unwrap_or_default()
     }
 
     /// The advice, as soon as the first of it is of this rule and explains all these.

@@ -1,0 +1,171 @@
+//! The table of causes in `docs/advice.md`, pair by pair: which of them a planted trouble shows.
+
+use std::collections::BTreeSet;
+
+use super::locks::QUEUE;
+use super::sick::{SICK, SLOWDOWN};
+
+type Pair = (&'static str, &'static str);
+
+/// Causes with those of their consequences that no test plants: they last for longer than a test may,
+/// or need a machine or a crowd that a test has not.
+const UNPLANTED: &[(&str, &[&str])] = &[
+    (
+        "lock_queue",
+        &[
+            "connection_leak",
+            "vacuum_held_back",
+            "statement_slowdown",
+            "hot_worker",
+            "server_full",
+            "statement_latency",
+            "query_latency",
+            "overflow_churn",
+            "time_to_scale",
+        ],
+    ),
+    (
+        "connection_leak",
+        &[
+            "idle_in_transaction",
+            "vacuum_held_back",
+            "hot_worker",
+            "server_full",
+            "overflow_churn",
+            "time_to_scale",
+        ],
+    ),
+    (
+        "idle_in_transaction",
+        &["vacuum_held_back", "hot_worker", "server_full", "overflow_churn", "time_to_scale"],
+    ),
+    (
+        "deadlocks",
+        &[
+            "statement_slowdown",
+            "hot_worker",
+            "slow_queries",
+            "statement_latency",
+            "query_latency",
+            "pool_exhausted",
+            "pool_usage",
+            "overflow_churn",
+            "time_to_scale",
+        ],
+    ),
+    ("inherited_connections", &["broken_connections"]),
+    ("missing_index", &["table_scans"]),
+    ("invalid_index", &["table_scans"]),
+    (
+        "unpaginated",
+        &[
+            "server_cpu",
+            "hot_worker",
+            "slow_queries",
+            "statement_latency",
+            "query_latency",
+            "pool_exhausted",
+            "pool_usage",
+            "overflow_churn",
+            "time_to_scale",
+        ],
+    ),
+    (
+        "table_scans",
+        &[
+            "statement_slowdown",
+            "hot_worker",
+            "server_cpu",
+            "slow_queries",
+            "statement_latency",
+            "query_latency",
+            "pool_exhausted",
+            "pool_usage",
+            "overflow_churn",
+            "time_to_scale",
+        ],
+    ),
+    (
+        "n_plus_one",
+        &[
+            "n_plus_one_suspected",
+            "server_cpu",
+            "hot_worker",
+            "pool_exhausted",
+            "pool_usage",
+            "overflow_churn",
+            "time_to_scale",
+        ],
+    ),
+    (
+        "statement_slowdown",
+        &[
+            "hot_worker",
+            "server_cpu",
+            "slow_queries",
+            "statement_latency",
+            "query_latency",
+            "pool_exhausted",
+            "pool_usage",
+            "overflow_churn",
+            "time_to_scale",
+        ],
+    ),
+    ("slow_queries", &["statement_latency", "hot_worker", "overflow_churn", "time_to_scale"]),
+    (
+        "server_cpu",
+        &[
+            "query_latency",
+            "statement_latency",
+            "hot_worker",
+            "pool_exhausted",
+            "pool_usage",
+            "overflow_churn",
+            "time_to_scale",
+        ],
+    ),
+    ("connection_budget", &["server_full"]),
+    (
+        "server_full",
+        &[
+            "broken_connections",
+            "hot_worker",
+            "pool_exhausted",
+            "pool_usage",
+            "overflow_churn",
+            "time_to_scale",
+        ],
+    ),
+    ("hot_worker", &["overflow_churn", "time_to_scale"]),
+    ("pool_exhausted", &["overflow_churn", "time_to_scale"]),
+    ("overflow_churn", &["connection_churn"]),
+    ("pool_usage", &["time_to_scale"]),
+    ("query_latency", &["time_to_scale"]),
+    ("statement_latency", &["time_to_scale"]),
+];
+
+fn documented() -> Vec<Pair> {
+    let document = include_str!("../../../docs/advice.md");
+    let (_, table) = document.split_once("| cause | what it explains |\n").unwrap();
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+    let pairs = rows.flat_map(|row| {
+        let mut cells = row.trim_matches(['|', ' ']).split(" | ");
+        let (cause, consequences) = (cells.next().unwrap(), cells.next().unwrap());
+        consequences.split(", ").map(move |consequence| (cause, consequence))
+    });
+    pairs.collect()
+}
+
+#[test]
+fn each_pair_of_the_table_has_a_planted_trouble_or_is_known_to_have_none() {
+    let sick = SICK.iter().map(|sick| (sick.rule, sick.consequences));
+    let others = [("lock_queue", QUEUE), ("statement_slowdown", SLOWDOWN)];
+    let pairs = |(cause, consequences): (&'static str, &'static [&'static str])| {
+        consequences.iter().map(move |consequence| (cause, *consequence))
+    };
+    let planted: BTreeSet<Pair> = sick.chain(others).flat_map(pairs).collect();
+    let unplanted: BTreeSet<Pair> = UNPLANTED.iter().copied().flat_map(pairs).collect();
+    let documented: BTreeSet<Pair> = documented().into_iter().collect();
+    assert_eq!(planted.intersection(&unplanted).collect::<Vec<_>>(), Vec::<&Pair>::new());
+    assert_eq!(&planted | &unplanted, documented);
+}
