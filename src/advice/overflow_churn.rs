@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::recent::Recent;
+use super::recent::{PoolStep, Recent};
 use super::{Advice, Rule, RuleContext, Severity};
 use crate::state::PoolState;
 
@@ -39,11 +39,13 @@ impl Rule for OverflowChurn {
 }
 
 impl OverflowChurn {
-    /// A pool that never went above its size opens connections for another reason.
+    /// A pool that never went above its size opens connections for another reason, and one that keeps
+    /// none open between bursts of work is disposed of after each.
     fn judge_pool(&self, state: &PoolState, recent: &Recent) -> Option<Advice> {
         let opened = recent.grown(state, WITHIN, |totals| totals.opened);
         let mut steps = recent.pool(&state.pool.name)?.finished(12);
-        if opened < self.opened_per_minute || !steps.any(|step| step.overflow > 0) {
+        let overflows = |step: &PoolStep| step.overflow > 0 && step.open_floor != Some(0);
+        if opened < self.opened_per_minute || !steps.any(overflows) {
             return None;
         }
         let workers = state.pool.workers.len().max(1) as u64;
@@ -77,6 +79,26 @@ mod tests {
         let advice = after_a_minute(90, 2);
         assert!(advice[0].message.starts_with("90 connections were opened"), "{advice:?}");
         assert!(advice[0].message.contains("the pool of 5"), "{advice:?}");
+    }
+
+    #[test]
+    fn a_pool_that_is_disposed_of_after_each_burst_is_none() {
+        let after_bursts = |resting: u64| {
+            let mut fixture = Fixture::with_workers(&[0]);
+            for burst in 1..10 {
+                fixture.totals().opened = Some(8 * burst);
+                for (checked_out, overflow, idle) in [(8, 3, 0), (0, 0, resting)] {
+                    fixture.figures(|figures| {
+                        figures.overflow = Some(overflow);
+                        figures.checked_in = Some(idle);
+                        figures.checked_out = Some(checked_out);
+                    });
+                    fixture.advance(4);
+                }
+            }
+            fixture.judge(&OverflowChurn::default()).len()
+        };
+        assert_eq!((after_bursts(0), after_bursts(5)), (0, 1));
     }
 
     #[test]

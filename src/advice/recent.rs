@@ -40,6 +40,8 @@ pub(super) struct PoolStep {
     pub(super) floor: Option<u64>,
     /// The most connections above size.
     pub(super) overflow: u64,
+    /// The fewest connections open, where that is known.
+    pub(super) open_floor: Option<u64>,
     /// The busiest worker's lowest utilization.
     pub(super) utilization: Option<f64>,
     /// A slow statement that was running, the last that was observed.
@@ -182,6 +184,7 @@ fn add_pool(
 ) {
     let lower = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::min);
     let overflow = state.sum.overflow.unwrap_or(0);
+    let open = state.sum.checked_in.zip(state.sum.checked_out).map(|(idle, out)| idle + out);
     let slow = SlowStatement::of_pool(state, thresholds.slow_query.as_secs_f64());
     let begin = || PoolStep {
         totals: state.pool.totals,
@@ -189,12 +192,14 @@ fn add_pool(
         acquired: state.pool.timings.acquire.as_ref().map(Histogram::count),
         floor: state.sum.checked_out,
         overflow,
+        open_floor: open,
         utilization: state.busiest,
         slow: slow.clone(),
     };
     steps.update(now, begin, |step| {
         step.floor = step.floor.into_iter().chain(state.sum.checked_out).min();
         step.overflow = step.overflow.max(overflow);
+        step.open_floor = step.open_floor.into_iter().chain(open).min();
         step.utilization = lower(step.utilization, state.busiest);
         step.slow = slow.clone().or(step.slow.take());
     });

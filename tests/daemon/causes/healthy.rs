@@ -1,5 +1,6 @@
 //! Applications that are odd and healthy: nothing is told at warning or above.
 
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ const ODD: &[&str] = &[
     "listener",
     "migrations",
     "pre_ping",
+    "rollout",
     "short_lived",
 ];
 
@@ -42,11 +44,45 @@ fn troubles(ward: &Ward) -> Vec<Value> {
     advice
 }
 
+/// What a standby, a subscriber and a backup have open for as long as they run.
+fn replication(ward: &Ward, folder: &Path) -> [Running; 3] {
+    let url = ward.cluster.url("postgres");
+    let backups = format!(
+        "while :; do pg_basebackup -d '{url}' -c fast -X none -F t -D - >/dev/null; sleep 5; done"
+    );
+    let slot = ["--slot=odd", "--create-slot", "--start", "-f", "/dev/null"];
+    [
+        Running::of(Command::new("pg_receivewal").args(["-d", &url, "-D"]).arg(folder)),
+        Running::of(Command::new("pg_recvlogical").args(["-d", &url]).args(slot)),
+        Running::of(Command::new("sh").args(["-c", &backups])),
+    ]
+}
+
+/// So many transactions that the server vacuums by itself, to prevent a wraparound.
+fn burn(ward: &Ward) {
+    let burst = "DO $$ BEGIN
+        FOR n IN 1..150000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$";
+    ward.cluster.sql(burst).unwrap();
+}
+
+/// Whether the server has vacuumed a table that nobody changes, and two read its log.
+fn is_odd(ward: &Ward) -> bool {
+    let sql = "SELECT (SELECT autovacuum_count > 0 FROM pg_stat_user_tables WHERE relname = 'pace')
+        AND (SELECT count(*) >= 2 FROM pg_stat_replication)";
+    ward.cluster.sql(sql).unwrap() == "t"
+}
+
 #[test]
 fn odd_applications_are_told_nothing() {
     // As declared: a batch job, and holds that last for the others are told after 20 s.
     let thresholds = "thresholds: {held_too_long: 20s, pools: {batch: {held_too_long: 8h}}}";
-    let ward = Ward::new(&[("max_connections", "200")], thresholds);
+    let server = [
+        ("max_connections", "200"),
+        ("wal_level", "logical"),
+        ("autovacuum_freeze_max_age", "100000"),
+        ("autovacuum_naptime", "1s"),
+    ];
+    let ward = Ward::new(&server, thresholds);
     let applications: Vec<_> = ODD.iter().map(|case| ward.start(case)).collect();
     // Beside them: a dump again and again, an index that is built, and a vacuum.
     let script = format!(
@@ -55,11 +91,14 @@ fn odd_applications_are_told_nothing() {
         url = ward.cluster.url("postgres")
     );
     let _maintenance = Running::of(Command::new("sh").args(["-c", &script]));
-    let pools = ["batch", "leader", "listener", "single", "pinged"];
+    let received = tempfile::tempdir().unwrap();
+    let _standbys = replication(&ward, received.path());
+    let pools = ["batch", "leader", "listener", "single", "pinged", "shop"];
     eventually(|| {
         let seen = |pool: &&str| ward.daemon.value("db_pool_checked_out", &[("pool", pool)]);
         pools.iter().all(|pool| seen(pool).is_some())
     });
+    burn(&ward);
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(SECONDS) {
         let troubles = troubles(&ward);
@@ -69,5 +108,6 @@ fn odd_applications_are_told_nothing() {
     }
     let oldest = ward.daemon.value("db_pool_oldest_checkout_seconds", &[("pool", "listener")]);
     assert!(oldest > Some(60.0), "{oldest:?}");
+    eventually(|| is_odd(&ward));
     drop(applications);
 }
