@@ -86,7 +86,7 @@ mod tests {
         let after_bursts = |resting: u64| {
             let mut fixture = Fixture::with_workers(&[0]);
             for burst in 1..10 {
-                fixture.totals().opened = Some(8 * burst);
+                fixture.totals().opened = Some(12 * burst);
                 for (checked_out, overflow, idle) in [(8, 3, 0), (0, 0, resting)] {
                     fixture.figures(|figures| {
                         figures.overflow = Some(overflow);
