@@ -34,18 +34,21 @@ pub fn databases(databases: &[DatabaseState], probes: &[Histogram]) -> Vec<Famil
     );
     let mut info = Family::gauge(
         "pg_server_info",
-        "1 for each host and port of the server, to join with those of db_pool_info; \
-         system_identifier once it was read.",
+        "1 for each host and port of the server, to join with those of db_pool_info. `address`, \
+         the first of them, is the same in all; system_identifier once it was read.",
     );
     for (database, histogram) in databases.iter().zip(probes) {
         let server = [("server", database.name.as_str())];
         let labels = if databases.len() > 1 { &server[..] } else { &[] };
         up.sample(labels, database.up.map(|up| f64::from(u8::from(up))));
         probe.durations(labels, histogram);
+        let first = database.places.first();
+        let address =
+            first.map(|first| format!("{}:{}", first.host, first.port)).unwrap_or_default();
         for place in &database.places {
             let port = place.port.to_string();
             let mut labels = labels.to_vec();
-            labels.extend([("host", place.host.as_str()), ("port", port.as_str())]);
+            labels.extend([("address", address.as_str()), ("host", &place.host), ("port", &port)]);
             let identifier = database.system_identifier.as_deref();
             labels.extend(identifier.map(|identifier| ("system_identifier", identifier)));
             info.sample(&labels, 1.0);

@@ -173,12 +173,15 @@ impl Database {
         self.access.connector.target().connection_targets()
     }
 
-    /// The hosts and ports of the server, its aliases included, each once.
+    /// The hosts and ports of the server, each once: those of its address in their order, by the
+    /// first of which the server is named, and its aliases.
     pub fn places(&self) -> Vec<ConnectionTarget> {
-        let mut places: Vec<_> =
-            self.targets().iter().chain(&self.aliases).map(ConnectionTarget::server).collect();
-        places.sort_unstable();
-        places.dedup();
+        let mut places = Vec::new();
+        for place in self.targets().iter().chain(&self.aliases).map(ConnectionTarget::server) {
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
         places
     }
 

@@ -170,10 +170,10 @@ mod tests {
         let place = |host: &str, port| (host.to_owned(), port);
         let all: Vec<_> = places(&["10.0.0.5:5433", "/run/pg", "db:5433", "[::1]"]).unwrap();
         let expected = [
-            place("/run/pg", 5432),
-            place("10.0.0.5", 5433),
-            place("::1", 5432),
             place("db", 5433),
+            place("10.0.0.5", 5433),
+            place("/run/pg", 5432),
+            place("::1", 5432),
         ];
         assert_eq!(all, expected);
         let wrong: Result<Vec<(String, u16)>, _> = places(&["db:port"]);

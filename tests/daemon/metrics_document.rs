@@ -23,7 +23,7 @@ also carries `server`. Families from `postgres_exporter` keep its names; where t
 
 const POOLS: &str = "
 The labels of `db_pool_info` are `pool`, `source`, `host`, `port`, `database` and `role`; a pool of which no target is known has the first two.
-`pg_server_info` has the same `host` and `port`, and `system_identifier`: [topology.md](topology.md) joins them.
+`pg_server_info` has the same `host` and `port`, `address` and `system_identifier`: [topology.md](topology.md) joins them.
 ";
 
 const SERVER: &str = "

@@ -48,6 +48,11 @@ async fn has_one_target(daemon: &Arc<Daemon>) {
             let is_identified = metrics
                 .all("pg_server_info", &[])
                 .any(|series| series.labels.contains_key("system_identifier"));
+            let is_named = metrics.all("pg_server_info", &[]).all(|series| {
+                let (host, port) = place(series);
+                series.labels.get("address").cloned()
+                    == host.zip(port).map(|(h, p)| format!("{h}:{p}"))
+            });
             let to = [("database", "postgres"), ("role", "postgres")];
             let of = |source: &str| {
                 let source_label = [("source", source)];
@@ -59,7 +64,7 @@ async fn has_one_target(daemon: &Arc<Daemon>) {
                 });
                 pools.map(place).collect::<Vec<_>>()
             };
-            let is_whole = server.len() == 1 && server[0].0.is_some() && is_identified;
+            let is_whole = server.len() == 1 && server[0].0.is_some() && is_identified && is_named;
             ((is_whole, of("workers"), of("activity")), (true, server.clone(), server))
         });
     });
