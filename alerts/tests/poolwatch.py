@@ -12,8 +12,25 @@ CASES = [
     alert("PoolwatchMissing", "warning", "job=, instance=", {
         "up": "1x9 stale _x13 1x8",
     }, pending="19m", over="26m", fires={
-        "20m 25m": "Prometheus scrapes 0 targets of a job whose name contains poolwatch.",
+        "20m 25m": "Prometheus knows 0 targets that are poolwatch, or of a job whose name contains poolwatch.",
     }),
+
+    case("a job of any name is poolwatch when its targets say so, and other targets of that job are not", {
+        "up{job=shop}": "1x9 0x19 1x9",
+        "poolwatch_build_info{job=shop, version=1.0.0}": "1x9 stale _x18 1x9",
+        "up{job=shop, instance=app1:9102}": "0x60",
+    },
+        silent("PoolwatchMissing", "20m"),
+        fires_once("PoolwatchDown", "20m"),
+        firing("PoolwatchDown", "critical", "job=shop", "20m", "The scrape of app1:8001 (job shop) has failed for 5 minutes."),
+        silent("PoolwatchDown", "35m 50m")),
+
+    case("a pod that is gone is not down", {
+        "up{job=shop}": "1x9 stale",
+        "poolwatch_build_info{job=shop, version=1.0.0}": "1x9 stale",
+        "up{job=shop, instance=app2:8001}": "1x60",
+        "poolwatch_build_info{job=shop, instance=app2:8001, version=1.0.0}": "1x60",
+    }, no_alert("12m 20m 50m")),
 
     alert("PoolwatchRestarting", "warning", "", {
         "process_start_time_seconds": "0x9 600 720 840 960 1080 1200x46",

@@ -1,5 +1,6 @@
 """Expressions, as every dashboard writes them: {@} stands for what is chosen above of the scrape (cluster, namespace, job and
-instance), {@server}, {@database} and {@pool} for that with the server, database or pool: `db_pool_pending{@pool}`.
+instance), {@server}, {@database} and {@pool} for that with the server, database or pool: `db_pool_pending{@pool}`. The records of
+the fleet have {@address} and {@job_address}, as their level is.
 """
 
 import json
@@ -14,6 +15,9 @@ SCOPES = {
     "@database": SERVER + ', datname=~"$database", datname!~"template.*"',
     "@table": SERVER + ', datname=~"$database", schemaname=~"$schema", relname=~"$table"',
     "@statement": SERVER + ', datname=~"$database", queryid=~"$queryid"',
+    # What the rules of alerts/rules.yml record of a server, and of an application with it.
+    "@address": 'cluster=~"$cluster", address=~"$address"',
+    "@job_address": 'cluster=~"$cluster", namespace=~"$namespace", job=~"$job", address=~"$address"',
     "@pgbouncer": CHOSEN + ', pgbouncer=~"$pgbouncer"',
     "@": CHOSEN,
 }

@@ -33,6 +33,7 @@ VARIABLES = {
     "server": variable("server", "label_values(pg_up{@}, server)", all_value=ANY),
     "pool": variable("pool", "label_values(db_pool_info{@}, pool)"),
     "pgbouncer": variable("pgbouncer", "label_values(pgbouncer_up{@}, pgbouncer)", "PgBouncer", ANY),
+    "address": variable("address", 'label_values(address:pg_connections_usable:max{cluster=~"$cluster"}, address)', "Server's address"),
     "database": variable("database", 'label_values(pg_stat_database_numbackends{@server, datname!~"template.*"}, datname)'),
     "schema": variable("schema", "label_values(pg_stat_user_tables_n_live_tup{@database}, schemaname)"),
     "table": one_of("table", 'label_values(pg_stat_user_tables_n_live_tup{@database, schemaname=~"$schema", relname!="other"}, relname)', "Table"),

@@ -1,0 +1,157 @@
+"""One application in many pods, each with a sidecar that sees its pools, and a watcher that sees the server.
+
+`during` says when something is there: `{}x49` from the beginning, `_x10 {}x19 stale` from the tenth minute for twenty.
+"""
+
+from .case import alert, case, firing, no_alert, none_fires, shows, silent
+
+HOUR = "{}x59"
+EXCEEDED = 'count by (address) (ALERTS{alertname="FleetExceedsServer", alertstate="firing"})'
+PAGES = 'count by (alertname, address) (ALERTS{alertstate="firing", severity="critical"})'
+
+
+def pool(instance, capacity, during=HOUR, job="shop", pool="web", source="workers", host="db.internal", port=5432):
+    """What one instance shows of one pool and where it goes."""
+    labels = f"job={job}, instance={instance}, pool={pool}"
+    return {
+        f"db_pool_info{{{labels}, source={source}, host={host}, port={port}, database=app, role=app}}": during.format(1),
+        f"db_pool_capacity{{{labels}}}": during.format(capacity),
+    }
+
+
+def pods(numbers, capacity=20, job="shop", **more):
+    """The pools of as many pods."""
+    return {key: values for number in numbers for key, values in pool(f"{job}-{number}:8001", capacity, job=job, **more).items()}
+
+
+def server(host="db.internal", instance="watcher:8001", names=(), during=HOUR, used=30, address=None):
+    """What a watcher that leads shows of a server with max_connections = 100, under its own name and others."""
+    target = f"instance={instance}"
+    address = address or f"{host}:5432"
+    info = {f"pg_server_info{{{target}, address={address}, host={name}, port=5432}}": during.format(1) for name in (host, *names)}
+    return info | {
+        f"poolwatch_build_info{{{target}, version=1.0.0}}": during.format(1),
+        f"pg_up{{{target}}}": during.format(1),
+        f"pg_connections_used{{{target}}}": during.format(used),
+        f"pg_connections_usable{{{target}}}": during.format(97),
+    }
+
+
+def callers_fail(numbers):
+    """What the sidecars show when no connection can be opened from the tenth minute to the fortieth."""
+    shown = {}
+    for number in numbers:
+        labels = f"job=shop, instance=shop-{number}:8001, pool=web"
+        shown |= {
+            f"db_pool_acquire_errors_total{{{labels}}}": "0x9 8+8x29 240x20",
+            f"db_pool_acquire_timeouts_total{{{labels}}}": "0x9 4+4x29 120x20",
+            f"db_pool_pending{{{labels}}}": "0x9 6x29 0x20",
+            f"db_pool_busiest_worker_utilization_ratio{{{labels}}}": "0.3x9 1x29 0.3x20",
+        }
+    return shown
+
+
+def rolling_restart(count):
+    """Pods that are replaced one after the other, a minute each, with both up for a minute."""
+    shown = {}
+    for number in range(count):
+        shown |= pods([f"old-{number}"], during=f"{{}}x{10 + number} stale")
+        shown |= pods([f"new-{number}"], during=f"_x{10 + number} {{}}x{49 - number}")
+    return shown
+
+
+CASES = [
+    alert("FleetExceedsServer", "warning", "job=, instance=, address=db.internal:5432",
+          server() | pods(range(4)) | pods(range(4, 20), during="_x10 {}x19 stale"),
+          pending="24m", over="32m", fires={
+              "25m 31m": "All pools that use PostgreSQL at db.internal:5432 may together open 412.4% of the connections that it grants.",
+          }),
+
+    alert("RolloutExceedsServer", "info", "job=, instance=, address=db.internal:5432",
+          server(used=80) | pods(range(4), during="_x10 {}x19 stale"),
+          pending="24m", over="32m", fires={
+              "25m 31m": "A rollout at the day's peak may bring PostgreSQL at db.internal:5432 to 103.1% of the connections that it grants, "
+                         "while old and new pods are up.",
+          }),
+
+    case("four pods of 20 fit into a server of 97", server() | pods(range(4)), no_alert("20m 50m")),
+
+    case("but five do not", server() | pods(range(5)), shows("20m", EXCEEDED, '{address="db.internal:5432"}')),
+
+    case("two servers do not mix",
+         server() | server("reports.internal", "reports-watcher:8001")
+         | pods(range(4)) | pods(range(4), job="reports", host="reports.internal"),
+         no_alert("20m 50m")),
+
+    case("of two servers the one that is exceeded is named",
+         server() | server("reports.internal", "reports-watcher:8001")
+         | pods(range(4)) | pods(range(20), job="reports", host="reports.internal"),
+         shows("20m 50m", EXCEEDED, '{address="reports.internal:5432"}')),
+
+    case("two applications that use one server are added up, and each has its own pool web",
+         server() | pods(range(3)) | pods(range(3), job="blog"),
+         shows("20m", EXCEEDED, '{address="db.internal:5432"}'),
+         shows("20m", "count by (job) (job_address:db_pool_capacity:sum == 60) and on (job) job_address:db_pool_capacity:sum{job=\"blog\"}",
+               '{job="blog"}')),
+
+    case("a server that is known by several names is one",
+         server(names=["10.0.0.5", "db"]) | pods(range(3)) | pods(range(3, 6), host="10.0.0.5"),
+         shows("20m", EXCEEDED, '{address="db.internal:5432"}')),
+
+    case("a name that two servers have counts for neither",
+         server(names=["db"]) | server("reports.internal", "reports-watcher:8001", names=["db"]) | pods(range(20), host="db"),
+         no_alert("20m 50m")),
+
+    case("a pool that is seen several ways is counted once",
+         server(used=10)
+         | pool("shop-0:8001", 80)
+         # The endpoint of the same application, and its sessions as the watcher sees them.
+         | pool("shop-0:8001", 20, pool="api", source="app_health")
+         | pool("watcher:8001", 80, job="poolwatch", pool="app", source="activity")
+         # A watcher that does not lead sees the same endpoint.
+         | pool("second:8001", 40, job="poolwatch", pool="bouncer", source="pgbouncer")
+         | {"poolwatch_leader": "1x59", "poolwatch_leader{instance=second:8001}": "0x59"},
+         no_alert("20m 50m")),
+
+    case("what is inferred counts where nothing else is known",
+         server() | pool("watcher:8001", 120, job="poolwatch", pool="app", source="activity"),
+         shows("20m", EXCEEDED, '{address="db.internal:5432"}')),
+
+    case("behind PgBouncer its own connections count",
+         server() | pods(range(20), host="bouncer", port=6432)
+         | pool("bouncer-watcher:8001", 40, job="poolwatch", pool="bouncer", source="pgbouncer"),
+         no_alert("20m 50m")),
+
+    case("and are too many when the server grants fewer",
+         server() | pods(range(4), host="bouncer", port=6432)
+         | pool("bouncer-watcher:8001", 120, job="poolwatch", pool="bouncer", source="pgbouncer"),
+         shows("20m", EXCEEDED, '{address="db.internal:5432"}')),
+
+    case("localhost is another server on each machine",
+         server("localhost", "a:8001") | server("localhost", "b:8001")
+         | pool("a:8001", 80, job="poolwatch", host="localhost") | pool("b:8001", 80, job="poolwatch", host="localhost"),
+         no_alert("20m 50m")),
+
+    case("and is the server of its own machine",
+         server("localhost", "a:8001") | pool("a:8001", 120, job="poolwatch", host="localhost"),
+         shows("20m", EXCEEDED, '{address="localhost:5432 at a:8001"}')),
+
+    case("unless the watcher of a server elsewhere says that it is reached so",
+         server(names=["127.0.0.1"]) | pods(range(20), host="127.0.0.1"),
+         shows("20m", EXCEEDED, '{address="db.internal:5432"}')),
+
+    case("twenty sidecars of a server that is down are one page",
+         server() | {"pg_up{instance=watcher:8001}": "1x9 0x29 1x20"} | pods(range(20)) | callers_fail(range(20)),
+         shows("13m 25m 39m", PAGES, '{address="db.internal:5432", alertname="DatabaseDown"}'),
+         shows("42m 50m", PAGES),
+         firing("DatabaseDown", "critical", "instance=watcher:8001, address=db.internal:5432", "25m",
+                "poolwatch at watcher:8001 cannot reach PostgreSQL.")),
+
+    case("but callers who fail while the server answers are a page each",
+         server() | pods(range(2)) | callers_fail(range(2)),
+         shows("25m", 'count(ALERTS{alertname="PoolAcquireErrors", alertstate="firing"}) == bool 2', "{}"),
+         silent("DatabaseDown", "25m")),
+
+    case("a rolling restart of all pods raises nothing",
+         server(used=60) | rolling_restart(4), none_fires("12m 15m 20m 30m"), no_alert("50m")),
+]
