@@ -69,10 +69,11 @@ impl Snapshot {
 
     /// The health of the service as a whole.
     pub fn health(&self) -> Health {
-        let down = self.databases.iter().any(|database| database.up == Some(false));
+        let down = || self.databases.iter().filter(|database| database.up == Some(false));
         match self.pool_status() {
-            _ if down => Health::Unhealthy,
+            _ if down().any(|database| !database.denies()) => Health::Unhealthy,
             Status::Critical => Health::Unhealthy,
+            _ if down().next().is_some() => Health::Degraded,
             Status::Warning => Health::Degraded,
             Status::Healthy => Health::Healthy,
         }

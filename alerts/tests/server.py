@@ -1,6 +1,6 @@
 """The server: reachable, restarted, out of connections, short of CPU."""
 
-from .case import alert, case, fires_once, firing, no_alert
+from .case import alert, case, fires_once, firing, no_alert, silent
 
 CASES = [
     alert("DatabaseDown", "critical", "", {
@@ -8,6 +8,47 @@ CASES = [
     }, pending="10m", over="16m", fires={
         "11m 15m": "poolwatch at app1:8001 cannot reach PostgreSQL.",
     }),
+
+    alert("DatabaseRefusesSessions", "critical", "reason=too_many_connections_server", {
+        "pg_up": "1x9 0x4 1x5",
+        "pg_session_failure{reason=too_many_connections_server}": "0x9 1x4 0x5",
+        "pg_session_failure{reason=no_answer}": "0x20",
+    }, pending="10m", over="16m", fires={
+        "11m 15m": "PostgreSQL refuses new sessions, as poolwatch at app1:8001 sees it (too_many_connections_server).",
+    }),
+
+    alert("PoolwatchDeniedAccess", "warning", "reason=authentication", {
+        "pg_up": "1x9 0x10 1x5",
+        "pg_session_failure{reason=authentication}": "0x9 1x10 0x5",
+        "pg_session_failure{reason=no_answer}": "0x30",
+    }, pending="14m", over="22m", fires={
+        "15m 20m": "PostgreSQL answers, and does not let poolwatch at app1:8001 in (authentication). Nothing is read of it.",
+    }),
+
+    case("a server that refuses sessions is not down, one of several that does not answer is", {
+        "pg_up{server=full}": "0x20",
+        "pg_session_failure{server=full, reason=too_many_connections_server}": "1x20",
+        "pg_session_failure{server=full, reason=connection_refused}": "0x20",
+        "pg_up{server=closed}": "0x20",
+        "pg_session_failure{server=closed, reason=too_many_connections_role}": "1x20",
+        "pg_up{server=gone}": "0x20",
+        "pg_session_failure{server=gone, reason=too_many_connections_server}": "0x20",
+        "pg_session_failure{server=gone, reason=connection_refused}": "1x20",
+        "pg_up{server=well}": "1x20",
+        "pg_session_failure{server=well, reason=connection_refused}": "0x20",
+    },
+        firing("DatabaseDown", "critical", "server=gone", "10m", "poolwatch at app1:8001 cannot reach PostgreSQL gone."),
+        firing("DatabaseRefusesSessions", "critical", "server=full, reason=too_many_connections_server", "10m",
+               "PostgreSQL full refuses new sessions, as poolwatch at app1:8001 sees it (too_many_connections_server)."),
+        firing("PoolwatchDeniedAccess", "warning", "server=closed, reason=too_many_connections_role", "10m",
+               "PostgreSQL closed answers, and does not let poolwatch at app1:8001 in (too_many_connections_role). Nothing is read of it."),
+    ),
+
+    case("an only server that cannot be reached is down", {
+        "pg_up": "0x20",
+        "pg_session_failure{reason=no_answer}": "1x20",
+        "pg_session_failure{reason=authentication}": "0x20",
+    }, fires_once("DatabaseDown", "10m"), silent("DatabaseRefusesSessions", "10m"), silent("PoolwatchDeniedAccess", "10m")),
 
     alert("DatabaseRestarted", "info", "", {
         "pg_postmaster_start_time_seconds": "-86400x9 600x24",

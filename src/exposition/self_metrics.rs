@@ -7,6 +7,7 @@ use crate::advice::Advice;
 use crate::collectors;
 use crate::latency::Histogram;
 use crate::metric::Family;
+use crate::reading::SessionFailure;
 use crate::state::{DatabaseState, SourceState};
 
 /// The number of samples that were not shown, since the start.
@@ -32,6 +33,11 @@ pub fn databases(databases: &[DatabaseState], probes: &[Histogram]) -> Vec<Famil
         "db_probe_duration_seconds",
         "poolwatch's own SELECT 1 on a connection it holds.",
     );
+    let mut failure = Family::gauge(
+        "pg_session_failure",
+        "1 for the reason why poolwatch has no session of the server, or a server that answers \
+         gives nobody a new one; 0 for every other reason.",
+    );
     let mut info = Family::gauge(
         "pg_server_info",
         "1 for each host and port of the server, to join with those of db_pool_info. `address`, \
@@ -42,6 +48,12 @@ pub fn databases(databases: &[DatabaseState], probes: &[Histogram]) -> Vec<Famil
         let labels = if databases.len() > 1 { &server[..] } else { &[] };
         up.sample(labels, database.up.map(|up| f64::from(u8::from(up))));
         probe.durations(labels, histogram);
+        for reason in SessionFailure::ALL.iter().filter(|_| database.up.is_some()) {
+            let is_reason = database.session_failure == Some(*reason);
+            let mut labels = labels.to_vec();
+            labels.push(("reason", reason.as_str()));
+            failure.sample(&labels, f64::from(u8::from(is_reason)));
+        }
         let first = database.places.first();
         let address =
             first.map(|first| format!("{}:{}", first.host, first.port)).unwrap_or_default();
@@ -54,7 +66,7 @@ pub fn databases(databases: &[DatabaseState], probes: &[Histogram]) -> Vec<Famil
             info.sample(&labels, 1.0);
         }
     }
-    vec![up, info, probe]
+    vec![up, failure, info, probe]
 }
 
 /// The outcome of the last reading of each source, and the number of series that were dropped.

@@ -4,6 +4,7 @@
 mod indexes;
 mod pool;
 mod server;
+mod session_failure;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ pub use self::server::{
     Blocker, Conditions, DatabaseCounters, HolderKind, LockQueue, LoggedTimes, RunningSessions,
     ServerResources, Sessions, Statement, StatementStats, StatementTimes, Top, VacuumHolder,
 };
+pub use self::session_failure::{FailureKind, SessionFailure};
 use crate::metric::Family;
 pub use poolwatch_client::pool_figures::{Cumulative, Figures, MaxOverflow, Timings, Totals, both};
 pub use poolwatch_client::report::{

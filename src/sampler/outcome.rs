@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use super::servers::{News, Servers, without_session};
 use super::task::SourceTask;
 use super::{READ_TIMEOUT, Sampler, chain};
-use crate::postgres::has_undecodable_text;
+use crate::postgres::{has_undecodable_text, session_failure};
 use crate::reading::Reading;
 use crate::sources::{Failure, Source};
 
@@ -106,7 +106,7 @@ fn observe_server(
         Ok(reading) if reading.is_of_server() => servers.read(server),
         Err(failure) => {
             if let Some(reason) = without_session(&**failure) {
-                servers.had_no_session(server, chain(reason));
+                servers.had_no_session(server, chain(reason), session_failure(reason));
             }
         }
         _ => {}

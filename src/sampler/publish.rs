@@ -155,6 +155,8 @@ impl Sampler {
                     if task.is_probe() {
                         state.up = task.state.up;
                         state.error.clone_from(&task.state.error);
+                        let refusal = || self.servers.refusal(database.name());
+                        state.session_failure = task.session_failure.or_else(refusal);
                         state.remedy.clone_from(&task.state.remedy);
                         state.down_since = task.state.failing_since;
                         state.down_until = task.state.failed_until;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::reading::SessionFailure;
 use poolwatch_client::AcquireError;
 
 /// A server whose probe fails and of which nothing was read for so long does not answer. A moment
@@ -17,6 +18,9 @@ use poolwatch_client::AcquireError;
 pub(super) const SILENCE: Duration = Duration::from_secs(5);
 /// The time after which the same trouble is logged again.
 const QUIET: Duration = Duration::from_mins(5);
+
+/// The time for which a refusal is shown: that at which a source that had no session tries again, and more.
+const REFUSAL: Duration = Duration::from_mins(2);
 
 /// The servers that have a probe, by name.
 #[derive(Debug, Default)]
@@ -33,6 +37,8 @@ struct ProbedServer {
     trouble: Option<String>,
     /// The trouble that was reported, and the time of the report.
     reported: Option<(String, Instant)>,
+    /// The reason why it refused everybody a session, and the time when it last did.
+    refusal: Option<(SessionFailure, Instant)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,12 +105,21 @@ impl Servers {
     }
 
     /// Takes in that a source had no session, where the probe has not failed meanwhile.
-    pub(super) fn had_no_session(&mut self, name: &str, error: String) {
+    pub(super) fn had_no_session(&mut self, name: &str, error: String, failure: SessionFailure) {
         if let Some(server) = self.by_name.get_mut(name)
             && server.state == State::Answering
         {
             server.trouble = Some(error);
+            if failure.is_of_whole_server() {
+                server.refusal = Some((failure, Instant::now()));
+            }
         }
+    }
+
+    /// The reason why a server that answers recently refused new sessions.
+    pub(super) fn refusal(&self, name: &str) -> Option<SessionFailure> {
+        let server = self.by_name.get(name).filter(|server| server.state == State::Answering)?;
+        server.refusal.filter(|(_, at)| at.elapsed() < REFUSAL).map(|(failure, _)| failure)
     }
 
     /// Those that do not answer since now.
@@ -148,6 +163,8 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
+
+    const FULL: SessionFailure = SessionFailure::TooManyConnectionsServer;
 
     fn one() -> Servers {
         let mut servers = Servers::default();
@@ -215,13 +232,13 @@ mod tests {
     async fn a_server_that_refuses_new_sessions_answers() {
         let mut servers = one();
         servers.probed("primary", true);
-        servers.had_no_session("primary", "too many connections".to_owned());
+        servers.had_no_session("primary", "too many connections".to_owned(), FULL);
         let refuses = News::Refuses("too many connections".to_owned());
         assert_eq!(servers.probed("primary", true), Some(refuses));
-        servers.had_no_session("primary", "too many connections".to_owned());
+        servers.had_no_session("primary", "too many connections".to_owned(), FULL);
         assert_eq!(servers.probed("primary", true), None, "it is reported once");
         advance(QUIET).await;
-        servers.had_no_session("primary", "too many connections".to_owned());
+        servers.had_no_session("primary", "too many connections".to_owned(), FULL);
         assert!(servers.probed("primary", true).is_some(), "and again another time");
     }
 }

@@ -9,8 +9,8 @@ use super::chain;
 use super::log_limit::LogLimit;
 use crate::exposition::Encoded;
 use crate::exposition::self_metrics::DroppedSeries;
-use crate::postgres::remedy;
-use crate::reading::Reading;
+use crate::postgres::{remedy, session_failure};
+use crate::reading::{Reading, SessionFailure};
 use crate::sources::{Failure, OpenSource, Source};
 use crate::state::SourceState;
 
@@ -50,6 +50,8 @@ pub(super) struct SourceTask {
     failed: i32,
     /// Set if the last failure was logged quietly, because its server's probe reports it.
     quiet: bool,
+    /// The class of the last failure.
+    pub(super) session_failure: Option<SessionFailure>,
     log_limit: LogLimit,
     /// Set while the last reading is not yet in the group's chunk.
     pub(super) dirty: bool,
@@ -87,6 +89,7 @@ impl SourceTask {
             dropped_series: DroppedSeries::default(),
             failed: 0,
             quiet: false,
+            session_failure: None,
             log_limit: LogLimit::new(),
             dirty: false,
         }
@@ -173,6 +176,7 @@ impl SourceTask {
                 }
                 self.state.last_success = Some(SystemTime::now());
                 (self.state.error, self.state.remedy) = (None, None);
+                self.session_failure = None;
                 if self.state.failing_since.take().is_some() {
                     self.state.failed_until = Some(Instant::now().into_std());
                 }
@@ -189,6 +193,7 @@ impl SourceTask {
                 self.state.failures += 1;
                 self.state.error = Some(error);
                 self.state.remedy = remedy(&*failure);
+                self.session_failure = Some(session_failure(&*failure));
                 self.state.failing_since.get_or_insert_with(|| Instant::now().into_std());
                 self.state.up = Some(false);
                 self.due = self.due.min(Instant::now() + self.retry_delay());

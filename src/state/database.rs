@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::reading::{
-    Conditions, ConnectionTarget, LockQueue, LoggedTimes, Sessions, StatementTimes, Top,
+    Conditions, ConnectionTarget, FailureKind, LockQueue, LoggedTimes, SessionFailure, Sessions,
+    StatementTimes, Top,
 };
 
 /// One database server as the probe sees it.
@@ -38,10 +39,20 @@ pub struct DatabaseState {
     pub logged: Vec<LoggedTimes>,
     /// The reason why it does not answer.
     pub error: Option<String>,
+    /// The class of the reason why it does not answer, or gives no further session.
+    pub session_failure: Option<SessionFailure>,
     /// The thing to do about that, where it is known.
     pub remedy: Option<String>,
     /// The time since when it has not answered.
     pub down_since: Option<Instant>,
     /// The time at which it answered again.
     pub down_until: Option<Instant>,
+}
+
+impl DatabaseState {
+    /// Returns true if it answers and does not let poolwatch in, so that others may be well.
+    pub fn denies(&self) -> bool {
+        self.up == Some(false)
+            && self.session_failure.is_some_and(|one| one.kind() == FailureKind::Denied)
+    }
 }

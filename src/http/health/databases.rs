@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{FiguresBody, PoolBody, Service, percent, seconds, worst};
+use crate::reading::SessionFailure;
 use crate::snapshot::Snapshot;
 use crate::state::{DatabaseState, Moment, Status};
 
@@ -67,6 +68,10 @@ pub(in crate::http) struct DatabaseBody<'a> {
     pub(in crate::http) probe_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::http) error: Option<&'a str>,
+    /// The class of the reason, as `pg_session_failure` has it; also of a server that answers and
+    /// refuses new sessions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) reason: Option<&'static str>,
 }
 
 impl<'a> DatabaseBody<'a> {
@@ -82,6 +87,7 @@ impl<'a> DatabaseBody<'a> {
             version: database.version.as_deref(),
             probe_seconds: database.probe.map(seconds),
             error: database.error.as_deref(),
+            reason: database.session_failure.map(SessionFailure::as_str),
         }
     }
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::{percent, seconds, staleness, worst};
 use crate::advice::{Advice, Present, Severity};
+use crate::reading::{FailureKind, SessionFailure};
 use crate::snapshot::Snapshot;
 use crate::state::{DatabaseState, Moment, PoolState, SourceState, Status};
 
@@ -19,7 +20,8 @@ const RECENTLY: Duration = Duration::from_secs(30);
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::http) struct Trouble<'a> {
-    /// The rule that found it; of what needs no rule: `server_down`, `pool_status`,
+    /// The rule that found it; of what needs no rule: `server_down`, `server_refuses`,
+    /// `server_denies_access`, `pool_status`,
     /// `source_failing` or `stale`.
     pub(in crate::http) rule: &'static str,
     /// Its severity now; of a trouble that is over, the one that it had.
@@ -183,16 +185,24 @@ fn server_down<'a>(snapshot: &Snapshot, database: &'a DatabaseState, now: Moment
         unread.count()
     );
     let usual = "see that the server runs and that its address in the settings is right";
+    let kind = database.session_failure.map_or(FailureKind::Unreachable, SessionFailure::kind);
+    let (rule, severity, verb) = match kind {
+        FailureKind::Unreachable => ("server_down", Severity::Critical, "gives no session"),
+        FailureKind::Refusing => ("server_refuses", Severity::Critical, "refuses new sessions"),
+        FailureKind::Denied => {
+            ("server_denies_access", Severity::Warning, "does not let poolwatch in")
+        }
+    };
     let tried = match &*database.address {
         "" => error.into(),
-        address => format!("{address} gives no session: {error}").into(),
+        address => format!("{address} {verb}: {error}").into(),
     };
     Trouble {
         message: tried,
         remedy: database.remedy.as_deref().unwrap_or(usual).into(),
         details: vec![unread],
         age_seconds: database.down_since.map(|since| seconds(now.since_instant(since))),
-        ..Trouble::new("server_down", Severity::Critical, &*database.name)
+        ..Trouble::new(rule, severity, &*database.name)
     }
 }
 

@@ -3,6 +3,7 @@
 mod addresses;
 mod certificates;
 mod passwords;
+mod refusals;
 
 use std::net::Ipv4Addr;
 

@@ -1,0 +1,135 @@
+//! A server that refuses a session is not one that is down: the reason of each is told apart.
+
+use std::net::TcpListener;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use poolwatch::demo::Cluster;
+use serde_json::Value;
+use sqlx::{Connection, PgConnection};
+
+use super::{allow, server};
+use crate::support::{Daemon, eventually};
+
+/// Every reason that the metric has for a server, with its value, but those that are 0.
+fn reasons(daemon: &Daemon, server: &[(&str, &str)]) -> Vec<String> {
+    let metrics = daemon.metrics();
+    let all = metrics.all("pg_session_failure", server).filter(|series| series.value > 0.0);
+    all.map(|series| series.labels["reason"].clone()).collect()
+}
+
+/// Waits for a condition; returns false when it never holds.
+fn wait(mut holds: impl FnMut() -> bool) -> bool {
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_mins(1) {
+        if holds() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    false
+}
+
+fn is_for(daemon: &Daemon, server: &str, reason: &str) {
+    let label = [("server", server)];
+    let labels = if server.is_empty() { &[] } else { &label[..] };
+    let mut last = Vec::new();
+    let found = wait(|| {
+        last = reasons(daemon, labels);
+        last == [reason]
+    });
+    assert!(
+        found,
+        "{server}: {last:?} in the place of {reason}: {}",
+        daemon.get("/health/ready").text()
+    );
+    assert_eq!(daemon.value("pg_up", labels), Some(0.0), "{server} gives no session");
+}
+
+/// The rule and the severity of the card about a server.
+fn card(daemon: &Daemon, server: &str) -> (String, String) {
+    let body: Value = daemon.get("/health/detailed").json();
+    let troubles = body["troubles"].as_array().unwrap();
+    let card = troubles.iter().find(|one| one["subject"] == server).unwrap();
+    let text = |key: &str| card[key].as_str().unwrap().to_owned();
+    (text("rule"), text("severity"))
+}
+
+#[tokio::test]
+async fn each_reason_is_told_apart_and_only_a_server_without_an_answer_is_down() {
+    let (mut cluster, address) = server(&[("max_connections", "10")]);
+    cluster
+        .sql(
+            "CREATE ROLE watch LOGIN PASSWORD 's3cret-0'; CREATE ROLE capped LOGIN CONNECTION LIMIT 0;
+             CREATE ROLE plain LOGIN; CREATE ROLE barred LOGIN",
+        )
+        .unwrap();
+    cluster.sql("CREATE DATABASE limited CONNECTION LIMIT 0").unwrap();
+    cluster.sql("CREATE DATABASE private").unwrap();
+    cluster.sql("REVOKE CONNECT ON DATABASE private FROM public").unwrap();
+    allow(&cluster, "host all watch 0.0.0.0/0 scram-sha-256\nhost all all 0.0.0.0/0 trust");
+
+    access_is_denied(&address.to_string());
+    slots_run_out(&mut cluster, address.to_string()).await;
+}
+
+fn access_is_denied(address: &str) {
+    let mute = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let mute = mute.local_addr().unwrap();
+    let servers = [
+        ("too_many_connections_role", format!("capped@{address}/postgres")),
+        ("too_many_connections_database", format!("plain@{address}/limited")),
+        ("authentication", format!("watch:wrong@{address}/postgres")),
+        ("no_such_database", format!("plain@{address}/nothing")),
+        ("permission", format!("plain@{address}/private")),
+        ("tls", format!("barred@{address}/postgres?sslmode=require")),
+        ("connection_refused", format!("plain@{address}:1/postgres")),
+        ("unresolved", "plain@nowhere.invalid/postgres".to_owned()),
+        ("no_answer", format!("plain@{mute}/postgres?connect_timeout=1")),
+    ];
+    let settings =
+        servers.iter().map(|(name, url)| format!("  {name}: {{url: 'postgresql://{url}'}}\n"));
+    let settings =
+        format!("servers:\n{}workers: {{enabled: false}}\n", settings.collect::<String>());
+    let daemon = Daemon::with_settings(&settings).start();
+    for (reason, _) in &servers {
+        is_for(&daemon, reason, reason);
+    }
+    let cards = |name| card(&daemon, name);
+    let expected = |rule: &str, severity: &str| (rule.to_owned(), severity.to_owned());
+    assert_eq!(cards("authentication"), expected("server_denies_access", "warning"));
+    assert_eq!(cards("too_many_connections_database"), expected("server_refuses", "critical"));
+    assert_eq!(cards("no_answer"), expected("server_down", "critical"));
+    let ready: Value = daemon.get("/health/ready").json();
+    let databases = ready["database"]["databases"].as_array().unwrap();
+    assert!(databases.iter().all(|one| one["reason"] == one["name"]), "{ready:#}");
+    assert!(!daemon.metrics().text.contains("wrong"), "no password is shown");
+}
+
+/// The slots go one after another, and the server with them.
+async fn slots_run_out(cluster: &mut Cluster, address: String) {
+    let url = cluster.url("postgres");
+    let mut taken = Vec::new();
+    for _ in 0..7 {
+        taken.push(PgConnection::connect(&url).await.unwrap());
+    }
+    let settings = format!(
+        "servers: {{primary: {{url: 'postgresql://plain@{address}/postgres'}}}}\nworkers: {{enabled: false}}\n"
+    );
+    let daemon = Daemon::with_settings(&settings).start();
+    is_for(&daemon, "", "reserved_connections");
+    for _ in 7..10 {
+        taken.push(PgConnection::connect(&url).await.unwrap());
+    }
+    is_for(&daemon, "", "too_many_connections_server");
+    let stop = cluster.process().unwrap().to_string();
+    assert!(Command::new("kill").args(["-TERM", &stop]).status().unwrap().success());
+    is_for(&daemon, "", "shutting_down");
+    assert_eq!(card(&daemon, "primary").0, "server_refuses");
+    drop(taken);
+    is_for(&daemon, "", "connection_refused");
+    assert_eq!(card(&daemon, "primary").0, "server_down");
+    cluster.start().unwrap();
+    eventually(|| (daemon.value("pg_up", &[]) == Some(1.0)).then_some(()));
+    eventually(|| reasons(&daemon, &[]).is_empty().then_some(()));
+}
