@@ -1,6 +1,6 @@
 """Transactions: deadlocks, timeouts, long ones, locks."""
 
-from .case import alert, case, longest_transaction, no_alert
+from .case import alert, case, firing, longest_transaction, no_alert, silent
 
 CASES = [
     alert("Deadlocks", "warning", "datid=16384, datname=redditbot", {
@@ -24,6 +24,18 @@ CASES = [
         "16m": "A session of user bot (reddit-bot) from 10.0.0.7 in database redditbot at app1:8001 has been idle for 6m 30s inside a transaction.",
         "23m": "A session of user bot (reddit-bot) from 10.0.0.7 in database redditbot at app1:8001 has been idle for 11m 30s inside a transaction.",
     }),
+
+    case("IdleInTransaction without the collector client_sessions",
+         longest_transaction("0x9 30+60x11 0x9", state="idle in transaction"),
+         silent("IdleInTransaction", "15m 24m"),
+         firing("IdleInTransaction", "warning", "application_name=reddit-bot, datname=redditbot, usename=bot", "16m",
+                "A session of user bot (reddit-bot) in database redditbot at app1:8001 is idle in a transaction that has been open for 6m 30s.")),
+
+    case("A session that works in a long transaction is not idle in it", {
+        "pg_client_sessions{datname=redditbot, client_addr=10.0.0.7, application_name=reddit-bot, usename=bot, state=idle in transaction}": "1x40",
+        "pg_client_longest_idle_seconds{datname=redditbot, client_addr=10.0.0.7, application_name=reddit-bot, usename=bot, state=idle in transaction}": "2x40",
+        **longest_transaction("0+60x40", state="idle in transaction"),
+    }, silent("IdleInTransaction", "20m 30m")),
 
     alert("LongTransaction", "warning", "application_name=reddit-bot, datname=redditbot, usename=bot",
           longest_transaction("0x9 30+60x20 0x9"),
