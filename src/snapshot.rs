@@ -7,7 +7,9 @@ use std::time::Duration;
 use crate::advice::Advice;
 use crate::exposition::Chunk;
 use crate::reading::Finding;
-use crate::state::{DatabaseState, Health, Moment, PoolState, SourceState, Status, Thresholds};
+use crate::state::{
+    DatabaseState, Health, Moment, PoolState, Role, SourceState, Status, Thresholds,
+};
 
 /// State, advice and encoded families of one moment.
 #[derive(Clone, Debug)]
@@ -30,6 +32,8 @@ pub struct Snapshot {
     pub findings: Vec<Finding>,
     /// The thresholds by which everything was judged.
     pub thresholds: Thresholds,
+    /// Its part among several poolwatches.
+    pub role: Role,
     /// The metric families, encoded when they were read.
     pub chunks: Vec<Arc<Chunk>>,
 }
@@ -47,6 +51,7 @@ impl Snapshot {
             advice: Vec::new(),
             findings: Vec::new(),
             thresholds,
+            role: Role::default(),
             chunks: Vec::new(),
         }
     }

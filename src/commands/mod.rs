@@ -23,9 +23,12 @@ use crate::indexes::Catalogue;
 use crate::plan::{self, Plan};
 use crate::process;
 use crate::sampler::chain;
+use crate::state::Role;
 use crate::yaml::Path;
 use output::report_error;
 
+/// The variable of the setting that `--role` stands for.
+const ROLE: &str = "POOLWATCH__ROLE";
 /// The settings or the command line are wrong.
 const WRONG_USAGE: u8 = 2;
 /// Anything else went wrong.
@@ -68,6 +71,10 @@ struct Flags {
     /// The YAML file with the settings
     #[arg(long = "config.file", value_name = "FILE", global = true)]
     config_file: Option<PathBuf>,
+    /// sidecar, which listens to workers and opens no connection to a database; watcher, which reads
+    /// servers; or standalone, which does both
+    #[arg(long = "role", value_name = "ROLE", global = true)]
+    role: Option<Role>,
     /// Check the settings and exit
     #[arg(long = "config.check", global = true)]
     config_check: bool,
@@ -101,7 +108,10 @@ impl Flags {
     /// The settings in force: defaults, file, environment, flags.
     fn config(&self, environment: &Environment) -> Result<Config, config::Error> {
         let file = self.config_file.clone().or_else(config::usual_file);
-        let mut config = Config::load(file.as_deref(), environment)?;
+        let mut environment = environment.clone();
+        // It decides which of the other variables are read.
+        environment.extend(self.role.map(|role| (ROLE.to_owned(), role.as_str().to_owned())));
+        let mut config = Config::load(file.as_deref(), &environment)?;
         if !self.listen_address.is_empty() {
             config.web.listen_addresses.clone_from(&self.listen_address);
         }

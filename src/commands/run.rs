@@ -19,6 +19,7 @@ use crate::plan::{MonitoredServer, Plan, SourceIdentity, SourceSpec, WORKERS};
 use crate::sampler::{Change, Command, Sampler, chain};
 use crate::sources::workers::{self, Reopening};
 use crate::sources::{self, OpenSource, Source};
+use crate::state::Role;
 
 /// Reads the settings anew.
 type Reload = Arc<dyn Fn() -> Result<Config, Error> + Send + Sync>;
@@ -37,7 +38,7 @@ pub(super) fn main(config: Config, reload: Reload) -> Result<(), CommandError> {
 }
 
 async fn run(config: Config, reload: Reload) -> Result<(), CommandError> {
-    info!(version = super::version(), "starting");
+    info!(version = super::version(), role = config.role.as_str(), "starting");
     warn_of_settings(&config);
     let plan = super::plan(&config)?;
     // Before anything else starts: a port that is taken ends the process.
@@ -51,13 +52,14 @@ async fn run(config: Config, reload: Reload) -> Result<(), CommandError> {
     for database in &databases {
         info!(server = database.name(), address = database.address(), "watching");
     }
-    if databases.is_empty() {
+    if databases.is_empty() && config.role != Role::Sidecar {
         warn!("no server is monitored; set DATABASE_URL, or servers in the settings");
     }
     sources.iter().for_each(log_source);
     let (commands, received) = mpsc::channel(4);
     let sampler = Sampler::new(sources, databases, config.thresholds.clone())
-        .advised_by(config.advice.clone());
+        .advised_by(config.advice.clone())
+        .with_role(config.role);
     let (publisher, snapshot) = watch::channel(Arc::new(sampler.first()));
     let (ask, asked) = mpsc::channel(4);
     let (stop, stopped) = oneshot::channel::<()>();
@@ -236,6 +238,7 @@ impl Daemon {
             databases,
             thresholds: config.thresholds.clone(),
             advice: config.advice.clone(),
+            role: config.role,
             at: SystemTime::now(),
         })
     }

@@ -6,7 +6,7 @@ use super::error::Unsound;
 use super::{Config, PoolSource, address, example};
 use crate::collectors::{ALL, Collector, Pace, Reader};
 use crate::sources::collector;
-use crate::state::Thresholds;
+use crate::state::{Role, Thresholds};
 use crate::yaml::Path;
 
 fn path<const N: usize>(keys: [&str; N]) -> Path {
@@ -20,6 +20,7 @@ fn unsound(path: Path, reason: String) -> Result<(), Unsound> {
 impl Config {
     /// Finds the first setting that makes no sense.
     pub(super) fn check(&self) -> Result<(), Unsound> {
+        self.check_role()?;
         self.check_thresholds()?;
         self.sampling.check()?;
         self.pools.iter().try_for_each(|(name, pool)| self.check_pool(name, pool))?;
@@ -29,6 +30,22 @@ impl Config {
         self.check_server(path(["logs", "server"]), self.logs.server.as_deref())?;
         self.logs.check().or_else(|error| unsound(path(["logs"]), error.to_string()))?;
         self.collectors.iter().try_for_each(|(name, settings)| check_collector(name, settings))
+    }
+
+    fn check_role(&self) -> Result<(), Unsound> {
+        match self.role {
+            Role::Sidecar if !self.servers.is_empty() => {
+                let reason = "servers: a sidecar opens no connection to a database; remove `servers`, or \
+                              `role: sidecar` where this poolwatch is to read them";
+                unsound(path(["servers"]), reason.to_owned())
+            }
+            Role::Watcher if self.servers.is_empty() => {
+                let reason =
+                    "role: a watcher needs a server; set DATABASE_URL, or servers in the settings";
+                unsound(path(["role"]), reason.to_owned())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_addresses(&self) -> Result<(), Unsound> {

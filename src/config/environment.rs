@@ -11,6 +11,7 @@ use super::{Config, Environment, LogLevel};
 use crate::collectors::DEFAULT_METRICS;
 use crate::files;
 use crate::postgres::Secret;
+use crate::state::Role;
 use crate::yaml::Refusal;
 
 /// The server that the environment names.
@@ -50,7 +51,20 @@ pub(super) fn settings(environment: &Environment) -> Result<Settings, String> {
     Ok(Settings { urls, has_standard, level: level(environment)?, telemetry_path, off })
 }
 
+impl Settings {
+    /// A notice that the servers of the variables are ignored, where they name any.
+    pub(super) fn ignored(&self) -> Option<String> {
+        (!self.urls.is_empty()).then(|| {
+            "DATABASE_URL, or DATA_SOURCE_*, is ignored: a sidecar opens no connection to a database"
+                .to_owned()
+        })
+    }
+}
+
 pub(super) fn apply(settings: &Settings, config: &mut Config) {
+    if config.role == Role::Sidecar {
+        return apply_others(settings, config);
+    }
     for (at, url) in settings.urls.iter().enumerate() {
         let name = if at == 0 { PRIMARY.to_owned() } else { format!("server{}", at + 1) };
         config.servers.entry(name).or_default().url = Secret::from(url.clone());
@@ -63,6 +77,11 @@ pub(super) fn apply(settings: &Settings, config: &mut Config) {
         let primary = config.servers.entry(PRIMARY.to_owned()).or_default();
         primary.url = Secret::from("postgresql://".to_owned());
     }
+    apply_others(settings, config);
+}
+
+/// What is about no server.
+fn apply_others(settings: &Settings, config: &mut Config) {
     config.log.level = settings.level.unwrap_or(config.log.level);
     if let Some(path) = &settings.telemetry_path {
         config.web.telemetry_path.clone_from(path);

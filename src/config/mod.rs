@@ -21,7 +21,7 @@ use config::ValueKind;
 use serde::Deserialize;
 
 use crate::sources::{collector, server_log, workers};
-use crate::state::Thresholds;
+use crate::state::{Role, Thresholds};
 use crate::{advice, files, http, indexes, postgres, yaml};
 use error::Unsound;
 use layer::{Layer, Origins};
@@ -35,6 +35,8 @@ pub use sampling::Sampling;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Its part among several poolwatches.
+    pub role: Role,
     /// Servers by the operator's names.
     pub servers: BTreeMap<String, postgres::Settings>,
     /// Pools by the operator's names.
@@ -88,7 +90,14 @@ impl Config {
             .map_err(|refused| Error::refused(&refused, origins.place(&refused.place())))?;
         config.origins = origins;
         config.warnings = [warnings, environment::warnings(environment)].concat();
+        if config.role == Role::Sidecar {
+            config.warnings.extend(settings.ignored());
+        }
         environment::apply(&settings, &mut config);
+        // Its pod is another; a socket that is named is meant.
+        if config.role == Role::Watcher && config.workers.socket.is_none() {
+            config.workers.enabled = false;
+        }
         config.check().map_err(|unsound| config.wrong(&unsound.path, unsound.reason))?;
         Ok(config)
     }
@@ -224,6 +233,28 @@ mod tests {
         assert_eq!(config.servers["other"].url.reveal(), "postgresql://o/d");
         assert_eq!(config.sampling.pools, Duration::from_secs(2));
         assert_eq!((config.thresholds.warning, config.log.level), (0.5, LogLevel::Debug));
+    }
+
+    #[test]
+    fn a_sidecar_has_no_server_and_ignores_those_of_the_environment() {
+        let given = [("DATABASE_URL", "postgresql://u:s3cret@h/d"), ("PGHOST", "h")];
+        let config = load("role: sidecar\n", &given).unwrap();
+        assert!(config.servers.is_empty());
+        let [warning] = config.warnings() else { panic!("{:?}", config.warnings()) };
+        assert!(warning.contains("is ignored") && !warning.contains("s3cret"), "{warning}");
+        assert_eq!(load("role: sidecar\n", &[]).unwrap().warnings(), [] as [&str; 0]);
+        let text = refused("role: sidecar\nservers: {primary: {url: 'postgresql://h/d'}}\n");
+        assert!(text.contains("servers") && text.contains("a sidecar"), "{text}");
+    }
+
+    #[test]
+    fn a_watcher_has_a_server_and_listens_to_workers_only_where_a_socket_is_named() {
+        let text = refused("role: watcher\n");
+        assert!(text.contains("role") && text.contains("DATABASE_URL"), "{text}");
+        let given = [("DATABASE_URL", "postgresql://h/d"), ("POOLWATCH__ROLE", "watcher")];
+        assert!(!load("", &given).unwrap().workers.enabled);
+        assert!(load("workers: {socket: /run/x.sock}\n", &given).unwrap().workers.enabled);
+        assert!(refused("role: sidcar\n").contains("did you mean `sidecar`"));
     }
 
     #[test]

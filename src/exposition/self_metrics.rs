@@ -8,7 +8,7 @@ use crate::collectors;
 use crate::latency::Histogram;
 use crate::metric::Family;
 use crate::reading::SessionFailure;
-use crate::state::{DatabaseState, SourceState};
+use crate::state::{DatabaseState, Role, SourceState};
 
 /// The number of samples that were not shown, since the start.
 #[derive(Debug, Clone, Copy, Default)]
@@ -183,6 +183,16 @@ pub fn reload((success, at): (bool, SystemTime)) -> Vec<Family> {
     successful.sample(&[], f64::from(u8::from(success)));
     timestamp.sample(&[], unix_seconds(at));
     vec![successful, timestamp]
+}
+
+/// The part of this poolwatch among several.
+pub fn role(role: Role) -> Vec<Family> {
+    let mut family = Family::gauge(
+        "poolwatch_role",
+        "1 with the role of this poolwatch: sidecar, watcher, or standalone, which is both.",
+    );
+    family.sample(&[("role", role.as_str())], 1.0);
+    vec![family]
 }
 
 /// The lines of poolwatch's own log that were dropped.

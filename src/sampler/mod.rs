@@ -32,7 +32,7 @@ use crate::postgres::{Database, causes, in_words};
 use crate::process;
 use crate::snapshot::Snapshot;
 use crate::sources::OpenSource;
-use crate::state::{Moment, Thresholds};
+use crate::state::{Moment, Role, Thresholds};
 
 /// The time between two searches for sources that are due.
 const TICK: Duration = Duration::from_millis(250);
@@ -50,6 +50,7 @@ pub struct Sampler {
     databases: Vec<Arc<Database>>,
     servers: Servers,
     thresholds: Thresholds,
+    role: Role,
     stale_after: Duration,
     started_at: Moment,
     recent_pools: RecentPools,
@@ -81,6 +82,8 @@ pub struct Change {
     pub thresholds: Thresholds,
     /// The rules of advice.
     pub advice: advice::Settings,
+    /// Its part among several poolwatches.
+    pub role: Role,
     /// The time at which the settings were read.
     pub at: SystemTime,
 }
@@ -97,6 +100,7 @@ impl Sampler {
             databases: Vec::new(),
             servers: Servers::default(),
             thresholds,
+            role: Role::default(),
             stale_after: Duration::ZERO,
             started_at: Moment::now(),
             recent_pools: RecentPools::default(),
@@ -117,11 +121,18 @@ impl Sampler {
         self
     }
 
+    /// The same with this part among several poolwatches.
+    pub fn with_role(mut self, role: Role) -> Self {
+        self.role = role;
+        self
+    }
+
     /// The snapshot for whoever asks before the first sample.
     pub fn first(&self) -> Snapshot {
         let own = Chunk::encode(&process::families());
         Snapshot {
             chunks: vec![Arc::new(own)],
+            role: self.role,
             ..Snapshot::empty(self.thresholds.clone(), self.stale_after)
         }
     }
@@ -166,6 +177,7 @@ impl Sampler {
             Command::Change(change) => {
                 self.reloaded = (true, change.at);
                 self.thresholds = change.thresholds;
+                self.role = change.role;
                 self.advisor.change(change.advice);
                 let (kept, gone) = std::mem::take(&mut self.tasks)
                     .into_iter()

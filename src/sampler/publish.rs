@@ -32,6 +32,7 @@ impl Sampler {
                 .chain(self_metrics::sources(&sources, self.dropped_series()))
                 .chain(self_metrics::advice(&advice))
                 .chain(self_metrics::reload(self.reloaded))
+                .chain(self_metrics::role(self.role))
                 .chain(self_metrics::log(own_log::dropped_lines()))
                 .chain(process::families()),
         );
@@ -49,6 +50,7 @@ impl Sampler {
             advice,
             findings,
             thresholds: self.thresholds.clone(),
+            role: self.role,
             chunks: [Arc::new(Chunk::join(&[&own]))].into_iter().chain(chunks).collect(),
         }
     }

@@ -4,6 +4,7 @@
 mod database;
 mod moment;
 mod pool;
+mod role;
 mod source;
 mod status;
 mod thresholds;
@@ -11,6 +12,7 @@ mod thresholds;
 pub use database::DatabaseState;
 pub use moment::Moment;
 pub use pool::{PoolState, RecentPool, is_small};
+pub use role::Role;
 pub use source::SourceState;
 pub use status::{Health, Status};
 pub use thresholds::{PoolThresholds, Thresholds};

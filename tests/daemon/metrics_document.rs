@@ -11,6 +11,7 @@ use poolwatch::metric::{Family, Kind};
 use poolwatch::sources::collector::statement_texts;
 use poolwatch::sources::pgbouncer::Pgbouncer;
 use poolwatch::sources::{own_connections, server_log, workers};
+use poolwatch::state::Role;
 
 const INTRODUCTION: &str = "# Metrics
 
@@ -77,6 +78,7 @@ fn document() -> String {
         .chain(self_metrics::sources(&[], self_metrics::DroppedSeries::default()))
         .chain(self_metrics::advice(&[]))
         .chain(self_metrics::reload((true, SystemTime::UNIX_EPOCH)))
+        .chain(self_metrics::role(Role::default()))
         .chain(self_metrics::log(0))
         .chain(own_connections::families())
         .chain(workers::families());

@@ -1,5 +1,6 @@
 //! The settings of a running daemon: refused, reloaded, and never shown.
 
+use std::net::TcpListener;
 use std::process::Command;
 
 use poolwatch::demo::Cluster;
@@ -300,4 +301,33 @@ fn settings_that_hang_keep_the_daemon_from_nothing() {
     daemon.replace_settings("workers: {enabled: false}\n");
     daemon.signal("HUP");
     eventually(|| daemon.value(successful, &[]) == Some(1.0));
+}
+
+#[test]
+fn a_sidecar_opens_no_connection_whatever_the_environment_names() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    server.set_nonblocking(true).unwrap();
+    let url = format!("postgresql://app:s3cret@{}/app", server.local_addr().unwrap());
+    let daemon = Daemon::with_settings("{}")
+        .argument("--role=sidecar")
+        .variable("DATABASE_URL", &url)
+        .variable("PGHOST", "127.0.0.1")
+        .start();
+    let success = "poolwatch_source_last_success_timestamp_seconds";
+    let last = || daemon.value(success, &[("source", "workers")]);
+    let first = eventually(last);
+    eventually(|| last() >= Some(first + 2.0));
+    let accepted = server.accept().map_err(|error| error.kind());
+    assert_eq!(accepted.err(), Some(std::io::ErrorKind::WouldBlock));
+    let metrics = daemon.metrics();
+    assert_eq!(metrics.value("poolwatch_role", &[("role", "sidecar")]), Some(1.0));
+    assert_eq!(metrics.all("pg_up", &[]).count(), 0);
+    let ready = daemon.get("/health/ready");
+    assert_eq!((ready.status, &ready.json()["database"]["status"]), (200, &"none".into()));
+    assert!(daemon.get("/").text().contains("this is a sidecar"));
+    let output = daemon.output();
+    assert_eq!(output.matches("is ignored: a sidecar").count(), 1, "{output}");
+    assert!(!output.contains("no server is monitored") && !output.contains("s3cret"), "{output}");
+    let (status, output) = run(&["check", "--role=sidecar"], &[("DATABASE_URL", &url)]);
+    assert!(output.contains("a sidecar opens no connection to a database"), "{status:?} {output}");
 }

@@ -18,6 +18,7 @@ use crate::postgres::{Database, has_undecodable_text, remedy};
 use crate::reading::{Origin, Reading};
 use crate::sampler::chain;
 use crate::sources::{Failure, workers};
+use crate::state::Role;
 use report::AdviceReport;
 
 #[derive(Debug, Args)]
@@ -124,7 +125,10 @@ async fn check(config: &Config, plan: Plan) -> (Vec<Line>, AdviceReport) {
     let mut lines = Vec::new();
     let daemon = AdviceReport::from_daemon(config).await;
     let databases = plan.databases();
-    if databases.is_empty() {
+    if config.role == Role::Sidecar {
+        let message = "none: a sidecar opens no connection to a database";
+        lines.push(Line::new("servers", Rating::Good, message));
+    } else if databases.is_empty() {
         let message = "none is named; set DATABASE_URL=postgresql://user@host/database";
         lines.push(Line::new("servers", Rating::Doubtful, message));
     }

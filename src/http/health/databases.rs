@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{FiguresBody, PoolBody, Service, percent, seconds, worst};
 use crate::reading::SessionFailure;
 use crate::snapshot::Snapshot;
-use crate::state::{DatabaseState, Moment, Status};
+use crate::state::{DatabaseState, Moment, Role, Status};
 
 /// The body of `/health/ready`.
 #[derive(Debug, Serialize)]
@@ -43,6 +43,9 @@ impl<'a> Connectivity<'a> {
         let all = &snapshot.databases;
         let answering = all.iter().filter(|database| database.up == Some(true)).count();
         let (status, message) = match snapshot.database_up() {
+            None if snapshot.role == Role::Sidecar => {
+                ("none", "a sidecar reads no database; a watcher does".into())
+            }
             None if all.is_empty() => ("unknown", "no database is watched".into()),
             None => ("unknown", "no database was asked yet".into()),
             Some(false) => ("disconnected", "no database answers".into()),
@@ -165,6 +168,10 @@ mod tests {
             (&true.into(), &"unknown".into())
         );
         assert_eq!(body["database"]["message"], "no database is watched");
+        snapshot.role = Role::Sidecar;
+        let body = json(&Readiness::new(&snapshot, *NOW));
+        assert_eq!((&body["ready"], &body["database"]["status"]), (&true.into(), &"none".into()));
+        snapshot.role = Role::Standalone;
         snapshot.databases = vec![database("a", None)];
         let body = json(&Readiness::new(&snapshot, *NOW));
         assert_eq!(body["database"]["message"], "no database was asked yet");

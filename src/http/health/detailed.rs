@@ -12,7 +12,7 @@ use crate::advice::Advice;
 use crate::process::{Machine, Usage};
 use crate::reading::{Finding, Sessions};
 use crate::snapshot::Snapshot;
-use crate::state::{Moment, SourceState, Thresholds};
+use crate::state::{Moment, Role, SourceState, Thresholds};
 
 /// The body of `/health/detailed`.
 #[derive(Debug, Serialize)]
@@ -21,6 +21,8 @@ pub(in crate::http) struct Detailed<'a> {
     #[serde(flatten)]
     pub(in crate::http) service: Service,
     pub(in crate::http) stale: bool,
+    /// Its part among several poolwatches.
+    pub(in crate::http) role: Role,
     /// As above the cards of the status page.
     pub(in crate::http) headline: Headline,
     /// The cards of the status page: the troubles that last, the worst first, then those that are
@@ -50,6 +52,7 @@ impl<'a> Detailed<'a> {
         Self {
             service: Service::new(snapshot, now),
             stale: snapshot.is_stale(now),
+            role: snapshot.role,
             headline: Headline::new(&troubles),
             troubles,
             worst_pool: worst_pool(snapshot),

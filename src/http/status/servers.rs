@@ -7,6 +7,7 @@ use super::pools::fact;
 use super::table::{Column, number, table};
 use crate::http::health::{DatabaseBody, Detailed, TopStatement};
 use crate::reading::Sessions;
+use crate::state::Role;
 
 /// No more statements than these are shown; `/health/detailed` has all.
 const STATEMENTS: usize = 10;
@@ -17,9 +18,13 @@ pub(super) fn servers(known: &Detailed<'_>) -> Markup {
     html! {
         @for database in &known.databases { (server(database, sessions(database.name))) }
         @if known.databases.is_empty() {
+            @if known.role == Role::Sidecar {
+                p.card.quiet { "none: this is a sidecar, which listens to workers; a watcher reads the server" }
+            } @else {
             p.card.quiet {
                 "none is read; " code { "DATABASE_URL=postgresql://role@host/database" }
                 " names one"
+            }
             }
         }
     }

@@ -9,7 +9,7 @@ The pod needs `securityContext.fsGroup: 65532`, so that the application may writ
   image: {{ include "poolwatch.image" . }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   restartPolicy: Always
-  args: [run]
+  args: [run, --role=sidecar]
   {{- with .Values.sidecar.environment }}
   env:
     {{- range $name, $value := . }}
