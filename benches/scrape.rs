@@ -56,6 +56,7 @@ fn pool(name: String) -> Pool {
             connecting: None,
             peak: Some(12),
             oldest_checkout: Some(0.4),
+            pre_ping: Some(1),
         },
         growth_limit: None,
     };

@@ -1,5 +1,7 @@
 //! Connections that are found broken again and again.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use super::recent::{REACH, Recent};
@@ -10,13 +12,16 @@ use crate::state::PoolState;
 #[serde(default, deny_unknown_fields)]
 pub(super) struct BrokenConnections {
     enabled: bool,
-    /// At so many different times within ten minutes: a server that restarts breaks all at once.
+    /// At so many different times: a server that restarts breaks all at once.
     times: usize,
+    /// The time within which they count, at most ten minutes.
+    #[serde(with = "humantime_serde")]
+    within: Duration,
 }
 
 impl Default for BrokenConnections {
     fn default() -> Self {
-        Self { enabled: true, times: 4 }
+        Self { enabled: true, times: 4, within: REACH }
     }
 }
 
@@ -36,32 +41,53 @@ impl Rule for BrokenConnections {
 
 impl BrokenConnections {
     fn judge_pool(&self, state: &PoolState, recent: &Recent) -> Option<Advice> {
-        let steps = recent.pool(&state.pool.name)?.finished(usize::MAX);
-        let counts: Vec<u64> = steps.filter_map(|step| step.totals.invalidated).collect();
+        let steps = recent.pool(&state.pool.name)?.since(self.within);
+        let counts: Vec<u64> = steps.filter_map(|(_, step)| step.totals.invalidated).collect();
         let times = counts.windows(2).filter(|pair| pair[1] > pair[0]).count();
         if times < self.times {
             return None;
         }
-        let broken = recent.grown(state, REACH, |totals| totals.invalidated);
+        let broken = recent.grown(state, self.within, |totals| totals.invalidated);
         let message = format!(
-            "{broken} connections were found broken at {times} different times in the last ten \
-             minutes: something between closes them while they rest"
+            "{broken} connections were found broken at {times} different times in the last {}: \
+             something between closes them while they rest",
+            humantime::format_duration(self.within)
         );
-        let errors = recent.grown(state, REACH, |totals| totals.query_errors);
-        // Where they were not found by a check before use, each gave its caller an error.
-        let checked = state.pool.totals.query_errors.is_some() && errors < times as u64;
-        let remedy = if checked { RECYCLE } else { CHECK_AND_RECYCLE };
+        let errors = recent.grown(state, self.within, |totals| totals.query_errors);
+        // Where the client does not know: those that no check before use found gave an error each.
+        let no_errors = state.pool.totals.query_errors.is_some() && errors < times as u64;
+        let remedy = match checks_before_use(state) {
+            Some(true) => CHECKED,
+            None if no_errors => NO_ERRORS,
+            _ => CHECK_AND_RECYCLE,
+        };
         Some(Advice::new(Severity::Warning, &state.pool.name, message, remedy))
     }
+}
+
+/// Returns true if the pools of all workers check connections before use; `None` where that is not
+/// known of each.
+fn checks_before_use(state: &PoolState) -> Option<bool> {
+    let checks = state.pool.workers.iter().map(|worker| worker.figures.pre_ping);
+    let checks: Vec<_> = checks.collect::<Option<_>>()?;
+    (!checks.is_empty()).then(|| checks.iter().all(|checks| *checks > 0))
 }
 
 const CHECK_AND_RECYCLE: &str = "set pool_pre_ping=True, and pool_recycle below the time after \
                                  which the firewall, the balancer or the server closes resting \
                                  connections";
-const RECYCLE: &str = "callers got no errors: the pool checks connections before use (pool_pre_ping) \
-                       and opens others, for which callers wait. Set pool_recycle below the time \
-                       after which the firewall, the balancer or the server closes resting \
-                       connections (idle_session_timeout, tcp_keepalives_idle)";
+macro_rules! recycle {
+    ($checked:literal) => {
+        concat!(
+            $checked,
+            " (pool_pre_ping) and opens others, for which callers wait. Set pool_recycle below the \
+             time after which the firewall, the balancer or the server closes resting connections \
+             (idle_session_timeout, tcp_keepalives_idle)"
+        )
+    };
+}
+const CHECKED: &str = recycle!("the pool checks connections before use");
+const NO_ERRORS: &str = recycle!("callers got no errors: the pool checks connections before use");
 
 #[cfg(test)]
 mod tests {
@@ -91,6 +117,23 @@ mod tests {
             assert_eq!(advice[0].remedy.contains("set pool_pre_ping"), expected, "{advice:?}");
             assert!(advice[0].remedy.to_lowercase().contains("pool_recycle"), "{advice:?}");
         }
+    }
+
+    #[test]
+    fn a_check_that_the_client_reports_is_not_advised_again() {
+        let is_advised = |pre_ping| {
+            let mut fixture = Fixture::with_workers(&[1, 1]);
+            for count in 0..7 {
+                fixture.totals().invalidated = Some(count);
+                // Of another kind: a constraint, or a statement that was cancelled.
+                fixture.totals().query_errors = Some(9 * count);
+                fixture.figures(|figures| figures.pre_ping = pre_ping);
+                fixture.advance(30);
+            }
+            let advice = fixture.judge(&BrokenConnections::default());
+            advice[0].remedy.contains("set pool_pre_ping")
+        };
+        assert_eq!([Some(1), Some(0), None].map(is_advised), [false, true, true]);
     }
 
     #[test]

@@ -291,6 +291,9 @@ class Ledger:
             "connecting": max(0, asking - pending),
             "peak": peak,
             "oldest": self._oldest(),
+            **_pre_ping(
+                [watch.checks_before_use(pool) for watch, pool in read if pool is not None]
+            ),
         }
 
     def _counters(self) -> dict[str, int]:
@@ -362,6 +365,11 @@ class Ledger:
 
 def _not_asked() -> None:
     """In place of the source line, where it is switched off."""
+
+
+def _pre_ping(checks: list[bool | None]) -> dict[str, int]:
+    """1 where all pools check connections before use; nothing where that is not known."""
+    return {} if not checks or None in checks else {"pre_ping": int(all(checks))}
 
 
 def _capacity(each: list[Gauges]) -> dict[str, int | None]:

@@ -36,6 +36,9 @@ class SqlalchemyWatch(Watch):
     def gauges(self, pool: Any) -> Gauges | None:
         return gauges(pool)
 
+    def checks_before_use(self, pool: Any) -> bool | None:
+        return bool(pool._pre_ping)
+
     def forked(self, held: int) -> None:
         super().forked(held)
         self._invalid.clear()

@@ -54,6 +54,10 @@ class Watch:
     def pool(self) -> Any:
         return self._pool_ref()
 
+    def checks_before_use(self, pool: Any) -> bool | None:
+        """Whether the pool asks a connection if it lives before it gives it out. None: unknown."""
+        return None
+
     def gauges(self, pool: Any) -> Gauges | None:
         """Read from the pool itself, for counting its events drifts. None: it is closed."""
         raise NotImplementedError

@@ -140,6 +140,7 @@ impl State {
             connecting: Some(self.checked_out.saturating_sub(self.holds.len() as u64)),
             peak: Some(self.peak.highest(self.checked_out)),
             oldest_checkout: oldest,
+            pre_ping: Some(settings.pre_ping.into()),
         }
     }
 

@@ -55,6 +55,9 @@ gauges! {
         /// The most connections taken at once in the last minute.
         peak: u64 as Count { wire: "peak" }
 
+        /// Workers whose pool checks each connection before it gives it out, as `pool_pre_ping` does.
+        pre_ping: u64 as Count { wire: "pre_ping" }
+
         /// The longest current hold of a connection.
         oldest_checkout: f64 as Seconds {
             wire: "oldest",

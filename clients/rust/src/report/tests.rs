@@ -14,7 +14,7 @@ fn whole() -> Value {
         "acquire_bounds": ACQUIRE_BOUNDS,
         "pools": [{
             "name": "web", "size": 5, "max_overflow": 15, "checked_in": 3, "checked_out": 2,
-            "pending": 0, "pending_peak": 3, "connecting": 1, "peak": 4, "oldest": 0.8, "timeouts": 0, "acquire_errors": 0,
+            "pending": 0, "pending_peak": 3, "connecting": 1, "peak": 4, "oldest": 0.8, "pre_ping": 1, "timeouts": 0, "acquire_errors": 0,
             "opened": 7, "invalidated": 0, "inherited": 0, "query_errors": 0, "n_plus_one": 0,
             "unpaginated": 0, "query": {"sum": 1.7, "counts": counts(18)},
             "commit": {"sum": 1.0, "counts": counts(18)},
@@ -65,6 +65,7 @@ fn a_whole_report_is_read() {
     assert_eq!((pool.figures.overflow, pool.figures.oldest_checkout), (Some(0), Some(0.8)));
     assert_eq!(pool.totals.opened, Some(7));
     assert_eq!((pool.figures.pending_peak, pool.figures.connecting), (Some(3), Some(1)));
+    assert_eq!(pool.figures.pre_ping, Some(1));
     assert_eq!(pool.timings.acquire.as_ref().unwrap().count(), 24);
     assert_eq!(report.findings[0].pool, "web");
     assert_eq!(report.findings[0].location.as_deref(), Some("app/posts.py:41"));
@@ -279,6 +280,7 @@ prop_compose! {
                 connecting,
                 peak: Some(peak),
                 oldest_checkout: oldest,
+                pre_ping: more.map(|more| more % 2),
             },
             totals: Totals { opened: counted, n_plus_one: Some(3), ..Totals::default() },
             endpoints: endpoint_names.into_iter().enumerate().map(|(at, name)| Endpoint {
