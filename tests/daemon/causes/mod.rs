@@ -26,6 +26,9 @@ const TABLES: &str = "CREATE EXTENSION pg_stat_statements;
     INSERT INTO orders SELECT n, n FROM generate_series(1, 1000) n;
     CREATE TABLE events (id int PRIMARY KEY, customer int);
     INSERT INTO events SELECT n, n % 500 FROM generate_series(1, 20000) n; ANALYZE events;
+    CREATE TABLE lines (id int PRIMARY KEY, order_id int REFERENCES orders);
+    INSERT INTO lines SELECT n, 1 + n % 1000 FROM generate_series(1, 3000) n;
+    CREATE INDEX ON lines (order_id);
     CREATE TABLE pace (seconds float8); INSERT INTO pace VALUES (0.005);";
 
 /// A server with its tables, and a daemon over it.

@@ -14,6 +14,14 @@ pub(super) struct Sick {
     pub(super) rule: &'static str,
     part: &'static str,
     pub(super) consequences: &'static [&'static str],
+    /// A part of the remedy, and the application as it is when the remedy was followed.
+    remedy: Option<(&'static str, &'static str)>,
+}
+
+impl Sick {
+    const fn remedied(self, part: &'static str, case: &'static str) -> Self {
+        Self { remedy: Some((part, case)), ..self }
+    }
 }
 
 const fn sick(
@@ -22,25 +30,36 @@ const fn sick(
     part: &'static str,
     consequences: &'static [&'static str],
 ) -> Sick {
-    Sick { case, rule, part, consequences }
+    Sick { case, rule, part, consequences, remedy: None }
 }
 
 const FULL: &[&str] = &["pool_exhausted", "pool_usage"];
 
 pub(super) const SICK: &[Sick] = &[
     sick("deadlock", "deadlocks", "deadlocks in the database postgres", &[]),
-    sick("churn", "connection_churn", "connections are opened each second", &[]),
+    sick("churn", "connection_churn", "connections are opened each second", &[])
+        .remedied("QueuePool in place of NullPool", "churn_followed"),
     sick("idle_in_transaction", "idle_in_transaction", "application web", FULL),
-    sick("leak", "connection_leak", "none came back", FULL),
+    sick("leak", "connection_leak", "none came back", FULL)
+        .remedied("close every session in a `with` block", "leak_followed"),
     sick("small_pool", "pool_exhausted", "callers", &["pool_usage"]),
-    sick("hot_worker", "hot_worker", "of its connections while the other 2", FULL),
+    sick("hot_worker", "hot_worker", "of its connections while the other 2", FULL)
+        .remedied("work that always goes to the same worker", "hot_worker_followed"),
     sick("missing_index", "table_scans", "the table events is read whole", &[]),
-    sick("n_plus_one", "n_plus_one", "`SELECT n FROM orders WHERE id = ?` ran 30 times", &[]),
+    sick("n_plus_one", "n_plus_one", " FROM lines WHERE ? = lines.order_id` ran 30 times", &[])
+        .remedied("selectinload()", "n_plus_one_followed"),
     sick(
         "unpaginated",
         "unpaginated",
         "`SELECT id, customer FROM events` returned 20000 rows at ",
         &["table_scans"],
+    )
+    .remedied("a key to go on from", "unpaginated_followed"),
+    sick("broken", "broken_connections", "found broken at ", &[])
+        .remedied("set pool_pre_ping=True, and pool_recycle below", "broken_followed"),
+    sick("broken_checked", "broken_connections", "found broken at ", &[]).remedied(
+        "the pool checks connections before use (pool_pre_ping) and opens others",
+        "broken_followed",
     ),
     sick(
         "slow_queries",
@@ -52,8 +71,9 @@ pub(super) const SICK: &[Sick] = &[
 
 #[track_caller]
 fn cause_is_first(sick: &Sick) {
-    let ward = Ward::new(&[("deadlock_timeout", "100ms")], "");
-    let _application = ward.start(sick.case);
+    let settings = "advice: {clear_after: 5s, broken_connections: {times: 3, within: 30s}}";
+    let ward = Ward::new(&[("deadlock_timeout", "100ms")], settings);
+    let application = ward.start(sick.case);
     let advice = ward.first_is(sick.rule, sick.consequences);
     let message = text(&advice[0], "message");
     assert!(message.contains(sick.part), "{advice:#?}");
@@ -68,6 +88,34 @@ fn cause_is_first(sick: &Sick) {
     // The page and `check` say so too.
     eventually(|| ward.first_card().starts_with(sick.rule));
     eventually(|| ward.check()["opinion"]["advice"][0]["rule"] == sick.rule);
+    if let Some((part, case)) = sick.remedy {
+        assert!(text(&advice[0], "remedy").contains(part), "{advice:#?}");
+        drop(application);
+        follow(&ward, sick.rule, case);
+    }
+}
+
+/// The time for which advice must be gone, in which a leak would be found again.
+const QUIET: Duration = Duration::from_secs(25);
+
+/// Runs the application as its remedy says, until the advice is gone for good. Rules look back over a
+/// minute.
+#[track_caller]
+fn follow(ward: &Ward, rule: &str, case: &str) {
+    let connections = || ward.daemon.value("db_pool_checked_in", &[("pool", "web")]);
+    eventually(|| connections().is_none());
+    let _application = ward.start(case);
+    eventually(|| connections().is_some());
+    let (began, mut gone) = (Instant::now(), Instant::now());
+    while gone.elapsed() < QUIET {
+        let advice = ward.advice();
+        if advice.iter().any(|one| one["rule"] == rule) {
+            gone = Instant::now();
+        }
+        assert!(began.elapsed() < Duration::from_mins(4), "{case}: {advice:#?}");
+        thread::sleep(Duration::from_millis(500));
+    }
+    assert!(connections().is_some(), "{case} reports no more");
 }
 
 /// Connections that are idle in transactions fill a pool, in which a few statements are slow too.
