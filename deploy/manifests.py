@@ -144,7 +144,7 @@ class Poolwatch:
         """It listens to the workers of its pod, and is given no secret and no database."""
         sidecar = next(container for container in pod["initContainers"] if container["name"] == "poolwatch")
         self.check_container(sidecar, pod, "", where)
-        require(sidecar["args"] == ["run"] and "DATABASE_URL" not in str(sidecar), where, "may read a server")
+        require(sidecar["args"] == ["run", "--role=sidecar"] and "DATABASE_URL" not in str(sidecar), where, "may read a server")
         require(sidecar["restartPolicy"] == "Always", where, "an init container is a sidecar by restartPolicy Always")
         require(places(sidecar) == ["/run/poolwatch"], where, f"mounts {places(sidecar)}, and not just the folder of the socket")
         applications = [container for container in pod["containers"] if "/run/poolwatch" in places(container)]
@@ -157,7 +157,7 @@ class Poolwatch:
         watcher = next(container for container in pod["containers"] if container["name"] == "poolwatch")
         self.check_container(watcher, pod, settings, where)
         parsed = yaml.safe_load(settings)
-        require(len(parsed["servers"]) == 1 and parsed.get("workers") == {"enabled": False}, where, "does not read one server and nothing else")
+        require(len(parsed["servers"]) == 1 and parsed.get("role") == "watcher", where, "does not read one server and nothing else")
         for path in [*re.findall(r"password_file: (\S+)", settings), *re.findall(r"--config.file=(\S+)", " ".join(watcher["args"]))]:
             require(any(path.startswith(f"{place}/") for place in places(watcher)), where, f"{path} is on no volume")
 

@@ -38,7 +38,7 @@ poolwatch-server: {{ .name }}
 {{- $_ := set $server "password_file" (printf "/run/secrets/poolwatch/%s" .key) -}}
 {{- end -}}
 {{- $server = mergeOverwrite $server (deepCopy (default dict .watcher.server)) -}}
-{{- toYaml (mergeOverwrite (dict "servers" (dict .name $server) "workers" (dict "enabled" false)) (deepCopy (default dict .watcher.settings))) -}}
+{{- toYaml (mergeOverwrite (dict "servers" (dict .name $server) "role" "watcher") (deepCopy (default dict .watcher.settings))) -}}
 {{- end -}}
 
 {{/* None of the probes depends on a database: a new pod would not bring it back. */}}
