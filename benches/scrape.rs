@@ -58,7 +58,7 @@ fn pool(name: String) -> Pool {
             oldest_checkout: Some(0.4),
             pre_ping: Some(1),
         },
-        growth_limit: None,
+        ..Worker::default()
     };
     Pool {
         name,

@@ -46,6 +46,7 @@
 //! - `process`: the daemon's own process and the machine.
 //! - [`reading`]: readings: what a source gives.
 //! - `schemas`: JSON schemas of the answers, made from their types in the tests.
+//! - [`sizing`]: the size that a pool needs, from what is asked of it.
 //! - [`statement`]: the text of a statement: without literals, its tables, its conditions.
 //! - `window`: a sliding window, for the values of the last minutes.
 //! - `yaml`: YAML files that people write: the line of each value, and what is wrong with it.
@@ -79,6 +80,7 @@ pub mod reading;
 #[cfg(test)]
 mod schemas;
 mod single_flight;
+pub mod sizing;
 pub mod statement;
 mod window;
 mod yaml;

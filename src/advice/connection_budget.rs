@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::recent::Recent;
 use super::{Advice, Rule, RuleContext, Severity};
 use crate::reading::Origin;
-use crate::state::PoolState;
+use crate::state::{DatabaseState, PoolState};
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -37,10 +37,7 @@ impl Rule for ConnectionBudget {
 
     /// With several servers, or a pooler between, nobody knows whose connections a pool opens.
     fn judge(&self, context: &RuleContext<'_>, _: &Recent) -> Vec<Advice> {
-        let [database] = context.databases else { return Vec::new() };
-        let pooled = context.pools.iter().any(|pool| pool.pool.origin == Origin::Pgbouncer);
-        let granted = database.sessions.as_ref().and_then(|sessions| sessions.max_connections);
-        let Some(granted) = granted.filter(|_| !pooled) else { return Vec::new() };
+        let Some((database, granted)) = only_server(context) else { return Vec::new() };
         let pools: Vec<_> = applications(&context.pools).collect();
         let wanted: u64 = pools.iter().map(|pool| pool.capacity).sum();
         let own = database.sessions.as_ref().map_or(0, |sessions| sessions.own);
@@ -60,6 +57,21 @@ impl Rule for ConnectionBudget {
             remedy(granted.saturating_sub(own), wanted, &pools),
         )]
     }
+}
+
+/// The server that every pool connects to, and the connections that it grants.
+fn only_server<'a>(context: &RuleContext<'a>) -> Option<(&'a DatabaseState, u64)> {
+    let [database] = context.databases else { return None };
+    let pooled = context.pools.iter().any(|pool| pool.pool.origin == Origin::Pgbouncer);
+    let granted = database.sessions.as_ref()?.max_connections?;
+    (!pooled).then_some((database, granted))
+}
+
+/// The connections that the server grants to whoever is not poolwatch, where all pools connect to it.
+pub(super) fn granted(context: &RuleContext<'_>) -> Option<u64> {
+    let (database, granted) = only_server(context)?;
+    let own = database.sessions.as_ref().map_or(0, |sessions| sessions.own);
+    Some(granted.saturating_sub(own))
 }
 
 /// The connections that one pool may open.

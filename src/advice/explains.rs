@@ -8,7 +8,8 @@ use super::{Advice, Cause, RuleContext, Severity};
 use crate::state::PoolState;
 
 /// The trouble that callers of a pool feel, whatever its cause.
-const FULL_POOL: &[&str] = &["pool_exhausted", "pool_usage", "overflow_churn", "time_to_scale"];
+const FULL_POOL: &[&str] =
+    &["pool_exhausted", "pool_usage", "overflow_churn", "pool_size", "time_to_scale"];
 /// The time that statements take, whatever makes them slow.
 const SLOW: &[&str] = &["slow_queries", "statement_latency", "query_latency"];
 

@@ -28,6 +28,7 @@ mod n_plus_one_suspected;
 mod overflow_churn;
 mod pgbouncer;
 mod pool_exhausted;
+mod pool_size;
 mod pool_usage;
 mod query_latency;
 mod recent;
@@ -215,6 +216,7 @@ rules! {
     server_full: ServerFull,
     overflow_churn: OverflowChurn,
     connection_churn: ConnectionChurn,
+    pool_size: PoolSize,
     inherited_connections: InheritedConnections,
     broken_connections: BrokenConnections,
     query_latency: QueryLatency,

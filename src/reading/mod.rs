@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::indexes::{ForeignKey, Index, IndexKey, Indexes, Reference, TableIndex, TableScans};
-pub use self::pool::{GrowthLimit, Holders, Origin, Pool, Worker, WorkerHold};
+pub use self::pool::{Demand, GrowthLimit, Holders, Origin, Pool, Worker, WorkerHold};
 pub use self::server::{
     Blocker, Conditions, DatabaseCounters, HolderKind, LockQueue, LoggedTimes, RunningSessions,
     ServerResources, Sessions, Statement, StatementStats, StatementTimes, Top, VacuumHolder,

@@ -81,8 +81,32 @@ pub struct Worker {
     pub age: Option<Duration>,
     /// Its pool now.
     pub figures: Figures,
+    /// What was asked of its pool since the reading before, where it reports that.
+    pub demand: Option<Demand>,
     /// The limit that keeps it from opening another connection, besides its own capacity.
     pub growth_limit: Option<GrowthLimit>,
+}
+
+/// What was asked of one worker's pool within a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Demand {
+    /// The length of that time.
+    pub elapsed: Duration,
+    /// Callers that came for a connection.
+    pub callers: u64,
+    /// The most callers at once that had a connection or waited for one.
+    pub peak: u64,
+    /// The callers that waited at its beginning.
+    pub waiting: u64,
+}
+
+impl Demand {
+    /// Adds that of the time that followed.
+    pub fn merge(&mut self, next: &Self) {
+        self.elapsed = self.elapsed.saturating_add(next.elapsed);
+        self.callers = self.callers.saturating_add(next.callers);
+        self.peak = self.peak.max(next.peak);
+    }
 }
 
 /// A limit that keeps a pool of `PgBouncer` from opening another connection to the server.

@@ -38,6 +38,9 @@ impl Sampler {
                     .as_ref()
                     .is_err_and(|failure| without_session(&**failure).is_some()));
         let undecodable = is_undecodable(&outcome.result);
+        if let Ok(reading) = &outcome.result {
+            self.recent_pools.size(&reading.pools, Instant::now().into_std());
+        }
         let probe = task.absorb(outcome.result, outcome.elapsed, quiet);
         let database = task.database.as_deref();
         let index = self.databases.iter().position(|one| Some(one.name()) == database);

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::latency::Histogram;
-use crate::reading::{Cumulative, Figures, Pool, Timings};
+use crate::reading::{Cumulative, Figures, Origin, Pool, Timings};
+use crate::sizing::Sizer;
 use crate::state::RecentPool;
 use crate::window::Window;
 
@@ -17,6 +18,7 @@ const PEAK_STEP: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct RecentPools {
     pools: HashMap<String, PoolWindows>,
+    sizers: HashMap<String, Sizer>,
 }
 
 #[derive(Debug)]
@@ -51,12 +53,31 @@ impl RecentPools {
             peak: highest(&mut windows.utilizations, highest_utilization(pool), now),
             pending_peak: highest(&mut windows.pending, most_pending(pool), now),
             timings: timings.unwrap_or_default(),
+            sizing: self.sizers.get(&pool.name).and_then(Sizer::sizing).cloned(),
+        }
+    }
+
+    /// Takes in what workers were asked for since the reading before. At most one pool is replayed
+    /// at a time, for that takes a while.
+    pub(super) fn size(&mut self, pools: &[Pool], now: Instant) {
+        for pool in pools.iter().filter(|pool| pool.origin == Origin::Workers) {
+            match self.sizers.get_mut(&pool.name) {
+                Some(sizer) => sizer.add(pool, now),
+                None => self.sizers.entry(pool.name.clone()).or_default().add(pool, now),
+            }
+        }
+        let due = |pool: &&Pool| self.sizers.get(&pool.name).is_some_and(|one| one.is_due(now));
+        let due = pools.iter().filter(due).collect::<Vec<_>>();
+        let longest = due.into_iter().min_by_key(|pool| self.sizers[&pool.name].began());
+        if let Some(pool) = longest {
+            self.sizers.entry(pool.name.clone()).or_default().replay(pool, now);
         }
     }
 
     /// Forgets the pools that are no more.
     pub(super) fn keep_only(&mut self, names: &[&str]) {
         self.pools.retain(|name, _| names.contains(&name.as_str()));
+        self.sizers.retain(|name, _| names.contains(&name.as_str()));
     }
 }
 
@@ -104,7 +125,7 @@ fn most_pending(pool: &Pool) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::latency::BOUNDS;
-    use crate::reading::{Figures, Holders, MaxOverflow, Origin, Totals, Worker};
+    use crate::reading::{Figures, Holders, MaxOverflow, Totals, Worker};
 
     fn pool(checked_out: u64, timings: Timings) -> Pool {
         let figures = Figures {

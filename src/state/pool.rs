@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::{Status, Thresholds};
 use crate::latency::Histogram;
 use crate::reading::{Figures, Pool, Timings, both};
+use crate::sizing::Sizing;
 
 /// One pool, judged.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct PoolState {
     pub recent: Timings,
     /// The holds of each endpoint in the last five minutes.
     pub recent_holds: HashMap<String, Histogram>,
+    /// The size that each worker's pool needs, once enough was seen.
+    pub sizing: Option<Sizing>,
 }
 
 /// A pool in the last minutes.
@@ -38,6 +41,8 @@ pub struct RecentPool {
     pub timings: Timings,
     /// The holds of each endpoint in the last five minutes.
     pub holds: HashMap<String, Histogram>,
+    /// The size that each worker's pool needs, once enough was seen.
+    pub sizing: Option<Sizing>,
 }
 
 /// The capacity up to which a worker's pool may well be full all the time.
@@ -71,6 +76,7 @@ impl PoolState {
             pool,
             recent: recent.timings,
             recent_holds: recent.holds,
+            sizing: recent.sizing,
         }
     }
 }

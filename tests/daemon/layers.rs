@@ -17,7 +17,7 @@ const LAYERS: &[&[&[&str]]] = &[
     &[&["plan", "config"], &["sampler"], &["demo"]],
     // The readers and the output know nothing of one another: no request reaches a database.
     &[&["sources", "indexes", "postgres"], &["http", "snapshot", "exposition", "advice", "state"]],
-    &[&["collectors"], &["process"], &["own_log"], &["files", "single_flight"]],
+    &[&["collectors"], &["process"], &["own_log"], &["files", "single_flight"], &["sizing"]],
     &[&["reading"]],
     &[&["metric"], &["statement"]],
     &[&["latency"], &["window"], &["yaml"]],

@@ -42,6 +42,7 @@ mod sessions;
 mod settings;
 mod shipped;
 mod silence;
+mod sizing;
 mod status_page;
 mod support;
 mod swap_in;

@@ -39,7 +39,7 @@ pub(in crate::http) fn worker(pid: u32, checked_out: u64) -> Worker {
         ..Figures::default()
     };
     let age = Some(Duration::from_millis(400));
-    Worker { pid: Some(pid), app: Some("reddit-bot".into()), age, figures, growth_limit: None }
+    Worker { pid: Some(pid), app: Some("reddit-bot".into()), age, figures, ..Worker::default() }
 }
 
 /// A pool, judged.

@@ -8,6 +8,7 @@ mod headline;
 mod holders;
 mod latency;
 mod pools;
+mod sizing;
 mod top;
 mod troubles;
 
@@ -22,6 +23,7 @@ pub(super) use headline::{Headline, beginning};
 pub(super) use holders::{EndpointBody, HoldBody};
 pub(super) use latency::Latency;
 pub(super) use pools::{Badness, PoolBody, PoolHealth, WorkerBody, worst};
+pub(super) use sizing::SizingBody;
 pub(super) use top::TopStatement;
 pub(super) use troubles::{Trouble, troubles, worst_pool};
 

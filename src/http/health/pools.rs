@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::figures::{CountsBody, FiguresBody};
 use super::holders::{self, EndpointBody, HoldBody};
 use super::latency::Latency;
+use super::sizing::SizingBody;
 use super::{percent, seconds};
 use crate::advice::Advice;
 use crate::reading::{Origin, Worker};
@@ -93,6 +94,9 @@ pub(in crate::http) struct PoolBody<'a> {
     /// The longest current holds.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(in crate::http) holds: Vec<HoldBody<'a>>,
+    /// The size that each worker's pool needs, once enough was seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) sizing: Option<SizingBody>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(in crate::http) workers: Vec<WorkerBody<'a>>,
 }
@@ -106,6 +110,7 @@ impl<'a> PoolBody<'a> {
             counts: CountsBody(state.pool.totals),
             endpoints: holders::endpoints(state),
             holds: holders::holds(state),
+            sizing: state.sizing.as_ref().map(SizingBody::from),
             workers: state
                 .pool
                 .workers
@@ -134,6 +139,7 @@ impl<'a> PoolBody<'a> {
             counts: CountsBody::default(),
             endpoints: Vec::new(),
             holds: Vec::new(),
+            sizing: None,
             workers: Vec::new(),
         }
     }

@@ -10,7 +10,7 @@ use super::figures::{
 use super::holders;
 use super::table::{Column, number, table};
 use crate::http::health::{
-    Badness, Detailed, Latency, PoolBody, ThresholdsBody, WorkerBody, percent,
+    Badness, Detailed, Latency, PoolBody, SizingBody, ThresholdsBody, WorkerBody, percent,
 };
 use poolwatch_client::pool_figures::MaxOverflow;
 
@@ -116,6 +116,7 @@ impl Render for Card<'_> {
                 (holders::holds(&id, &pool.holds))
                 (holders::endpoints(&id, &pool.endpoints))
                 (latency(&id, &pool.latency))
+                @if let Some(sizing) = &pool.sizing { (size(sizing)) }
                 (self.workers(&id))
                 @for note in &pool.notes { p.note { (Name(note)) } }
             }
@@ -234,6 +235,20 @@ impl Card<'_> {
 /// One fact: its name below its figure.
 pub(super) fn fact(name: &str, value: impl std::fmt::Display) -> Markup {
     html! { div { dt { (name) } dd { (Shown(value)) } } }
+}
+
+/// The size that each worker's pool needs, in a line.
+fn size(sizing: &SizingBody) -> Markup {
+    let SizingBody { pool_size, max_overflow, in_use_peak, .. } = sizing;
+    html! {
+        p.note {
+            "each worker needs " code { "pool_size=" (pool_size) } " and "
+            code { "max_overflow=" (max_overflow) } ": in the last "
+            (Shown(Seconds(sizing.observed_seconds))) " " (sizing.checkouts_per_second) "/s × "
+            (Shown(Seconds(sizing.hold_seconds))) " = " (sizing.in_use) " in use on average, "
+            (in_use_peak) " at most"
+        }
+    }
 }
 
 fn latency(id: &str, latency: &Latency) -> Markup {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::demand::demand;
 use super::findings::Findings;
 use super::holding::Holding;
 use super::instance::{Instance, LastReport};
@@ -78,9 +79,13 @@ impl Fold {
         received_at: Instant,
     ) -> Result<(), Reason> {
         let (name, forked_from) = self.own_name(&report.instance, sender);
+        let mut elapsed = Duration::ZERO;
         let before = match self.instances.get_mut(&name) {
             Some(instance) if instance.seq >= report.seq => return Err(Reason::Stale),
-            Some(instance) => std::mem::take(&mut instance.pools),
+            Some(instance) => {
+                elapsed = instance.age(received_at);
+                std::mem::take(&mut instance.pools)
+            }
             None => {
                 self.make_room(received_at)?;
                 // Told once room was found: a report that is refused comes again and again.
@@ -92,7 +97,7 @@ impl Fold {
         };
         let Report { pid, seq, period, app, is_final, pools, findings, .. } = report;
         let reported = pools.len();
-        let pools = self.add(self.bounded(pools), before, received_at);
+        let pools = self.add(self.bounded(pools), before, elapsed, received_at);
         self.holders += pools.iter().map(LastReport::holders).sum::<usize>();
         let taken = pools.iter().filter(|last| last.present).count();
         for finding in findings {
@@ -146,6 +151,7 @@ impl Fold {
         &mut self,
         reported: Vec<report::PoolReport>,
         mut before: Vec<LastReport>,
+        elapsed: Duration,
         now: Instant,
     ) -> Vec<LastReport> {
         let mut newest = Vec::with_capacity(reported.len());
@@ -161,12 +167,15 @@ impl Fold {
             }
             self.last_named.insert(pool.name.clone(), now);
             let last = before.iter().position(|last| last.pool.name == pool.name);
-            let last = last.map(|place| before.swap_remove(place).pool);
+            let last = last.map(|place| before.swap_remove(place));
+            let demand = last.as_ref().and_then(|last| demand(&pool, last, elapsed));
+            let last = last.map(|last| last.pool);
             let total = self.pools.entry(pool.name.clone()).or_default();
             total.add(&mut pool, last.as_ref(), self.max_endpoints, now);
-            newest.push(LastReport { pool, present: true });
+            newest.push(LastReport { pool, present: true, demand });
         }
-        let absent = before.into_iter().map(|last| LastReport { present: false, ..last });
+        let absent = |last| LastReport { present: false, demand: None, ..last };
+        let absent = before.into_iter().map(absent);
         newest.extend(absent.take(report::POOLS));
         newest
     }
@@ -241,6 +250,8 @@ impl Fold {
             }
         });
         let pools = pools.collect();
+        let last_reports = self.instances.values_mut().flat_map(|one| &mut one.pools);
+        last_reports.for_each(|last| last.demand = None);
         Reading { pools, findings: self.findings.recent(now), ..Reading::default() }
     }
 
@@ -264,12 +275,13 @@ impl Fold {
 
     fn workers(&self, now: Instant) -> HashMap<&str, Vec<Worker>> {
         let mut workers: HashMap<&str, Vec<Worker>> = HashMap::new();
-        for (instance, pool) in self.live(now) {
+        for (instance, LastReport { pool, demand, .. }) in self.present(now) {
             workers.entry(&pool.name).or_default().push(Worker {
                 pid: instance.pid,
                 app: instance.app.clone(),
                 age: Some(instance.age(now)),
                 figures: pool.figures,
+                demand: *demand,
                 growth_limit: None,
             });
         }
@@ -278,10 +290,14 @@ impl Fold {
 
     /// Each pool of each worker that lives.
     fn live(&self, now: Instant) -> impl Iterator<Item = (&Instance, &report::PoolReport)> {
+        self.present(now).map(|(instance, last)| (instance, &last.pool))
+    }
+
+    fn present(&self, now: Instant) -> impl Iterator<Item = (&Instance, &LastReport)> {
         let live = self.instances.values().filter(move |one| one.is_live(self.ttl, now));
         live.flat_map(|instance| {
             let present = instance.pools.iter().filter(|last| last.present);
-            present.map(move |last| (instance, &last.pool))
+            present.map(move |last| (instance, last))
         })
     }
 }

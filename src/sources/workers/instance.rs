@@ -7,6 +7,7 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use tokio::time::Instant;
 
+use crate::reading::Demand;
 use poolwatch_client::report;
 
 /// The newest report of one instance.
@@ -31,6 +32,8 @@ pub(super) struct LastReport {
     pub(super) pool: report::PoolReport,
     /// True while the newest report has it.
     pub(super) present: bool,
+    /// What was asked of it since the last reading.
+    pub(super) demand: Option<Demand>,
 }
 
 impl Instance {

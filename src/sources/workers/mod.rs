@@ -1,6 +1,7 @@
 //! The workers' own reports: each sends its pools' figures once a second to a Unix socket, and here
 //! they become one pool for all workers.
 
+mod demand;
 mod endpoints;
 mod error;
 mod findings;

@@ -223,3 +223,16 @@ fn what_holds_vacuum_back_is_named_and_its_remedy_helps() {
     ward.cluster.sql("SELECT pg_drop_replication_slot('unread')").unwrap();
     gone();
 }
+
+#[test]
+fn a_pool_that_is_too_small_is_told_the_size_that_it_needs() {
+    let ward = Ward::new(&[], "advice: {pool_size: {min_observed: 5s, min_samples: 100}}");
+    let _application = ward.start("small_pool");
+    let advice = eventually(|| ward.advice().into_iter().find(|one| one["rule"] == "pool_size"));
+    let (message, remedy) = (text(&advice, "message"), text(&advice, "remedy"));
+    assert!(message.contains("waited longer than 10 ms, with 5 connections"), "{message}");
+    assert!(remedy.starts_with("set pool_size="), "{remedy}");
+    let pool = &ward.daemon.get("/health/database/pool").json()["pools"][0];
+    let size = pool["sizing"]["pool_size"].as_u64().unwrap();
+    assert!((6..=40).contains(&size), "30 callers want {size}");
+}

@@ -1,0 +1,265 @@
+//! A pool of another size than its workers need.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::connection_budget::granted;
+use super::recent::Recent;
+use super::{Advice, Rule, RuleContext, Severity};
+use crate::sizing::{LATE_SHARE, Sizing, TARGET};
+use crate::state::PoolState;
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct PoolSize {
+    enabled: bool,
+    /// The time that must have been observed.
+    #[serde(with = "humantime_serde")]
+    min_observed: Duration,
+    /// The time that must have been observed before a pool is called too large.
+    #[serde(with = "humantime_serde")]
+    min_observed_too_large: Duration,
+    /// The checkouts that must have been observed.
+    min_samples: u64,
+    /// The share of the time with overflow from which that is the norm.
+    overflow_share: f64,
+}
+
+impl Default for PoolSize {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            min_observed: Duration::from_mins(15),
+            min_observed_too_large: Duration::from_hours(1),
+            min_samples: 500,
+            overflow_share: 0.2,
+        }
+    }
+}
+
+impl Rule for PoolSize {
+    fn name(&self) -> &'static str {
+        "pool_size"
+    }
+
+    fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    fn judge(&self, context: &RuleContext<'_>, _: &Recent) -> Vec<Advice> {
+        context.pools.iter().filter_map(|pool| self.judge_pool(pool, context)).collect()
+    }
+}
+
+/// One worker's pool.
+#[derive(Clone, Copy, Debug)]
+struct Each {
+    workers: u64,
+    size: u64,
+    /// `None` of a pool without a limit.
+    capacity: Option<u64>,
+}
+
+impl PoolSize {
+    fn judge_pool(&self, state: &PoolState, context: &RuleContext<'_>) -> Option<Advice> {
+        let sizing = state.sizing.as_ref()?;
+        if sizing.span < self.min_observed || sizing.checkouts < self.min_samples {
+            return None;
+        }
+        let workers = state.pool.workers.len() as u64;
+        let each = |sum: u64| sum.div_ceil(workers.max(1));
+        let each =
+            Each { workers, size: each(state.sum.size?), capacity: state.sum.capacity().map(each) };
+        let trouble = self.trouble(sizing, each)?;
+        let message = format!("{trouble}: {}", arithmetic(sizing));
+        let remedy = remedy(sizing, each, granted(context));
+        Some(Advice::new(Severity::Info, &state.pool.name, message, remedy))
+    }
+
+    fn trouble(&self, sizing: &Sizing, each: Each) -> Option<String> {
+        let span = span(sizing.span);
+        let is_too_small = |capacity: &u64| *capacity < sizing.size.min(sizing.peak);
+        if let Some(capacity) = each.capacity.filter(is_too_small)
+            && sizing.waited > LATE_SHARE
+        {
+            let (waited, target) = (percent(sizing.waited), TARGET.as_millis());
+            return Some(format!(
+                "{waited} of the checkouts in the last {span} waited longer than {target} ms, with \
+                 {capacity} connections in each worker"
+            ));
+        }
+        if sizing.above_size >= self.overflow_share && sizing.size >= each.size + 2 {
+            let (above, size) = (percent(sizing.above_size), each.size);
+            return Some(format!(
+                "overflow is the norm: in {above} of the seconds of the last {span} more than the \
+                 pool_size of {size} were taken, and what overflows is closed when it is returned"
+            ));
+        }
+        let is_too_large = 2 * sizing.peak.max(sizing.size) <= each.size
+            && each.size >= sizing.peak + 4
+            && sizing.span >= self.min_observed_too_large;
+        is_too_large.then(|| {
+            format!(
+                "each worker keeps up to {} connections, and never used more than {} in the last \
+                 {span}",
+                each.size, sizing.peak
+            )
+        })
+    }
+}
+
+/// Why the pool needs that size.
+fn arithmetic(sizing: &Sizing) -> String {
+    let Sizing { rate, hold, size, late, late_with_less, peak, .. } = sizing;
+    let (load, target) = (sizing.load(), TARGET.as_millis());
+    let less = match size {
+        1 => String::new(),
+        _ => format!(", with {} {}", size - 1, percent(*late_with_less)),
+    };
+    format!(
+        "{rate:.1} checkouts/s × {:.1} ms = {load:.1} in use on average, {peak} at most; with {size} \
+         {} of the checkouts would wait longer than {target} ms{less}",
+        1000.0 * hold,
+        percent(*late)
+    )
+}
+
+/// `granted` are the connections that the server has for the pools.
+fn remedy(sizing: &Sizing, each: Each, granted: Option<u64>) -> String {
+    let (size, overflow, workers) = (sizing.size, sizing.overflow(), each.workers);
+    let all = workers * (size + overflow);
+    let settings = format!(
+        "set pool_size={size} and max_overflow={overflow} in each worker: {workers} × ({size} + \
+         {overflow}) = {all} connections to the server"
+    );
+    match granted {
+        Some(granted) if all > granted => {
+            format!("{settings}. It grants {granted}: have fewer workers, or put PgBouncer between")
+        }
+        Some(granted) => format!("{settings}, which grants {granted}"),
+        None => settings,
+    }
+}
+
+/// Such as "3 hours"; at least what was asked for, in whole units.
+pub(super) fn span(span: Duration) -> String {
+    let minutes = span.as_secs() / 60;
+    match minutes {
+        ..120 => format!("{minutes} minutes"),
+        _ => format!("{} hours", minutes / 60),
+    }
+}
+
+fn percent(share: f64) -> String {
+    match 100.0 * share {
+        percent if percent < 0.05 => "none".to_owned(),
+        percent if percent < 9.95 => format!("{percent:.1} %"),
+        percent => format!("{percent:.0} %"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::Fixture;
+    use super::*;
+    use crate::reading::{MaxOverflow, Sessions};
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn sizing() -> Sizing {
+        Sizing {
+            span: 3 * HOUR,
+            checkouts: 100_000,
+            rate: 42.0,
+            hold: 0.11,
+            peak: 12,
+            above_size: 0.0,
+            waited: 0.002,
+            size: 9,
+            late: 0.007,
+            late_with_less: 0.016,
+        }
+    }
+
+    fn judge(size: u64, overflow: u64, sizing: Sizing) -> Vec<Advice> {
+        let sessions = Sessions { max_connections: Some(97), own: 2, ..Sessions::default() };
+        let mut fixture = Fixture::with_sessions(sessions);
+        fixture.pools = Fixture::with_workers(&[1; 4]).pools;
+        fixture.figures(|figures| {
+            figures.size = Some(size);
+            figures.max_overflow = Some(MaxOverflow::Limited(overflow));
+        });
+        fixture.pools[0].sizing = Some(sizing);
+        fixture.judge(&PoolSize::default())
+    }
+
+    #[test]
+    fn a_pool_that_is_too_small_has_the_arithmetic() {
+        let advice = judge(5, 2, Sizing { waited: 0.031, ..sizing() });
+        assert_eq!(
+            advice[0].message,
+            "3.1 % of the checkouts in the last 3 hours waited longer than 10 ms, with 7 connections \
+             in each worker: 42.0 checkouts/s × 110.0 ms = 4.6 in use on average, 12 at most; with 9 \
+             0.7 % of the checkouts would wait longer than 10 ms, with 8 1.6 %"
+        );
+        assert_eq!(
+            advice[0].remedy,
+            "set pool_size=9 and max_overflow=3 in each worker: 4 × (9 + 3) = 48 connections to the \
+             server, which grants 95"
+        );
+        assert_eq!(advice[0].severity, Severity::Info);
+        let many = judge(5, 2, Sizing { waited: 0.031, peak: 30, ..sizing() });
+        assert!(many[0].remedy.contains("It grants 95: have fewer workers"), "{}", many[0].remedy);
+    }
+
+    #[test]
+    fn a_pool_whose_callers_do_not_wait_is_not_too_small() {
+        assert_eq!(judge(5, 2, sizing()), []);
+        assert_eq!(
+            judge(9, 3, Sizing { waited: 0.031, ..sizing() }),
+            [],
+            "they wait for the server"
+        );
+    }
+
+    #[test]
+    fn a_pool_is_too_large_after_an_hour_in_which_half_was_never_used() {
+        let quiet = Sizing { peak: 4, size: 3, ..sizing() };
+        let advice = judge(20, 0, quiet.clone());
+        let expected = "each worker keeps up to 20 connections, and never used more than 4 in the last \
+                        3 hours: ";
+        assert!(advice[0].message.starts_with(expected), "{}", advice[0].message);
+        assert!(advice[0].remedy.starts_with("set pool_size=3 and max_overflow=1 in each worker"));
+        assert_eq!(judge(20, 0, Sizing { span: HOUR / 2, ..quiet.clone() }), []);
+        assert_eq!(judge(7, 15, quiet.clone()), [], "what it may open costs nothing");
+        assert_eq!(judge(6, 0, Sizing { peak: 3, ..quiet }), [], "a few are not worth a change");
+    }
+
+    #[test]
+    fn overflow_is_the_norm_where_it_is_used_much_of_the_time() {
+        let advice = judge(5, 15, Sizing { above_size: 0.42, ..sizing() });
+        let expected = "overflow is the norm: in 42 % of the seconds of the last 3 hours";
+        assert!(advice[0].message.starts_with(expected), "{}", advice[0].message);
+        assert_eq!(judge(5, 15, Sizing { above_size: 0.1, ..sizing() }), []);
+        assert_eq!(
+            judge(8, 15, Sizing { above_size: 0.42, ..sizing() }),
+            [],
+            "that is near enough"
+        );
+    }
+
+    #[test]
+    fn nothing_is_said_before_enough_was_seen() {
+        let small = Sizing { waited: 0.031, ..sizing() };
+        assert_eq!(judge(5, 2, Sizing { span: Duration::from_mins(10), ..small.clone() }), []);
+        assert_eq!(judge(5, 2, Sizing { checkouts: 400, ..small }), []);
+    }
+
+    #[test]
+    fn a_span_is_not_longer_than_it_was() {
+        let minutes = |minutes| span(Duration::from_mins(minutes));
+        assert_eq!([minutes(17), minutes(119)], ["17 minutes", "119 minutes"]);
+        assert_eq!(minutes(60 * 24), "24 hours");
+    }
+}

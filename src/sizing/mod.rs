@@ -1,0 +1,262 @@
+//! The size that a pool needs: what is asked of each worker's pool, second by second, replayed in
+//! pools of other sizes.
+//!
+//! `docs/sizing.md` explains the method and shows how near it comes.
+
+mod holds;
+mod lateness;
+mod queue;
+mod replay;
+mod stretch;
+
+use std::time::{Duration, Instant};
+
+use self::holds::Holds;
+use self::lateness::{Lateness, MOST};
+use self::replay::replay;
+pub use self::stretch::Sizing;
+use self::stretch::Stretch;
+use crate::latency::Histogram;
+use crate::reading::{Demand, Origin, Pool, Worker};
+use crate::window::Window;
+
+/// The time a checkout may wait for a connection; a bound of the acquire histogram.
+pub const TARGET: Duration = Duration::from_millis(10);
+/// The share of the checkouts that may wait longer.
+pub const LATE_SHARE: f64 = 0.01;
+
+/// The time that is replayed at once. The first time is short, and each is twice as long as that
+/// before, up to the longest.
+const FIRST_BLOCK: Duration = Duration::from_secs(10);
+const LONGEST_BLOCK: Duration = Duration::from_mins(5);
+/// The workers of a pool that are replayed in each block; each block takes others.
+const WORKERS: usize = 8;
+/// The checkouts that are replayed of each block, at most.
+const CHECKOUTS: u64 = 20_000;
+/// The reports of a worker that are kept for that, at most.
+const MOST_DEMANDS: usize = 1000;
+/// The time of which the demand is remembered, and the steps in which it is forgotten.
+const REACH: Duration = Duration::from_hours(24);
+const STEP: Duration = Duration::from_hours(1);
+
+/// What is asked of one pool, and the size that follows from it.
+#[derive(Debug)]
+pub struct Sizer {
+    block: Option<Block>,
+    hours: Window<Stretch>,
+    number: usize,
+    sizing: Option<Sizing>,
+}
+
+/// The demand of some minutes.
+#[derive(Debug)]
+struct Block {
+    began: Instant,
+    hold: Option<Histogram>,
+    acquire: Option<Histogram>,
+    series: Vec<Series>,
+    stretch: Stretch,
+}
+
+/// The demand on one worker's pool.
+#[derive(Debug)]
+struct Series {
+    worker: (Option<u32>, Option<String>),
+    demands: Vec<Demand>,
+    capacity: Option<u64>,
+}
+
+impl Default for Sizer {
+    fn default() -> Self {
+        Self { block: None, hours: Window::new(REACH, STEP), number: 0, sizing: None }
+    }
+}
+
+impl Sizer {
+    /// Adds what was asked of a pool since the last reading. Only workers say that.
+    pub fn add(&mut self, pool: &Pool, now: Instant) {
+        if pool.origin != Origin::Workers {
+            return;
+        }
+        let number = self.number;
+        let block = self.block.get_or_insert_with(|| Block::new(pool, number, now));
+        for worker in &pool.workers {
+            block.add(worker);
+        }
+    }
+
+    /// Returns true if enough was added to replay it.
+    pub fn is_due(&self, now: Instant) -> bool {
+        let length = (FIRST_BLOCK * (1 << self.number.min(5))).min(LONGEST_BLOCK);
+        self.began().is_some_and(|began| now.saturating_duration_since(began) >= length)
+    }
+
+    /// The time since which demand was added that was not yet replayed.
+    pub fn began(&self) -> Option<Instant> {
+        self.block.as_ref().map(|block| block.began)
+    }
+
+    /// Replays what was added, which takes some hundredths of a second.
+    pub fn replay(&mut self, pool: &Pool, now: Instant) {
+        let Some(block) = self.block.take() else { return };
+        self.number += 1;
+        let (span, stretch) = (block.began..now, block.replayed(pool, self.number as u64));
+        self.hours.add(span, stretch, |hour, more| hour.merge(&more));
+        let mut all = Stretch::default();
+        self.hours.recent(now).for_each(|hour| all.merge(hour));
+        let span = self.hours.recent_span(now).unwrap_or_default();
+        self.sizing = Sizing::new(&all, span);
+    }
+
+    /// The size that follows from what was seen; `None` until there was enough.
+    pub fn sizing(&self) -> Option<&Sizing> {
+        self.sizing.as_ref()
+    }
+}
+
+impl Block {
+    fn new(pool: &Pool, number: usize, now: Instant) -> Self {
+        let count = pool.workers.len();
+        let chosen = (0..count.min(WORKERS)).map(|at| (number * WORKERS + at) % count);
+        Self {
+            began: now,
+            hold: pool.timings.hold.clone(),
+            acquire: pool.timings.acquire.clone(),
+            series: chosen.map(|at| Series::new(&pool.workers[at])).collect(),
+            stretch: Stretch::default(),
+        }
+    }
+
+    fn add(&mut self, worker: &Worker) {
+        let Some(demand) = &worker.demand else { return };
+        self.stretch.add(demand, &worker.figures);
+        let series = self.series.iter_mut().find(|series| series.is_of(worker));
+        if let Some(series) = series.filter(|series| series.demands.len() < MOST_DEMANDS) {
+            let callers = demand.callers.min(CHECKOUTS);
+            series.demands.push(Demand { callers, ..*demand });
+            let is_limited = |capacity: &u64| *capacity <= 4 * MOST;
+            series.capacity = worker.figures.capacity().filter(is_limited);
+        }
+    }
+
+    /// What was asked in it, with the lateness in a pool of each size.
+    fn replayed(self, pool: &Pool, seed: u64) -> Stretch {
+        let since = |now: &Option<Histogram>, before: &Option<Histogram>| match (now, before) {
+            (Some(now), Some(before)) => Some(now.since(before)),
+            (now, _) => now.clone(),
+        };
+        let Self { hold, acquire, mut series, mut stretch, .. } = self;
+        let hold = since(&pool.timings.hold, &hold);
+        stretch.time(hold.as_ref(), since(&pool.timings.acquire, &acquire).as_ref());
+        let mut random = fastrand::Rng::with_seed(seed);
+        series.retain(|series| series.callers() > 0);
+        let Some(holds) = hold.as_ref().and_then(Holds::new).filter(|_| !series.is_empty()) else {
+            return stretch;
+        };
+        let each = CHECKOUTS / series.len() as u64;
+        let known: u64 = series.iter().map(Series::callers).sum();
+        let weight = stretch.callers as f64 / known as f64;
+        for one in &series {
+            let (trace, period) =
+                replay(one.within(each, &mut random), one.capacity, &holds, &mut random);
+            let checkouts = weight * one.callers() as f64;
+            let target = queue::micros(TARGET.as_secs_f64());
+            stretch.lateness.merge(&Lateness::new(&trace, period, target, checkouts));
+        }
+        stretch
+    }
+}
+
+impl Series {
+    fn new(worker: &Worker) -> Self {
+        let name = (worker.pid, worker.app.clone());
+        Self { worker: name, demands: Vec::new(), capacity: None }
+    }
+
+    fn is_of(&self, worker: &Worker) -> bool {
+        (&self.worker.0, &self.worker.1) == (&worker.pid, &worker.app)
+    }
+
+    fn callers(&self) -> u64 {
+        self.demands.iter().map(|demand| demand.callers).sum()
+    }
+
+    /// The seconds, or as many of them in a row as have no more callers than may be replayed.
+    fn within(&self, most: u64, random: &mut fastrand::Rng) -> &[Demand] {
+        if self.callers() <= most {
+            return &self.demands;
+        }
+        let share = most as f64 / self.callers() as f64;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share")]
+        let count = ((share * self.demands.len() as f64) as usize).max(1);
+        let start = random.usize(0..=self.demands.len() - count);
+        &self.demands[start..start + count]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::latency::{ACQUIRE_BOUNDS, HOLD_BOUNDS};
+    use crate::reading::{Figures, Holders, MaxOverflow, Timings, Totals};
+
+    /// A pool of one worker, of which so much is asked each second.
+    fn pool(demand: Demand, second: u64) -> Pool {
+        let [mut hold, mut acquire] = [HOLD_BOUNDS, ACQUIRE_BOUNDS].map(Histogram::new);
+        for _ in 0..10 * second {
+            hold.observe(0.04);
+            acquire.observe(0.0001);
+        }
+        let figures = Figures {
+            size: Some(u64::MAX / 2),
+            max_overflow: Some(MaxOverflow::Limited(1)),
+            ..Figures::default()
+        };
+        Pool {
+            name: "web".into(),
+            origin: Origin::Workers,
+            workers: vec![Worker { figures, demand: Some(demand), ..Worker::default() }],
+            worker_count: None,
+            totals: Totals::default(),
+            timings: Timings { hold: Some(hold), acquire: Some(acquire), ..Timings::default() },
+            holders: Holders::default(),
+            targets: Vec::new(),
+        }
+    }
+
+    fn sizing(demand: Demand, seconds: u64) -> Option<Sizing> {
+        let (mut sizer, start) = (Sizer::default(), Instant::now());
+        for second in 0..=seconds {
+            let (pool, now) = (pool(demand, second), start + Duration::from_secs(second));
+            sizer.add(&pool, now);
+            if sizer.is_due(now) {
+                sizer.replay(&pool, now);
+            }
+        }
+        sizer.sizing().cloned()
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn ten_that_come_together_need_ten_connections() {
+        let together = Demand { elapsed: SECOND, callers: 10, peak: 10, waiting: 0 };
+        let sizing = sizing(together, 30).unwrap();
+        assert_eq!((sizing.size, sizing.peak, sizing.overflow()), (10, 10, 0));
+        assert!((sizing.load() - 0.4).abs() < 0.1, "{sizing:?}");
+        assert_eq!(sizing.waited, 0.0);
+    }
+
+    #[test]
+    fn ten_that_come_one_by_one_need_one() {
+        let apart = Demand { elapsed: SECOND, callers: 10, peak: 1, waiting: 0 };
+        assert_eq!(sizing(apart, 30).unwrap().size, 1);
+        assert_eq!(sizing(apart, 9), None, "not yet");
+    }
+
+    #[test]
+    fn what_a_client_reports_in_error_is_bounded() {
+        let absurd = Demand { elapsed: SECOND, callers: u64::MAX, peak: u64::MAX, waiting: 1 };
+        let _ = sizing(absurd, 11);
+    }
+}
