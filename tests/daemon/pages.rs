@@ -278,3 +278,37 @@ fn every_module_has_its_line_in_the_architecture() {
     let without: Vec<_> = modules.filter(without).collect();
     assert!(without.is_empty(), "docs/architecture.md: {without:?}");
 }
+
+/// The titles of a dashboard's panels, those within rows too.
+fn panels(dashboard: &serde_json::Value) -> Vec<&str> {
+    let all = dashboard["panels"].as_array().into_iter().flatten();
+    all.flat_map(|panel| panel["title"].as_str().into_iter().chain(panels(panel))).collect()
+}
+
+#[test]
+fn what_the_questions_name_is_there() {
+    let read = |path: &str| std::fs::read_to_string(Path::new(ROOT).join(path)).unwrap();
+    let (page, metrics) = (read("docs/questions.md"), read("docs/metrics.md"));
+    let folder = std::fs::read_dir(Path::new(ROOT).join("dashboards")).unwrap();
+    let files = folder.map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.extension().is_some_and(|kind| kind == "json"));
+    let dashboards: Vec<serde_json::Value> = files
+        .map(|path| serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap())
+        .collect();
+    let is_metric = |name: &&str| ["db_", "pg_", "pgbouncer_"].iter().any(|p| name.starts_with(p));
+    let (mut metric_count, mut panel_count) = (0, 0);
+    for name in page.split('`').skip(1).step_by(2).filter(is_metric) {
+        assert!(metrics.contains(&format!("`{name}`")), "{name} is not in docs/metrics.md");
+        metric_count += 1;
+    }
+    let bold = page.split("**").skip(1).step_by(2);
+    for (dashboard, panel) in bold.filter_map(|text| text.split_once(": ")) {
+        let title = format!("poolwatch / {dashboard}");
+        let found = dashboards.iter().find(|one| one["title"] == *title).expect(&title);
+        assert!(panels(found).contains(&panel), "{title} has no panel {panel}");
+        panel_count += 1;
+    }
+    assert!(metric_count > 8 && panel_count > 15, "{metric_count} metrics, {panel_count} panels");
+    let questions = page.lines().filter(|line| line.starts_with("| ") && line.contains("? |"));
+    assert_eq!(questions.count(), 20);
+}
