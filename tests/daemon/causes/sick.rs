@@ -158,6 +158,27 @@ fn the_cause_of_each_sick_application_stands_first() {
 }
 
 #[test]
+fn the_pools_that_are_advised_fit_into_the_server() {
+    let ward = Ward::new(&[("max_connections", "25")], "advice: {clear_after: 1s}");
+    let application = ward.start("budget");
+    let advice = ward.first_is("connection_budget", &[]);
+    // Of 25 connections three are reserved, and two are poolwatch's own.
+    let remedy = text(&advice[0], "remedy");
+    assert!(remedy.contains("at most 6 (20 / 3 workers)"), "{advice:#?}");
+    drop(application);
+    let _application = ward.start("budget_followed");
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'web'";
+    eventually(|| ward.cluster.sql(sessions).is_ok_and(|sessions| sessions == "18"));
+    let is_gone = || ward.advice().iter().all(|one| one["rule"] != "connection_budget");
+    eventually(is_gone);
+    let began = Instant::now();
+    while began.elapsed() < QUIET {
+        assert!(is_gone(), "{:#?}", ward.advice());
+        thread::sleep(Duration::from_millis(500));
+    }
+}
+
+#[test]
 fn a_server_that_others_have_filled_names_them() {
     let ward = Ward::new(&[("max_connections", "25")], "");
     let _others = ward.start("full_server");
