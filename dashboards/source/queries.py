@@ -17,8 +17,9 @@ def bounds(seconds):
 
     within = f'db_statement_duration_within_total{{@database, threshold="{seconds}", bound="%s"}}'
     estimated = f'db_statement_duration_estimated_seconds_bucket{{@database, le="{seconds}"}}'
+    # What the log settles later may raise the least count by more than ran since.
     return [(share(within % "upper"), "{{datname}} at least"), (share(estimated), "{{datname}} estimated"),
-            (share(within % "lower"), "{{datname}} at most")]
+            (f"clamp_min({share(within % 'lower')}, 0)", "{{datname}} at most")]
 
 
 NOW = [
@@ -51,7 +52,8 @@ WHERE = [
           "is flat and the client's is not, look at the network and the pool.",
           quantiles("db_statement_duration_estimated_seconds", "datname", "@database"), "s", width=12),
     lines("Above 200 ms on the server", "The share of statements that took longer than 200 ms inside the server. It lies between "
-          "'at least' and 'at most', whatever the durations were; 'estimated' is the likeliest.",
+          "'at least' and 'at most', whatever the durations were; 'estimated' is the likeliest. Where the log is read "
+          "and has all of these, the two are nearly the same.",
           bounds("0.2"), "percentunit", ["StatementLatencyHigh"], width=12),
     lines("On the server, from its log", "Statement time inside the server, parsing and planning included, exact for what is "
           "logged (logs in the settings). With log_min_duration_statement alone it is of the slower ones only.",

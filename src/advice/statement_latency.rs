@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::query_latency::Exceeded;
 use super::recent::Recent;
 use super::{Advice, Rule, RuleContext};
-use crate::latency::Estimate;
+use crate::reading::StatementTimes;
 use crate::state::DatabaseState;
 
 /// A latency is high when more than this share of statements is slower than it should be.
@@ -38,8 +38,8 @@ struct DatabaseLatency<'a> {
 enum LatencyFigure<'a> {
     /// The 95th percentile in seconds, by the log.
     Logged(f64),
-    /// Within bounds, by what the server keeps of each statement.
-    Bounded(&'a Estimate),
+    /// Within bounds, by what the server keeps of each statement, and by a log of the slow ones.
+    Bounded(&'a StatementTimes),
 }
 
 impl LatencyFigure<'_> {
@@ -47,7 +47,7 @@ impl LatencyFigure<'_> {
     fn is_above(&self, threshold: Duration) -> bool {
         match self {
             Self::Logged(p95) => *p95 > threshold.as_secs_f64(),
-            Self::Bounded(estimate) => least_above(estimate, threshold) > SLOW_SHARE,
+            Self::Bounded(times) => least_above(times, threshold) > SLOW_SHARE,
         }
     }
 
@@ -58,19 +58,23 @@ impl LatencyFigure<'_> {
                  the server, by its log",
                 1000.0 * p95,
             ),
-            Self::Bounded(estimate) => format!(
+            Self::Bounded(times) => format!(
                 "at least {:.0} % of {count} statements in the last five minutes took longer than \
-                 {} ms inside the server, by the figures of pg_stat_statements",
-                100.0 * least_above(estimate, threshold),
+                 {} ms inside the server, by {}",
+                100.0 * least_above(times, threshold),
                 threshold.as_millis(),
+                match times.logged_share(threshold.as_secs_f64()) {
+                    Some(_) => "its log",
+                    None => "the figures of pg_stat_statements",
+                },
             ),
         }
     }
 }
 
 /// The least share of statements that can have taken longer.
-fn least_above(estimate: &Estimate, threshold: Duration) -> f64 {
-    estimate.share_bounds(threshold.as_secs_f64()).map_or(0.0, |(least, _)| least)
+fn least_above(times: &StatementTimes, threshold: Duration) -> f64 {
+    times.share_bounds(threshold.as_secs_f64()).map_or(0.0, |(least, _)| least)
 }
 
 impl Rule for StatementLatency {
@@ -100,10 +104,10 @@ impl Rule for StatementLatency {
     }
 }
 
-/// By the log, where all statements are in it; else within the bounds that the server's figures
+/// By the log, where each statement is in it, and not a sample of them; else within the bounds that the server's figures
 /// allow.
 fn latencies(server: &DatabaseState) -> Vec<DatabaseLatency<'_>> {
-    let whole = || server.logged.iter().filter(|logged| logged.counted_from == Some(0.0));
+    let whole = || server.logged.iter().filter(|logged| logged.complete_from == Some(0.0));
     let logged = whole().filter_map(|logged| {
         let (count, p95) = (logged.recent.count(), logged.recent.quantile(0.95)?);
         Some(DatabaseLatency {
@@ -117,7 +121,7 @@ fn latencies(server: &DatabaseState) -> Vec<DatabaseLatency<'_>> {
     let bounded = unlogged.map(|times| DatabaseLatency {
         database: &times.database,
         count: times.recent.calls(),
-        figure: LatencyFigure::Bounded(&times.recent),
+        figure: LatencyFigure::Bounded(times),
     });
     logged.chain(bounded).collect()
 }
@@ -143,7 +147,7 @@ mod tests {
     use super::super::fixture::Fixture;
     use super::*;
     use crate::latency::{BOUNDS, Estimate, Histogram, Interval};
-    use crate::reading::{LoggedTimes, Sessions, StatementTimes};
+    use crate::reading::{LoggedCalls, LoggedTimes, Sessions};
 
     fn estimated(calls: u64, seconds: f64) -> StatementTimes {
         let mut recent = Estimate::default();
@@ -151,13 +155,13 @@ mod tests {
             let one = Interval { calls: 1, sum: seconds, highest: 10.0, ..Interval::default() };
             recent.add(&one);
         }
-        StatementTimes { database: "app".into(), recent }
+        StatementTimes { database: "app".into(), recent, logged: None }
     }
 
-    fn logged(count: u64, seconds: f64, counted_from: f64) -> LoggedTimes {
+    fn logged(count: u64, seconds: f64, complete_from: Option<f64>) -> LoggedTimes {
         let mut recent = Histogram::new(BOUNDS);
         (0..count).for_each(|_| recent.observe(seconds));
-        LoggedTimes { database: "app".into(), recent, counted_from: Some(counted_from) }
+        LoggedTimes { database: "app".into(), recent, counted_from: Some(0.0), complete_from }
     }
 
     fn advise(statements: Vec<StatementTimes>, logged: Vec<LoggedTimes>) -> Vec<Advice> {
@@ -183,18 +187,33 @@ mod tests {
         let (sum, squares) = (0.05 * calls as f64, 0.0025 * calls as f64);
         recent.add(&Interval { calls, sum, squares, highest: 1.0, ..Interval::default() });
         assert!(recent.quantile(0.95).unwrap() > 0.14);
-        let times = StatementTimes { database: "app".into(), recent };
-        assert_eq!(advise(vec![times], Vec::new()), []);
+        let times = StatementTimes { database: "app".into(), recent, logged: None };
+        assert_eq!(advise(vec![times.clone()], Vec::new()), []);
+        // The log may know it.
+        let logged = |from, above| {
+            let (least, most) = ([above; BOUNDS.len()], [above + 5; BOUNDS.len()]);
+            let logged = Some(LoggedCalls { from, calls, least, most });
+            StatementTimes { logged, ..times.clone() }
+        };
+        let advice = advise(vec![logged(0.2, 120)], Vec::new());
+        assert_eq!((advice.len(), advice[0].severity), (1, Severity::Warning));
+        let message = "at least 12 % of 1000 statements in the last five minutes took longer than \
+                       200 ms inside the server, by its log";
+        assert!(advice[0].message.contains(message), "{}", advice[0].message);
+        assert_eq!(advise(vec![logged(0.1, 40)], Vec::new()), []);
+        assert_eq!(advise(vec![logged(0.5, 120)], Vec::new()), [], "it lacks those in between");
     }
 
     #[test]
-    fn a_log_that_has_all_statements_is_believed_and_one_of_the_slow_alone_is_not() {
-        let advice = advise(vec![estimated(200, 0.6)], vec![logged(200, 0.14, 0.0)]);
+    fn a_log_that_has_all_statements_is_believed_and_one_of_some_is_not() {
+        let advice = advise(vec![estimated(200, 0.6)], vec![logged(200, 0.14, Some(0.0))]);
         assert_eq!(advice.len(), 1, "{advice:?}");
         assert_eq!(advice[0].severity, Severity::Info);
         assert!(advice[0].message.contains("by its log"), "{}", advice[0].message);
-        let advice = advise(vec![estimated(200, 0.01)], vec![logged(200, 0.6, 0.5)]);
+        let advice = advise(vec![estimated(200, 0.01)], vec![logged(200, 0.6, Some(0.5))]);
         assert_eq!(advice, []);
+        let advice = advise(vec![estimated(200, 0.01)], vec![logged(200, 0.6, None)]);
+        assert_eq!(advice, [], "two of a hundredth of them, each for a hundred");
     }
 
     #[test]

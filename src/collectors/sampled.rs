@@ -101,7 +101,8 @@ pub const STATEMENT_DURATIONS: Collector = Collector {
                 "within_total",
                 "The number of those queries that took at most `threshold` seconds: at least \
              (bound=\"lower\") and at most (bound=\"upper\") so many, whatever their distribution \
-             was; pg_stat_statements.",
+             was. Where the server's log is read and has all statements from `threshold` on, both are by \
+             it; pg_stat_statements.",
             )
             .since(104)],
             ..Table::EMPTY

@@ -3,6 +3,7 @@
 
 mod beta;
 mod estimate;
+mod log_counts;
 mod moments;
 mod shape;
 mod share_bounds;
@@ -10,6 +11,7 @@ mod timed;
 mod weighted;
 
 pub use estimate::Estimate;
+pub use log_counts::{Above, AboveByDatabase, Around, LogCounts, LoggedAround};
 pub use moments::{Interval, Moments};
 pub use poolwatch_client::histogram::{ACQUIRE_BOUNDS, BOUNDS, HOLD_BOUNDS, Histogram};
 pub use share_bounds::ShareBounds;

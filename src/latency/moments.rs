@@ -97,7 +97,7 @@ impl Moments {
 
     /// Returns true if these are the earlier calls and some more. Before 1.11 a reset is known only
     /// by a figure that went the wrong way.
-    fn continues(&self, before: &Self) -> bool {
+    pub fn continues(&self, before: &Self) -> bool {
         let rounding = 1e-12 * before.total;
         let grown = self.calls >= before.calls && self.total >= before.total - rounding;
         let wider = self.longest >= before.longest && self.shortest <= before.shortest;

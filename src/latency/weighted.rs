@@ -31,6 +31,11 @@ impl Weighted {
         self.sum += other.sum;
     }
 
+    /// The number above each of [`BOUNDS`].
+    pub fn above(&self) -> [u64; BOUNDS.len()] {
+        std::array::from_fn(|at| whole(self.counts[at + 1..].iter().sum()))
+    }
+
     /// The histogram. Each cumulative count is the whole part of the sum up to its bound, so it
     /// never falls.
     pub fn histogram(&self) -> Histogram {

@@ -38,6 +38,7 @@ use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tracing::{info, warn};
 
 use crate::files;
+use crate::latency::LogCounts;
 use poolwatch_client::report::ConnectionTarget;
 use poolwatch_client::{AcquireError, Checkout, SharedPool};
 
@@ -131,6 +132,7 @@ pub struct Database {
     read_timeout: Duration,
     lane: Semaphore,
     sessions: Mutex<sessions::SampleCache>,
+    log_counts: LogCounts,
     /// True when the server is to send texts as they are stored.
     as_stored: AtomicBool,
     /// Other names of the server, under which pools may report it.
@@ -153,6 +155,7 @@ impl Database {
             read_timeout,
             lane: Semaphore::new(1),
             sessions: Mutex::default(),
+            log_counts: LogCounts::default(),
             as_stored: AtomicBool::new(false),
             aliases,
             system_identifier: StdMutex::default(),
@@ -268,6 +271,11 @@ impl Database {
     /// for the fast ones.
     pub async fn slow_lane(&self) -> SemaphorePermit<'_> {
         self.lane.acquire().await.expect("the lane is never closed")
+    }
+
+    /// The counts of its log, for whoever reads the statistics of the same statements.
+    pub fn log_counts(&self) -> &LogCounts {
+        &self.log_counts
     }
 
     /// The server's version as a number such as 150004, when it was ever reached.

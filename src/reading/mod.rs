@@ -12,8 +12,9 @@ use std::time::Duration;
 pub use self::indexes::{ForeignKey, Index, IndexKey, Indexes, Reference, TableIndex, TableScans};
 pub use self::pool::{Demand, GrowthLimit, Holders, Origin, Pool, Worker, WorkerHold};
 pub use self::server::{
-    Blocker, Conditions, DatabaseCounters, HolderKind, LockQueue, LoggedTimes, RunningSessions,
-    ServerResources, Sessions, Statement, StatementStats, StatementTimes, Top, VacuumHolder,
+    Blocker, Conditions, DatabaseCounters, HolderKind, LockQueue, LoggedCalls, LoggedTimes,
+    RunningSessions, ServerResources, Sessions, Statement, StatementStats, StatementTimes, Top,
+    VacuumHolder,
 };
 pub use self::session_failure::{FailureKind, SessionFailure};
 use crate::metric::Family;

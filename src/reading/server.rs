@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::latency::{Estimate, Histogram};
+use crate::latency::{Above, BOUNDS, Estimate, Histogram};
 use crate::statement::Text;
 
 /// The sessions of clients on a server.
@@ -213,6 +213,37 @@ pub struct StatementTimes {
     pub database: String,
     /// Those of the last five minutes.
     pub recent: Estimate,
+    /// The slow ones among them by the server's log, where it has all of these.
+    pub logged: Option<LoggedCalls>,
+}
+
+/// The statements that the server's log has between two samples of its statistics.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LoggedCalls {
+    /// Seconds from which on all are in the log.
+    pub from: f64,
+    /// All statements, those that are not in the log too.
+    pub calls: u64,
+    /// Those above each of [`BOUNDS`], at least.
+    pub least: Above,
+    /// At most: a reading of the log is of another moment than a sample.
+    pub most: Above,
+}
+
+impl StatementTimes {
+    /// The least and the greatest share (0 to 1) that can have taken longer than so many seconds: by
+    /// the log where that has them all, else by the statistics. `None` when nothing ran.
+    pub fn share_bounds(&self, seconds: f64) -> Option<(f64, f64)> {
+        self.logged_share(seconds).or_else(|| self.recent.share_bounds(seconds))
+    }
+
+    /// The same by the log alone.
+    pub fn logged_share(&self, seconds: f64) -> Option<(f64, f64)> {
+        let logged = self.logged.as_ref().filter(|logged| logged.from <= seconds)?;
+        let at = BOUNDS.iter().position(|bound| *bound == seconds)?;
+        let share = |above: u64| (above as f64 / logged.calls as f64).min(1.0);
+        (logged.calls > 0).then(|| (share(logged.least[at]), share(logged.most[at])))
+    }
 }
 
 /// The statements of a server that matter most: by time, calls, time a call, or rows.
@@ -295,4 +326,6 @@ pub struct LoggedTimes {
     pub recent: Histogram,
     /// Seconds from which on all are in the log, in full or by a sample, when known.
     pub counted_from: Option<f64>,
+    /// Seconds from which on each is in the log, when known: a sample is not all.
+    pub complete_from: Option<f64>,
 }

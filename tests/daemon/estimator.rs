@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::thread;
 
 use poolwatch::demo::Cluster;
+use poolwatch::sources::statements::LOGGED_FROM;
 
 use crate::support::{Daemon, Metrics, eventually};
 
@@ -15,13 +16,17 @@ const BEFORE: &str = "SELECT pg_sleep(0.5)";
 
 fn cluster() -> Cluster {
     let cluster = Cluster::builder().setting("log_min_duration_statement", "0").start().unwrap();
+    prepare(&cluster);
+    cluster
+}
+
+fn prepare(cluster: &Cluster) {
     cluster
         .sql(
             "CREATE DATABASE app; CREATE EXTENSION pg_stat_statements;
              CREATE ROLE watcher LOGIN; GRANT pg_monitor TO watcher",
         )
         .unwrap();
-    cluster
 }
 
 fn daemon(cluster: &Cluster) -> Daemon {
@@ -115,6 +120,114 @@ fn shares_are_those_that_the_server_logs() {
     let p95 = app["p95_seconds"].as_f64().unwrap();
     let truth = all[sent * 95 / 100];
     assert!((p95 / truth - 1.0).abs() < 0.15, "{p95} s, not {truth} s: {body}");
+}
+
+/// Durations of the database's statements in the server's log, in seconds.
+fn logged_in(cluster: &Cluster, file: &str) -> Vec<f64> {
+    let text = std::fs::read(cluster.folder().join(file)).unwrap();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let lines =
+        text.lines().filter(|line| line.contains(",\"app\",") && line.contains("duration: "));
+    let durations = lines.filter_map(|line| line.split("duration: ").nth(1)?.split(' ').next());
+    durations.map(|ms| ms.parse::<f64>().unwrap() / 1000.0).collect()
+}
+
+/// Waits until the statistics were read for so many seconds more.
+fn sampled_for(daemon: &Daemon, seconds: f64) {
+    let labels = [("source", "primary/statement_durations")];
+    let last = || daemon.value("poolwatch_source_last_success_timestamp_seconds", &labels);
+    let first = eventually(last);
+    eventually(|| last().is_some_and(|last| last >= first + seconds));
+}
+
+#[test]
+fn where_the_log_has_the_slow_statements_the_bounds_are_exact() {
+    let file = "data/log/server.csv";
+    let settings = [
+        ("logging_collector", "on"),
+        ("log_destination", "csvlog"),
+        ("log_filename", "server.log"),
+        ("log_rotation_size", "0"),
+        ("log_min_duration_statement", "100ms"),
+    ];
+    let builder =
+        settings.iter().fold(Cluster::builder(), |one, (name, value)| one.setting(name, value));
+    let cluster = builder.start().unwrap();
+    prepare(&cluster);
+    cluster.sql_in("app", BEFORE).unwrap();
+    let daemon = Daemon::with_settings(&format!(
+        "servers: {{primary: {{url: '{}'}}}}\nworkers: {{enabled: false}}\n\
+         sampling: {{statements: 1s}}\nlogs: {{path: '{}'}}\n",
+        cluster.url_as("watcher", "postgres"),
+        cluster.folder().join(file).display()
+    ))
+    .start();
+    eventually(|| count(&daemon.metrics()) == Some(0.0));
+    let before = logged_in(&cluster, file).len();
+    sampled_for(&daemon, 4.0);
+    let shared = &cluster;
+    thread::scope(|scope| {
+        (0..SESSIONS).for_each(|session| drop(scope.spawn(move || run(shared, session))));
+    });
+    let slower = |seconds| {
+        let all = logged_in(&cluster, file).split_off(before);
+        all.iter().filter(|elapsed| **elapsed > seconds).count() as f64
+    };
+    // Fast ones run on, so that what was shown before all was known is outgrown.
+    eventually(|| {
+        cluster.sql_in("app", &"SELECT pg_sleep(0), 7;\n".repeat(20)).unwrap();
+        let metrics = daemon.metrics();
+        let is_exact = |(name, seconds)| {
+            let truth = count(&metrics).unwrap() - slower(seconds);
+            ["lower", "upper"].iter().all(|side| within_total(&metrics, name, side) == truth)
+        };
+        [("0.1", 0.1), ("0.2", 0.2), ("1", 1.0)].into_iter().all(is_exact)
+    });
+    assert!(slower(0.1) > slower(0.2) && slower(0.2) > 0.0);
+    eventually(|| {
+        let truth = slower(0.2) / count(&daemon.metrics())?;
+        let body = daemon.get("/health/detailed").json();
+        let all = body["estimated_statement_latency"].as_array()?;
+        let app = all.iter().find(|one| one["datname"] == "app")?;
+        let shares = app["share_above"].as_array()?;
+        let share = shares.iter().find(|share| share["threshold_seconds"] == 0.2)?;
+        let is = |key: &str| share[key].as_f64().is_some_and(|it| (it - truth).abs() < 1e-5);
+        (is("lower") && is("upper") && is("estimate")).then_some(())
+    });
+}
+
+#[test]
+fn a_log_that_may_lack_statements_is_not_taken_for_all_of_them() {
+    let settings = [("log_min_duration_statement", "100ms"), ("log_destination", "csvlog,stderr")];
+    let builder =
+        settings.iter().fold(Cluster::builder(), |one, (name, value)| one.setting(name, value));
+    let cluster = builder.start().unwrap();
+    prepare(&cluster);
+    let from = |destination: &str| {
+        cluster.sql(&LOGGED_FROM.replace("$1", &format!("'{destination}'"))).unwrap()
+    };
+    let is = |expected: &str| eventually(|| from("csvlog").trim() == expected);
+    is("0.1");
+    assert_eq!(from("jsonlog").trim(), "", "the server does not write to it");
+    for change in [
+        "ALTER SYSTEM SET log_min_duration_statement = -1",
+        "ALTER SYSTEM SET log_destination = 'stderr'",
+        "ALTER SYSTEM SET pg_stat_statements.track_utility = off",
+        "ALTER SYSTEM SET pg_stat_statements.track = none",
+        "ALTER ROLE watcher SET log_min_duration_statement = '5s'",
+        "ALTER DATABASE app SET lc_messages = 'C'",
+    ] {
+        // A sample of all statements is not all of them.
+        cluster.sql("ALTER SYSTEM SET log_min_duration_sample = 0").unwrap();
+        cluster.sql(change).unwrap();
+        cluster.sql("SELECT pg_reload_conf()").unwrap();
+        is("");
+        cluster.sql("ALTER SYSTEM RESET ALL").unwrap();
+        cluster.sql("ALTER ROLE watcher RESET ALL").unwrap();
+        cluster.sql("ALTER DATABASE app RESET ALL").unwrap();
+        cluster.sql("SELECT pg_reload_conf()").unwrap();
+        is("0.1");
+    }
 }
 
 #[test]

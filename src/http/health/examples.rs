@@ -64,6 +64,13 @@ pub(in crate::http) fn database(name: &str, up: Option<bool>) -> DatabaseState {
     DatabaseState { name: name.into(), up, probe, error, ..DatabaseState::default() }
 }
 
+fn logged() -> LoggedTimes {
+    let mut recent = Histogram::new(BOUNDS);
+    recent.observe(0.2);
+    let from = Some(0.1);
+    LoggedTimes { database: "app".into(), recent, counted_from: from, complete_from: from }
+}
+
 /// A snapshot with something of everything, in which names try to break out of HTML.
 pub(in crate::http) fn full() -> Snapshot {
     let mut snapshot = empty();
@@ -77,7 +84,7 @@ pub(in crate::http) fn full() -> Snapshot {
     let mut recent = Estimate::default();
     let one = Interval { calls: 1, sum: 0.09, highest: 1.0, ..Interval::default() };
     recent.add(&one);
-    primary.statements = vec![StatementTimes { database: "app".into(), recent }];
+    primary.statements = vec![StatementTimes { database: "app".into(), recent, logged: None }];
     let statement = Statement {
         database: "app".into(),
         query_id: -7,
@@ -87,9 +94,7 @@ pub(in crate::http) fn full() -> Snapshot {
     };
     primary.top =
         Some(Top { seconds: Some(300.0), statements: vec![statement], ..Top::default() }.into());
-    let mut recent = Histogram::new(BOUNDS);
-    recent.observe(0.2);
-    primary.logged = vec![LoggedTimes { database: "app".into(), recent, counted_from: Some(0.1) }];
+    primary.logged = vec![logged()];
     snapshot.databases = vec![primary, database("replica", Some(false))];
     snapshot.sources = vec![SourceState {
         kind: "collector",

@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::latency::{BOUNDS, Estimate, Histogram};
-use crate::reading::{Cumulative, Timings};
+use crate::reading::{Cumulative, StatementTimes, Timings};
 use crate::snapshot::Snapshot;
 use crate::state::{DatabaseState, Thresholds};
 
@@ -120,7 +120,7 @@ impl<'a> EstimatedLatency<'a> {
                     server: &server.name,
                     datname: &times.database,
                     quantiles: Quantiles::estimated(&times.recent)?,
-                    share_above: ShareAbove::new(&times.recent, thresholds),
+                    share_above: ShareAbove::new(times, thresholds),
                 })
             })
         };
@@ -129,7 +129,8 @@ impl<'a> EstimatedLatency<'a> {
 }
 
 /// The share of statements (0 to 1) that took longer than a threshold: the least and the greatest
-/// that the server's figures allow, and the estimate where there is one for the threshold.
+/// that the server's figures allow, and the estimate where there is one for the threshold. Where the
+/// server's log has all that took longer, the bounds are by it, and nearly the same.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct ShareAbove {
@@ -142,12 +143,12 @@ struct ShareAbove {
 
 impl ShareAbove {
     /// One for each of the thresholds that latencies are judged by.
-    fn new(estimate: &Estimate, thresholds: &Thresholds) -> Vec<Self> {
+    fn new(times: &StatementTimes, thresholds: &Thresholds) -> Vec<Self> {
         let Thresholds { query_target, scale_at, slow_query, .. } = thresholds;
         let each = [query_target, scale_at, slow_query].into_iter().filter_map(|threshold| {
             let seconds = threshold.as_secs_f64();
-            let (lower, upper) = estimate.share_bounds(seconds)?;
-            let share = estimate.share_above(seconds).filter(|_| BOUNDS.contains(&seconds));
+            let (lower, upper) = times.share_bounds(seconds)?;
+            let share = times.recent.share_above(seconds).filter(|_| BOUNDS.contains(&seconds));
             let rounded = |share| super::rounded(share, 1e6);
             Some(Self {
                 threshold_seconds: seconds,

@@ -45,6 +45,10 @@ pub struct ServerLog {
     /// The label of each series, when several servers are watched.
     server: Option<String>,
     server_settings: SettingsReader,
+    /// The server whose log it is, where it is monitored.
+    database: Option<Arc<Database>>,
+    /// Messages that could not be counted, at the last reading.
+    rejected: u64,
     /// The server through which the files are read, if they are not on this machine.
     remote: Option<(Arc<Database>, RemoteFiles)>,
     /// The hints that were logged, each once.
@@ -78,12 +82,14 @@ impl Settings {
             (Over::Sql, Some(database)) => Some((Arc::clone(database), files)),
             (Over::Sql, None) => return Err(Error::NoServer),
         };
-        let server_settings = SettingsReader::new(database);
+        let server_settings = SettingsReader::new(database.clone());
         let (settings, logged_hints) = (self.clone(), HashSet::new());
         Ok(ServerLog {
             settings,
             server,
             server_settings,
+            database,
+            rejected: 0,
             remote,
             logged_hints,
             log,
@@ -118,8 +124,15 @@ impl ServerLog {
                 ..FoundFiles::default()
             })
         } else {
-            self.follow(refreshed).await?
+            match self.follow(refreshed).await {
+                Ok(found) => found,
+                Err(error) => {
+                    self.interrupt();
+                    return Err(error);
+                }
+            }
         };
+        self.share(began, &found);
         let log = self.log.as_mut().expect("it is back when it was followed");
         let log_settings = self.server_settings.settings.as_ref();
         let trouble = found.trouble.take().map(|error| with_place(error, log_settings));
@@ -147,6 +160,28 @@ impl ServerLog {
             aggregated: tally.aggregated(),
             ..Reading::default()
         })
+    }
+
+    /// Hands on what was counted, for the bounds of the same statements' estimate, where the end of
+    /// the log was reached.
+    fn share(&mut self, began: Instant, found: &FoundFiles) {
+        let (Some(database), Some(log)) = (&self.database, &self.log) else { return };
+        let tally = &log.counter.tally;
+        let rejected = std::mem::replace(&mut self.rejected, tally.messages().1);
+        let newest = found.newest.as_ref().filter(|_| found.trouble.is_none());
+        let Some((_, format)) = newest.filter(|_| rejected == self.rejected) else {
+            return database.log_counts().interrupt();
+        };
+        if let Some(above) = tally.above().filter(|_| found.behind == 0) {
+            let span = began.into_std()..std::time::Instant::now();
+            database.log_counts().keep(span, format.as_str(), above);
+        }
+    }
+
+    fn interrupt(&self) {
+        if let Some(database) = &self.database {
+            database.log_counts().interrupt();
+        }
     }
 
     /// Reads on, on a thread that may wait for the disk. Where the log does not tell whose its

@@ -6,17 +6,20 @@
 
 mod by_statement;
 mod current_database;
+mod logged;
 mod sample;
 mod top;
 mod totals;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::time::{Instant, timeout};
 
 use self::by_statement::ByStatement;
 pub use self::current_database::{WholeStatement, whole_statements};
+pub use self::sample::LOGGED_FROM;
 use self::sample::{MOST, Sample, SampledStatement, StatementKey, StatementsExtension};
 use self::top::RecentStatements;
 use self::totals::DatabaseTotals;
@@ -100,7 +103,7 @@ impl Statements {
             return Ok(Reading { hints, ..Reading::default() });
         };
         let mut hints = self.hints(&sample);
-        self.absorb(sample, began).await;
+        self.absorb(sample, began..Instant::now()).await;
         // Without their texts statements are still counted.
         let trouble = timeout(read_timeout, self.name_top()).await;
         let trouble = trouble.map_err(|_| Error::Slow(read_timeout.as_secs()).into());
@@ -129,7 +132,11 @@ impl Statements {
             return Ok(None);
         };
         let sample = extension.sample(&mut connection, &self.excluded, reductions).await?;
-        let Some(sample) = sample else { return Ok(None) };
+        let Some(mut sample) = sample else { return Ok(None) };
+        if let Some(destination) = self.database.log_counts().destination() {
+            let from = StatementsExtension::logged_from(&mut connection, destination, reductions);
+            sample.logged_from = from.await?;
+        }
         let query_ids = sample.query_ids();
         self.kinds.retain(|query_id, _| query_ids.contains(query_id));
         let new = query_ids.into_iter().filter(|query_id| !self.kinds.contains_key(query_id));
@@ -170,7 +177,10 @@ impl Statements {
     }
 
     /// Counts what ran since the last sample.
-    async fn absorb(&mut self, sample: Sample, now: Instant) {
+    async fn absorb(&mut self, sample: Sample, sampled: Range<Instant>) {
+        let now = sampled.start;
+        let logged_from = self.last.as_ref().and_then(|last| self.logged_from(&sample, last));
+        self.totals.settle(self.database.log_counts());
         self.totals.expect(sample.statements.values().map(|statement| &*statement.database));
         if let Some(last) = self.last.take().filter(|last| follows(&sample, last)) {
             let mut all = HashMap::new();
@@ -208,7 +218,24 @@ impl Statements {
             }
             self.recent.begin(all, sample.reset.map(|reset| sample.at - reset), now);
         }
+        self.totals.end_sample(sampled, logged_from);
         self.last = Some(sample);
+    }
+
+    /// Seconds from which on the log has all statements that ran since the last sample, and the
+    /// statistics have them too; `None` where either may lack some.
+    fn logged_from(&self, sample: &Sample, last: &Sample) -> Option<f64> {
+        let is_same = follows(sample, last)
+            && (sample.reset, sample.evictions) == (last.reset, last.evictions)
+            && sample.logged_from == last.logged_from;
+        let forgotten = |(key, before): (&StatementKey, &SampledStatement)| {
+            let now = sample.statements.get(key).map(|statement| &statement.moments);
+            now.is_none_or(|now| !now.continues(&before.moments))
+        };
+        let of_all = self.excluded.users.is_empty() && !self.shared;
+        let is_whole = is_same && of_all && sample.evictions.is_some();
+        let forgot = || last.statements.iter().any(forgotten);
+        sample.logged_from.filter(|_| is_whole && !forgot())
     }
 
     /// poolwatch's own statements can be told apart only if nobody else uses its role.

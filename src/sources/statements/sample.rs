@@ -34,6 +34,7 @@ const OPTIONAL: Optional<'static> = Optional::These(&[
     "stats_since",
     "minmax_stats_since",
     "stats_reset",
+    "dealloc",
 ]);
 
 /// The suffix of the columns of times.
@@ -59,6 +60,27 @@ const RESET: &[Query] = &[
     Query { since: 0, sql: "NULL::float8" },
 ];
 
+/// The number of times that statements were evicted because there were too many.
+const EVICTIONS: &[Query] = &[
+    Query { since: 109, sql: "(SELECT dealloc FROM @extension.pg_stat_statements_info())" },
+    Query { since: 0, sql: "NULL::int8" },
+];
+/// Seconds from which on the server logs every statement that the statistics count. Nothing where a
+/// role or a database has settings of its own, which no other session sees, where statements such as
+/// CALL are logged but not counted, or where the server does not write to the log that is read: `$1`
+/// is its `log_destination`.
+pub const LOGGED_FROM: &str = "
+SELECT extract(epoch FROM current_setting('log_min_duration_statement')::interval)::float8
+ WHERE current_setting('log_min_duration_statement') <> '-1'
+   AND $1 = ANY (string_to_array(replace(current_setting('log_destination'), ' ', ''), ','))
+   AND (current_setting('lc_messages') IN ('', 'C', 'POSIX')
+        OR current_setting('lc_messages') LIKE ANY (ARRAY['en%', 'C.%']))
+   AND current_setting('pg_stat_statements.track_utility', true) = 'on'
+   AND current_setting('pg_stat_statements.track', true) IN ('top', 'all')
+   AND NOT EXISTS (SELECT FROM pg_db_role_setting, unnest(setconfig) AS one
+                    WHERE one LIKE 'log_min_duration_statement=%'
+                       OR one LIKE 'lc_messages=%' OR one LIKE 'pg_stat_statements.%')";
+
 /// The identity of a statement: its role, its database, its `query_id`.
 pub(super) type StatementKey = (i64, i64, i64);
 
@@ -70,6 +92,10 @@ pub(super) struct Sample {
     pub(super) began: f64,
     /// The time at which all statements were last reset; from 1.9 on.
     pub(super) reset: Option<f64>,
+    /// The number of times that some were evicted; from 1.9 on.
+    pub(super) evictions: Option<i64>,
+    /// Seconds from which on every statement is logged, where its log is read and that is certain.
+    pub(super) logged_from: Option<f64>,
     /// True when some statements of others are hidden from the role.
     pub(super) masked: bool,
     /// The role that samples.
@@ -146,8 +172,10 @@ impl StatementsExtension {
     }
 
     fn surroundings(&self) -> String {
-        let reset = Query::newest(RESET, self.version).unwrap_or_default();
-        let reset = reset.replace("@extension", &self.schema);
+        let [reset, evictions] = [RESET, EVICTIONS].map(|columns| {
+            let sql = Query::newest(columns, self.version).unwrap_or_default();
+            sql.replace("@extension", &self.schema)
+        });
         format!(
             "SELECT extract(epoch FROM clock_timestamp())::float8,
                     extract(epoch FROM pg_postmaster_start_time())::float8, {reset}, oid::int8,
@@ -156,7 +184,8 @@ impl StatementsExtension {
                                AND application_name <> $1
                                AND NOT (application_name = ''
                                         AND query IN ('', 'SHOW poolwatch.session'))),
-                    (SELECT oid::int8 FROM pg_database WHERE datname = current_database())
+                    (SELECT oid::int8 FROM pg_database WHERE datname = current_database()),
+                    {evictions}
                FROM pg_roles WHERE rolname = current_user"
         )
     }
@@ -179,6 +208,7 @@ impl StatementsExtension {
             role: row.try_get(3)?,
             shared: row.try_get(4)?,
             current_database: row.try_get(5)?,
+            evictions: row.try_get(6)?,
             ..Sample::default()
         };
         let sql = self.statements();
@@ -191,6 +221,20 @@ impl StatementsExtension {
         }
         rows.iter().try_for_each(|row| sample.take(row))?;
         Ok(Some(sample))
+    }
+
+    /// Seconds from which on the server logs every statement; `None` where that is not certain.
+    pub(super) async fn logged_from(
+        connection: &mut Checkout,
+        destination: &'static str,
+        reductions: &mut Reductions,
+    ) -> Result<Option<f64>, Error> {
+        let optional = Optional::These(&[]);
+        let gives = "bounds narrowed by the server's log";
+        let asked = ReducibleStatement { sql: LOGGED_FROM, optional, gives };
+        let rows = reductions.rows(connection, asked, |query| query.bind(destination)).await?;
+        let row = rows.as_ref().and_then(|rows| rows.first());
+        Ok(row.map(|row| row.try_get(0)).transpose()?.flatten())
     }
 
     /// For each of these `query_id`s, true when its statement is a query.

@@ -1,11 +1,13 @@
 //! The estimates since the start and of the last minutes, by database.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use tokio::time::Instant;
 
+use super::logged::{LogMark, WithinBounds};
 use crate::collectors::{OTHER, STATEMENT_DURATIONS, Table};
-use crate::latency::{Estimate, Interval};
+use crate::latency::{Estimate, Interval, LogCounts};
 use crate::metric::Family;
 use crate::reading::StatementTimes;
 use crate::window::Window;
@@ -13,19 +15,18 @@ use crate::window::Window;
 /// More databases than these are one.
 const DATABASES: usize = 100;
 
-/// The thresholds of which bounds are shown, in seconds.
-const THRESHOLDS: [(&str, f64); 3] = [("0.1", 0.1), ("0.2", 0.2), ("1", 1.0)];
-
 /// The estimates by database.
 #[derive(Debug, Default)]
 pub(super) struct DatabaseTotals {
     databases: BTreeMap<String, DatabaseTotal>,
     dropped: u64,
+    log_mark: LogMark,
 }
 
 #[derive(Debug, Default)]
 struct DatabaseTotal {
     all: Estimate,
+    within: WithinBounds,
     recent: Window<Estimate>,
 }
 
@@ -47,6 +48,24 @@ impl DatabaseTotals {
         }
     }
 
+    /// Narrows the bounds by what the log counted until now.
+    pub(super) fn settle(&mut self, log: &LogCounts) {
+        // Those beyond the limit are not the log's.
+        let named = self.databases.iter_mut().filter(|(name, _)| *name != OTHER);
+        self.log_mark.settle(log, named.map(|(name, total)| (name.as_str(), &mut total.within)));
+    }
+
+    /// Ends what one sample adds. It was taken within this span; `logged_from` is as
+    /// [`LogMark::mark`] has it.
+    pub(super) fn end_sample(&mut self, sampled: Range<Instant>, logged_from: Option<f64>) {
+        for total in self.databases.values_mut() {
+            total.within.grow(&total.all);
+        }
+        let sampled = sampled.start.into_std()..sampled.end.into_std();
+        let bounds = self.databases.values_mut().map(|total| &mut total.within);
+        self.log_mark.mark(sampled, logged_from, bounds);
+    }
+
     fn total(&mut self, database: &str) -> &mut DatabaseTotal {
         let full = self.databases.len() >= DATABASES && !self.databases.contains_key(database);
         let name = if full { OTHER } else { database };
@@ -61,12 +80,11 @@ impl DatabaseTotals {
         let [mut estimates, mut within] = [0, 1].map(|at| empty(&STATEMENT_DURATIONS.tables[at]));
         for (database, total) in &self.databases {
             estimates.durations(&[("datname", database)], &total.all.histogram());
-            for (threshold, seconds) in THRESHOLDS {
-                let (least, most) = total.all.calls_above(seconds);
-                for (bound, above) in [("lower", most), ("upper", least)] {
+            for (threshold, count) in total.within.shown() {
+                for (bound, count) in [("lower", count.least), ("upper", count.most)] {
                     let labels =
                         [("datname", &**database), ("threshold", threshold), ("bound", bound)];
-                    within.sample(&labels, (total.all.calls() - above) as f64);
+                    within.sample(&labels, count as f64);
                 }
             }
         }
@@ -79,6 +97,7 @@ impl DatabaseTotals {
         let recent = databases.map(|(database, total)| StatementTimes {
             database: database.clone(),
             recent: total.recent(now.into_std()),
+            logged: total.within.recent(now.into_std()),
         });
         recent.filter(|times| times.recent.calls() > 0).collect()
     }

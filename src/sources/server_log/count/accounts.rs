@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::super::parse::CancelReason;
 use super::lock_waits::Waits;
 use crate::collectors::OTHER;
-use crate::latency::{BOUNDS, Histogram, Weighted};
+use crate::latency::{Above, AboveByDatabase, BOUNDS, Histogram, Weighted};
 use crate::window::Window;
 
 /// More databases than these are one.
@@ -107,6 +107,17 @@ impl Accounts {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &Account)> {
         self.confirmed.iter()
+    }
+
+    /// The statements above each bound, by database; `None` where some were counted without their
+    /// database.
+    pub(super) fn above(&self) -> Option<AboveByDatabase> {
+        let is_whole = self.aggregated == 0 && self.unconfirmed.is_empty();
+        let above = self.confirmed.iter().map(|(name, account)| (name, account.durations.above()));
+        let nameless = |name: &str, above: &Above| name.is_empty() && above[0] > 0;
+        let mut each = above.clone();
+        let is_named = !each.any(|(name, above)| nameless(name, &above));
+        (is_whole && is_named).then(|| above.map(|(name, above)| (name.clone(), above)).collect())
     }
 
     /// The durations of statements in the last five minutes, by database.

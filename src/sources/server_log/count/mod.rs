@@ -24,6 +24,7 @@ use super::parse::{
     CancelReason, ConnectionRefusal, DurationMessage, LockWait, LogEntry, MessageSeverity, Step,
     Unparsed, duration, lock_wait,
 };
+use crate::latency::AboveByDatabase;
 use crate::reading::LoggedTimes;
 
 /// The reason why a record was not counted.
@@ -274,13 +275,21 @@ impl Tally {
         self.accounts.aggregated
     }
 
+    /// The statements above each bound, by database; `None` where not all that was read is counted
+    /// yet, or not under its database.
+    pub(super) fn above(&self) -> Option<AboveByDatabase> {
+        self.accounts.above().filter(|_| self.portals.is_empty())
+    }
+
     /// The durations of statements in the last five minutes, where any ran.
     pub(super) fn recent(&mut self, now: Instant) -> Vec<LoggedTimes> {
         let counted_from = self.counted_from();
+        let complete_from = self.rates().and_then(|rates| rates.all_from);
         let recent = self.accounts.recent(now).map(|(database, recent)| LoggedTimes {
             database: database.clone(),
             recent,
             counted_from,
+            complete_from,
         });
         recent.filter(|times| times.recent.count() > 0).collect()
     }

@@ -25,6 +25,11 @@ struct Portal {
 }
 
 impl Portals {
+    /// True when none is open.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// A portal was opened, and its first rows fetched. Returns what came to its end thereby.
     pub(super) fn open(
         &mut self,
