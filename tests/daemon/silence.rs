@@ -14,7 +14,14 @@ use poolwatch::demo::cluster::Stop;
 use crate::support::{Daemon, Metrics, eventually, free_port};
 
 /// Families of poolwatch's own experience, which are there whether a server answers or not.
-const OWN: [&str; 4] = ["pg_up", "pg_exporter_", "pg_scrape_collector_", "db_pool_"];
+const OWN: [&str; 6] = [
+    "pg_up",
+    "pg_session_failure",
+    "pg_server_info",
+    "pg_exporter_",
+    "pg_scrape_collector_",
+    "db_pool_",
+];
 
 /// A server as it is watched: over TCP, by a role without other privileges.
 fn cluster() -> (Cluster, u16) {
