@@ -44,6 +44,11 @@ CONNECTED = [
           {"client_addr": "address", "application_name": "application", "usename": "role", "state": "state"}, width=24, value="sessions",
           figures={words: (f"{of_client('max', name)} and on ({CLIENT}) topk($top, {of_client('sum', 'sessions')})", "s")
                    for words, name in (("oldest", "oldest_seconds"), ("idle for", "longest_idle_seconds"), ("in a transaction for", "longest_transaction_seconds"))}),
+    lines("By owner", "Sessions that a living worker holds, orphans that a worker held and none holds any more, and those that no worker reports.",
+          ("sum by (owner) (pg_sessions_by_owner{@server})", "{{owner}}"), "short", stack=True, decimals=0),
+    table("Orphans: whose worker is gone", "Sessions that a worker held and none holds any more. The advice orphaned_sessions has the query that ends them.",
+          or_none('topk($top, sum by (application_name, client_addr) (pg_sessions_by_owner{@server, owner="orphan"}) > 0)', "application_name", "✓ none"),
+          "short", {"application_name": "application", "client_addr": "address"}, value="sessions"),
     lines("By address", "Sessions by the address of the client; local is a Unix socket.",
           (largest(of_client("sum", "sessions", "client_addr"), "client_addr"), "{{client_addr}}"), "short", stack=True, decimals=0),
     lines("By application", "Sessions by application_name.", (BY_APPLICATION, "{{application_name}}"), "short", stack=True, decimals=0),

@@ -70,6 +70,7 @@ const EXPLAINS: &[Explains] = &[
     explains("statement_slowdown", &[&["hot_worker", "server_cpu"], SLOW, FULL_POOL]),
     explains("slow_queries", &[&["query_latency", "statement_latency", "hot_worker"], FULL_POOL]),
     explains("server_cpu", &[&["query_latency", "statement_latency", "hot_worker"], FULL_POOL]),
+    explains("orphaned_sessions", &[&["server_full"]]),
     explains("connection_budget", &[&["server_full"]]),
     explains("server_full", &[&["broken_connections", "hot_worker"], FULL_POOL]),
     explains("hot_worker", &[FULL_POOL]),

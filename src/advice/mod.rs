@@ -25,6 +25,7 @@ mod lock_queue;
 mod missing_index;
 mod n_plus_one;
 mod n_plus_one_suspected;
+mod orphaned_sessions;
 mod overflow_churn;
 mod pgbouncer;
 mod pool_exhausted;
@@ -214,6 +215,7 @@ rules! {
     vacuum_held_back: VacuumHeldBack,
     connection_budget: ConnectionBudget,
     server_full: ServerFull,
+    orphaned_sessions: OrphanedSessions,
     overflow_churn: OverflowChurn,
     connection_churn: ConnectionChurn,
     pool_size: PoolSize,

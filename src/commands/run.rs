@@ -262,6 +262,7 @@ fn log_source(open: &OpenSource) {
         Source::Probe(_)
         | Source::Activity(_)
         | Source::Conditions(_)
+        | Source::ClientSessions(_)
         | Source::LockQueues(_)
         | Source::Collector(_)
         | Source::DatabaseSizes(_)

@@ -11,6 +11,7 @@ mod gzip;
 mod holders;
 pub mod pools;
 pub mod self_metrics;
+pub mod session_owners;
 mod text;
 
 pub use chunk::{Chunk, Encoded};

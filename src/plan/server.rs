@@ -9,14 +9,17 @@ use crate::config::Config;
 use crate::indexes::Catalogue;
 use crate::postgres::Database;
 use crate::sources::{
-    Failure, Source, activity, collector, conditions, database_sizes, indexes, lock_queues,
-    other_databases,
+    Failure, Source, activity, client_sessions, collector, conditions, database_sizes, indexes,
+    lock_queues, other_databases,
 };
 use crate::sources::{probe, server_cpu, statements, wait_events};
 use crate::yaml::Path;
 
 /// The group of everything that is read in each database, so that families of one name are joined.
 const DATABASES: &str = "databases";
+
+/// The number of intervals of `sampling.activity` between two readings of each session.
+const SESSION_OWNERS: u32 = 3;
 
 /// The probe, the sessions, and the collectors that are switched on.
 pub(super) fn sources(config: &Config, server: &Arc<Database>) -> Vec<SourceSpec> {
@@ -34,6 +37,11 @@ pub(super) fn sources(config: &Config, server: &Arc<Database>) -> Vec<SourceSpec
             Ok(Source::LockQueues(lock_queues::LockQueues::open(server)))
         }),
     ];
+    if config.workers.enabled && is_enabled_by_name(config, "client_sessions") {
+        specs.push(spec("session_owners", server, SESSION_OWNERS * activity, (), |server| {
+            Ok(Source::ClientSessions(client_sessions::ClientSessionReader::open(server)))
+        }));
+    }
     let enabled = collectors::ALL.iter().filter(|collector| is_enabled(config, collector));
     specs.extend(enabled.map(|collector| collector_source(config, server, collector)));
     specs
@@ -117,6 +125,10 @@ fn wanted_in_other_databases(config: &Config) -> Vec<other_databases::VisitedCol
             other_databases::VisitedCollector { collector, settings, interval }
         })
         .collect()
+}
+
+fn is_enabled_by_name(config: &Config, name: &str) -> bool {
+    Collector::named(name).is_some_and(|collector| is_enabled(config, collector))
 }
 
 /// As the settings say; else as those say of the collector it is a part of; else by default.

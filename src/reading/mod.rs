@@ -2,6 +2,7 @@
 //! never zero.
 
 mod indexes;
+mod ownership;
 mod pool;
 mod server;
 mod session_failure;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::indexes::{ForeignKey, Index, IndexKey, Indexes, Reference, TableIndex, TableScans};
+pub use self::ownership::{ClientSession, ClientSessions, ConnectionOwner};
 pub use self::pool::{Demand, GrowthLimit, Holders, Origin, Pool, Worker, WorkerHold};
 pub use self::server::{
     Blocker, Conditions, DatabaseCounters, HolderKind, LockQueue, LoggedCalls, LoggedTimes,
@@ -30,6 +32,10 @@ pub struct Reading {
     pub pools: Vec<Pool>,
     /// Metric families that need no judging, ready to be shown.
     pub families: Vec<Family>,
+    /// The pools of workers, each with the connections that it holds.
+    pub owners: Vec<ConnectionOwner>,
+    /// The sessions of a server one by one, where all of them can be seen.
+    pub client_sessions: Option<Arc<ClientSessions>>,
     /// The sessions on the server, counted.
     pub sessions: Option<Sessions>,
     /// The conditions of a server that rules judge.
@@ -76,5 +82,6 @@ impl Reading {
             || self.indexes.is_some()
             || self.lock_queues.is_some()
             || self.conditions.is_some()
+            || self.client_sessions.is_some()
     }
 }

@@ -32,7 +32,7 @@ use crate::postgres::{Database, causes, in_words};
 use crate::process;
 use crate::snapshot::Snapshot;
 use crate::sources::OpenSource;
-use crate::state::{Moment, Role, Thresholds};
+use crate::state::{Moment, Role, SessionClaims, Thresholds};
 
 /// The time between two searches for sources that are due.
 const TICK: Duration = Duration::from_millis(250);
@@ -54,6 +54,7 @@ pub struct Sampler {
     stale_after: Duration,
     started_at: Moment,
     recent_pools: RecentPools,
+    claims: HashMap<String, SessionClaims>,
     advisor: Advisor,
     probes: Vec<Histogram>,
     chunks: HashMap<String, Arc<Chunk>>,
@@ -104,6 +105,7 @@ impl Sampler {
             stale_after: Duration::ZERO,
             started_at: Moment::now(),
             recent_pools: RecentPools::default(),
+            claims: HashMap::new(),
             advisor: Advisor::new(advice::Settings::default()),
             probes: Vec::new(),
             chunks: HashMap::new(),

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use super::Sampler;
 use crate::advice::{Advice, RuleContext, ServerFigures};
 use crate::exposition::self_metrics::DroppedSeries;
-use crate::exposition::{Chunk, Encoded, pools, self_metrics};
-use crate::reading::{Pool, Reading, ServerResources};
+use crate::exposition::{Chunk, Encoded, pools, self_metrics, session_owners};
+use crate::reading::{ConnectionOwner, Pool, Reading, ServerResources};
 use crate::snapshot::Snapshot;
 use crate::state::{DatabaseState, Moment, PoolState};
 use crate::{own_log, process};
@@ -22,13 +22,15 @@ impl Sampler {
     pub(super) fn publish(&mut self) -> Snapshot {
         self.encode_fresh_groups();
         let pools = self.judge_pools();
-        let databases = self.databases();
+        let mut databases = self.databases();
+        self.judge_owners(&mut databases);
         let advice = self.advise(&pools, &databases);
         let sources: Vec<_> = self.tasks.iter().map(|task| task.state.clone()).collect();
         let own = Encoded::new(
             pools::families(&pools)
                 .into_iter()
                 .chain(self_metrics::databases(&databases, &self.probes))
+                .chain(session_owners::families(&databases))
                 .chain(self_metrics::sources(&sources, self.dropped_series()))
                 .chain(self_metrics::advice(&advice))
                 .chain(self_metrics::reload(self.reloaded))
@@ -137,6 +139,24 @@ impl Sampler {
                 PoolState::judge(pool, recent, &self.thresholds)
             })
             .collect()
+    }
+
+    /// Compares each server's sessions with the connections that workers hold.
+    fn judge_owners(&mut self, databases: &mut [DatabaseState]) {
+        let only = databases.len() == 1;
+        self.claims.retain(|name, _| databases.iter().any(|one| one.name == *name));
+        let owners: Vec<_> = self.tasks.iter().filter_map(|task| task.last.as_ref()).collect();
+        let owners = || owners.iter().flat_map(|reading| &reading.owners);
+        for database in databases {
+            let of_server = self.tasks.iter().filter(|task| task.server() == Some(&database.name));
+            let mut readings = of_server.filter_map(|task| task.last.as_ref());
+            let sessions = readings.find_map(|reading| reading.client_sessions.as_ref());
+            let Some(sessions) = sessions else { continue };
+            let may_hold = |owner: &&ConnectionOwner| only || owner.connects_to(&database.places);
+            let owners: Vec<_> = owners().filter(may_hold).collect();
+            let claims = self.claims.entry(database.name.clone()).or_default();
+            database.session_owners = claims.judge(&owners, sessions);
+        }
     }
 
     fn databases(&self) -> Vec<DatabaseState> {

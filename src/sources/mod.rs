@@ -6,6 +6,7 @@
 
 pub mod activity;
 pub mod app_health;
+pub mod client_sessions;
 pub mod collector;
 pub mod conditions;
 pub mod database_sizes;
@@ -42,6 +43,8 @@ pub enum Source {
     Activity(activity::Activity),
     /// The conditions of a server that rules judge.
     Conditions(conditions::ConditionReader),
+    /// The sessions of a server's clients.
+    ClientSessions(client_sessions::ClientSessionReader),
     /// The queues for locks.
     LockQueues(lock_queues::LockQueues),
     /// One group of a server's statistics.
@@ -92,6 +95,7 @@ impl Source {
             Self::Activity(_) => "activity",
             Self::Collector(_)
             | Self::Conditions(_)
+            | Self::ClientSessions(_)
             | Self::LockQueues(_)
             | Self::DatabaseSizes(_)
             | Self::OtherDatabases(_)
@@ -113,6 +117,7 @@ impl Source {
             Self::Probe(source) => source.read().await?,
             Self::Activity(source) => source.read().await?,
             Self::Conditions(source) => source.read().await?,
+            Self::ClientSessions(source) => source.read().await?,
             Self::LockQueues(source) => source.read().await?,
             Self::Collector(source) => source.read().await?,
             Self::DatabaseSizes(source) => source.read().await?,

@@ -8,6 +8,8 @@ use crate::reading::{
     StatementTimes, Top,
 };
 
+use super::SessionOwners;
+
 /// One database server as the probe sees it.
 #[derive(Clone, Debug, Default)]
 pub struct DatabaseState {
@@ -27,6 +29,8 @@ pub struct DatabaseState {
     pub probe: Option<Duration>,
     /// Its sessions, counted.
     pub sessions: Option<Sessions>,
+    /// Its sessions by their owners, where workers report theirs.
+    pub session_owners: Option<SessionOwners>,
     /// The conditions that rules judge.
     pub conditions: Option<Arc<Conditions>>,
     /// The queues for locks, the longest first.

@@ -25,6 +25,7 @@ mod metrics;
 mod metrics_document;
 mod mistakes;
 mod monitoring;
+mod orphans;
 mod own_log;
 mod pages;
 mod pgbouncer;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use poolwatch::collectors::{self, Collector, Pace, Scope, Table};
-use poolwatch::exposition::{pools, self_metrics};
+use poolwatch::exposition::{pools, self_metrics, session_owners};
 use poolwatch::metric::{Family, Kind};
 use poolwatch::sources::collector::statement_texts;
 use poolwatch::sources::pgbouncer::Pgbouncer;
@@ -75,6 +75,7 @@ fn document() -> String {
     text.push_str(PGBOUNCER);
     let own = self_metrics::databases(&[], &[])
         .into_iter()
+        .chain(session_owners::families(&[]))
         .chain(self_metrics::sources(&[], self_metrics::DroppedSeries::default()))
         .chain(self_metrics::advice(&[]))
         .chain(self_metrics::reload((true, SystemTime::UNIX_EPOCH)))

@@ -104,7 +104,17 @@ impl Fold {
             self.findings.keep(finding, received_at);
         }
         let pid = sender.or(pid);
-        let newest = Instance { seq, sender, pid, app, period, received_at, gone: is_final, pools };
+        let newest = Instance {
+            seq,
+            sender,
+            pid,
+            app,
+            period,
+            received_at,
+            gone: is_final,
+            ended: false,
+            pools,
+        };
         self.instances.insert(name, newest);
         if taken < reported { Err(Reason::TooManyPools) } else { Ok(()) }
     }
@@ -252,7 +262,9 @@ impl Fold {
         let pools = pools.collect();
         let last_reports = self.instances.values_mut().flat_map(|one| &mut one.pools);
         last_reports.for_each(|last| last.demand = None);
-        Reading { pools, findings: self.findings.recent(now), ..Reading::default() }
+        let owners = self.instances.iter().flat_map(|(name, one)| one.owners(name, now));
+        let owners = owners.filter(|owner| owner.pids.is_some()).collect();
+        Reading { pools, owners, findings: self.findings.recent(now), ..Reading::default() }
     }
 
     /// The targets of each pool: those of its workers that live, else the last that were known.

@@ -7,8 +7,11 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use tokio::time::Instant;
 
-use crate::reading::Demand;
+use crate::reading::{ConnectionOwner, Demand};
 use poolwatch_client::report;
+
+/// The silence after which a process that nobody can look for has ended.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// The newest report of one instance.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub(super) struct Instance {
     /// True once its final report came or its process is gone: its figures are no longer shown, its
     /// counters are kept to go on from.
     pub(super) gone: bool,
+    /// True once its process is certain to be gone.
+    pub(super) ended: bool,
     pub(super) pools: Vec<LastReport>,
 }
 
@@ -53,9 +58,24 @@ impl Instance {
 
     /// Looks for the process of an instance that is late.
     pub(super) fn check_process(&mut self, now: Instant) {
-        if !self.gone && self.age(now) > self.period.mul_f64(1.5) {
-            self.gone = self.sender.is_some_and(is_gone);
+        if !self.ended && self.age(now) > self.period.mul_f64(1.5) {
+            self.ended = self.sender.is_some_and(is_gone);
+            self.gone |= self.ended;
         }
+    }
+
+    /// What each of its pools holds, by this name of the instance. One whose process nobody can look
+    /// for has ended when it was silent for long without its final report.
+    pub(super) fn owners(&self, name: &str, now: Instant) -> impl Iterator<Item = ConnectionOwner> {
+        let is_silent = self.sender.is_none() && !self.gone && self.age(now) > SILENCE;
+        self.pools.iter().filter(|last| last.present).map(move |LastReport { pool, .. }| {
+            ConnectionOwner {
+                id: format!("{name}/{}", pool.name),
+                ended: self.ended || is_silent,
+                targets: pool.targets.clone(),
+                pids: pool.backend_pids.clone(),
+            }
+        })
     }
 }
 

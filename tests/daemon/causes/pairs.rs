@@ -161,6 +161,7 @@ const UNPLANTED: &[(&str, &[&str])] = &[
     ("pool_usage", &["time_to_scale"]),
     ("query_latency", &["time_to_scale"]),
     ("statement_latency", &["time_to_scale"]),
+    ("orphaned_sessions", &["server_full"]),
 ];
 
 fn documented() -> Vec<Pair> {

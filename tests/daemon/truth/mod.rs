@@ -78,6 +78,13 @@ impl Stage {
         workers.iter().map(|worker| pid(&worker["pid"])).collect()
     }
 
+    #[track_caller]
+    fn none_is_orphaned(&self) {
+        let metrics = self.daemon.metrics();
+        let orphans: Vec<_> = metrics.all("pg_sessions_by_owner", &[("owner", "orphan")]).collect();
+        assert!(orphans.is_empty(), "{orphans:?}");
+    }
+
     /// Waits for so many workers, and has each use its pool, for before that it is silent.
     #[track_caller]
     fn awake(&self, number: usize) -> Vec<u32> {
@@ -301,7 +308,15 @@ fn workers_that_restart_all_the_time_are_counted_to_the_last() {
                 }
             });
         }
+        scope.spawn(|| {
+            while of_all(&stage.application).len() < 12 {
+                stage.none_is_orphaned();
+                thread::sleep(Duration::from_millis(200));
+            }
+        });
     });
+    stage.none_is_orphaned();
+    assert!(stage.daemon.metrics().all("pg_sessions_by_owner", &[]).next().is_some());
     stage.counts_agree();
     stage.application.stop();
     stage.gauges_agree(&[]);

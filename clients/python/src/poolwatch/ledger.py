@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from poolwatch import current_holds, findings, settings
+from poolwatch.backends import Backends
 from poolwatch.endpoints import Endpoints
 from poolwatch.forks import notice as notice_fork
 from poolwatch.forks import same_process
@@ -40,6 +41,7 @@ class Ledger:
         # The servers that its connections went to; before the first, those that it was given.
         self._reached: list[Target] = []
         self._declared: list[Target] = []
+        self._backends = Backends()
         # What no pool of this name can tell.
         self._unknown: frozenset[str] | None = None
         self.clear()
@@ -82,7 +84,8 @@ class Ledger:
         self._declared = distinct([*self._declared, *targets])
 
     def reached(self, connection: Any) -> None:
-        """Learns from an open connection where it went."""
+        """Learns from a connection that was just made where it went."""
+        self._backends.add(connection)
         went_to = of_connection(connection)
         if any(target not in self._reached for target in went_to):
             self._reached = distinct([*self._reached, *went_to])
@@ -268,8 +271,10 @@ class Ledger:
             unknown = self._unknown or ()
             holders: dict[str, list[Any]] = {**self._holders(), "targets": self.targets()}
             figures = {**self._gauges(), **self._counters(), **self._histograms()}
+            pids = self._backends.snapshot()
             return {
                 "name": self.name,
+                **({"pids": pids} if pids is not None else {}),
                 **{key: value for key, value in figures.items() if key not in unknown},
                 **{key: value for key, value in holders.items() if value},
             }

@@ -78,6 +78,10 @@ def watching(pool: Any) -> Ledger | None:
 def watch(pool: Any, ledger: Ledger) -> None:
     its = PsycopgWatch(pool, ledger)
     pool._poolwatch = its
+    if hasattr(pool, "_connect"):
+        wrap(pool, "_connect", _connect_async(its) if _is_async(pool) else _connect(its))
+    for connection in list(getattr(pool, "_pool", ())):
+        ledger.reached(connection)
     wrap(pool, "getconn", _getconn_async(its) if _is_async(pool) else _getconn(its))
     wrap(pool, "putconn", _putconn_async(its) if _is_async(pool) else _putconn(its))
     ledger.add(its)
@@ -115,6 +119,30 @@ def adopt(pool: Any, connection: Any) -> None:
 
 def _is_async(pool: Any) -> bool:
     return inspect.iscoroutinefunction(type(pool).getconn)
+
+
+def _connect(watch: PsycopgWatch) -> Callable[[Any], Any]:
+    def make(connect: Any) -> Any:
+        def connect_told(*words: Any, **named: Any) -> Any:
+            made = connect(*words, **named)
+            watch.ledger.reached(made)
+            return made
+
+        return connect_told
+
+    return make
+
+
+def _connect_async(watch: PsycopgWatch) -> Callable[[Any], Any]:
+    def make(connect: Any) -> Any:
+        async def connect_told(*words: Any, **named: Any) -> Any:
+            made = await connect(*words, **named)
+            watch.ledger.reached(made)
+            return made
+
+        return connect_told
+
+    return make
 
 
 def _getconn(watch: PsycopgWatch) -> Callable[[Any], Any]:

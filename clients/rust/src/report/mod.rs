@@ -32,6 +32,9 @@ pub const POOLS: usize = 16;
 /// The most findings of one report that are kept.
 pub const FINDINGS: usize = 20;
 
+/// The most processes of a server that one pool reports: with more it reports none.
+pub const PIDS: usize = 200;
+
 /// The longest name of a pool or an instance in characters: a longer one is refused, for two that
 /// were cut might become one.
 pub const NAME: usize = 100;
@@ -94,6 +97,9 @@ pub struct PoolReport {
     pub holds: Vec<Hold>,
     /// The servers that its connections go to, each once; empty where that is not known.
     pub targets: Vec<ConnectionTarget>,
+    /// The processes of the server at the other end of its connections, at most [`PIDS`]; `None`
+    /// where that is not known.
+    pub backend_pids: Option<Vec<i32>>,
 }
 
 /// A pattern that a worker found in the application's statements, literals stripped.
@@ -200,6 +206,8 @@ impl PoolReport {
         self.timings.merge(&other.timings);
         self.join_holders(&other.endpoints, &other.holds);
         self.join_targets(&other.targets);
+        let pids = self.backend_pids.take().zip(other.backend_pids.as_ref());
+        self.backend_pids = pids.map(|(own, others)| [&own[..], others].concat());
     }
 }
 

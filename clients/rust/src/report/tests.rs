@@ -21,7 +21,7 @@ fn whole() -> Value {
             "acquire": {"sum": 0.1, "counts": counts(24)},
             "hold": {"sum": 9.5, "counts": counts(23)},
             "endpoints": endpoints(), "holds": holds(),
-            "targets": targets()
+            "targets": targets(), "pids": [4711, 4712]
         }],
         "findings": [{"kind": "n_plus_one", "sql": "SELECT 1", "count": 101, "rows": 101,
                       "where": "app/posts.py:41"}]
@@ -87,6 +87,23 @@ fn a_report_is_written_with_the_keys_that_it_is_read_by() {
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(keys(&written["pools"][0]), keys(&whole()["pools"][0]));
     assert_eq!(written["pools"][0], whole()["pools"][0]);
+}
+
+#[test]
+fn processes_of_the_server_are_all_or_none() {
+    let pids =
+        |value: Value| changed("/pools/0/pids", value).unwrap().pools[0].backend_pids.clone();
+    assert_eq!(parse(&whole()).unwrap().pools[0].backend_pids, Some(vec![4711, 4712]));
+    assert_eq!(pids(json!([])), Some(Vec::new()));
+    assert_eq!(pids(json!([1, -7, 0, 5_000_000_000_u64])), Some(vec![1]), "of a pooler");
+    assert_eq!(pids(json!(vec![1; PIDS + 1])), None);
+    assert_eq!(pids(Value::Null), None);
+    assert_eq!(changed("/pools/0/pids", json!("x")), Err(Reason::Malformed));
+    let mut twice = whole();
+    let mut other = twice["pools"][0].clone();
+    other["pids"] = json!([9]);
+    twice["pools"].as_array_mut().unwrap().push(other);
+    assert_eq!(parse(&twice).unwrap().pools[0].backend_pids, Some(vec![4711, 4712, 9]));
 }
 
 #[test]
@@ -282,6 +299,7 @@ prop_compose! {
                 oldest_checkout: oldest,
                 pre_ping: more.map(|more| more % 2),
             },
+            backend_pids: more.map(|more| (1..=i32::try_from(more).unwrap()).collect()),
             totals: Totals { opened: counted, n_plus_one: Some(3), ..Totals::default() },
             endpoints: endpoint_names.into_iter().enumerate().map(|(at, name)| Endpoint {
                 name,

@@ -6,7 +6,7 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::super::bounds::{Bounds, CountedBy};
-use super::super::{PoolReport, Reason};
+use super::super::{PIDS, PoolReport, Reason};
 use super::holders::{Endpoint, Hold};
 use super::target::Target;
 use super::{LONGEST, MOST_COUNTED, name};
@@ -28,6 +28,7 @@ pub(super) struct Pool {
     endpoints: Vec<Endpoint>,
     holds: Vec<Hold>,
     targets: Vec<Target>,
+    pids: Option<Vec<i64>>,
 }
 
 type TotalRow = Row<Totals, u64>;
@@ -64,6 +65,7 @@ impl Pool {
         }
         let holds = self.holds.into_iter().map(Hold::checked).collect::<Result<Vec<_>, _>>()?;
         pool.join_holders(&[], &holds);
+        pool.backend_pids = self.pids.and_then(plausible_pids);
         let targets: Vec<_> = self.targets.into_iter().filter_map(Target::checked).collect();
         pool.join_targets(&targets);
         Ok(pool)
@@ -119,6 +121,13 @@ fn overflow(figures: &Figures) -> Option<u64> {
     }
 }
 
+/// The processes; `None` where they are more than a client reports, for they are not all then. A
+/// pooler gives numbers that no process has, which are left out.
+fn plausible_pids(pids: Vec<i64>) -> Option<Vec<i32>> {
+    let positive = |pid| i32::try_from(pid).ok().filter(|pid| *pid > 0);
+    (pids.len() <= PIDS).then(|| pids.into_iter().filter_map(positive).collect())
+}
+
 impl Counts {
     /// The histogram over our bounds. What a client with fewer counted above all of its own is above
     /// all of ours, too.
@@ -155,6 +164,10 @@ impl From<&PoolReport> for Pool {
             endpoints: pool.endpoints.iter().map(Endpoint::from).collect(),
             holds: pool.holds.iter().map(Hold::from).collect(),
             targets: pool.targets.iter().map(Target::from).collect(),
+            pids: pool
+                .backend_pids
+                .as_ref()
+                .map(|pids| pids.iter().copied().map(i64::from).collect()),
         }
     }
 }
@@ -168,6 +181,7 @@ enum Key {
     Endpoints,
     Holds,
     Targets,
+    Pids,
     /// Of a client that is newer.
     Unknown,
 }
@@ -179,6 +193,7 @@ impl From<&str> for Key {
             "endpoints" => return Self::Endpoints,
             "holds" => return Self::Holds,
             "targets" => return Self::Targets,
+            "pids" => return Self::Pids,
             _ => {}
         }
         let gauge = || Figures::ROWS.iter().find(|row| row.wire == Some(key)).map(Self::Gauge);
@@ -239,6 +254,7 @@ impl<'de> Deserialize<'de> for Pool {
                         Key::Targets => {
                             pool.targets = map.next_value::<Option<_>>()?.unwrap_or_default();
                         }
+                        Key::Pids => pool.pids = map.next_value()?,
                         Key::Unknown => drop(map.next_value::<IgnoredAny>()?),
                     }
                 }
@@ -283,6 +299,9 @@ impl Serialize for Pool {
         }
         if !self.targets.is_empty() {
             map.serialize_entry("targets", &self.targets)?;
+        }
+        if let Some(pids) = &self.pids {
+            map.serialize_entry("pids", pids)?;
         }
         map.end()
     }

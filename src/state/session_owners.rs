@@ -1,0 +1,349 @@
+//! Whose sessions a server has: those that a living worker holds, those that one held and none holds
+//! any more, and those that no worker ever reported.
+//!
+//! A worker reports processes alone, which come again and which another server has too. So a
+//! process is taken for a session of the server only where most that the worker reports are
+//! there, with its database and role where it names them; and it stays that session, known by when
+//! it began.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use crate::reading::{ClientSession, ClientSessions, ConnectionOwner, OTHER};
+
+/// The time that a session without a worker has to end: what a worker closed is gone sooner.
+const GRACE: Duration = Duration::from_secs(3);
+/// A session of an unknown owner that is younger may be reported yet.
+const YOUNG_SECONDS: f64 = 10.0;
+/// The most groups of sessions with a series of their own.
+const GROUPS: usize = 50;
+
+/// The owner of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum SessionOwner {
+    /// A worker that lives.
+    Worker,
+    /// A worker held it, and none does now.
+    Orphan,
+    /// No worker reported it.
+    Stranger,
+}
+
+impl SessionOwner {
+    /// The value of the label `owner`.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// Sessions of one kind of owner, application and address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedSessions {
+    /// Their owner.
+    pub owner: SessionOwner,
+    /// Their `application_name`.
+    pub application: String,
+    /// The address of their client; `local` over a Unix socket.
+    pub address: String,
+    /// Their number.
+    pub sessions: u64,
+}
+
+/// The sessions of a server by their owners.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SessionOwners {
+    /// The sessions, counted; the smallest groups together as `other`.
+    pub groups: Vec<OwnedSessions>,
+    /// Those that no worker holds any more.
+    pub orphans: Vec<ClientSession>,
+}
+
+/// The sessions of one server that workers reported as theirs.
+#[derive(Debug, Default)]
+pub struct SessionClaims {
+    claims: HashMap<(i32, String), Claim>,
+    /// Processes that a worker goes on to report although their session has ended.
+    spent: BTreeSet<(String, i32)>,
+    judged: Option<(Instant, Option<SessionOwners>)>,
+    has_claims: bool,
+}
+
+/// A session that a worker reported as its own.
+#[derive(Debug)]
+struct Claim {
+    /// The last owner.
+    owner: String,
+    /// Since when no worker has reported it.
+    unclaimed_since: Option<Instant>,
+}
+
+impl SessionClaims {
+    /// The owners of these sessions; `None` while no worker has reported any of them.
+    pub fn judge(
+        &mut self,
+        owners: &[&ConnectionOwner],
+        sessions: &ClientSessions,
+    ) -> Option<SessionOwners> {
+        if let Some((at, judged)) = &self.judged
+            && *at == sessions.taken_at
+        {
+            return judged.clone();
+        }
+        let by_pid: HashMap<i32, &ClientSession> =
+            sessions.sessions.iter().map(|session| (session.pid, session)).collect();
+        self.forget_ended(owners, &by_pid);
+        self.claim(owners, &by_pid);
+        self.release(owners, sessions.taken_at);
+        self.has_claims |= !self.claims.is_empty();
+        let judged = self.has_claims.then(|| self.owners(sessions));
+        self.judged = Some((sessions.taken_at, judged.clone()));
+        judged
+    }
+
+    /// Forgets sessions that have ended; whoever still reports one has not noticed.
+    fn forget_ended(&mut self, owners: &[&ConnectionOwner], by_pid: &HashMap<i32, &ClientSession>) {
+        let is_there =
+            |(pid, started): &(i32, String)| by_pid.get(pid).is_some_and(|s| s.started == *started);
+        let reports =
+            |id: &str, pid: i32| owners.iter().any(|one| one.id == id && one.reports(pid));
+        let ended = self.claims.extract_if(|key, _| !is_there(key));
+        let spent = ended.map(|((pid, _), claim)| (claim.owner, pid));
+        self.spent.extend(spent);
+        self.spent.retain(|(id, pid)| reports(id, *pid));
+    }
+
+    fn claim(&mut self, owners: &[&ConnectionOwner], by_pid: &HashMap<i32, &ClientSession>) {
+        for owner in owners.iter().filter(|owner| !owner.ended) {
+            let pids = owner.pids.as_deref().unwrap_or_default();
+            let found = pids.iter().filter_map(|pid| by_pid.get(pid));
+            let found: Vec<_> = found.filter(|session| owner.may_hold(session)).collect();
+            let is_of_server = 2 * found.len() >= pids.len();
+            for session in found {
+                let key = (session.pid, session.started.clone());
+                let is_spent = || self.spent.contains(&(owner.id.clone(), session.pid));
+                if self.claims.contains_key(&key) || (is_of_server && !is_spent()) {
+                    let claim = Claim { owner: owner.id.clone(), unclaimed_since: None };
+                    self.claims.insert(key, claim);
+                }
+            }
+        }
+    }
+
+    /// Notes which sessions are not held any more, and forgets those of which that is not certain.
+    fn release(&mut self, owners: &[&ConnectionOwner], now: Instant) {
+        let by_id: HashMap<&str, &&ConnectionOwner> =
+            owners.iter().map(|owner| (owner.id.as_str(), owner)).collect();
+        self.claims.retain(|(pid, _), claim| match by_id.get(claim.owner.as_str()) {
+            Some(owner) if owner.ended || (owner.pids.is_some() && !owner.reports(*pid)) => {
+                claim.unclaimed_since.get_or_insert(now);
+                true
+            }
+            Some(owner) => owner.pids.is_some(),
+            None => claim.unclaimed_since.is_some(),
+        });
+    }
+
+    fn owners(&self, sessions: &ClientSessions) -> SessionOwners {
+        let mut orphans = Vec::new();
+        let mut sums: BTreeMap<(SessionOwner, &str, &str), u64> = BTreeMap::new();
+        for session in &sessions.sessions {
+            let Some(owner) = self.owner(session, sessions.taken_at) else { continue };
+            *sums.entry((owner, &session.application, &session.address)).or_default() += 1;
+            if owner == SessionOwner::Orphan {
+                orphans.push(session.clone());
+            }
+        }
+        SessionOwners { groups: bounded(sums), orphans }
+    }
+
+    fn owner(&self, session: &ClientSession, now: Instant) -> Option<SessionOwner> {
+        let claim = self.claims.get(&(session.pid, session.started.clone()));
+        match claim.map(|claim| claim.unclaimed_since) {
+            Some(Some(since)) if now.saturating_duration_since(since) >= GRACE => {
+                Some(SessionOwner::Orphan)
+            }
+            Some(_) => Some(SessionOwner::Worker),
+            None => (session.age_seconds >= YOUNG_SECONDS).then_some(SessionOwner::Stranger),
+        }
+    }
+}
+
+impl ConnectionOwner {
+    fn reports(&self, pid: i32) -> bool {
+        self.pids.as_ref().is_some_and(|pids| pids.contains(&pid))
+    }
+
+    /// True unless it connects to other databases or as another role.
+    fn may_hold(&self, session: &ClientSession) -> bool {
+        let fits = |named: &Option<String>, is: &str| named.as_deref().is_none_or(|one| one == is);
+        self.targets.is_empty()
+            || self.targets.iter().any(|target| {
+                fits(&target.database, &session.database) && fits(&target.role, &session.user)
+            })
+    }
+}
+
+/// The largest groups of each kind of owner, and one for the rest.
+fn bounded(sums: BTreeMap<(SessionOwner, &str, &str), u64>) -> Vec<OwnedSessions> {
+    let mut groups: Vec<_> = sums
+        .into_iter()
+        .map(|((owner, application, address), sessions)| OwnedSessions {
+            owner,
+            application: application.to_owned(),
+            address: address.to_owned(),
+            sessions,
+        })
+        .collect();
+    // Orphans before others, for they are few and matter.
+    groups.sort_by_key(|group| {
+        (group.owner != SessionOwner::Orphan, std::cmp::Reverse(group.sessions))
+    });
+    let rest = groups.split_off(groups.len().min(GROUPS));
+    for group in rest {
+        let is_rest = |one: &OwnedSessions| {
+            one.owner == group.owner && one.application == OTHER && one.address == OTHER
+        };
+        match groups.iter_mut().find(|one| is_rest(one)) {
+            Some(sum) => sum.sessions += group.sessions,
+            None => groups.push(OwnedSessions {
+                application: OTHER.to_owned(),
+                address: OTHER.to_owned(),
+                ..group
+            }),
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use poolwatch_client::report::ConnectionTarget;
+
+    /// Time passes with each reading of the sessions.
+    struct Server {
+        claims: SessionClaims,
+        now: Instant,
+    }
+
+    impl Server {
+        fn new() -> Self {
+            Self { claims: SessionClaims::default(), now: Instant::now() }
+        }
+
+        /// The numbers of sessions held by a worker, orphaned, and strange, after three seconds.
+        fn read(
+            &mut self,
+            owners: &[ConnectionOwner],
+            sessions: &[(i32, &str)],
+        ) -> Option<[u64; 3]> {
+            self.now += Duration::from_secs(3);
+            let session = |(pid, started): &(i32, &str)| ClientSession {
+                pid: *pid,
+                started: (*started).to_owned(),
+                age_seconds: 60.0,
+                database: "app".into(),
+                user: "web".into(),
+                ..ClientSession::default()
+            };
+            let sessions = sessions.iter().map(session).collect();
+            let sessions = ClientSessions { taken_at: self.now, sessions };
+            let judged = self.claims.judge(&owners.iter().collect::<Vec<_>>(), &sessions)?;
+            let count = |owner| {
+                let groups = judged.groups.iter().filter(|group| group.owner == owner);
+                groups.map(|group| group.sessions).sum()
+            };
+            assert_eq!(judged.orphans.len() as u64, count(SessionOwner::Orphan));
+            Some([SessionOwner::Worker, SessionOwner::Orphan, SessionOwner::Stranger].map(count))
+        }
+    }
+
+    fn worker(id: &str, pids: &[i32]) -> ConnectionOwner {
+        let pids = Some(pids.to_vec());
+        ConnectionOwner { id: id.into(), pids, ..ConnectionOwner::default() }
+    }
+
+    fn ended(owner: &ConnectionOwner) -> ConnectionOwner {
+        ConnectionOwner { ended: true, ..owner.clone() }
+    }
+
+    const ALL: &[(i32, &str)] = &[(1, "a"), (2, "b"), (3, "c"), (9, "z")];
+
+    #[test]
+    fn sessions_of_a_worker_that_ended_are_orphans_once_they_had_time_to_end() {
+        let (mut server, one, other) = (Server::new(), worker("one", &[1, 2]), worker("two", &[3]));
+        assert_eq!(server.read(&[], ALL), None, "nobody reports");
+        assert_eq!(server.read(&[one.clone(), other.clone()], ALL), Some([3, 0, 1]));
+        let killed = [ended(&one), other];
+        assert_eq!(server.read(&killed, ALL), Some([3, 0, 1]));
+        assert_eq!(server.read(&killed, ALL), Some([1, 2, 1]));
+        assert_eq!(server.read(&killed[1..], ALL), Some([1, 2, 1]), "it is forgotten, they stay");
+        assert_eq!(server.read(&killed[1..], &ALL[1..]), Some([1, 1, 1]));
+        assert_eq!(server.read(&killed[1..], &ALL[2..]), Some([1, 0, 1]));
+    }
+
+    #[test]
+    fn a_connection_that_its_pool_lost_is_an_orphan_and_one_that_is_closed_is_not() {
+        let mut server = Server::new();
+        server.read(&[worker("one", &[1, 2])], ALL);
+        server.read(&[worker("one", &[1])], ALL);
+        assert_eq!(server.read(&[worker("one", &[1])], ALL), Some([1, 1, 2]));
+        assert_eq!(server.read(&[worker("one", &[1, 2])], ALL), Some([2, 0, 2]), "it is back");
+        let closed = [(1, "a"), (3, "c"), (9, "z")];
+        for _ in 0..3 {
+            assert_eq!(server.read(&[worker("one", &[1])], &closed), Some([1, 0, 2]));
+        }
+    }
+
+    #[test]
+    fn what_is_not_certain_is_no_orphan() {
+        let mut server = Server::new();
+        server.read(&[worker("one", &[1, 2])], ALL);
+        let too_many = ConnectionOwner { pids: None, ..worker("one", &[]) };
+        for _ in 0..3 {
+            assert_eq!(server.read(std::slice::from_ref(&too_many), ALL), Some([0, 0, 4]));
+        }
+        server.read(&[worker("one", &[1, 2])], ALL);
+        for _ in 0..3 {
+            assert_eq!(server.read(&[], ALL), Some([0, 0, 4]), "nobody said that it ended");
+        }
+    }
+
+    #[test]
+    fn a_process_that_came_again_is_another_session() {
+        let mut server = Server::new();
+        server.read(&[worker("one", &[1, 2])], ALL);
+        let again = [(1, "a"), (2, "later")];
+        assert_eq!(server.read(&[worker("one", &[1, 2])], &again), Some([1, 0, 1]));
+        for _ in 0..3 {
+            let dropped = [worker("one", &[1])];
+            assert_eq!(server.read(&dropped, &again), Some([1, 0, 1]), "it never held that one");
+        }
+    }
+
+    #[test]
+    fn processes_of_a_pooler_another_server_or_another_role_are_nobodys_here() {
+        let mut server = Server::new();
+        let through_pooler = worker("one", &[1_804_289_383, 846_930_886, 1]);
+        assert_eq!(server.read(&[through_pooler], ALL), None);
+        let target =
+            |database: &str| ConnectionTarget::new("db", 5432, Some(database), Some("web"));
+        let owner = |database| ConnectionOwner {
+            targets: target(database).into_iter().collect(),
+            ..worker("one", &[1, 2])
+        };
+        assert_eq!(server.read(&[owner("other")], ALL), None);
+        assert_eq!(server.read(&[owner("app")], ALL), Some([2, 0, 2]));
+    }
+
+    #[test]
+    fn the_smallest_groups_are_one_and_the_sum_stays() {
+        let sums: Vec<_> = (0..80).map(|number| format!("app{number:02}")).collect();
+        let of = |owner| sums.iter().map(move |name| ((owner, name.as_str(), "local"), 2));
+        let sums = of(SessionOwner::Stranger).chain(of(SessionOwner::Worker)).collect();
+        let groups = bounded(sums);
+        assert_eq!(groups.len(), GROUPS + 2);
+        assert_eq!(groups.iter().map(|group| group.sessions).sum::<u64>(), 320);
+    }
+}

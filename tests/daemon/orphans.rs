@@ -1,0 +1,151 @@
+//! Sessions that their worker left behind: a proxy that is stopped keeps them open on the server.
+
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use poolwatch::demo::{ChildProcess, Cluster};
+
+use crate::application::python;
+use crate::support::{Daemon, Output, eventually, free_address, is_busy};
+
+/// A worker: an engine of so many connections, all of which it has used.
+const WORKER: &str = "
+import sys, time
+from sqlalchemy import create_engine
+web = create_engine(sys.argv[1], pool_size=int(sys.argv[2]))
+for connection in [web.connect() for _ in range(int(sys.argv[2]))]:
+    connection.close()
+print('open', flush=True)
+time.sleep(3600)
+";
+
+/// Passes connections on, in a process of its own, which can be stopped.
+const PROXY: &str = "
+import socket, sys, threading
+def copy(source, sink):
+    while data := source.recv(65536):
+        sink.sendall(data)
+    sink.shutdown(socket.SHUT_WR)
+listener = socket.create_server(('127.0.0.1', 0))
+print(listener.getsockname()[1], flush=True)
+while True:
+    client = listener.accept()[0]
+    server = socket.create_connection((sys.argv[1], 5432))
+    for pair in ((client, server), (server, client)):
+        threading.Thread(target=copy, args=pair, daemon=True).start()
+";
+
+struct Stage {
+    cluster: Cluster,
+    address: Ipv4Addr,
+    daemon: Daemon,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let address = free_address();
+        let builder = Cluster::builder().setting("listen_addresses", &address.to_string());
+        let cluster = builder.start().unwrap();
+        let settings = format!(
+            "servers: {{primary: {{url: '{}'}}}}
+advice: {{orphaned_sessions: {{longer_than: 1s}}, clear_after: 1s}}
+",
+            cluster.url("postgres")
+        );
+        let daemon = Daemon::with_settings(&settings).start();
+        eventually(|| daemon.value("pg_up", &[]) == Some(1.0));
+        Self { cluster, address, daemon }
+    }
+
+    /// A worker with so many connections, through this port.
+    fn worker(&self, host: &str, port: u16, connections: u32) -> ChildProcess {
+        let url = format!(
+            "postgresql+psycopg://postgres@{host}:{port}/postgres\
+             ?application_name=shop&plugin=poolwatch&poolwatch_pool=web"
+        );
+        let mut worker = python();
+        worker.args(["-c", WORKER, &url, &connections.to_string()]);
+        let (process, output) = Output::of(worker.env("POOLWATCH_SOCKET", self.daemon.socket()));
+        eventually(|| output.text().contains("open"));
+        process
+    }
+
+    fn sessions(&self, owner: &str) -> f64 {
+        let metrics = self.daemon.metrics();
+        let labels = [("owner", owner), ("application_name", "shop")];
+        let sessions = metrics.all("pg_sessions_by_owner", &labels);
+        sessions.map(|series| series.value).sum()
+    }
+
+    fn on_server(&self) -> f64 {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'shop'";
+        self.cluster.sql(sql).unwrap().parse().unwrap()
+    }
+}
+
+fn proxy(server: Ipv4Addr) -> (ChildProcess, u16) {
+    let (proxy, output) = Output::of(python().args(["-c", PROXY, &server.to_string()]));
+    let port = eventually(|| output.text().trim().parse().ok());
+    (proxy, port)
+}
+
+#[test]
+fn a_worker_killed_behind_a_stopped_proxy_leaves_its_number_of_orphans_and_the_query_ends_them() {
+    let stage = Stage::new();
+    let (mut proxy, port) = proxy(stage.address);
+    let other = stage.worker(&stage.address.to_string(), 5432, 2);
+    let mut killed = stage.worker("127.0.0.1", port, 3);
+    eventually(|| stage.sessions("worker") == 5.0);
+    assert_eq!(stage.sessions("orphan"), 0.0);
+    proxy.signal("STOP").unwrap();
+    killed.signal("KILL").unwrap();
+    let died = Instant::now();
+    eventually(|| killed.ended().unwrap());
+    eventually(|| stage.sessions("orphan") == 3.0);
+    let within = if is_busy() { 60 } else { 15 };
+    assert!(died.elapsed() < Duration::from_secs(within), "{:?}", died.elapsed());
+    assert_eq!((stage.sessions("worker"), stage.on_server()), (2.0, 5.0));
+    let advice = eventually(|| {
+        let advice = stage.daemon.get("/health/detailed").json()["advice"].clone();
+        let advice = advice.as_array()?.clone();
+        advice.into_iter().find(|one| one["rule"] == "orphaned_sessions")
+    });
+    let message = advice["message"].as_str().unwrap();
+    let named = "3 sessions have no worker any more";
+    let from = "3 of application shop (role postgres) from 127.0.0.1";
+    assert!(message.starts_with(named) && message.ends_with(from), "{message}");
+    stage.cluster.sql(advice["sql"][0].as_str().unwrap()).unwrap();
+    eventually(|| stage.on_server() == 2.0 && stage.sessions("orphan") == 0.0);
+    assert_eq!(stage.sessions("worker"), 2.0);
+    proxy.signal("KILL").unwrap();
+    drop(other);
+}
+
+#[test]
+fn workers_that_come_and_go_leave_none() {
+    let stage = Stage::new();
+    let host = stage.address.to_string();
+    let mut old = stage.worker(&host, 5432, 2);
+    eventually(|| stage.sessions("worker") == 2.0);
+    // Both ways in which a rollout ends a worker.
+    for signal in ["TERM", "KILL"] {
+        let new = stage.worker(&host, 5432, 2);
+        eventually(|| stage.sessions("worker") == 4.0);
+        old.signal(signal).unwrap();
+        eventually(|| {
+            assert_eq!(stage.sessions("orphan"), 0.0, "{signal}");
+            old.ended().unwrap()
+        });
+        eventually(|| {
+            assert_eq!(stage.sessions("orphan"), 0.0, "{signal}");
+            stage.sessions("worker") == 2.0
+        });
+        old = new;
+    }
+    // As long as an orphan would take to be shown.
+    let until = Instant::now() + Duration::from_secs(8);
+    eventually(|| {
+        assert_eq!(stage.sessions("orphan"), 0.0);
+        Instant::now() > until
+    });
+}
