@@ -70,6 +70,7 @@ mod tests {
             age,
             sql: Some("SELECT … FROM posts".into()),
             active: Some(false),
+            running: None,
         };
         WorkerHold { pid: Some(1), app: None, hold }
     }

@@ -195,17 +195,22 @@ mod tests {
     #[test]
     fn the_statement_is_named_that_the_client_saw_running() {
         let mut fixture = slow_pool();
-        let hold = |age, active, sql: &str| WorkerHold {
+        let hold = |running: Option<f64>, sql: &str| WorkerHold {
             hold: Hold {
-                age,
-                active: Some(active),
+                age: 40.0,
+                active: Some(running.is_some()),
+                running,
                 sql: Some(sql.into()),
                 location: Some("app/reports.py:7".into()),
                 ..Hold::default()
             },
             ..WorkerHold::default()
         };
-        let holds = vec![hold(9.0, false, "SELECT ?"), hold(1.4, true, "SELECT pg_sleep(?)")];
+        let holds = vec![
+            hold(None, "SELECT ?"),
+            hold(Some(0.01), "SELECT n FROM orders"),
+            hold(Some(1.4), "SELECT pg_sleep(?)"),
+        ];
         fixture.pools[0].pool.holders.holds = holds;
         fixture.advance(1);
         fixture.pools[0].pool.holders.holds.clear();

@@ -18,7 +18,8 @@ impl SlowStatement {
     /// A statement on one of the longest holds of a pool, where the client names it.
     pub(super) fn of_pool(state: &PoolState, threshold: f64) -> Option<Self> {
         let mut holds = state.pool.holders.holds.iter().map(|held| &held.hold);
-        let is_slow = |hold: &&Hold| hold.active == Some(true) && hold.age >= threshold;
+        // A connection that is held for long may run many short ones.
+        let is_slow = |hold: &&Hold| hold.running.is_some_and(|seconds| seconds >= threshold);
         let hold = holds.find(|hold| is_slow(hold) && hold.sql.is_some())?;
         let origin = hold.location.as_ref();
         let origin = origin.map(|location| format!("on a connection taken at {location}"));

@@ -18,6 +18,12 @@ pub struct ConnectionOwner {
 }
 
 impl ConnectionOwner {
+    /// True if it is known to connect to these hosts and ports alone.
+    pub fn connects_only_to(&self, places: &[ConnectionTarget]) -> bool {
+        let connects = |target: &ConnectionTarget| places.contains(&target.server());
+        !self.targets.is_empty() && self.targets.iter().all(connects)
+    }
+
     /// True if it is known to connect to one of these hosts and ports.
     pub fn connects_to(&self, places: &[ConnectionTarget]) -> bool {
         self.targets.iter().any(|target| places.contains(&target.server()))

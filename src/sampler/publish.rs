@@ -155,7 +155,7 @@ impl Sampler {
             let may_hold = |owner: &&ConnectionOwner| only || owner.connects_to(&database.places);
             let owners: Vec<_> = owners().filter(may_hold).collect();
             let claims = self.claims.entry(database.name.clone()).or_default();
-            database.session_owners = claims.judge(&owners, sessions);
+            database.session_owners = claims.judge(&owners, sessions, &database.places);
         }
     }
 

@@ -69,7 +69,10 @@ impl ClientSessionReader {
 /// A session; `None` where the role may not see what it is.
 fn session(row: &PgRow) -> Result<Option<ClientSession>, sqlx::Error> {
     let words = |column| Ok::<_, sqlx::Error>(text(row, column)?.unwrap_or_default());
-    let Some(started) = text(row, "started")? else { return Ok(None) };
+    // It comes into a statement that somebody runs.
+    let Some(started) = text(row, "started")?.filter(|started| is_time(started)) else {
+        return Ok(None);
+    };
     Ok(Some(ClientSession {
         pid: row.try_get("pid")?,
         started,
@@ -80,6 +83,12 @@ fn session(row: &PgRow) -> Result<Option<ClientSession>, sqlx::Error> {
         address: words("address")?,
         state: words("state")?,
     }))
+}
+
+/// True of what the server writes for a time.
+fn is_time(text: &str) -> bool {
+    text.len() <= 40
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" :.+-".contains(&byte))
 }
 
 /// Without when they began nobody knows which session a process is.
@@ -99,3 +108,16 @@ SELECT pid, datname::text AS datname, usename::text AS usename, application_name
  WHERE (backend_type = 'client backend' OR (backend_type IS NULL AND datid IS NOT NULL))
    AND application_name <> $1
  ORDER BY pid LIMIT $2";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_ends_no_literal_of_a_statement() {
+        for time in ["2026-11-28 00:00:01.123456+00", "4714-11-24 00:00:00+00 BC", "infinity"] {
+            assert!(is_time(time), "{time}");
+        }
+        assert!(!is_time("2026'), (1, '2026"));
+    }
+}

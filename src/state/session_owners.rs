@@ -4,17 +4,20 @@
 //! A worker reports processes alone, which come again and which another server has too. So a
 //! process is taken for a session of the server only where most that the worker reports are
 //! there, with its database and role where it names them; and it stays that session, known by when
-//! it began.
+//! it began. Where the worker does not say that it connects to this server alone, as through a proxy,
+//! all that it reports must be there, several of them, and at two readings.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use crate::reading::{ClientSession, ClientSessions, ConnectionOwner, OTHER};
+use crate::reading::{ClientSession, ClientSessions, ConnectionOwner, ConnectionTarget, OTHER};
 
 /// The time that a session without a worker has to end: what a worker closed is gone sooner.
 const GRACE: Duration = Duration::from_secs(3);
 /// A session of an unknown owner that is younger may be reported yet.
 const YOUNG_SECONDS: f64 = 10.0;
+/// The fewest connections by which a pool of an uncertain server is recognised.
+const FEWEST: usize = 2;
 /// The most groups of sessions with a series of their own.
 const GROUPS: usize = 50;
 
@@ -76,6 +79,8 @@ struct Claim {
     owner: String,
     /// Since when no worker has reported it.
     unclaimed_since: Option<Instant>,
+    /// False until an owner of whom it is not certain reports it once more.
+    confirmed: bool,
 }
 
 impl SessionClaims {
@@ -84,6 +89,7 @@ impl SessionClaims {
         &mut self,
         owners: &[&ConnectionOwner],
         sessions: &ClientSessions,
+        places: &[ConnectionTarget],
     ) -> Option<SessionOwners> {
         if let Some((at, judged)) = &self.judged
             && *at == sessions.taken_at
@@ -93,9 +99,9 @@ impl SessionClaims {
         let by_pid: HashMap<i32, &ClientSession> =
             sessions.sessions.iter().map(|session| (session.pid, session)).collect();
         self.forget_ended(owners, &by_pid);
-        self.claim(owners, &by_pid);
+        self.claim(owners, &by_pid, places);
         self.release(owners, sessions.taken_at);
-        self.has_claims |= !self.claims.is_empty();
+        self.has_claims |= self.claims.values().any(|claim| claim.confirmed);
         let judged = self.has_claims.then(|| self.owners(sessions));
         self.judged = Some((sessions.taken_at, judged.clone()));
         judged
@@ -105,26 +111,40 @@ impl SessionClaims {
     fn forget_ended(&mut self, owners: &[&ConnectionOwner], by_pid: &HashMap<i32, &ClientSession>) {
         let is_there =
             |(pid, started): &(i32, String)| by_pid.get(pid).is_some_and(|s| s.started == *started);
-        let reports =
-            |id: &str, pid: i32| owners.iter().any(|one| one.id == id && one.reports(pid));
+        let by_id: HashMap<&str, &&ConnectionOwner> =
+            owners.iter().map(|owner| (owner.id.as_str(), owner)).collect();
+        let reports = |id: &str, pid: i32| by_id.get(id).is_some_and(|owner| owner.reports(pid));
         let ended = self.claims.extract_if(|key, _| !is_there(key));
         let spent = ended.map(|((pid, _), claim)| (claim.owner, pid));
         self.spent.extend(spent);
         self.spent.retain(|(id, pid)| reports(id, *pid));
     }
 
-    fn claim(&mut self, owners: &[&ConnectionOwner], by_pid: &HashMap<i32, &ClientSession>) {
+    fn claim(
+        &mut self,
+        owners: &[&ConnectionOwner],
+        by_pid: &HashMap<i32, &ClientSession>,
+        places: &[ConnectionTarget],
+    ) {
         for owner in owners.iter().filter(|owner| !owner.ended) {
             let pids = owner.pids.as_deref().unwrap_or_default();
             let found = pids.iter().filter_map(|pid| by_pid.get(pid));
             let found: Vec<_> = found.filter(|session| owner.may_hold(session)).collect();
-            let is_of_server = 2 * found.len() >= pids.len();
+            let is_certain = owner.connects_only_to(places);
+            let is_of_server = if is_certain {
+                2 * found.len() >= pids.len()
+            } else {
+                found.len() == pids.len() && found.len() >= FEWEST
+            };
             for session in found {
                 let key = (session.pid, session.started.clone());
                 let is_spent = || self.spent.contains(&(owner.id.clone(), session.pid));
-                if self.claims.contains_key(&key) || (is_of_server && !is_spent()) {
-                    let claim = Claim { owner: owner.id.clone(), unclaimed_since: None };
-                    self.claims.insert(key, claim);
+                let before = self.claims.get(&key);
+                if before.is_some_and(|claim| claim.confirmed) || (is_of_server && !is_spent()) {
+                    let again =
+                        before.is_some_and(|claim| claim.confirmed || claim.owner == owner.id);
+                    let (owner, confirmed) = (owner.id.clone(), is_certain || again);
+                    self.claims.insert(key, Claim { owner, unclaimed_since: None, confirmed });
                 }
             }
         }
@@ -135,12 +155,13 @@ impl SessionClaims {
         let by_id: HashMap<&str, &&ConnectionOwner> =
             owners.iter().map(|owner| (owner.id.as_str(), owner)).collect();
         self.claims.retain(|(pid, _), claim| match by_id.get(claim.owner.as_str()) {
+            Some(owner) if !claim.confirmed => !owner.ended && owner.reports(*pid),
             Some(owner) if owner.ended || (owner.pids.is_some() && !owner.reports(*pid)) => {
                 claim.unclaimed_since.get_or_insert(now);
                 true
             }
             Some(owner) => owner.pids.is_some(),
-            None => claim.unclaimed_since.is_some(),
+            None => claim.confirmed && claim.unclaimed_since.is_some(),
         });
     }
 
@@ -159,6 +180,7 @@ impl SessionClaims {
 
     fn owner(&self, session: &ClientSession, now: Instant) -> Option<SessionOwner> {
         let claim = self.claims.get(&(session.pid, session.started.clone()));
+        let claim = claim.filter(|claim| claim.confirmed);
         match claim.map(|claim| claim.unclaimed_since) {
             Some(Some(since)) if now.saturating_duration_since(since) >= GRACE => {
                 Some(SessionOwner::Orphan)
@@ -249,7 +271,9 @@ mod tests {
             };
             let sessions = sessions.iter().map(session).collect();
             let sessions = ClientSessions { taken_at: self.now, sessions };
-            let judged = self.claims.judge(&owners.iter().collect::<Vec<_>>(), &sessions)?;
+            let places = [target("app").server()];
+            let owners: Vec<_> = owners.iter().collect();
+            let judged = self.claims.judge(&owners, &sessions, &places)?;
             let count = |owner| {
                 let groups = judged.groups.iter().filter(|group| group.owner == owner);
                 groups.map(|group| group.sessions).sum()
@@ -259,9 +283,19 @@ mod tests {
         }
     }
 
+    fn target(database: &str) -> ConnectionTarget {
+        ConnectionTarget::new("db", 5432, Some(database), Some("web")).unwrap()
+    }
+
     fn worker(id: &str, pids: &[i32]) -> ConnectionOwner {
         let pids = Some(pids.to_vec());
-        ConnectionOwner { id: id.into(), pids, ..ConnectionOwner::default() }
+        ConnectionOwner { id: id.into(), pids, targets: vec![target("app")], ended: false }
+    }
+
+    /// One that connects through a proxy, or to another server.
+    fn elsewhere(id: &str, pids: &[i32]) -> ConnectionOwner {
+        let targets = ConnectionTarget::new("proxy", 6000, Some("app"), Some("web"));
+        ConnectionOwner { targets: targets.into_iter().collect(), ..worker(id, pids) }
     }
 
     fn ended(owner: &ConnectionOwner) -> ConnectionOwner {
@@ -297,6 +331,23 @@ mod tests {
     }
 
     #[test]
+    fn of_an_uncertain_server_all_that_a_worker_reports_must_be_there_and_twice() {
+        let mut server = Server::new();
+        for owner in [elsewhere("one", &[1]), elsewhere("two", &[1, 2, 77])] {
+            for _ in 0..3 {
+                assert_eq!(server.read(std::slice::from_ref(&owner), ALL), None, "{}", owner.id);
+            }
+        }
+        assert_eq!(server.read(&[elsewhere("one", &[1, 2])], ALL), None);
+        assert_eq!(server.read(&[elsewhere("other", &[2, 3])], ALL), None, "each only once");
+        let proxied = elsewhere("three", &[2, 3]);
+        server.read(std::slice::from_ref(&proxied), ALL);
+        assert_eq!(server.read(std::slice::from_ref(&proxied), ALL), Some([2, 0, 2]));
+        server.read(&[ended(&proxied)], ALL);
+        assert_eq!(server.read(&[ended(&proxied)], ALL), Some([0, 2, 2]));
+    }
+
+    #[test]
     fn what_is_not_certain_is_no_orphan() {
         let mut server = Server::new();
         server.read(&[worker("one", &[1, 2])], ALL);
@@ -327,10 +378,8 @@ mod tests {
         let mut server = Server::new();
         let through_pooler = worker("one", &[1_804_289_383, 846_930_886, 1]);
         assert_eq!(server.read(&[through_pooler], ALL), None);
-        let target =
-            |database: &str| ConnectionTarget::new("db", 5432, Some(database), Some("web"));
         let owner = |database| ConnectionOwner {
-            targets: target(database).into_iter().collect(),
+            targets: vec![target(database)],
             ..worker("one", &[1, 2])
         };
         assert_eq!(server.read(&[owner("other")], ALL), None);

@@ -266,6 +266,7 @@ mod tests {
             age: 75.5,
             sql: None,
             active: Some(false),
+            running: None,
         };
         let mut web = pool("web", Origin::Workers, vec![worker(7, 19)]);
         web.pool.holders = Holders {

@@ -23,8 +23,8 @@ const MEMORY: Duration = Duration::from_mins(10);
 /// The interval at which the log reports processes that report as one instance.
 const FORKS_EVERY: Duration = Duration::from_mins(1);
 
-/// The most endpoints and holds that are remembered of the last reports: those of 2,000 workers with
-/// all that a pool may report, and some tens of megabytes.
+/// The most endpoints, holds and processes of connections that are remembered of the last reports:
+/// those of 2,000 workers with much to report, and some tens of megabytes.
 const MOST_HOLDERS: usize = 100_000;
 
 /// All reports of workers, folded.
@@ -34,7 +34,7 @@ pub struct Fold {
     max_workers: usize,
     max_pools: usize,
     max_endpoints: usize,
-    /// Endpoints and holds of the last reports of all instances.
+    /// Endpoints, holds and processes of the last reports of all instances.
     holders: usize,
     instances: HashMap<String, Instance>,
     pools: BTreeMap<String, Total>,
@@ -43,6 +43,8 @@ pub struct Fold {
     findings: Findings,
     /// The last time at which the log reported processes that report as one instance.
     forks_logged_at: Option<Instant>,
+    /// True while no worker lives and the last one made no final report.
+    fell_silent: bool,
 }
 
 impl Fold {
@@ -59,6 +61,21 @@ impl Fold {
             last_named: HashMap::new(),
             findings: Findings::default(),
             forks_logged_at: None,
+            fell_silent: false,
+        }
+    }
+
+    /// True while no worker lives and the last one ended, or stopped reporting, without its final
+    /// report: it was not scaled down or shut down.
+    pub(super) fn fell_silent(&self) -> bool {
+        self.fell_silent
+    }
+
+    fn update_silence(&mut self, now: Instant) {
+        let newest = self.instances.values().max_by_key(|one| one.received_at);
+        if let Some(newest) = newest {
+            let live = self.instances.values().any(|one| one.is_live(self.ttl, now));
+            self.fell_silent = !live && !newest.left;
         }
     }
 
@@ -113,6 +130,7 @@ impl Fold {
             received_at,
             gone: is_final,
             ended: false,
+            left: is_final,
             pools,
         };
         self.instances.insert(name, newest);
@@ -138,6 +156,7 @@ impl Fold {
             for pool in &mut pools {
                 pool.endpoints.clear();
                 pool.holds.clear();
+                pool.backend_pids = None;
             }
         }
         pools
@@ -239,6 +258,7 @@ impl Fold {
     /// Every pool ever named, with the workers that live, and the newest findings.
     pub fn reading(&mut self, now: Instant) -> Reading {
         self.instances.values_mut().for_each(|instance| instance.check_process(now));
+        self.update_silence(now);
         self.instances.retain(|_, one| one.age(now) < MEMORY || one.may_resume());
         let last_reports = self.instances.values().flat_map(|one| &one.pools);
         self.holders = last_reports.map(LastReport::holders).sum();
@@ -316,7 +336,8 @@ impl Fold {
 
 impl LastReport {
     fn holders(&self) -> usize {
-        self.pool.endpoints.len() + self.pool.holds.len()
+        let pids = self.pool.backend_pids.as_ref().map_or(0, Vec::len);
+        self.pool.endpoints.len() + self.pool.holds.len() + pids
     }
 }
 

@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use crate::reading::{ConnectionOwner, Demand};
 use poolwatch_client::report;
 
-/// The silence after which a process that nobody can look for has ended.
-const SILENCE: Duration = Duration::from_secs(30);
+/// The silence after which a process that nobody can look for has ended, at least: one that was
+/// stopped for a moment still holds its sessions.
+const SILENCE: Duration = Duration::from_mins(5);
 
 /// The newest report of one instance.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(super) struct Instance {
     pub(super) gone: bool,
     /// True once its process is certain to be gone.
     pub(super) ended: bool,
+    /// True if its final report came.
+    pub(super) left: bool,
     pub(super) pools: Vec<LastReport>,
 }
 
@@ -67,7 +70,8 @@ impl Instance {
     /// What each of its pools holds, by this name of the instance. One whose process nobody can look
     /// for has ended when it was silent for long without its final report.
     pub(super) fn owners(&self, name: &str, now: Instant) -> impl Iterator<Item = ConnectionOwner> {
-        let is_silent = self.sender.is_none() && !self.gone && self.age(now) > SILENCE;
+        let is_silent =
+            self.sender.is_none() && !self.gone && self.age(now) > SILENCE.max(5 * self.period);
         self.pools.iter().filter(|last| last.present).map(move |LastReport { pool, .. }| {
             ConnectionOwner {
                 id: format!("{name}/{}", pool.name),

@@ -94,24 +94,30 @@ impl Workers {
             }
         }
         let mut reading = self.fold.reading(now);
-        reading.families = counted(received, &self.queue);
+        reading.families = counted(received, &self.queue, self.fold.fell_silent());
         Ok(reading)
     }
 }
 
 /// Its families of metrics, without samples.
-pub fn families() -> [Family; 2] {
+pub fn families() -> [Family; 3] {
     [
         Family::counter("poolwatch_reports_total", "Reports received from workers."),
         Family::counter("poolwatch_reports_rejected_total", "Reports refused, by reason."),
+        Family::gauge(
+            "poolwatch_workers_silent",
+            "1 while no worker reports and the last one went without a final report, as one does \
+             that is killed; 0 where all were shut down, as when an application is scaled to zero.",
+        ),
     ]
 }
 
-fn counted(count: u64, queue: &Queue) -> Vec<Family> {
-    let [mut received, mut refused] = families();
+fn counted(count: u64, queue: &Queue, fell_silent: bool) -> Vec<Family> {
+    let [mut received, mut refused, mut silent] = families();
     received.sample(&[], count as f64);
     for reason in Reason::ALL {
         refused.sample(&[("reason", reason.as_str())], queue.refused(reason) as f64);
     }
-    vec![received, refused]
+    silent.sample(&[], f64::from(u8::from(fell_silent)));
+    vec![received, refused, silent]
 }

@@ -42,6 +42,7 @@ def _snapshot(hold: Hold, now: float) -> dict[str, Any]:
         "age": round(now - hold.started, 3),
         "sql": _statement(hold),
         "active": running is not None if sees else None,
+        "running": round(now - hold.running_since, 3) if running is not None else None,
     }
     return {key: value for key, value in fields.items() if value is not None}
 

@@ -88,7 +88,8 @@ class Ledger:
         self._backends.add(connection)
         went_to = of_connection(connection)
         if any(target not in self._reached for target in went_to):
-            self._reached = distinct([*self._reached, *went_to])
+            # The newest first: of too many the oldest are left out.
+            self._reached = distinct([*went_to, *self._reached])
 
     def targets(self) -> list[Target]:
         return self._reached or self._declared

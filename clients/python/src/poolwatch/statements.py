@@ -41,7 +41,7 @@ def _timed(execute: Call, ledger: Ledger) -> Call:
             connection = context._dbapi_connection
             hold = ledger.holds.get(connection._connection_record) or _unknown(ledger, connection)
             if hold is not None:
-                hold.running = statement
+                hold.running, hold.running_since = statement, perf_counter()
         except Exception as error:
             pass_on(error)
         started = perf_counter()

@@ -91,6 +91,7 @@ class Hold:
         "place",
         "request",
         "running",
+        "running_since",
         "started",
         "statements",
         "texts",
@@ -112,6 +113,7 @@ class Hold:
         self.place = place
         # The text of the statement that runs now, and the runs of the last that has ended.
         self.running: str | None = None
+        self.running_since = 0.0
         self.last: Runs | None = None
         # Judged with the request where one is marked, else at the return.
         request: StatementRuns | None = None if place is None else place.request

@@ -51,6 +51,8 @@ pub struct Hold {
     pub sql: Option<String>,
     /// True while a statement runs on it.
     pub active: Option<bool>,
+    /// Seconds for which that statement has been running.
+    pub running: Option<f64>,
 }
 
 impl EndpointTotals {

@@ -308,3 +308,23 @@ fn the_holders_of_too_many_reports_are_not_remembered() {
     fold.reading(now);
     assert!((MOST_HOLDERS..MOST_HOLDERS + 400).contains(&fold.holders), "{}", fold.holders);
 }
+
+#[test]
+fn workers_that_were_shut_down_did_not_fall_silent() {
+    let (mut fold, now) = (fold(), Instant::now());
+    let silent = |fold: &mut Fold, seconds| {
+        fold.reading(now + seconds * SECOND);
+        fold.fell_silent()
+    };
+    assert!(!silent(&mut fold, 0), "nobody ever reported");
+    fold.take(report("killed", 1, 1), None, now).unwrap();
+    fold.take(report("stays", 1, 1), None, now + 9 * SECOND).unwrap();
+    assert!(!silent(&mut fold, 10), "one lives");
+    let last = Report { is_final: true, ..report("stays", 2, 1) };
+    fold.take(last, None, now + 11 * SECOND).unwrap();
+    assert!(!silent(&mut fold, 12), "the last one said so");
+    fold.take(report("killed", 2, 1), None, now + 20 * SECOND).unwrap();
+    assert!(!silent(&mut fold, 21));
+    assert!(silent(&mut fold, 40), "the last one did not");
+    assert!(silent(&mut fold, 4000), "long after it was forgotten");
+}

@@ -32,6 +32,8 @@ pub(super) struct Hold {
     sql: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     active: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    running: Option<f64>,
 }
 
 impl Endpoint {
@@ -61,7 +63,8 @@ impl Endpoint {
 impl Hold {
     /// The hold, when it may be believed.
     pub(super) fn checked(self) -> Result<holders::Hold, Reason> {
-        if !(0.0..=LONGEST).contains(&self.age) {
+        let is_duration = |seconds: &f64| (0.0..=LONGEST).contains(seconds);
+        if !is_duration(&self.age) || !self.running.as_ref().is_none_or(is_duration) {
             return Err(Reason::Malformed);
         }
         Ok(holders::Hold {
@@ -70,6 +73,7 @@ impl Hold {
             age: self.age,
             sql: self.sql.map(|sql| cut(sql, HOLD_STATEMENT)),
             active: self.active,
+            running: self.running,
         })
     }
 }
@@ -88,7 +92,7 @@ impl From<&holders::Endpoint> for Endpoint {
 
 impl From<&holders::Hold> for Hold {
     fn from(hold: &holders::Hold) -> Self {
-        let holders::Hold { endpoint, location, age, sql, active } = hold.clone();
-        Self { endpoint, location, age, sql, active }
+        let holders::Hold { endpoint, location, age, sql, active, running } = hold.clone();
+        Self { endpoint, location, age, sql, active, running }
     }
 }
