@@ -138,7 +138,7 @@ fn remedy(sizing: &Sizing, each: Each, granted: Option<u64>) -> String {
             format!("{settings}. It grants {granted}: have fewer workers, or put PgBouncer between")
         }
         Some(granted) => format!("{settings}, which grants {granted}"),
-        None => settings,
+        None => format!("{settings}; see that it grants so many"),
     }
 }
 
@@ -209,7 +209,9 @@ mod tests {
              server, which grants 95"
         );
         assert_eq!(advice[0].severity, Severity::Info);
-        let many = judge(5, 2, Sizing { waited: 0.031, peak: 30, ..sizing() });
+        let jam = judge(5, 2, Sizing { waited: 0.031, peak: 500, ..sizing() });
+        assert!(jam[0].remedy.contains("max_overflow=9 in each"), "{}", jam[0].remedy);
+        let many = judge(5, 2, Sizing { waited: 0.031, peak: 40, size: 15, ..sizing() });
         assert!(many[0].remedy.contains("It grants 95: have fewer workers"), "{}", many[0].remedy);
     }
 

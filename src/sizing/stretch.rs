@@ -108,6 +108,9 @@ pub struct Sizing {
     pub late_with_less: f64,
 }
 
+/// The overflow that a small pool may have, however small.
+const LEAST_OVERFLOW: u64 = 5;
+
 impl Sizing {
     pub(super) fn new(all: &Stretch, span: Duration) -> Option<Self> {
         let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
@@ -138,8 +141,10 @@ impl Sizing {
         self.rate * self.hold
     }
 
-    /// The connections above the size with which the highest peak would have had one for each.
+    /// The connections above the size with which the highest peak would have had one for each, but
+    /// no more than the size: many callers at once may have waited for something else than a
+    /// connection, and more connections would only have moved the queue into the server.
     pub fn overflow(&self) -> u64 {
-        self.peak.saturating_sub(self.size)
+        self.peak.saturating_sub(self.size).min(self.size.max(LEAST_OVERFLOW))
     }
 }
