@@ -20,8 +20,10 @@ pub enum SessionFailure {
     ShuttingDown,
     /// The password, the role or a line of `pg_hba.conf` is wrong.
     Authentication,
-    /// There is no database of the name, or it takes no connections.
+    /// There is no database of the name.
     NoSuchDatabase,
+    /// The database takes no connections (`datallowconn`).
+    ClosedDatabase,
     /// The role may not connect to the database.
     Permission,
     /// The two have no TLS in common, or the certificate is not believed.
@@ -64,6 +66,7 @@ impl SessionFailure {
             Self::TooManyConnectionsServer
             | Self::ReservedConnections
             | Self::TooManyConnectionsDatabase
+            | Self::ClosedDatabase
             | Self::StartingUp
             | Self::ShuttingDown => FailureKind::Refusing,
             Self::TooManyConnectionsRole
@@ -81,6 +84,7 @@ impl SessionFailure {
 
     /// Returns true if the server refuses everybody for it, whatever the database and the role.
     pub fn is_of_whole_server(self) -> bool {
-        self.kind() == FailureKind::Refusing && self != Self::TooManyConnectionsDatabase
+        let of_database = [Self::TooManyConnectionsDatabase, Self::ClosedDatabase];
+        self.kind() == FailureKind::Refusing && !of_database.contains(&self)
     }
 }

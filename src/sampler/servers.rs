@@ -19,8 +19,10 @@ pub(super) const SILENCE: Duration = Duration::from_secs(5);
 /// The time after which the same trouble is logged again.
 const QUIET: Duration = Duration::from_mins(5);
 
-/// The time for which a refusal is shown: that at which a source that had no session tries again, and more.
-const REFUSAL: Duration = Duration::from_mins(2);
+/// The time for which a server must have refused sessions before that is shown: a burst of
+/// connections is no trouble. It is shown for as long after the last refusal, by when sources that
+/// had no session have tried again.
+const REFUSAL: Duration = Duration::from_mins(1);
 
 /// The servers that have a probe, by name.
 #[derive(Debug, Default)]
@@ -37,8 +39,17 @@ struct ProbedServer {
     trouble: Option<String>,
     /// The trouble that was reported, and the time of the report.
     reported: Option<(String, Instant)>,
-    /// The reason why it refused everybody a session, and the time when it last did.
-    refusal: Option<(SessionFailure, Instant)>,
+    /// The refusals of sessions for everybody.
+    refusal: Option<Refusal>,
+}
+
+/// Refusals that followed each other.
+#[derive(Clone, Copy, Debug)]
+struct Refusal {
+    /// The reason of the last one.
+    failure: SessionFailure,
+    first: Instant,
+    last: Instant,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,7 +91,7 @@ impl Servers {
     pub(super) fn probed(&mut self, name: &str, answered: bool) -> Option<News> {
         let server = self.by_name.get_mut(name)?;
         if !answered {
-            (server.trouble, server.reported) = (None, None);
+            (server.trouble, server.reported, server.refusal) = (None, None, None);
             if server.state != State::Silent {
                 server.state = State::Doubtful;
             }
@@ -111,15 +122,19 @@ impl Servers {
         {
             server.trouble = Some(error);
             if failure.is_of_whole_server() {
-                server.refusal = Some((failure, Instant::now()));
+                let last = Instant::now();
+                let before = server.refusal.filter(|before| before.last.elapsed() < REFUSAL);
+                let first = before.map_or(last, |before| before.first);
+                server.refusal = Some(Refusal { failure, first, last });
             }
         }
     }
 
-    /// The reason why a server that answers recently refused new sessions.
+    /// The reason why a server that answers has been refusing new sessions.
     pub(super) fn refusal(&self, name: &str) -> Option<SessionFailure> {
         let server = self.by_name.get(name).filter(|server| server.state == State::Answering)?;
-        server.refusal.filter(|(_, at)| at.elapsed() < REFUSAL).map(|(failure, _)| failure)
+        let refusal = server.refusal.filter(|refusal| refusal.last.elapsed() < REFUSAL)?;
+        (refusal.last - refusal.first >= REFUSAL).then_some(refusal.failure)
     }
 
     /// Those that do not answer since now.
@@ -240,5 +255,39 @@ mod tests {
         advance(QUIET).await;
         servers.had_no_session("primary", "too many connections".to_owned(), FULL);
         assert!(servers.probed("primary", true).is_some(), "and again another time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refusals_are_shown_once_they_have_lasted_and_not_long_after() {
+        let mut servers = one();
+        servers.probed("primary", true);
+        let mut refused_at = |second: u64| {
+            servers.had_no_session("primary", "too many connections".to_owned(), FULL);
+            (second, servers.refusal("primary"))
+        };
+        assert_eq!(refused_at(0), (0, None), "a burst");
+        advance(Duration::from_secs(50)).await;
+        assert_eq!(refused_at(50), (50, None));
+        advance(Duration::from_secs(20)).await;
+        assert_eq!(refused_at(70), (70, Some(FULL)));
+        advance(REFUSAL).await;
+        assert_eq!(servers.refusal("primary"), None, "it is over");
+        servers.had_no_session("primary", "too many connections".to_owned(), FULL);
+        assert_eq!(servers.refusal("primary"), None, "another burst");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_restart_ends_what_was_refused_before() {
+        let mut servers = one();
+        servers.probed("primary", true);
+        for _ in 0..2 {
+            servers.had_no_session("primary", "starting up".to_owned(), FULL);
+            advance(Duration::from_secs(59)).await;
+        }
+        servers.had_no_session("primary", "starting up".to_owned(), FULL);
+        assert_eq!(servers.refusal("primary"), Some(FULL));
+        servers.probed("primary", false);
+        servers.probed("primary", true);
+        assert_eq!(servers.refusal("primary"), None);
     }
 }

@@ -67,14 +67,15 @@ const EVICTIONS: &[Query] = &[
 ];
 /// Seconds from which on the server logs every statement that the statistics count. Nothing where a
 /// role or a database has settings of its own, which no other session sees, where statements such as
-/// CALL are logged but not counted, or where the server does not write to the log that is read: `$1`
-/// is its `log_destination`.
+/// CALL are logged but not counted, where such lines are too unimportant for the log, or where the
+/// server does not write to the log that is read: `$1` is its `log_destination`.
 pub const LOGGED_FROM: &str = "
 SELECT extract(epoch FROM current_setting('log_min_duration_statement')::interval)::float8
  WHERE current_setting('log_min_duration_statement') <> '-1'
    AND $1 = ANY (string_to_array(replace(current_setting('log_destination'), ' ', ''), ','))
    AND (current_setting('lc_messages') IN ('', 'C', 'POSIX')
         OR current_setting('lc_messages') LIKE ANY (ARRAY['en%', 'C.%']))
+   AND current_setting('log_min_messages') NOT LIKE ALL (ARRAY['%fatal%', '%panic%'])
    AND current_setting('pg_stat_statements.track_utility', true) = 'on'
    AND current_setting('pg_stat_statements.track', true) IN ('top', 'all')
    AND NOT EXISTS (SELECT FROM pg_db_role_setting, unnest(setconfig) AS one

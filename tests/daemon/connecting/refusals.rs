@@ -66,6 +66,7 @@ async fn each_reason_is_told_apart_and_only_a_server_without_an_answer_is_down()
         .unwrap();
     cluster.sql("CREATE DATABASE limited CONNECTION LIMIT 0").unwrap();
     cluster.sql("CREATE DATABASE private").unwrap();
+    cluster.sql("CREATE DATABASE closed ALLOW_CONNECTIONS false").unwrap();
     cluster.sql("REVOKE CONNECT ON DATABASE private FROM public").unwrap();
     allow(&cluster, "host all watch 0.0.0.0/0 scram-sha-256\nhost all all 0.0.0.0/0 trust");
 
@@ -81,6 +82,7 @@ fn access_is_denied(address: &str) {
         ("too_many_connections_database", format!("plain@{address}/limited")),
         ("authentication", format!("watch:wrong@{address}/postgres")),
         ("no_such_database", format!("plain@{address}/nothing")),
+        ("closed_database", format!("plain@{address}/closed")),
         ("permission", format!("plain@{address}/private")),
         ("tls", format!("barred@{address}/postgres?sslmode=require")),
         ("connection_refused", format!("plain@{address}:1/postgres")),
