@@ -3,7 +3,7 @@
 `during` says when something is there: `{}x49` from the beginning, `_x10 {}x19 stale` from the tenth minute for twenty.
 """
 
-from .case import alert, case, firing, no_alert, none_fires, shows, silent
+from .case import alert, case, fires_once, firing, no_alert, none_fires, shows, silent
 
 HOUR = "{}x59"
 EXCEEDED = 'count by (address) (ALERTS{alertname="FleetExceedsServer", alertstate="firing"})'
@@ -102,15 +102,25 @@ CASES = [
          server(names=["db"]) | server("reports.internal", "reports-watcher:8001", names=["db"]) | pods(range(20), host="db"),
          no_alert("20m")),
 
+    case("servers of one name in two namespaces are two",
+         server("postgres", "watcher:8001, namespace=prod, system_identifier=1")
+         | pool("shop-0:8001, namespace=prod", 60, host="postgres")
+         | server("postgres", "watcher:8001, namespace=staging, system_identifier=2")
+         | pool("shop-0:8001, namespace=staging", 60, host="postgres"),
+         no_alert("20m")),
+
+    case("a pool whose other server nobody watches pages while one of both is down",
+         {**server(), "pg_up{instance=watcher:8001}": "0x59"}
+         | pool("shop-0:8001", 20) | callers_fail([0])
+         | {"db_pool_info{job=shop, instance=shop-0:8001, pool=web, source=workers, host=other.internal, port=5432, database=app, role=app}": "1x59"},
+         fires_once("PoolExhausted", "20m")),
+
     case("a pool that is seen several ways is counted once",
          server(used=10)
          | pool("shop-0:8001", 80)
          # The endpoint of the same application, and its sessions as the watcher sees them.
          | pool("shop-0:8001", 20, pool="api", source="app_health")
-         | pool("watcher:8001", 80, job="poolwatch", pool="app", source="activity")
-         # A watcher that does not lead sees the same endpoint.
-         | pool("second:8001", 40, job="poolwatch", pool="bouncer", source="pgbouncer")
-         | {"poolwatch_leader": "1x59", "poolwatch_leader{instance=second:8001}": "0x59"},
+         | pool("watcher:8001", 80, job="poolwatch", pool="app", source="activity"),
          no_alert("20m")),
 
     case("what is inferred counts where nothing else is known",
@@ -145,7 +155,7 @@ CASES = [
          shows("13m 25m 39m", PAGES, '{address="db.internal:5432", alertname="DatabaseDown"}'),
          shows("42m 50m", PAGES),
          firing("DatabaseDown", "critical", "instance=watcher:8001, address=db.internal:5432", "25m",
-                "poolwatch at watcher:8001 cannot reach PostgreSQL.")),
+                "poolwatch at watcher:8001 cannot reach PostgreSQL at db.internal:5432.")),
 
     case("a watcher that the server refuses hides no page of the pools",
          server() | {"pg_up{instance=watcher:8001}": "0x59", "pg_session_failure{instance=watcher:8001, reason=authentication}": "1x59"}

@@ -105,6 +105,18 @@ CASES = [
         "28m 41m": "poolwatch at app1:8001 received 0 reports a second in the last 10 minutes.",
     }),
 
+    case("an application whose workers were shut down has nothing to report", {
+        "up": "1x60",
+        "poolwatch_reports_total": "0+240x9 2160x40",
+        "poolwatch_workers_silent": "0x60",
+    }, silent("PoolwatchNoReports", "28m 41m")),
+
+    case("PoolwatchNoReports where the last worker was killed", {
+        "up": "1x60",
+        "poolwatch_reports_total": "0+240x9 2160x40",
+        "poolwatch_workers_silent": "0x9 1x40",
+    }, fires_once("PoolwatchNoReports", "28m 41m")),
+
     alert("PoolwatchReportsRejected", "warning", "reason=too_large", {
         "poolwatch_reports_rejected_total{reason=too_large}": "0x9 6+6x19 120x17",
     }, pending="19m", over="32m", fires={

@@ -44,6 +44,12 @@ CASES = [
                "PostgreSQL closed answers, and does not let poolwatch at app1:8001 in (too_many_connections_role). Nothing is read of it."),
     ),
 
+    case("a server that starts and breaks down again and again is down", {
+        "pg_up": "0x80",
+        "pg_session_failure{reason=starting_up}": " ".join(["1 1 0"] * 27),
+        "pg_session_failure{reason=connection_refused}": " ".join(["0 0 1"] * 27),
+    }, fires_once("DatabaseDown", "5m 10m"), interval="15s"),
+
     case("an only server that cannot be reached is down", {
         "pg_up": "0x20",
         "pg_session_failure{reason=no_answer}": "1x20",

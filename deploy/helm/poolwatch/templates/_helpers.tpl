@@ -28,7 +28,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 app.kubernetes.io/name: poolwatch
 app.kubernetes.io/instance: {{ .root.Release.Name }}
 poolwatch: watcher
-poolwatch-server: {{ .name }}
+poolwatch-server: {{ .name | quote }}
 {{- end -}}
 
 {{/* The settings of one watcher. The name of the server is that of the watcher. */}}
