@@ -87,7 +87,7 @@ fn odd_applications_are_told_nothing() {
     // Beside them: a dump again and again, an index that is built, and a vacuum.
     let script = format!(
         "while :; do pg_dump '{url}' >/dev/null; psql -qX '{url}' -c 'DROP INDEX IF EXISTS odd' \\
-         -c 'CREATE INDEX CONCURRENTLY odd ON orders (n)' -c 'VACUUM FREEZE orders'; sleep 1; done",
+         -c 'CREATE INDEX CONCURRENTLY odd ON orders (n)' -c 'VACUUM FREEZE orders'; sleep 5; done",
         url = ward.cluster.url("postgres")
     );
     let _maintenance = Running::of(Command::new("sh").args(["-c", &script]));
