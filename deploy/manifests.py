@@ -69,7 +69,7 @@ def check_selection(where, kind, spec, pods):
     chosen = [pod for labels, pod in pods.values() if selects(selector, labels)]
     # A release of the chart for monitoring alone has no pods.
     require(chosen or not pods, where, "selects no pod")
-    ports = {port["name"] for pod in chosen for port in ports_of(pod)}
+    ports = {port[key] for pod in chosen for port in ports_of(pod) for key in ("name", "containerPort")}
     rules = spec.get("ingress", []) if kind == "NetworkPolicy" else []
     named = [port["port"] for rule in rules for port in rule["ports"]]
     named += [endpoint["port"] for endpoint in spec.get("podMetricsEndpoints", [])]
