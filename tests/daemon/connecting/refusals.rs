@@ -21,7 +21,7 @@ fn reasons(daemon: &Daemon, server: &[(&str, &str)]) -> Vec<String> {
 /// Waits for a condition; returns false when it never holds.
 fn wait(mut holds: impl FnMut() -> bool) -> bool {
     let began = Instant::now();
-    while began.elapsed() < Duration::from_mins(1) {
+    while began.elapsed() < Duration::from_mins(3) {
         if holds() {
             return true;
         }

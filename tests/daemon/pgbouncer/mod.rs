@@ -18,7 +18,7 @@ use self::bouncer::Bouncer;
 
 /// Reads until the figures are as expected.
 async fn read_until(source: &mut Pgbouncer, holds: impl Fn(&Reading) -> bool) -> Reading {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let reading = source.read().await.unwrap();
         if holds(&reading) {
@@ -30,7 +30,7 @@ async fn read_until(source: &mut Pgbouncer, holds: impl Fn(&Reading) -> bool) ->
 }
 
 async fn wait_for_reading(source: &mut Pgbouncer) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while let Err(error) = source.read().await {
         assert!(Instant::now() < deadline, "{}", chain(&error));
     }

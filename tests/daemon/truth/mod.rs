@@ -114,7 +114,7 @@ fn daemon_for(application: &Application) -> Daemon {
 /// Waits until what is exported is what is true, and shows both if it never is.
 #[track_caller]
 fn agree<T: Debug + PartialEq>(mut both: impl FnMut() -> (T, T)) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(90);
     loop {
         let (exported, truth) = both();
         if exported == truth {
