@@ -79,8 +79,7 @@ def watch(pool: Any, ledger: Ledger) -> None:
     ledger.add(its)
     ledger.begin(its)
     for holder in [holder for holder in pool._holders if holder.is_connected()]:
-        ledger.connected()
-        ledger.reached(holder._con)
+        ledger.connected(holder._con)
 
 
 def unwatch(pool: Any) -> None:
@@ -154,8 +153,7 @@ def _connect(connect: Callable[..., Any]) -> Callable[..., Any]:
         await connect(self)
         its = _watches.get(id(self._pool))
         if its is not None:
-            its.ledger.connected()
-            its.ledger.reached(self._con)
+            its.ledger.connected(self._con)
 
     return connect_counted
 

@@ -133,9 +133,11 @@ class Ledger:
             watch.begins()
         self.reporter.begin()
 
-    def connected(self) -> None:
+    def connected(self, connection: Any) -> None:
+        """A connection was just made, which the pool itself does not count."""
         with self.lock:
             self.opened += 1
+        self.reached(connection)
 
     def disconnected(self) -> None:
         """A connection was thrown away as broken."""

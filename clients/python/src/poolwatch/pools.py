@@ -45,17 +45,13 @@ class SqlalchemyWatch(Watch):
 
     def listen(self, pool: Pool) -> None:
         self.listeners = (
-            ("connect", lambda connection, *_: self._connected(connection)),
+            ("connect", lambda connection, *_: self.ledger.connected(connection)),
             ("invalidate", lambda _, record, *__: self._invalidated(record)),
             ("soft_invalidate", lambda _, record, *__: self._invalidated(record)),
             ("close", lambda _, record: self._closed(record)),
         )
         for name, listener in self.listeners:
             event.listen(pool, name, listener)
-
-    def _connected(self, connection: Any) -> None:
-        self.ledger.connected()
-        self.ledger.reached(connection)
 
     def _invalidated(self, record: Any) -> None:
         self._invalid.add(id(record))

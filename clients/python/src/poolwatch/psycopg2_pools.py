@@ -38,8 +38,7 @@ def watch(pool: Any, ledger: Ledger) -> None:
     ledger.begin(its)
     # A pool opens its first connections while it is made.
     for connection in [*pool._pool, *pool._used.values()]:
-        ledger.connected()
-        ledger.reached(connection)
+        ledger.connected(connection)
 
 
 def unwatch(pool: Any) -> None:
@@ -53,8 +52,7 @@ def _connect(watch: Psycopg2Watch) -> Callable[[Any], Any]:
     def make(connect: Any) -> Any:
         def connect_counted(*words: Any, **named: Any) -> Any:
             made = connect(*words, **named)
-            watch.ledger.connected()
-            watch.ledger.reached(made)
+            watch.ledger.connected(made)
             return made
 
         return connect_counted

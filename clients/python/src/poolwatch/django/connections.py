@@ -130,8 +130,7 @@ class Connection:
                 raise
             finally:
                 self._is_connecting = False
-            self._ledger.connected()
-            self._ledger.reached(getattr(self._wrapper(), "connection", None))
+            self._ledger.connected(getattr(self._wrapper(), "connection", None))
             self._acquired(asked)
             return done
 
