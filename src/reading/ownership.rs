@@ -47,8 +47,6 @@ pub struct ClientSession {
     pub application: String,
     /// The address of its client; `local` over a Unix socket.
     pub address: String,
-    /// Its state, such as `idle`.
-    pub state: String,
 }
 
 /// All sessions of clients at one moment, poolwatch's own left out.

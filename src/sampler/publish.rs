@@ -153,9 +153,9 @@ impl Sampler {
             let sessions = readings.find_map(|reading| reading.client_sessions.as_ref());
             let Some(sessions) = sessions else { continue };
             let may_hold = |owner: &&ConnectionOwner| only || owner.connects_to(&database.places);
-            let owners: Vec<_> = owners().filter(may_hold).collect();
             let claims = self.claims.entry(database.name.clone()).or_default();
-            database.session_owners = claims.judge(&owners, sessions, &database.places);
+            database.session_owners =
+                claims.judge(owners().filter(may_hold), sessions, &database.places);
         }
     }
 

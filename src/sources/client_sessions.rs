@@ -81,7 +81,6 @@ fn session(row: &PgRow) -> Result<Option<ClientSession>, sqlx::Error> {
         user: words("usename")?,
         application: words("application_name")?,
         address: words("address")?,
-        state: words("state")?,
     }))
 }
 
@@ -94,13 +93,13 @@ fn is_time(text: &str) -> bool {
 /// Without when they began nobody knows which session a process is.
 const STATEMENT: ReducibleStatement<'static> = ReducibleStatement {
     sql: SQL,
-    optional: Optional::These(&["application_name", "client_addr", "datname", "state", "usename"]),
+    optional: Optional::These(&["application_name", "client_addr", "datname", "usename"]),
     gives: "which sessions belong to no worker",
 };
 
 /// A role without `pg_monitor` sees neither the kind nor the beginning of others' sessions.
 const SQL: &str = "
-SELECT pid, datname::text AS datname, usename::text AS usename, application_name, state,
+SELECT pid, datname::text AS datname, usename::text AS usename, application_name,
        coalesce(host(client_addr), 'local') AS address,
        CASE WHEN backend_type IS NOT NULL THEN backend_start::text END AS started,
        extract(epoch FROM clock_timestamp() - backend_start)::float8 AS age

@@ -84,10 +84,11 @@ struct Claim {
 }
 
 impl SessionClaims {
-    /// The owners of these sessions; `None` while no worker has reported any of them.
-    pub fn judge(
+    /// The owners of these sessions; `None` while no worker has reported any of them. Sessions that
+    /// were judged are not judged again.
+    pub fn judge<'a>(
         &mut self,
-        owners: &[&ConnectionOwner],
+        owners: impl IntoIterator<Item = &'a ConnectionOwner>,
         sessions: &ClientSessions,
         places: &[ConnectionTarget],
     ) -> Option<SessionOwners> {
@@ -98,9 +99,11 @@ impl SessionClaims {
         }
         let by_pid: HashMap<i32, &ClientSession> =
             sessions.sessions.iter().map(|session| (session.pid, session)).collect();
-        self.forget_ended(owners, &by_pid);
-        self.claim(owners, &by_pid, places);
-        self.release(owners, sessions.taken_at);
+        let owners: HashMap<&str, &ConnectionOwner> =
+            owners.into_iter().map(|owner| (owner.id.as_str(), owner)).collect();
+        self.forget_ended(&owners, &by_pid);
+        self.claim(&owners, &by_pid, places);
+        self.release(&owners, sessions.taken_at);
         self.has_claims |= self.claims.values().any(|claim| claim.confirmed);
         let judged = self.has_claims.then(|| self.owners(sessions));
         self.judged = Some((sessions.taken_at, judged.clone()));
@@ -108,12 +111,14 @@ impl SessionClaims {
     }
 
     /// Forgets sessions that have ended; whoever still reports one has not noticed.
-    fn forget_ended(&mut self, owners: &[&ConnectionOwner], by_pid: &HashMap<i32, &ClientSession>) {
+    fn forget_ended(
+        &mut self,
+        owners: &HashMap<&str, &ConnectionOwner>,
+        by_pid: &HashMap<i32, &ClientSession>,
+    ) {
         let is_there =
             |(pid, started): &(i32, String)| by_pid.get(pid).is_some_and(|s| s.started == *started);
-        let by_id: HashMap<&str, &&ConnectionOwner> =
-            owners.iter().map(|owner| (owner.id.as_str(), owner)).collect();
-        let reports = |id: &str, pid: i32| by_id.get(id).is_some_and(|owner| owner.reports(pid));
+        let reports = |id: &str, pid: i32| owners.get(id).is_some_and(|owner| owner.reports(pid));
         let ended = self.claims.extract_if(|key, _| !is_there(key));
         let spent = ended.map(|((pid, _), claim)| (claim.owner, pid));
         self.spent.extend(spent);
@@ -122,11 +127,11 @@ impl SessionClaims {
 
     fn claim(
         &mut self,
-        owners: &[&ConnectionOwner],
+        owners: &HashMap<&str, &ConnectionOwner>,
         by_pid: &HashMap<i32, &ClientSession>,
         places: &[ConnectionTarget],
     ) {
-        for owner in owners.iter().filter(|owner| !owner.ended) {
+        for owner in owners.values().filter(|owner| !owner.ended) {
             let pids = owner.pids.as_deref().unwrap_or_default();
             let found = pids.iter().filter_map(|pid| by_pid.get(pid));
             let found: Vec<_> = found.filter(|session| owner.may_hold(session)).collect();
@@ -151,10 +156,8 @@ impl SessionClaims {
     }
 
     /// Notes which sessions are not held any more, and forgets those of which that is not certain.
-    fn release(&mut self, owners: &[&ConnectionOwner], now: Instant) {
-        let by_id: HashMap<&str, &&ConnectionOwner> =
-            owners.iter().map(|owner| (owner.id.as_str(), owner)).collect();
-        self.claims.retain(|(pid, _), claim| match by_id.get(claim.owner.as_str()) {
+    fn release(&mut self, owners: &HashMap<&str, &ConnectionOwner>, now: Instant) {
+        self.claims.retain(|(pid, _), claim| match owners.get(claim.owner.as_str()) {
             Some(owner) if !claim.confirmed => !owner.ended && owner.reports(*pid),
             Some(owner) if owner.ended || (owner.pids.is_some() && !owner.reports(*pid)) => {
                 claim.unclaimed_since.get_or_insert(now);
@@ -272,8 +275,7 @@ mod tests {
             let sessions = sessions.iter().map(session).collect();
             let sessions = ClientSessions { taken_at: self.now, sessions };
             let places = [target("app").server()];
-            let owners: Vec<_> = owners.iter().collect();
-            let judged = self.claims.judge(&owners, &sessions, &places)?;
+            let judged = self.claims.judge(owners, &sessions, &places)?;
             let count = |owner| {
                 let groups = judged.groups.iter().filter(|group| group.owner == owner);
                 groups.map(|group| group.sessions).sum()
@@ -293,7 +295,7 @@ mod tests {
     }
 
     /// One that connects through a proxy, or to another server.
-    fn elsewhere(id: &str, pids: &[i32]) -> ConnectionOwner {
+    fn proxied(id: &str, pids: &[i32]) -> ConnectionOwner {
         let targets = ConnectionTarget::new("proxy", 6000, Some("app"), Some("web"));
         ConnectionOwner { targets: targets.into_iter().collect(), ..worker(id, pids) }
     }
@@ -333,18 +335,18 @@ mod tests {
     #[test]
     fn of_an_uncertain_server_all_that_a_worker_reports_must_be_there_and_twice() {
         let mut server = Server::new();
-        for owner in [elsewhere("one", &[1]), elsewhere("two", &[1, 2, 77])] {
+        for owner in [proxied("one", &[1]), proxied("two", &[1, 2, 77])] {
             for _ in 0..3 {
                 assert_eq!(server.read(std::slice::from_ref(&owner), ALL), None, "{}", owner.id);
             }
         }
-        assert_eq!(server.read(&[elsewhere("one", &[1, 2])], ALL), None);
-        assert_eq!(server.read(&[elsewhere("other", &[2, 3])], ALL), None, "each only once");
-        let proxied = elsewhere("three", &[2, 3]);
-        server.read(std::slice::from_ref(&proxied), ALL);
-        assert_eq!(server.read(std::slice::from_ref(&proxied), ALL), Some([2, 0, 2]));
-        server.read(&[ended(&proxied)], ALL);
-        assert_eq!(server.read(&[ended(&proxied)], ALL), Some([0, 2, 2]));
+        assert_eq!(server.read(&[proxied("one", &[1, 2])], ALL), None);
+        assert_eq!(server.read(&[proxied("other", &[2, 3])], ALL), None, "each only once");
+        let three = proxied("three", &[2, 3]);
+        server.read(std::slice::from_ref(&three), ALL);
+        assert_eq!(server.read(std::slice::from_ref(&three), ALL), Some([2, 0, 2]));
+        server.read(&[ended(&three)], ALL);
+        assert_eq!(server.read(&[ended(&three)], ALL), Some([0, 2, 2]));
     }
 
     #[test]
