@@ -97,10 +97,7 @@ impl Target {
 
     /// The servers in the form in which a pool's targets are compared with them.
     pub(crate) fn connection_targets(&self) -> Vec<ConnectionTarget> {
-        let targets = self.hosts.iter().filter_map(|host| {
-            ConnectionTarget::new(&host.key(), host.port, Some(&self.database), Some(&self.user))
-        });
-        targets.collect()
+        targets_of(&self.hosts, Some(&self.database), Some(&self.user))
     }
 
     /// The servers without secrets: `host:port` or the path of a socket, several by commas.
@@ -113,10 +110,12 @@ impl Target {
 pub(crate) fn connection_targets(address: &str) -> Result<Vec<ConnectionTarget>, AddressError> {
     let address = Address::parse_only(address)?;
     let (database, role) = (address.value("dbname"), address.value("user"));
-    let targets = hosts(&address)?.into_iter().filter_map(|host| {
-        ConnectionTarget::new(&host.key(), host.port, database.as_deref(), role.as_deref())
-    });
-    Ok(targets.collect())
+    Ok(targets_of(&hosts(&address)?, database.as_deref(), role.as_deref()))
+}
+
+fn targets_of(hosts: &[Host], database: Option<&str>, role: Option<&str>) -> Vec<ConnectionTarget> {
+    let target = |host: &Host| ConnectionTarget::new(&host.key(), host.port, database, role);
+    hosts.iter().filter_map(target).collect()
 }
 
 /// poolwatch's own sessions are read-only, so that what can be written to is the primary.
