@@ -29,7 +29,7 @@ def cluster() -> Iterator[str]:
             yield folder
         finally:
             server.send_signal(signal.SIGINT)
-            server.wait(timeout=30)
+            server.wait(timeout=120)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -53,7 +53,7 @@ def _command(program: str, *words: str) -> list[str]:
 
 
 def _wait_until_it_answers(folder: str, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while True:
         try:
             psycopg2.connect(host=folder, user="postgres", dbname="postgres").close()

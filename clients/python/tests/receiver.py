@@ -13,6 +13,9 @@ from typing import Any, Callable
 
 from poolwatch.reporter import _reporters
 
+# Seconds: far more than anything here takes, even where the machine is busy.
+PATIENCE = 120
+
 Report = dict[str, Any]
 
 
@@ -62,10 +65,18 @@ class Receiver:
             self.stop()
         shutil.rmtree(self.folder)
 
-    def wait_for(self, condition: Callable[[list[Report]], Any], within: float = 20) -> Any:
+    def wait_for(self, condition: Callable[[list[Report]], Any]) -> Any:
         """What `condition` makes of the reports, once that is true."""
+
+        def met() -> Any:
+            try:
+                return condition(self.reports)
+            except LookupError:
+                # The report, or what it is to have, is not there yet.
+                return None
+
         with self._came:
-            if not self._came.wait_for(lambda: condition(self.reports), within):
+            if not self._came.wait_for(met, PATIENCE):
                 raise AssertionError(f"never came in {len(self.reports)}: {self.reports[-1:]}")
             return condition(self.reports)
 

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from receiver import PATIENCE
 from truth import Truth
 
 HERE = Path(__file__).parent
@@ -21,12 +22,12 @@ HERE = Path(__file__).parent
 
 class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path):
-        super().__init__("localhost", timeout=30)
+        super().__init__("localhost", timeout=PATIENCE)
         self.path = path
 
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(30)
+        self.sock.settimeout(PATIENCE)
         self.sock.connect(self.path)
 
 
@@ -84,7 +85,7 @@ def wait_until_idle(stats):
     One that is told to end while it loads goes on, and the master waits for it for a minute. One
     that is busy ends without any hook of Python's, and it is so for a moment after its answer.
     """
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while any(not is_idle(worker) for worker in statistics(stats)["workers"]):
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -105,7 +106,7 @@ def end(server):
     """Fails if the server does not end by itself, and leaves none of its processes behind."""
     server.terminate()
     try:
-        server.wait(timeout=30)
+        server.wait(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
@@ -113,7 +114,7 @@ def end(server):
 
 
 def wait_until_it_answers(path, server, log):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:

@@ -6,7 +6,7 @@ import time
 
 import psycopg2
 import pytest
-from receiver import count, findings
+from receiver import PATIENCE, count, findings
 from sqlalchemy import exc, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool, StaticPool
@@ -82,7 +82,7 @@ def wait_until_it_sleeps(postgres):
     """A query cancelled before the server has it is not cancelled there."""
     watching = psycopg2.connect(host=postgres, user="postgres", dbname="postgres")
     watching.autocommit = True
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     with watching.cursor() as cursor:
         while time.monotonic() < deadline:
             cursor.execute("select from pg_stat_activity where wait_event = 'PgSleep'")

@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from receiver import endpoints, findings, total
+from receiver import PATIENCE, endpoints, findings, total
 from serving import python_path, watched
 from truth import Truth
 
@@ -48,7 +48,7 @@ def worker(folder, its, *options):
         yield started
     finally:
         started.terminate()
-        started.wait(timeout=60)
+        started.wait(timeout=PATIENCE)
 
 
 def test_children_that_end_after_a_few_tasks_count_exactly(url, receiver, tmp_path):
@@ -57,7 +57,7 @@ def test_children_that_end_after_a_few_tasks_count_exactly(url, receiver, tmp_pa
     send(SEND, its)
     options = ("--pool=prefork", "--concurrency=2", "--max-tasks-per-child=5")
     with worker(tmp_path, its, *options) as running:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE
         while truth.read()["checkouts"] < TASKS:
             assert running.poll() is None and time.monotonic() < deadline, (
                 tmp_path / "log"
@@ -78,7 +78,7 @@ def test_a_task_is_judged_as_one_and_reported_at_its_end(url, receiver, tmp_path
     its = environment(tmp_path, url, receiver)
     send("import tasks\ntasks.look_up.delay()", its)
     with worker(tmp_path, its, f"--pool={pool}", "--concurrency=1"):
-        (found,) = receiver.wait_for(lambda reports: findings(reports, "n_plus_one"), within=60)
+        (found,) = receiver.wait_for(lambda reports: findings(reports, "n_plus_one"))
     assert (found["count"], found["seen"]) == (20, 1)
     assert total(receiver.reports, "n_plus_one") == 1
     assert total(receiver.reports, "hold") == 1 + 21

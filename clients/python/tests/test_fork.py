@@ -11,7 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from receiver import count, instances, total
+from receiver import PATIENCE, count, instances, total
 from sqlalchemy import create_engine, text
 
 import poolwatch
@@ -47,7 +47,7 @@ def in_child(work):
     return pid
 
 
-def succeeded(pid, within=60.0):
+def succeeded(pid, within=PATIENCE):
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
         ended, status = os.waitpid(pid, os.WNOHANG)

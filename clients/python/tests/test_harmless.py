@@ -10,7 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from receiver import count
+from receiver import PATIENCE, count
 from sqlalchemy import create_engine, exc, text
 
 import poolwatch
@@ -86,7 +86,7 @@ def test_a_process_that_can_start_no_thread_still_reports(url, receiver, monkeyp
     monkeypatch.setattr(reporting.threading.Thread, "start", refuse)
     before = set(threading.enumerate())
 
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while len(receiver.reports) < 3 and time.monotonic() < deadline:
         query(engine)
     assert len(receiver.reports) >= 3

@@ -321,9 +321,9 @@ def test_a_leak_is_named_by_the_second_report(url, receiver, monkeypatch):
     with poolwatch.request("GET /leak"):
         leaked = engine.connect()  # leaked
     receiver.pool(holds=bool)
-    pools = [report["pools"][0] for report in receiver.reports]
-    out = [pool for pool in pools if pool["checked_out"]]
-    named = [one for pool in out[:2] for one in pool.get("holds", ())]
+    pools = [pool for report in receiver.reports for pool in report["pools"]]
+    long = [pool for pool in pools if pool["checked_out"] and pool["oldest"] >= LONG]
+    named = [one for pool in long[:2] for one in pool.get("holds", ())]
     assert named[0]["endpoint"] == "GET /leak"
     assert named[0]["where"].endswith(line_of_text("# leaked"))
     leaked.close()

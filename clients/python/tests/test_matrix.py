@@ -13,7 +13,7 @@ from itertools import product
 
 import pytest
 from conftest import VERSION
-from receiver import instances, total
+from receiver import PATIENCE, instances, total
 from serving import ask_all, program, serving, wait_until_idle, watched
 
 REQUESTS = 120
@@ -110,7 +110,7 @@ def wait_until_all_have_begun(log, workers=3):
     """Granian listens before its workers have begun. One that gets SIGTERM too early loses it and
     never ends, with this client or without, and granian waits for it for ever.
     """
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while log.read_text().count("Started worker-") < workers:
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.02)

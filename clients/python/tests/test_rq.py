@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from receiver import endpoints, findings, total
+from receiver import PATIENCE, endpoints, findings, total
 from serving import python_path, watched
 from truth import Truth
 
@@ -34,11 +34,11 @@ def queue(tmp_path):
         yield rq.Queue(connection=client)
     finally:
         server.terminate()
-        server.wait(timeout=30)
+        server.wait(timeout=PATIENCE)
 
 
 def wait_until_it_answers(client, server):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             client.ping()
@@ -64,7 +64,7 @@ def test_each_job_is_counted_exactly_and_judged_as_one(queue, url, receiver, tmp
         "POOLWATCH_PERIOD": "5",
     }
     command += ["--worker-class", "poolwatch.rq.Worker"]
-    subprocess.run(command, env=environment, check=True, cwd=tmp_path, timeout=120)
+    subprocess.run(command, env=environment, check=True, cwd=tmp_path, timeout=PATIENCE)
     true = truth.read()
     assert true["checkouts"] == JOBS
     receiver.wait_for(lambda reports: total(reports, "hold") >= JOBS + 21)
