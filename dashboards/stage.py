@@ -3,8 +3,10 @@ panel of a server has something to show.
 
 A primary with a standby that it streams to, a logical subscription, an archive that fails now and then, queues for locks,
 deadlocks, transactions idle and prepared, vacuums and index builds at work, and more clients than PgBouncer has servers for.
+Two workers of a shop report a pool whose connections go to the primary by a name, as those of another machine do.
 """
 
+import itertools
 import json
 import os
 import pwd
@@ -15,12 +17,14 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+# What applications call the primary, and an address of this machine that no other server listens on.
+NAME, ADDRESS = "db.shop.example", "127.54.32.1"
 PRIMARY = {
-    "unix_socket_directories": "{folder}", "listen_addresses": "", "wal_level": "logical", "max_prepared_transactions": "5",
+    "unix_socket_directories": "{folder}", "listen_addresses": ADDRESS, "wal_level": "logical", "max_prepared_transactions": "5",
     "shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track": "all", "track_io_timing": "on",
     "track_wal_io_timing": "on", "track_functions": "all", "shared_buffers": "16MB", "work_mem": "64kB", "max_wal_size": "64MB",
     "checkpoint_timeout": "30s", "deadlock_timeout": "200ms", "log_lock_waits": "on", "log_min_duration_statement": "0",
@@ -132,6 +136,7 @@ class Stage:
         try:
             self.start_servers()
             self.start_bouncer()
+            self.socket = self.folder / "workers" / "poolwatch.sock"
             self.settings = self.write_settings()
         except BaseException:
             self.close()
@@ -215,12 +220,12 @@ class Stage:
         quick = {name: {"interval": "3s"} for name in (
             "stat_user_indexes", "index_health", "sequences", "table_age", "settings")}
         settings = {
-            "servers": {"primary": {"url": f"postgresql:///shop?host={self.folder}&port=5432&user=postgres"},
+            "servers": {"primary": {"url": f"postgresql:///shop?host={NAME}&hostaddr={ADDRESS}&user=postgres"},
                         "standby": {"url": f"postgresql:///shop?host={self.folder}&port=5433&user=postgres"}},
             "pools": {"bouncer": {"pgbouncer": {"url": f"postgresql://postgres@127.0.0.1:{self.port}/pgbouncer",
                                                 "pid_file": f"{self.folder}/pgbouncer.pid"}},
                       "shop": {"activity": {"server": "primary", "application_name": "shop-*", "size": 5, "max_overflow": 15}}},
-            "workers": {"enabled": False},
+            "workers": {"socket": str(self.socket)},
             "sampling": {"statements": "2s", "server": "2s", "tables": "3s"},
             "collectors": quick | {"stat_statements": {"include_query": True}, "statement_durations": {"limit": 20}, "process_idle": {"enabled": True},
                                    "statio_user_indexes": {"enabled": True}, "buffercache_summary": {"enabled": True}},
@@ -236,6 +241,28 @@ class Stage:
             thread = threading.Thread(target=self.session, args=(application, place, steps), daemon=True)
             thread.start()
             self.threads.append(thread)
+        thread = threading.Thread(target=self.report, daemon=True)
+        thread.start()
+        self.threads.append(thread)
+
+    def report(self):
+        """Sends what two workers of a shop say of their pools, each second. Half of their connections are in use."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sending:
+            for seq in itertools.count(1):
+                for pid in (100_001, 100_002):
+                    # poolwatch may not listen yet, or no longer.
+                    with suppress(OSError):
+                        sending.sendto(json.dumps(self.report_of(pid, seq)).encode(), str(self.socket))
+                if self.over.wait(1):
+                    return
+
+    @staticmethod
+    def report_of(pid, seq):
+        target = {"host": NAME, "port": 5432, "database": "shop", "role": "postgres"}
+        pool = {"name": "web", "size": 5, "max_overflow": 5, "checked_in": 2, "checked_out": 3, "pending": 0, "peak": 4, "oldest": 0.1,
+                "timeouts": 0, "acquire_errors": 0, "opened": 5, "invalidated": 0, "inherited": 0, "query_errors": 0, "n_plus_one": 0,
+                "unpaginated": 0, "targets": [target]}
+        return {"v": 1, "inst": f"{pid:016x}", "pid": pid, "seq": seq, "period": 1.0, "app": "shop", "pools": [pool], "findings": []}
 
     def session(self, application, place, steps):
         host, port = (self.folder, 5432) if place != "bouncer" else ("127.0.0.1", self.port)
