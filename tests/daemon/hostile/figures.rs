@@ -93,8 +93,9 @@ fn figures_and_names_that_cannot_be_spoil_nothing_else() {
         };
         let wrong = metrics.series.iter().find(|series| !is_name(&series.name));
         assert!(wrong.is_none(), "{wrong:?}");
-        assert_eq!(metrics.value("pg_up", &[("server", "good")]), Some(1.0));
     }
+    // A busy machine may have cost a reading, but no more than that one.
+    eventually(|| up(&daemon, "good") == Some(1.0));
     assert!(daemon.metrics().all("pg_settings_max_connections", &[]).count() > 0);
     assert_eq!(daemon.value("poolwatch_panics_total", &[]), Some(0.0), "{}", daemon.output());
 }
