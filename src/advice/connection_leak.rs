@@ -131,22 +131,24 @@ fn held_too_long(state: &PoolState, threshold: f64, with_reason: WithReason) -> 
 }
 
 impl ConnectionLeak {
-    /// The fewest checked out rise and never fall, and none of them comes back.
+    /// The fewest checked out rise and never fall, and none of them comes back. What rose since the
+    /// oldest of them was taken is still out when it rises no more.
     fn rising(&self, state: &PoolState, recent: &Recent, in_flight: u64) -> Option<String> {
-        let steps = match state.sum.oldest_checkout {
+        let (least, spans) = match state.sum.oldest_checkout {
             Some(oldest) if oldest < self.min_held.as_secs_f64() => return None,
-            Some(_) => STEPS,
-            None => BLIND_STEPS,
+            Some(oldest) => (STEPS, [STEPS, STEPS.max(Recent::steps_of(oldest))]),
+            None => (BLIND_STEPS, [BLIND_STEPS; 2]),
         };
-        let steps = recent.pool(&state.pool.name)?.finished(steps + 1).map(|step| step.floor);
-        let floors: Vec<u64> = steps.collect::<Option<_>>()?;
-        let enough = floors.len() > STEPS
-            && (state.sum.oldest_checkout.is_some() || floors.len() > BLIND_STEPS);
-        let (first, last) = (*floors.first()?, *floors.last()?);
-        let rise = last.saturating_sub(first).saturating_sub(in_flight);
-        if !enough || rise < self.min_growth || !floors.is_sorted() {
-            return None;
-        }
+        let pool = recent.pool(&state.pool.name)?;
+        let risen = |steps: usize| {
+            let floors = pool.finished(steps + 1).map(|step| step.floor);
+            let floors: Vec<u64> = floors.collect::<Option<_>>()?;
+            let (first, last) = (*floors.first()?, *floors.last()?);
+            let rise = last.saturating_sub(first).saturating_sub(in_flight);
+            let is_leak = floors.len() > least && rise >= self.min_growth && floors.is_sorted();
+            is_leak.then_some((first, last))
+        };
+        let (first, last) = spans.into_iter().find_map(risen)?;
         let message = match state.sum.oldest_checkout {
             Some(oldest) => format!(
                 "the connections checked out rose from {first} to {last} and none came back; \
@@ -193,6 +195,18 @@ mod tests {
     fn a_slow_leak_is_found_before_anything_is_held_too_long() {
         let advice = look(&[0, 1, 3, 5, 7, 9, 11], |at| Some(5.0 * at as f64));
         assert!(advice[0].message.contains("and none came back"), "{advice:?}");
+    }
+
+    #[test]
+    fn what_leaked_is_told_of_when_it_rises_no_more() {
+        let mut floors = vec![0, 0];
+        floors.extend([20; 9]);
+        let oldest = |at: usize| Some(5.0 * at.saturating_sub(1) as f64);
+        let advice = look(&floors, oldest);
+        assert!(advice[0].message.contains("rose from 0 to 20"), "{advice:?}");
+        floors.push(12);
+        floors.push(12);
+        assert_eq!(look(&floors, oldest), [], "some came back");
     }
 
     #[test]

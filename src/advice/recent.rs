@@ -164,6 +164,11 @@ impl Recent {
         self.server(server)?.since(within).filter_map(|(_, step)| step.slow.as_ref()).last()
     }
 
+    /// The number of steps that reach back to before something of this age in seconds began.
+    pub(super) fn steps_of(seconds: f64) -> usize {
+        (seconds / STEP.as_secs_f64()).ceil() as usize + 1
+    }
+
     /// The statements of a pool within the last steps.
     pub(super) fn queries(&self, pool: &PoolState, within: Duration) -> Option<Histogram> {
         let before = self.pool(&pool.pool.name)?.before(within)?;
