@@ -44,12 +44,33 @@ CASES = [
         "32m": "A transaction of user bot (reddit-bot) in database redditbot at app1:8001 has been running for 20m 30s.",
     }),
 
-    alert("LockWait", "warning", "application_name=reddit-bot, datname=redditbot, usename=bot",
-          longest_transaction("0x9 30+60x5 0x6", wait=("Lock", "transactionid")),
-          pending="11m", over="18m", fires={
-        "12m": "A transaction of user bot (reddit-bot) in database redditbot at app1:8001, open for 2m 30s, waits for a lock.",
-        "17m": "A transaction of user bot (reddit-bot) in database redditbot at app1:8001, open for 5m 30s, waits for a lock.",
+    alert("LockWait", "warning", "application_name=reddit-bot, datname=redditbot, usename=bot", {
+        **longest_transaction("0x9 30+60x5 0x6", wait=("Lock", "transactionid")),
+        "pg_lock_root_blocker_blocked_sessions{datname=redditbot, usename=reports, application_name=reporting, client_addr=10.0.0.9, "
+        "state=idle in transaction}": "_x9 3x20",
+        "pg_lock_root_blocker_transaction_seconds{datname=redditbot, usename=reports, application_name=reporting, client_addr=10.0.0.9, "
+        "state=idle in transaction}": "_x9 60+60x20",
+        "pg_lock_root_blocker_blocked_sessions{datname=redditbot, usename=bot, application_name=cron, client_addr=local, state=active}": "1x40",
+        "pg_lock_root_blocker_blocked_sessions{datname=other, usename=bot, application_name=cron, client_addr=local, state=active}": "9x40",
+        "pg_lock_root_blocker_blocked_sessions{datname=other, usename=other, application_name=other, client_addr=other, state=other}": "99x40",
+    }, pending="11m", over="18m", fires={
+        "12m": "A transaction of user bot (reddit-bot) in database redditbot at app1:8001, open for 2m 30s, waits for a lock that a session of user reports "
+               "(reporting) from 10.0.0.9 holds (idle in transaction, its transaction open for 4m 0s).",
+        "17m": "A transaction of user bot (reddit-bot) in database redditbot at app1:8001, open for 5m 30s, waits for a lock that a session of user reports "
+               "(reporting) from 10.0.0.9 holds (idle in transaction, its transaction open for 7m 0s).",
     }),
+
+    case("LockWait without the collector lock_waits", longest_transaction("0x9 30+60x5 0x6", wait=("Lock", "transactionid")),
+         firing("LockWait", "warning", "application_name=reddit-bot, datname=redditbot, usename=bot", "12m",
+                "A transaction of user bot (reddit-bot) in database redditbot at app1:8001, open for 2m 30s, waits for a lock.")),
+
+    case("LockWait behind a prepared transaction of one of several servers", {
+        "pg_stat_activity_max_tx_duration{server=a, datname=shop, state=active, usename=bot, application_name=, backend_type=client backend, "
+        "wait_event_type=Lock, wait_event=tuple}": "600x20",
+        "pg_lock_root_blocker_blocked_sessions{server=a, datname=shop, usename=, application_name=, client_addr=, state=prepared transaction}": "2x20",
+        "pg_lock_root_blocker_blocked_sessions{server=b, datname=shop, usename=bot, application_name=x, client_addr=local, state=active}": "8x20",
+    }, firing("LockWait", "warning", "server=a, datname=shop, usename=bot", "12m",
+              "A transaction of user bot in database shop on server a at app1:8001, open for 10m 0s, waits for a lock that a prepared transaction has.")),
 
     alert("LocksNearLimit", "warning", "", {
         "pg_locks_count{datname=redditbot, mode=accesssharelock}": "100x9 6000x14 100x20",

@@ -66,9 +66,9 @@ BLOCKING = [
           ("max by (datname) (pg_lock_waits_blocked_sessions{@database})", "{{datname}}"), "short", decimals=0),
     table("Sessions that hold others up", "The sessions at the root of each queue, which wait for nobody, and how many sessions wait for them "
           "now. An idle one has left a transaction open. The runbook of LockWait shows how to find its pid.",
-          or_none("max by (application_name, usename, state, datname) (pg_lock_root_blocker_blocked_sessions{@database})",
+          or_none("max by (application_name, usename, client_addr, state, datname) (pg_lock_root_blocker_blocked_sessions{@database})",
                   "application_name", "✓ nobody"),
-          "short", {"application_name": "application", "usename": "user", "state": "state", "datname": "database"},
+          "short", {"application_name": "application", "usename": "user", "client_addr": "address", "state": "state", "datname": "database"},
           value="sessions held up", width=8),
     lines("Transaction that holds others up", "The age of the oldest transaction at the root of a queue: how long the lock may have "
           "been held.",

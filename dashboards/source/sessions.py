@@ -85,12 +85,12 @@ WAITS = [
 
 BLOCKING = [
     table("Sessions at the root of a queue", "They wait for nobody, and others wait for them, directly or behind others. An idle one has left a transaction open.",
-          or_none("topk($top, max by (application_name, usename, state, datname) (pg_lock_root_blocker_blocked_sessions{@database} > 0))", "application_name", "✓ nobody"),
-          "short", {"application_name": "application", "usename": "user", "state": "state", "datname": "database"}, width=12, value="hold up"),
+          or_none("topk($top, max by (application_name, usename, client_addr, state, datname) (pg_lock_root_blocker_blocked_sessions{@database} > 0))", "application_name", "✓ nobody"),
+          "short", {"application_name": "application", "usename": "user", "client_addr": "address", "state": "state", "datname": "database"}, width=12, value="hold up"),
     table("Who held others up, in the time shown?", "The most sessions that each held up at once in the time shown.",
-          or_none("topk($top, max by (application_name, usename, state, datname) (max_over_time(pg_lock_root_blocker_blocked_sessions{@database}[$__range])) > 0)",
+          or_none("topk($top, max by (application_name, usename, client_addr, state, datname) (max_over_time(pg_lock_root_blocker_blocked_sessions{@database}[$__range])) > 0)",
                   "application_name", "✓ nobody"),
-          "short", {"application_name": "application", "usename": "user", "state": "state", "datname": "database"}, width=12, value="held up"),
+          "short", {"application_name": "application", "usename": "user", "client_addr": "address", "state": "state", "datname": "database"}, width=12, value="held up"),
     lines("Sessions held up, by who holds them up", "The sessions behind each root of a queue.",
           (or_none("max by (application_name, state) (pg_lock_root_blocker_blocked_sessions{@database})", "application_name", "nobody"), "{{application_name}} {{state}}"), "short", decimals=0),
     lines("Age of the transaction at the root", "How long the lock may have been held.",

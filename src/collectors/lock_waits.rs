@@ -46,17 +46,21 @@ const BLOCKED: &str = waits!(
 );
 
 const ROOTS: &str = waits!(
-    "SELECT grouped.*, concat_ws('/', datname, usename, application_name, state) AS key
+    "SELECT grouped.*,
+            ROW(datname, usename, application_name, client_addr, state)::text AS key
        FROM (
             SELECT root.datname,
                    CASE blocker WHEN 0 THEN 'prepared transaction'
                         ELSE coalesce(session.state, '') END AS state,
                    coalesce(session.usename, '') AS usename,
                    coalesce(session.application_name, '') AS application_name,
+                   CASE WHEN session.backend_type = 'client backend'
+                        THEN coalesce(host(session.client_addr), 'local') ELSE '' END
+                        AS client_addr,
                    count(DISTINCT root.pid) AS blocked_sessions,
                    max(extract(epoch FROM clock_timestamp() - xact_start)) AS transaction_seconds
               FROM root LEFT JOIN pg_stat_activity AS session ON session.pid = blocker
-             GROUP BY 1, 2, 3, 4) AS grouped"
+             GROUP BY 1, 2, 3, 4, 5) AS grouped"
 );
 
 pub(super) const COLLECTOR: Collector = Collector {
@@ -90,7 +94,7 @@ pub(super) const COLLECTOR: Collector = Collector {
         },
         Table {
             prefix: "pg_lock_root_blocker",
-            labels: &["datname", "usename", "application_name", "state"],
+            labels: &["datname", "usename", "application_name", "client_addr", "state"],
             queries: &[Query { since: 13, sql: ROOTS }],
             columns: &[
                 gauge(

@@ -16,7 +16,7 @@ fn follow(ward: &Ward, remedy: &str) {
 
 #[test]
 fn the_session_behind_which_a_migration_and_a_crowd_wait_is_named_and_ended() {
-    let ward = Ward::new(&[], "advice: {clear_after: 1s}");
+    let ward = Ward::new(&[], "advice: {clear_after: 1s}\nsampling: {server: 1s}");
     let application = ward.start("lock_queue");
     let advice = ward.first_is("lock_queue", QUEUE);
     let message = text(&advice[0], "message");
@@ -33,6 +33,14 @@ fn the_session_behind_which_a_migration_and_a_crowd_wait_is_named_and_ended() {
     let pool = ward.daemon.get("/health/database/pool").json();
     let recommended = pool["pools"][0]["recommendations"][0].as_str().unwrap().to_owned();
     assert!(recommended.contains("SELECT pg_terminate_backend("), "{pool:#}");
+    let blocker = [
+        ("application_name", "reporting"),
+        ("client_addr", "local"),
+        ("state", "idle in transaction"),
+    ];
+    let figure = |name: &str| ward.daemon.value(&format!("pg_lock_root_blocker_{name}"), &blocker);
+    eventually(|| figure("blocked_sessions") > Some(2.0));
+    eventually(|| figure("transaction_seconds") > Some(0.0));
     follow(&ward, text(&advice[0], "remedy"));
     eventually(|| ward.advice().iter().all(|one| one["rule"] != "lock_queue"));
     drop(application);
