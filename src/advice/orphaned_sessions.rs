@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::recent::Recent;
 use super::{Advice, Rule, RuleContext, Severity};
 use crate::reading::ClientSession;
-use crate::state::DatabaseState;
+use crate::state::{CountedSessions, DatabaseState};
 
 /// The number of sessions that the query ends; it may be asked for again.
 const ENDED: usize = 50;
@@ -50,47 +50,80 @@ impl Rule for OrphanedSessions {
 }
 
 fn judge_server(server: &DatabaseState) -> Option<Advice> {
-    let orphans = &server.session_owners.as_ref()?.orphans;
-    if orphans.is_empty() {
+    let owners = server.session_owners.as_ref()?;
+    let (orphans, counted) = (&owners.orphans, &owners.counted);
+    let count = orphans.len() + counted.iter().map(|one| one.orphans).sum::<usize>();
+    if count == 0 {
         return None;
     }
-    let count = orphans.len();
     let have = if count == 1 { "session has" } else { "sessions have" };
-    let message = format!("{count} {have} no worker any more: {}", described(orphans));
-    let query = query(orphans);
+    let named: Vec<_> = described(orphans).into_iter().chain(counted.iter().map(among)).collect();
+    let message = format!("{count} {have} no worker any more: {}", named.join(", "));
+    let end = (!orphans.is_empty()).then(|| end(orphans));
+    let list = (!counted.is_empty()).then(|| list(counted));
+    let ways = [
+        end.as_ref().map(|query| format!("end them with {query}")),
+        list.as_ref().map(|query| {
+            format!(
+                "of those that were found by count nobody knows which they are: {query} lists those \
+                 among which they are, and what remains when their workers have been restarted has no \
+                 worker"
+            )
+        }),
+    ];
+    let ways: Vec<_> = ways.into_iter().flatten().collect();
     let remedy = format!(
-        "end them with {query}; so that the server notices by itself when a client is gone, set \
-             tcp_keepalives_idle = 60 and, from version 14 on, client_connection_check_interval = \
-             '10s', and look for a proxy that keeps connections open whose client has gone"
+        "{}; so that the server notices by itself when a client is gone, set tcp_keepalives_idle = 60 \
+         and, from version 14 on, client_connection_check_interval = '10s', and look for a proxy that \
+         keeps connections open whose client has gone",
+        ways.join("; ")
     );
     let advice = Advice::new(Severity::Warning, &server.name, message, remedy);
-    Some(advice.with_sql(vec![query]))
+    Some(advice.with_sql(end.into_iter().chain(list).collect()))
+}
+
+/// How many of which sessions have no worker.
+fn among(counted: &CountedSessions) -> String {
+    let first = counted.sessions.first().map(group).unwrap_or_default();
+    format!("{} of the {} {first}, by count", counted.orphans, counted.sessions.len())
+}
+
+/// Sessions alike in words.
+fn group(session: &ClientSession) -> String {
+    let ClientSession { application, user, address, .. } = session;
+    let from = if address == "local" { "a local socket" } else { address };
+    format!("of application {application} (role {user}) from {from}")
 }
 
 /// Their applications and addresses, those with most first.
-fn described(orphans: &[ClientSession]) -> String {
-    let mut sums: BTreeMap<(&str, &str, &str), usize> = BTreeMap::new();
+fn described(orphans: &[ClientSession]) -> Vec<String> {
+    let mut sums: BTreeMap<String, usize> = BTreeMap::new();
     for one in orphans {
-        *sums.entry((&one.application, &one.user, &one.address)).or_default() += 1;
+        *sums.entry(group(one)).or_default() += 1;
     }
     let mut sums: Vec<_> = sums.into_iter().collect();
     sums.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let named = sums.iter().take(NAMED).map(|((application, user, address), count)| {
-        let from = if *address == "local" { "a local socket" } else { address };
-        format!("{count} of application {application} (role {user}) from {from}")
-    });
-    let named: Vec<_> = named.collect();
-    named.join(", ")
+    sums.into_iter().take(NAMED).map(|(group, count)| format!("{count} {group}")).collect()
 }
 
 /// Ends these and no session that has the process of one of them since.
-fn query(orphans: &[ClientSession]) -> String {
-    let sessions = orphans.iter().take(ENDED);
-    let sessions = sessions.map(|one| format!("({}, '{}')", one.pid, one.started));
+fn end(orphans: &[ClientSession]) -> String {
+    format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {}", are(orphans.iter()))
+}
+
+/// Shows these, those first that have been idle for longest.
+fn list(counted: &[CountedSessions]) -> String {
+    let sessions = are(counted.iter().flat_map(|one| &one.sessions));
     format!(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE (pid, backend_start) IN ({})",
-        sessions.collect::<Vec<_>>().join(", ")
+        "SELECT pid, backend_start, state, state_change, query FROM pg_stat_activity WHERE {sessions} \
+         ORDER BY state_change"
     )
+}
+
+fn are<'a>(sessions: impl Iterator<Item = &'a ClientSession>) -> String {
+    let sessions = sessions.take(ENDED);
+    let sessions = sessions.map(|one| format!("({}, '{}')", one.pid, one.started));
+    format!("(pid, backend_start) IN ({})", sessions.collect::<Vec<_>>().join(", "))
 }
 
 #[cfg(test)]
@@ -100,7 +133,7 @@ mod tests {
     use crate::reading::Sessions;
     use crate::state::SessionOwners;
 
-    fn judge(orphans: usize) -> Vec<Advice> {
+    fn sessions(number: usize) -> Vec<ClientSession> {
         let session = |pid| ClientSession {
             pid,
             started: format!("2026-11-28 00:00:0{pid}+00"),
@@ -109,9 +142,15 @@ mod tests {
             address: "10.0.0.7".into(),
             ..ClientSession::default()
         };
-        let orphans = (1..).take(orphans).map(session).collect();
+        (1..).take(number).map(session).collect()
+    }
+
+    fn judge(orphans: usize) -> Vec<Advice> {
+        judge_owners(SessionOwners { orphans: sessions(orphans), ..SessionOwners::default() })
+    }
+
+    fn judge_owners(owners: SessionOwners) -> Vec<Advice> {
         let mut fixture = Fixture::with_sessions(Sessions::default());
-        let owners = SessionOwners { groups: Vec::new(), orphans };
         fixture.databases[0].session_owners = Some(owners);
         fixture.judge(&OrphanedSessions::default())
     }
@@ -130,6 +169,18 @@ mod tests {
             ]
         );
         assert!(advice.remedy.contains(&advice.sql[0]), "{}", advice.remedy);
+    }
+
+    #[test]
+    fn those_that_were_counted_are_listed_and_not_ended() {
+        let counted = vec![CountedSessions { sessions: sessions(3), orphans: 2 }];
+        let advice = &judge_owners(SessionOwners { counted, ..SessionOwners::default() })[0];
+        let named = "2 sessions have no worker any more: 2 of the 3 of application shop (role web) \
+                     from 10.0.0.7, by count";
+        assert_eq!(advice.message, named);
+        assert_eq!(advice.sql.len(), 1);
+        assert!(!advice.remedy.contains("terminate"), "{}", advice.remedy);
+        assert!(advice.sql[0].contains("(3, '2026-11-28 00:00:03+00')"), "{}", advice.sql[0]);
     }
 
     #[test]

@@ -8,8 +8,8 @@ pub fn families(databases: &[DatabaseState]) -> [Family; 1] {
     let mut sessions = Family::gauge(
         "pg_sessions_by_owner",
         "Sessions of clients by who holds them, once workers report the processes of their \
-         connections: worker is one that lives, orphan had one and has none any more, stranger is \
-         what no worker reported, from an age of 10 s on.",
+         connections, or agree in number: worker is one that lives, orphan had one and has none any \
+         more, stranger is what no worker reported, from an age of 10 s on.",
     );
     for database in databases {
         let server = [("server", database.name.as_str())];

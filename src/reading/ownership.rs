@@ -15,6 +15,19 @@ pub struct ConnectionOwner {
     pub targets: Vec<ConnectionTarget>,
     /// The processes of the server at the other end; `None` where they are not reported.
     pub pids: Option<Vec<i32>>,
+    /// The number of its connections; `None` where it is not reported.
+    pub counts: Option<ConnectionCounts>,
+}
+
+/// The connections of a pool, as it counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionCounts {
+    /// Those that are open.
+    pub open: u64,
+    /// Callers that open or check one.
+    pub connecting: u64,
+    /// Those that were opened since the worker began.
+    pub opened: u64,
 }
 
 impl ConnectionOwner {

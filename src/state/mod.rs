@@ -1,6 +1,7 @@
 //! Judged facts: the state of each pool, server and source. Advice and the metrics are made from
 //! these.
 
+mod counted_sessions;
 mod database;
 mod moment;
 mod pool;
@@ -10,6 +11,7 @@ mod source;
 mod status;
 mod thresholds;
 
+pub use counted_sessions::CountedSessions;
 pub use database::DatabaseState;
 pub use moment::Moment;
 pub use pool::{PoolState, RecentPool, is_small};

@@ -7,9 +7,10 @@
 //! it began. Where the worker does not say that it connects to this server alone, as through a proxy,
 //! all that it reports must be there, several of them, and at two readings.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use super::counted_sessions::{CountedSessions, SessionCounts};
 use crate::reading::{ClientSession, ClientSessions, ConnectionOwner, ConnectionTarget, OTHER};
 
 /// The time that a session without a worker has to end: what a worker closed is gone sooner.
@@ -60,6 +61,8 @@ pub struct SessionOwners {
     pub groups: Vec<OwnedSessions>,
     /// Those that no worker holds any more.
     pub orphans: Vec<ClientSession>,
+    /// Those among which there are some, of which only the number is known.
+    pub counted: Vec<CountedSessions>,
 }
 
 /// The sessions of one server that workers reported as theirs.
@@ -70,6 +73,7 @@ pub struct SessionClaims {
     spent: BTreeSet<(String, i32)>,
     judged: Option<(Instant, Option<SessionOwners>)>,
     has_claims: bool,
+    counts: SessionCounts,
 }
 
 /// A session that a worker reported as its own.
@@ -99,13 +103,15 @@ impl SessionClaims {
         }
         let by_pid: HashMap<i32, &ClientSession> =
             sessions.sessions.iter().map(|session| (session.pid, session)).collect();
-        let owners: HashMap<&str, &ConnectionOwner> =
-            owners.into_iter().map(|owner| (owner.id.as_str(), owner)).collect();
+        let owners: Vec<&ConnectionOwner> = owners.into_iter().collect();
+        let counted = self.counts.judge(&owners, sessions, places);
+        let tell = owners.into_iter().filter(|owner| owner.pids.is_some());
+        let owners = tell.map(|owner| (owner.id.as_str(), owner)).collect();
         self.forget_ended(&owners, &by_pid);
         self.claim(&owners, &by_pid, places);
         self.release(&owners, sessions.taken_at);
-        self.has_claims |= self.claims.values().any(|claim| claim.confirmed);
-        let judged = self.has_claims.then(|| self.owners(sessions));
+        self.has_claims |= !counted.is_empty() || self.claims.values().any(|claim| claim.confirmed);
+        let judged = self.has_claims.then(|| self.owners(sessions, counted));
         self.judged = Some((sessions.taken_at, judged.clone()));
         judged
     }
@@ -168,17 +174,40 @@ impl SessionClaims {
         });
     }
 
-    fn owners(&self, sessions: &ClientSessions) -> SessionOwners {
+    fn owners(
+        &self,
+        sessions: &ClientSessions,
+        mut counted: Vec<CountedSessions>,
+    ) -> SessionOwners {
         let mut orphans = Vec::new();
         let mut sums: BTreeMap<(SessionOwner, &str, &str), u64> = BTreeMap::new();
-        for session in &sessions.sessions {
+        for one in &counted {
+            let Some(first) = one.sessions.first() else { continue };
+            let held = one.sessions.len() - one.orphans;
+            for (owner, number) in
+                [(SessionOwner::Orphan, one.orphans), (SessionOwner::Worker, held)]
+            {
+                if number > 0 {
+                    let sum = sums.entry((owner, &first.application, &first.address));
+                    *sum.or_default() += number as u64;
+                }
+            }
+        }
+        let pids = counted.iter().flat_map(|one| &one.sessions).map(|session| session.pid);
+        let pids: HashSet<i32> = pids.collect();
+        for session in sessions.sessions.iter().filter(|session| !pids.contains(&session.pid)) {
             let Some(owner) = self.owner(session, sessions.taken_at) else { continue };
             *sums.entry((owner, &session.application, &session.address)).or_default() += 1;
             if owner == SessionOwner::Orphan {
                 orphans.push(session.clone());
             }
         }
-        SessionOwners { groups: bounded(sums), orphans }
+        let groups = bounded(sums);
+        counted.retain(|one| one.orphans > 0);
+        // Where no worker has any of them, it is certain which they are.
+        let all = counted.extract_if(.., |one| one.orphans == one.sessions.len());
+        orphans.extend(all.flat_map(|one| one.sessions));
+        SessionOwners { groups, orphans, counted }
     }
 
     fn owner(&self, session: &ClientSession, now: Instant) -> Option<SessionOwner> {
@@ -200,7 +229,7 @@ impl ConnectionOwner {
     }
 
     /// True unless it connects to other databases or as another role.
-    fn may_hold(&self, session: &ClientSession) -> bool {
+    pub(super) fn may_hold(&self, session: &ClientSession) -> bool {
         let fits = |named: &Option<String>, is: &str| named.as_deref().is_none_or(|one| one == is);
         self.targets.is_empty()
             || self.targets.iter().any(|target| {
@@ -280,7 +309,8 @@ mod tests {
                 let groups = judged.groups.iter().filter(|group| group.owner == owner);
                 groups.map(|group| group.sessions).sum()
             };
-            assert_eq!(judged.orphans.len() as u64, count(SessionOwner::Orphan));
+            let counted: usize = judged.counted.iter().map(|one| one.orphans).sum();
+            assert_eq!((judged.orphans.len() + counted) as u64, count(SessionOwner::Orphan));
             Some([SessionOwner::Worker, SessionOwner::Orphan, SessionOwner::Stranger].map(count))
         }
     }
@@ -291,7 +321,8 @@ mod tests {
 
     fn worker(id: &str, pids: &[i32]) -> ConnectionOwner {
         let pids = Some(pids.to_vec());
-        ConnectionOwner { id: id.into(), pids, targets: vec![target("app")], ended: false }
+        let targets = vec![target("app")];
+        ConnectionOwner { id: id.into(), pids, targets, ..ConnectionOwner::default() }
     }
 
     /// One that connects through a proxy, or to another server.

@@ -283,7 +283,7 @@ impl Fold {
         let last_reports = self.instances.values_mut().flat_map(|one| &mut one.pools);
         last_reports.for_each(|last| last.demand = None);
         let owners = self.instances.iter().flat_map(|(name, one)| one.owners(name, now));
-        let owners = owners.filter(|owner| owner.pids.is_some()).collect();
+        let owners = owners.collect();
         Reading { pools, owners, findings: self.findings.recent(now), ..Reading::default() }
     }
 

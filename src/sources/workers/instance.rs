@@ -7,7 +7,7 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use tokio::time::Instant;
 
-use crate::reading::{ConnectionOwner, Demand};
+use crate::reading::{ConnectionCounts, ConnectionOwner, Demand};
 use poolwatch_client::report;
 
 /// The silence after which a process that nobody can look for has ended, at least: one that was
@@ -78,9 +78,19 @@ impl Instance {
                 ended: self.ended || is_silent,
                 targets: pool.targets.clone(),
                 pids: pool.backend_pids.clone(),
+                counts: counts(pool),
             }
         })
     }
+}
+
+/// The connections of a pool that counts all of them.
+fn counts(pool: &report::PoolReport) -> Option<ConnectionCounts> {
+    Some(ConnectionCounts {
+        open: pool.figures.checked_in? + pool.figures.checked_out?,
+        connecting: pool.figures.connecting.unwrap_or_default(),
+        opened: pool.totals.opened?,
+    })
 }
 
 fn is_gone(pid: u32) -> bool {

@@ -34,7 +34,7 @@ pub(crate) struct Bouncer {
     pub(crate) folder: PathBuf,
     program: &'static Path,
     process: Option<ChildProcess>,
-    cluster: Rc<Cluster>,
+    pub(crate) cluster: Rc<Cluster>,
 }
 
 impl Bouncer {

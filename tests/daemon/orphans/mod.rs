@@ -1,9 +1,13 @@
 //! Sessions that their worker left behind: a proxy that is stopped keeps them open on the server.
 
+mod lost;
+
 use std::net::Ipv4Addr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use poolwatch::demo::{ChildProcess, Cluster};
+use serde_json::Value;
 
 use crate::application::python;
 use crate::support::{Daemon, Output, eventually, free_address, is_busy};
@@ -36,7 +40,7 @@ while True:
 ";
 
 struct Stage {
-    cluster: Cluster,
+    cluster: Rc<Cluster>,
     address: Ipv4Addr,
     daemon: Daemon,
 }
@@ -45,29 +49,55 @@ impl Stage {
     fn new() -> Self {
         let address = free_address();
         let builder = Cluster::builder().setting("listen_addresses", &address.to_string());
-        let cluster = builder.start().unwrap();
+        Self { address, ..Self::before(Rc::new(builder.start().unwrap())) }
+    }
+
+    /// A daemon that reads this server.
+    fn before(cluster: Rc<Cluster>) -> Self {
         let settings = format!(
             "servers: {{primary: {{url: '{}'}}}}
 advice: {{orphaned_sessions: {{longer_than: 1s}}, clear_after: 1s}}
+sampling: {{server: 1s}}
 ",
             cluster.url("postgres")
         );
         let daemon = Daemon::with_settings(&settings).start();
         eventually(|| daemon.value("pg_up", &[]) == Some(1.0));
-        Self { cluster, address, daemon }
+        Self { cluster, address: Ipv4Addr::LOCALHOST, daemon }
     }
 
     /// A worker with so many connections, through this port.
     fn worker(&self, host: &str, port: u16, connections: u32) -> ChildProcess {
-        let url = format!(
-            "postgresql+psycopg://postgres@{host}:{port}/postgres\
-             ?application_name=shop&plugin=poolwatch&poolwatch_pool=web"
-        );
+        self.application(WORKER, &url(host, port), connections)
+    }
+
+    /// An application with so many connections to this address, once it has them.
+    fn application(&self, program: &str, url: &str, connections: u32) -> ChildProcess {
         let mut worker = python();
-        worker.args(["-c", WORKER, &url, &connections.to_string()]);
+        worker.args(["-c", program, url, &connections.to_string()]);
         let (process, output) = Output::of(worker.env("POOLWATCH_SOCKET", self.daemon.socket()));
         eventually(|| output.text().contains("open"));
         process
+    }
+
+    /// The advice about orphans, once there is some.
+    fn advice(&self) -> Value {
+        eventually(|| {
+            let advice = self.daemon.get("/health/detailed").json()["advice"].clone();
+            let advice = advice.as_array()?.clone();
+            advice.into_iter().find(|one| one["rule"] == "orphaned_sessions")
+        })
+    }
+
+    /// So many more readings of the sessions.
+    fn read_again(&self, readings: u32) {
+        let source = [("source", "primary/session_owners")];
+        let read_at =
+            || self.daemon.value("poolwatch_source_last_success_timestamp_seconds", &source);
+        for _ in 0..readings {
+            let before = eventually(read_at);
+            eventually(|| read_at() > Some(before));
+        }
     }
 
     fn sessions(&self, owner: &str) -> f64 {
@@ -81,6 +111,13 @@ advice: {{orphaned_sessions: {{longer_than: 1s}}, clear_after: 1s}}
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'shop'";
         self.cluster.sql(sql).unwrap().parse().unwrap()
     }
+}
+
+fn url(host: &str, port: u16) -> String {
+    format!(
+        "postgresql+psycopg://postgres@{host}:{port}/postgres\
+         ?application_name=shop&plugin=poolwatch&poolwatch_pool=web"
+    )
 }
 
 fn proxy(server: Ipv4Addr) -> (ChildProcess, u16) {
@@ -105,11 +142,7 @@ fn a_worker_killed_behind_a_stopped_proxy_leaves_its_number_of_orphans_and_the_q
     let within = if is_busy() { 60 } else { 15 };
     assert!(died.elapsed() < Duration::from_secs(within), "{:?}", died.elapsed());
     assert_eq!((stage.sessions("worker"), stage.on_server()), (2.0, 5.0));
-    let advice = eventually(|| {
-        let advice = stage.daemon.get("/health/detailed").json()["advice"].clone();
-        let advice = advice.as_array()?.clone();
-        advice.into_iter().find(|one| one["rule"] == "orphaned_sessions")
-    });
+    let advice = stage.advice();
     let message = advice["message"].as_str().unwrap();
     let named = "3 sessions have no worker any more";
     let from = "3 of application shop (role postgres) from 127.0.0.1";
