@@ -92,6 +92,21 @@ CASES = [
         "25m": "PostgreSQL at app1:8001 refused 8 connections in the last 5 minutes, according to its log (too_many_connections).",
     }),
 
+    alert("SessionsOrphaned", "warning", "application_name=shop, client_addr=10.0.0.7", {
+        "pg_sessions_by_owner{owner=orphan, application_name=shop, client_addr=10.0.0.7}": "_x9 3x9 2x4 stale",
+        "pg_sessions_by_owner{owner=worker, application_name=shop, client_addr=10.0.0.7}": "12x40",
+        "pg_sessions_by_owner{owner=stranger, application_name=psql, client_addr=local}": "1x40",
+    }, pending="13m", over="27m", fires={
+        "14m": "The server has 3 sessions of application shop from 10.0.0.7 that no worker holds any more, as poolwatch at app1:8001 sees it.",
+        "22m": "The server has 2 sessions of application shop from 10.0.0.7 that no worker holds any more, as poolwatch at app1:8001 sees it.",
+    }),
+
+    case("sessions of the workers that rollouts end, each of which is gone in minutes, are no orphans that stay", {
+        "pg_sessions_by_owner{owner=orphan, application_name=shop, client_addr=local}": " ".join(["4x2 stale _"] * 12),
+        "pg_sessions_by_owner{owner=worker, application_name=shop, client_addr=local}": " ".join(["12x2 8x1"] * 12),
+        "pg_sessions_by_owner{owner=stranger, application_name=, client_addr=local}": "7x80",
+    }, silent("SessionsOrphaned", "5m 10m 20m 40m 1h")),
+
     alert("DatabaseCpuAboveScale", "info", "", {
         "pg_server_cpu_seconds_total": "0+120x9 1260+180x74 14700+120x19",
         "pg_server_cpu_cores": "4x105",

@@ -45,12 +45,15 @@ CONNECTED = [
           figures={words: (f"{of_client('max', name)} and on ({CLIENT}) topk($top, {of_client('sum', 'sessions')})", "s")
                    for words, name in (("oldest", "oldest_seconds"), ("idle for", "longest_idle_seconds"), ("in a transaction for", "longest_transaction_seconds"))}),
     lines("By owner", "Sessions that a living worker holds, orphans that a worker held and none holds any more, and those that no worker reports.",
-          ("sum by (owner) (pg_sessions_by_owner{@server})", "{{owner}}"), "short", stack=True, decimals=0),
+          ("sum by (owner) (pg_sessions_by_owner{@server})", "{{owner}}"), "short", width=6, stack=True, decimals=0),
+    lines("Sessions whose worker is gone", "Orphans by application and address.",
+          (or_none('max by (application_name, client_addr) (pg_sessions_by_owner{@server, owner="orphan"})', "application_name", "none"),
+           "{{application_name}} {{client_addr}}"), "short", ["SessionsOrphaned"], width=6, decimals=0),
     table("Orphans: whose worker is gone", "Sessions that a worker held and none holds any more. The advice orphaned_sessions has the query that ends them.",
           or_none('topk($top, sum by (application_name, client_addr) (pg_sessions_by_owner{@server, owner="orphan"}) > 0)', "application_name", "✓ none"),
-          "short", {"application_name": "application", "client_addr": "address"}, value="sessions"),
+          "short", {"application_name": "application", "client_addr": "address"}, value="sessions", width=6),
     lines("By address", "Sessions by the address of the client; local is a Unix socket.",
-          (largest(of_client("sum", "sessions", "client_addr"), "client_addr"), "{{client_addr}}"), "short", stack=True, decimals=0),
+          (largest(of_client("sum", "sessions", "client_addr"), "client_addr"), "{{client_addr}}"), "short", width=6, stack=True, decimals=0),
     lines("By application", "Sessions by application_name.", (BY_APPLICATION, "{{application_name}}"), "short", stack=True, decimals=0),
     lines("By role", "Sessions by role.", (BY_ROLE, "{{usename}}"), "short", stack=True, decimals=0),
     lines("By database", "Sessions of each database.", ("sum by (datname) (pg_stat_database_numbackends{@database})", "{{datname}}"), "short", stack=True, decimals=0),
@@ -113,7 +116,7 @@ BLOCKING = [
           [(f"60 * sum by (locktype) (rate(pg_stat_lock_waits_total{{@server}}{RATE})) > 0", "{{locktype}} waits"),
            (f"60 * sum(rate(pg_stat_lock_fastpath_exceeded_total{{@server}}{RATE}))", "beyond the fast path")], "short"),
     lines("Deadlocks", "Deadlocks a minute that the server broke.", (f"60 * sum by (datname) (rate(pg_stat_database_deadlocks{{@database}}{RATE}))", "{{datname}}"), "short"),
-    firing("Lock.*|Idle.*|Long.*|Deadlocks|Prepared.*|Connections.*|DatabaseConnections.*", height=8),
+    firing("Sessions.*|Lock.*|Idle.*|Long.*|Deadlocks|Prepared.*|Connections.*|DatabaseConnections.*", height=8),
 ]
 
 TRANSACTIONS = [
