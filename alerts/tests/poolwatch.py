@@ -1,6 +1,6 @@
 """poolwatch's own scrapes, sources, settings and reports."""
 
-from .case import alert, case, fires_once, firing, no_alert, silent
+from .case import alert, case, fires_once, firing, no_alert, shows, silent
 
 CASES = [
     alert("PoolwatchDown", "critical", "", {
@@ -31,6 +31,47 @@ CASES = [
         "up{job=shop, instance=app2:8001}": "1x60",
         "poolwatch_build_info{job=shop, instance=app2:8001, version=1.0.0}": "1x60",
     }, no_alert("12m 20m 50m")),
+
+    alert("PoolwatchNoLeader", "critical", "instance=, address=db:5432", {
+        "poolwatch_leader{instance=a:8001, address=db:5432}": "1x9 0x9 1x9",
+        "poolwatch_leader{instance=b:8001, address=db:5432}": "0x27",
+    }, pending="11m", over="21m", fires={
+        "12m 19m": "Of the watchers of PostgreSQL at db:5432 none is the leader.",
+    }),
+
+    alert("PoolwatchManyLeaders", "warning", "instance=, address=db:5432", {
+        "poolwatch_leader{instance=a:8001, address=db:5432}": "1x40",
+        "poolwatch_leader{instance=b:8001, address=db:5432}": "0x9 1x9 0x20",
+    }, pending="14m", over="21m", fires={
+        "15m 19m": "Of the watchers of PostgreSQL at db:5432 2 lead.",
+    }),
+
+    case("a leader that ends and is followed by another raises nothing", {
+        "up{instance=b:8001}": "1x40",
+        "poolwatch_leader{instance=a:8001, address=db:5432}": "1x9 stale",
+        "pg_up{instance=a:8001}": "1x9 stale",
+        "poolwatch_leader{instance=b:8001, address=db:5432}": "0x10 1x30",
+        "pg_up{instance=b:8001}": "_x10 1x30",
+    }, no_alert("9m 13m 20m 35m")),
+
+    case("a watcher that stands by and cannot reach the server pages nobody", {
+        "up{instance=b:8001}": "1x40",
+        "poolwatch_leader{instance=a:8001, address=db:5432}": "1x40",
+        "pg_up{instance=a:8001}": "1x40",
+        "poolwatch_leader{instance=b:8001, address=db:5432}": "0x40",
+        "pg_up{instance=b:8001}": "_x9 0x31",
+        "pg_session_failure{instance=b:8001, reason=too_many_connections_server}": "_x9 0x9 1x22",
+    }, no_alert("9m 13m 20m 35m")),
+
+    case("a server that no watcher of a pair can reach is down, and that is all", {
+        "up{instance=b:8001}": "1x40",
+        "poolwatch_leader{instance=a:8001, address=db:5432}": "1x9 0x31",
+        "pg_up{instance=a:8001}": "1x9 0x31",
+        "poolwatch_leader{instance=b:8001, address=db:5432}": "0x40",
+        "pg_up{instance=b:8001}": "_x9 0x31",
+    },
+        shows("20m", 'count(ALERTS{alertname="DatabaseDown", alertstate="firing"}) == bool 2', "{}"),
+        silent("PoolwatchNoLeader", "20m 35m")),
 
     alert("PoolwatchRestarting", "warning", "", {
         "process_start_time_seconds": "0x9 600 720 840 960 1080 1200x46",

@@ -261,6 +261,11 @@ impl Advisor {
         self.settings = settings;
     }
 
+    /// Forgets all that was advised; what lasts is found again.
+    pub fn forget(&mut self) {
+        *self = Self::new(std::mem::take(&mut self.settings));
+    }
+
     /// The advice that is firing now: the worst first, and each cause before its consequences.
     pub fn review(&mut self, context: &RuleContext<'_>, now: Instant) -> Vec<Advice> {
         let due = self.judged_at.is_none_or(|at| now.saturating_duration_since(at) >= PERIOD);

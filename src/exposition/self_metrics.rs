@@ -38,6 +38,11 @@ pub fn databases(databases: &[DatabaseState], probes: &[Histogram]) -> Vec<Famil
         "1 for the reason why poolwatch has no session of the server, or a server that answers \
          gives nobody a new one; 0 for every other reason.",
     );
+    let mut leader = Family::gauge(
+        "poolwatch_leader",
+        "1 while this poolwatch is the leader, and so reads the server; 0 while it is not. Only with \
+         leader_election; `address` is that of pg_server_info.",
+    );
     let mut info = Family::gauge(
         "pg_server_info",
         "1 for each host and port of the server, to join with those of db_pool_info. `address`, \
@@ -46,17 +51,25 @@ pub fn databases(databases: &[DatabaseState], probes: &[Histogram]) -> Vec<Famil
     for (database, histogram) in databases.iter().zip(probes) {
         let server = [("server", database.name.as_str())];
         let labels = if databases.len() > 1 { &server[..] } else { &[] };
+        let first = database.places.first();
+        let address =
+            first.map(|first| format!("{}:{}", first.host, first.port)).unwrap_or_default();
+        let mut of_leader = labels.to_vec();
+        of_leader.push(("address", address.as_str()));
+        leader.sample(&of_leader, database.leads.map(|leads| f64::from(u8::from(leads))));
+        if database.is_not_led() {
+            continue;
+        }
         up.sample(labels, database.up.map(|up| f64::from(u8::from(up))));
-        probe.durations(labels, histogram);
+        if database.leads != Some(false) {
+            probe.durations(labels, histogram);
+        }
         for reason in SessionFailure::ALL.iter().filter(|_| database.up.is_some()) {
             let is_reason = database.session_failure == Some(*reason);
             let mut labels = labels.to_vec();
             labels.push(("reason", reason.as_str()));
             failure.sample(&labels, f64::from(u8::from(is_reason)));
         }
-        let first = database.places.first();
-        let address =
-            first.map(|first| format!("{}:{}", first.host, first.port)).unwrap_or_default();
         for place in &database.places {
             let port = place.port.to_string();
             let mut labels = labels.to_vec();
@@ -66,7 +79,7 @@ pub fn databases(databases: &[DatabaseState], probes: &[Histogram]) -> Vec<Famil
             info.sample(&labels, 1.0);
         }
     }
-    vec![up, failure, info, probe]
+    vec![up, failure, info, leader, probe]
 }
 
 /// The outcome of the last reading of each source, and the number of series that were dropped.

@@ -13,6 +13,7 @@ mod dial;
 mod extension;
 mod fault;
 mod host;
+mod leadership;
 mod methods;
 mod pooler;
 mod reduced;
@@ -56,6 +57,8 @@ pub use connector::{ConnectError, DialError};
 pub(crate) use credentials::Credentials;
 pub use credentials::PasswordCommand;
 pub use extension::{Extension, ExtensionError};
+pub use leadership::LEADER_KEY;
+use leadership::Leadership;
 pub use pooler::{FIRST_STATEMENT, Pooler};
 pub use reduced::{Optional, Reduced, ReducibleStatement, Reductions};
 pub(crate) use remedy::remedy;
@@ -138,6 +141,8 @@ pub struct Database {
     /// Other names of the server, under which pools may report it.
     aliases: Vec<ConnectionTarget>,
     system_identifier: StdMutex<Option<Arc<str>>>,
+    /// Present where only one of several poolwatches is to read the server.
+    leadership: Option<Leadership>,
 }
 
 impl Database {
@@ -159,7 +164,15 @@ impl Database {
             as_stored: AtomicBool::new(false),
             aliases,
             system_identifier: StdMutex::default(),
+            leadership: None,
         }
+    }
+
+    /// The same, read only while it is this poolwatch that leads.
+    fn with_leader_election(mut self) -> Self {
+        self.leadership = Some(Leadership::default());
+        self.pool = self.pool.on_connect(leadership::on_connect());
+        self
     }
 
     /// The name in the settings.
@@ -259,12 +272,44 @@ impl Database {
     /// Opens every connection that poolwatch may have and does not have yet, so that it can still
     /// read when the server refuses everyone else. Meant for a caller that holds one itself.
     pub async fn keep_place(&self) {
-        let figures = self.pool.reading().figures;
-        let open = figures.checked_in.unwrap_or(0) + figures.checked_out.unwrap_or(0);
-        if open < u64::from(CONNECTIONS) {
+        if self.lacks_connections() {
             // Without it poolwatch still reads, over the connection that it has.
             let _ = self.acquire().await;
         }
+    }
+
+    /// The same for a caller that holds none.
+    pub async fn keep_places(&self) {
+        if self.lacks_connections()
+            && let Ok(_held) = self.acquire().await
+        {
+            self.keep_place().await;
+        }
+    }
+
+    fn lacks_connections(&self) -> bool {
+        let figures = self.pool.reading().figures;
+        let open = figures.checked_in.unwrap_or(0) + figures.checked_out.unwrap_or(0);
+        open < u64::from(CONNECTIONS)
+    }
+
+    /// Returns true while this poolwatch is the leader of the server; `None` where none is elected.
+    pub fn leads(&self) -> Option<bool> {
+        self.leadership.as_ref().map(Leadership::is_held)
+    }
+
+    /// Remains the leader or tries to become it. Returns the latency of the server's answer; `None`
+    /// while another poolwatch leads.
+    pub async fn lead(&self) -> Result<Option<Duration>, AcquireError> {
+        match &self.leadership {
+            Some(leadership) => leadership.renew(&self.access).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Closes every connection but that of the leader; others are opened when they are asked for.
+    pub async fn close_connections(&self) {
+        self.pool.dispose().await;
     }
 
     /// Waits for the turn of slow readings, which go one at a time, so that a connection is left

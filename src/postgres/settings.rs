@@ -22,6 +22,8 @@ pub struct Settings {
     pub url: Secret,
     /// Other names of the server, as `host:port`, under which pools connect to it.
     pub aliases: Vec<String>,
+    /// Only one of the poolwatches that have this setting reads the server.
+    pub leader_election: bool,
     /// A file that holds the password, read at each connect.
     pub password_file: Option<PathBuf>,
     /// A command that prints the password, such as a token of a cloud.
@@ -48,6 +50,7 @@ impl Default for Settings {
         Self {
             url: Secret::default(),
             aliases: Vec::new(),
+            leader_election: false,
             password_file: None,
             password_command: None,
             password_command_timeout: PASSWORD_COMMAND_TIMEOUT,
@@ -99,7 +102,9 @@ impl Settings {
         };
         let access = self.access(name, purpose)?;
         let read_timeout = self.statement_timeout + Duration::from_secs(1);
-        Ok(Arc::new(Database::new(name, access, read_timeout, self.alias_targets(name)?)))
+        let database = Database::new(name, access, read_timeout, self.alias_targets(name)?);
+        let is_elected = self.leader_election;
+        Ok(Arc::new(if is_elected { database.with_leader_election() } else { database }))
     }
 
     fn alias_targets(&self, name: &str) -> Result<Vec<ConnectionTarget>, Error> {

@@ -4,6 +4,7 @@
 //! A source is read by one future at a time, so a slow one misses its own ticks and nobody
 //! else's. This is the only place where a reading succeeds or fails.
 
+mod leader;
 mod log_limit;
 mod outcome;
 mod publish;
@@ -166,7 +167,8 @@ impl Sampler {
                 }
             };
             let silent = self.drop_silent();
-            if dirty || silent || published.elapsed() >= AT_LEAST {
+            let led = self.follow_leaders();
+            if dirty || silent || led || published.elapsed() >= AT_LEAST {
                 published = Instant::now();
                 publisher.send_replace(Arc::new(self.publish()));
             }
@@ -249,9 +251,11 @@ impl Sampler {
 
     fn start_due(&mut self) -> Vec<LocalBoxFuture<'static, ReadOutcome>> {
         let now = Instant::now();
-        let servers = &self.servers;
-        let answers =
-            |task: &SourceTask| task.server().is_none_or(|server| servers.answers(server));
+        let (servers, databases) = (&self.servers, &self.databases);
+        let answers = |task: &SourceTask| {
+            task.server().is_none_or(|server| servers.answers(server))
+                && !leader::is_anothers(databases, task.database.as_deref())
+        };
         let due = self
             .tasks
             .iter_mut()

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::servers::{News, Servers, without_session};
 use super::task::SourceTask;
-use super::{READ_TIMEOUT, Sampler, chain};
+use super::{READ_TIMEOUT, Sampler, chain, leader};
 use crate::postgres::{has_undecodable_text, session_failure};
 use crate::reading::Reading;
 use crate::sources::{Failure, Source};
@@ -27,6 +27,11 @@ impl Sampler {
             return;
         };
         task.source = Some(outcome.source);
+        let is_anothers = leader::is_anothers(&self.databases, task.database.as_deref());
+        if is_anothers && !task.is_probe() {
+            // This poolwatch led when the reading began.
+            return;
+        }
         let server = task.server().map(str::to_owned);
         let news = server.as_deref().and_then(|server| {
             observe_server(&mut self.servers, task, server, outcome.result.as_ref())
@@ -51,7 +56,7 @@ impl Sampler {
         if let (Some(elapsed), Some(index)) = (probe, index) {
             self.probes[index].observe(elapsed.as_secs_f64());
         }
-        if let Some((server, news)) = server.zip(news) {
+        if let Some((server, news)) = server.zip(news).filter(|_| !is_anothers) {
             self.handle_news(&server, news);
         }
     }
@@ -79,6 +84,9 @@ impl Sampler {
     pub(super) fn drop_silent(&mut self) -> bool {
         let silent = self.servers.fallen_silent();
         for server in &silent {
+            if leader::is_anothers(&self.databases, Some(server.as_str())) {
+                continue;
+            }
             let of_server = |task: &&mut SourceTask| task.server() == Some(server);
             let silent = self.tasks.iter_mut().filter(of_server).map(SourceTask::fall_silent);
             let sources = silent.count();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Sampler;
+use super::task::SourceTask;
 use crate::advice::{Advice, RuleContext, ServerFigures};
 use crate::exposition::self_metrics::DroppedSeries;
 use crate::exposition::{Chunk, Encoded, pools, self_metrics, session_owners};
@@ -159,6 +160,12 @@ impl Sampler {
         }
     }
 
+    /// Returns true if the probe of a server that this poolwatch does not lead found another leader,
+    /// or an address behind which none can be elected.
+    fn stands_by(&self, probe: &SourceTask) -> bool {
+        probe.last.is_some() || probe.server().is_some_and(|server| self.servers.stands_by(server))
+    }
+
     fn databases(&self) -> Vec<DatabaseState> {
         self.databases
             .iter()
@@ -169,13 +176,15 @@ impl Sampler {
                     version: database.version(),
                     places: database.places(),
                     system_identifier: database.system_identifier(),
+                    leads: database.leads(),
                     ..DatabaseState::default()
                 };
                 let of_database =
                     self.tasks.iter().filter(|w| w.database.as_deref() == Some(database.name()));
                 for task in of_database {
                     if task.is_probe() {
-                        state.up = task.state.up;
+                        let stands_by = state.leads == Some(false) && self.stands_by(task);
+                        state.up = task.state.up.filter(|_| !stands_by);
                         state.error.clone_from(&task.state.error);
                         let refusal = || self.servers.refusal(database.name());
                         state.session_failure = task.session_failure.or_else(refusal);

@@ -24,6 +24,10 @@ const QUIET: Duration = Duration::from_mins(5);
 /// had no session have tried again.
 const REFUSAL: Duration = Duration::from_mins(1);
 
+/// The time for which a server that answered counts as another's: an attempt to become its leader that
+/// fails meanwhile says nothing of it.
+const STANDBY: Duration = Duration::from_secs(20);
+
 /// The servers that have a probe, by name.
 #[derive(Debug, Default)]
 pub(super) struct Servers {
@@ -41,6 +45,10 @@ struct ProbedServer {
     reported: Option<(String, Instant)>,
     /// The refusals of sessions for everybody.
     refusal: Option<Refusal>,
+    /// Set while this poolwatch is its leader.
+    leads: bool,
+    /// The last time at which it answered and this poolwatch was not its leader.
+    stood_by: Option<Instant>,
 }
 
 /// Refusals that followed each other.
@@ -74,6 +82,19 @@ pub(super) enum News {
     Refuses(String),
 }
 
+/// The part of this poolwatch in reading a server that has an elected leader.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Leadership {
+    /// As it was.
+    Same,
+    /// It has become the leader.
+    Began,
+    /// It is the leader no more.
+    Ended,
+    /// The server answers, and another is to speak of it.
+    StoodBy,
+}
+
 impl Servers {
     /// Expects these and no others; the state of those that stay is kept.
     pub(super) fn expect<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
@@ -85,6 +106,30 @@ impl Servers {
     /// Returns true if its sources are to be read. A server without a probe is always asked.
     pub(super) fn answers(&self, name: &str) -> bool {
         self.by_name.get(name).is_none_or(|server| server.state == State::Answering)
+    }
+
+    /// Takes in whether this poolwatch is its leader.
+    pub(super) fn lead(&mut self, name: &str, leads: bool) -> Leadership {
+        let stood_by = self.stands_by(name);
+        let Some(server) = self.by_name.get_mut(name) else { return Leadership::Same };
+        let led = std::mem::replace(&mut server.leads, leads);
+        let answers = server.state == State::Answering;
+        if !leads && answers {
+            server.stood_by = Some(Instant::now());
+        }
+        match (led, leads) {
+            (false, true) => Leadership::Began,
+            (true, false) => Leadership::Ended,
+            (false, false) if answers && !stood_by => Leadership::StoodBy,
+            _ => Leadership::Same,
+        }
+    }
+
+    /// Returns true while it is for another poolwatch to speak of it.
+    pub(super) fn stands_by(&self, name: &str) -> bool {
+        let server = self.by_name.get(name).filter(|server| !server.leads);
+        let stood_by = server.and_then(|server| server.stood_by);
+        stood_by.is_some_and(|at| at.elapsed() < STANDBY)
     }
 
     /// Takes in how the probe went.
@@ -274,6 +319,37 @@ mod tests {
         assert_eq!(servers.refusal("primary"), None, "it is over");
         servers.had_no_session("primary", "too many connections".to_owned(), FULL);
         assert_eq!(servers.refusal("primary"), None, "another burst");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_another_leads_is_spoken_of_by_nobody_else() {
+        let mut servers = one();
+        assert_eq!(servers.lead("primary", false), Leadership::Same, "it was not asked yet");
+        servers.probed("primary", true);
+        assert_eq!(servers.lead("primary", false), Leadership::StoodBy);
+        assert_eq!(servers.lead("primary", false), Leadership::Same);
+        assert!(servers.stands_by("primary"));
+        assert_eq!(servers.lead("primary", true), Leadership::Began);
+        assert!(!servers.stands_by("primary"));
+        assert_eq!(servers.lead("primary", false), Leadership::Ended);
+        servers.probed("primary", false);
+        advance(STANDBY / 2).await;
+        assert_eq!(servers.lead("primary", false), Leadership::Same);
+        assert!(servers.stands_by("primary"), "an attempt that failed");
+        advance(STANDBY / 2).await;
+        assert!(!servers.stands_by("primary"), "there may be no leader to say that it is down");
+        servers.probed("primary", true);
+        assert_eq!(servers.lead("primary", false), Leadership::StoodBy);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_without_an_answer_says_so_at_once() {
+        let mut servers = one();
+        servers.probed("primary", true);
+        servers.lead("primary", true);
+        servers.probed("primary", false);
+        assert_eq!(servers.lead("primary", false), Leadership::Ended);
+        assert!(!servers.stands_by("primary"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -106,6 +106,22 @@ impl SourceTask {
         self.database.as_deref().filter(|_| self.group != LOG)
     }
 
+    /// Returns true if only the leader of the server reads it, on the server or in its log.
+    pub(super) fn is_read_by_leader(&self, server: &str) -> bool {
+        !self.is_probe() && self.database.as_deref() == Some(server)
+    }
+
+    /// Shows nothing any more, and says nothing: another poolwatch reads it.
+    pub(super) fn stand_by(&mut self) {
+        (self.last, self.encoded) = (None, None);
+        self.dirty = true;
+        self.state.unseen.clear();
+        (self.state.up, self.state.duration) = (None, None);
+        (self.state.error, self.state.remedy) = (None, None);
+        (self.state.failing_since, self.state.failed_until) = (None, None);
+        (self.session_failure, self.failed) = (None, 0);
+    }
+
     /// Shows nothing any more: its server does not answer.
     pub(super) fn fall_silent(&mut self) {
         (self.last, self.encoded) = (None, None);

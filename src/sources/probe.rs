@@ -24,6 +24,11 @@ pub struct Probe {
     through: Option<(Instant, Duration)>,
 }
 
+/// A lock in a pooler's session would be another client's next.
+#[derive(Debug, thiserror::Error)]
+#[error("no leader can be elected through a pooler, and so the server is not read: {0}")]
+struct NoLeader(Pooler);
+
 impl Probe {
     /// A probe of one database.
     pub fn open(database: Arc<Database>) -> Self {
@@ -32,6 +37,9 @@ impl Probe {
 
     /// Asks once.
     pub async fn read(&mut self) -> Result<Reading, Failure> {
+        if self.database.leads().is_some() {
+            return self.lead().await;
+        }
         let answer = timeout(READ_TIMEOUT, self.ask()).await;
         let answer =
             answer.map_err(|_| format!("no answer within {} s", READ_TIMEOUT.as_secs()))?;
@@ -43,6 +51,28 @@ impl Probe {
             },
         };
         Ok(Reading { probe: Some(latency), hints, ..Reading::default() })
+    }
+
+    /// Asks over the session of the leader, or tries to become it. Who is not the leader says no more of
+    /// the server.
+    async fn lead(&self) -> Result<Reading, Failure> {
+        let answer = timeout(READ_TIMEOUT, self.database.lead()).await;
+        let answer =
+            answer.map_err(|_| format!("no answer within {} s", READ_TIMEOUT.as_secs()))?;
+        match answer {
+            Ok(Some(latency)) => {
+                let _ = timeout(READ_TIMEOUT, self.database.keep_places()).await;
+                Ok(Reading { probe: Some(latency), ..Reading::default() })
+            }
+            Ok(None) => Ok(Reading::default()),
+            Err(error) => match Pooler::behind(&error) {
+                Some(pooler) => {
+                    let trouble = NoLeader(pooler.clone());
+                    Ok(Reading { trouble: Some(trouble.into()), ..Reading::default() })
+                }
+                None => Err(error.into()),
+            },
+        }
     }
 
     async fn ask(&self) -> Result<Duration, Failure> {

@@ -21,8 +21,10 @@ pub struct DatabaseState {
     pub places: Vec<ConnectionTarget>,
     /// The identifier that it shares with its replicas only.
     pub system_identifier: Option<Arc<str>>,
-    /// `true` while it answers; `None` before the first probe.
+    /// `true` while it answers; `None` before the first probe, and while another poolwatch leads.
     pub up: Option<bool>,
+    /// `true` while this poolwatch is its leader; `None` where none is elected.
+    pub leads: Option<bool>,
     /// Its version, such as `15.4`.
     pub version: Option<String>,
     /// The duration of the last `SELECT 1`.
@@ -54,6 +56,16 @@ pub struct DatabaseState {
 }
 
 impl DatabaseState {
+    /// Returns true while this poolwatch says nothing of it, for it does not lead.
+    pub fn is_not_led(&self) -> bool {
+        self.leads == Some(false) && self.up.is_none()
+    }
+
+    /// Returns true while it is for another poolwatch to speak of it.
+    pub fn stands_by(&self) -> bool {
+        self.is_not_led() && self.error.is_none()
+    }
+
     /// Returns true if it answers and does not let poolwatch in, so that others may be well.
     pub fn denies(&self) -> bool {
         self.up == Some(false)

@@ -20,6 +20,7 @@ mod http;
 mod indexes;
 mod json_documents;
 mod layers;
+mod leader;
 mod many_pods;
 mod metrics;
 mod metrics_document;

@@ -2,16 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
-use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
 
 use poolwatch::demo::Cluster;
 use poolwatch::demo::cluster::Stop;
 
-use crate::support::{Daemon, Metrics, eventually, free_port};
+use crate::support::{Daemon, Metrics, Relay, eventually, free_port};
 
 /// Families of poolwatch's own experience, which are there whether a server answers or not.
 const OWN: [&str; 6] = [
@@ -118,68 +114,6 @@ fn children(process: &str) -> Vec<String> {
     fs::read_to_string(file).unwrap().split_whitespace().map(str::to_owned).collect()
 }
 
-/// Stands between poolwatch and a server, and can drop whatever comes.
-struct Relay {
-    address: SocketAddr,
-    gate: Arc<Gate>,
-}
-
-#[derive(Default)]
-struct Gate {
-    open: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Gate {
-    fn set(&self, open: bool) {
-        *self.open.lock().unwrap() = open;
-        self.changed.notify_all();
-    }
-
-    fn pass(&self) {
-        let open = self.open.lock().unwrap();
-        drop(self.changed.wait_while(open, |open| !*open).unwrap());
-    }
-}
-
-impl Relay {
-    fn to(port: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let gate = Arc::new(Gate::default());
-        gate.set(true);
-        let passed = Arc::clone(&gate);
-        thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                let gate = Arc::clone(&passed);
-                thread::spawn(move || relay(client, port, &gate));
-            }
-        });
-        Self { address, gate }
-    }
-}
-
-fn relay(client: TcpStream, port: u16, gate: &Arc<Gate>) {
-    gate.pass();
-    let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { return };
-    let ways = [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)];
-    for (from, to) in ways {
-        let gate = Arc::clone(gate);
-        thread::spawn(move || forward(from, to, &gate));
-    }
-}
-
-fn forward(mut from: TcpStream, mut to: TcpStream, gate: &Gate) {
-    let mut buffer = [0; 8192];
-    while let Ok(read @ 1..) = from.read(&mut buffer) {
-        gate.pass();
-        if to.write_all(&buffer[..read]).is_err() {
-            break;
-        }
-    }
-    let _ = to.shutdown(std::net::Shutdown::Both);
-}
-
 #[test]
 fn a_stopped_server_leaves_no_figures_and_is_read_anew_at_once() {
     let (cluster, port) = cluster();
@@ -196,11 +130,11 @@ fn a_stopped_server_leaves_no_figures_and_is_read_anew_at_once() {
 fn lost_packets_leave_no_figures_and_the_server_is_read_anew_at_once() {
     let (_cluster, port) = cluster();
     let relay = Relay::to(port);
-    let daemon = daemon(relay.address.port());
+    let daemon = daemon(relay.port());
     let read = all_read(&daemon);
-    relay.gate.set(false);
+    relay.carry(false);
     nothing_is_shown(&daemon);
-    relay.gate.set(true);
+    relay.carry(true);
     eventually(|| sources(&daemon.metrics(), 1.0) == read);
 }
 

@@ -1,5 +1,6 @@
 //! Reads every source once and says what works, what does not, and what to do.
 
+mod leader;
 mod privileges;
 mod report;
 
@@ -96,7 +97,10 @@ impl Summary {
 }
 
 pub(super) fn main(config: &Config, arguments: &Arguments) -> Result<(), CommandError> {
-    let plan = plan(config)?;
+    // What is read is the same for whoever leads; the lock stays with the leader.
+    let mut read = config.clone();
+    read.servers.values_mut().for_each(|server| server.leader_election = false);
+    let plan = plan(&read)?;
     config.warnings().iter().for_each(|warning| warn(warning));
     let (lines, opinion) = runtime()?.block_on(check(config, plan));
     print(&match arguments.format {
@@ -136,7 +140,13 @@ async fn check(config: &Config, plan: Plan) -> (Vec<Line>, AdviceReport) {
     let mut unreachable = Vec::new();
     for database in &databases {
         match privileges::inspect(database).await {
-            Ok(found) => lines.extend(found),
+            Ok(found) => {
+                lines.extend(found);
+                if config.servers.get(database.name()).is_some_and(|server| server.leader_election)
+                {
+                    lines.extend(leader::inspect(database).await);
+                }
+            }
             Err(pooler) => {
                 let server = format!("{}/", database.name());
                 let message = pooler.to_string();

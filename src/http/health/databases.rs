@@ -41,16 +41,23 @@ struct Connectivity<'a> {
 impl<'a> Connectivity<'a> {
     fn new(snapshot: &'a Snapshot) -> Self {
         let all = &snapshot.databases;
+        let expected = all.iter().filter(|database| !database.stands_by()).count();
         let answering = all.iter().filter(|database| database.up == Some(true)).count();
         let (status, message) = match snapshot.database_up() {
             None if snapshot.role == Role::Sidecar => {
                 ("none", "a sidecar reads no database; a watcher does".into())
             }
             None if all.is_empty() => ("unknown", "no database is watched".into()),
-            None => ("unknown", "no database was asked yet".into()),
+            None if all.iter().all(DatabaseState::stands_by) => {
+                ("standby", "another poolwatch leads, and reads the database".into())
+            }
+            None => {
+                let error = all.iter().find_map(|database| database.error.clone());
+                ("unknown", error.unwrap_or_else(|| "no database was asked yet".into()))
+            }
             Some(false) => ("disconnected", "no database answers".into()),
-            Some(true) if answering == all.len() => ("connected", "every database answers".into()),
-            Some(true) => ("degraded", format!("{answering} of {} databases answer", all.len())),
+            Some(true) if answering == expected => ("connected", "every database answers".into()),
+            Some(true) => ("degraded", format!("{answering} of {expected} databases answer")),
         };
         Self { status, message, databases: all.iter().map(DatabaseBody::new).collect() }
     }
@@ -65,6 +72,9 @@ pub(in crate::http) struct DatabaseBody<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(in crate::http) address: &'a str,
     pub(in crate::http) status: &'static str,
+    /// Whether this poolwatch is the leader, where one is elected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) leader: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::http) version: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,8 +95,10 @@ impl<'a> DatabaseBody<'a> {
             status: match database.up {
                 Some(true) => "connected",
                 Some(false) => "disconnected",
+                None if database.stands_by() => "standby",
                 None => "unknown",
             },
+            leader: database.leads,
             version: database.version.as_deref(),
             probe_seconds: database.probe.map(seconds),
             error: database.error.as_deref(),
@@ -176,6 +188,22 @@ mod tests {
         let body = json(&Readiness::new(&snapshot, *NOW));
         assert_eq!(body["database"]["message"], "no database was asked yet");
         assert_eq!(body["pool"]["message"], "no source has shown a pool yet");
+    }
+
+    #[test]
+    fn one_that_stands_by_is_ready_and_healthy() {
+        let mut snapshot = empty();
+        let mut standby = database("a", None);
+        standby.leads = Some(false);
+        snapshot.databases = vec![standby];
+        let body = json(&Readiness::new(&snapshot, *NOW));
+        assert_eq!(
+            (&body["ready"], &body["status"], &body["database"]["status"]),
+            (&true.into(), &"healthy".into(), &"standby".into())
+        );
+        let one = &body["database"]["databases"][0];
+        assert_eq!((&one["status"], &one["leader"]), (&"standby".into(), &false.into()));
+        assert_eq!(body["pool"]["message"], "no pool is seen: another poolwatch leads");
     }
 
     #[test]

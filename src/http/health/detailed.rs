@@ -12,7 +12,7 @@ use crate::advice::Advice;
 use crate::process::{Machine, Usage};
 use crate::reading::{Finding, Sessions};
 use crate::snapshot::Snapshot;
-use crate::state::{Moment, Role, SourceState, Thresholds};
+use crate::state::{DatabaseState, Moment, Role, SourceState, Thresholds};
 
 /// The body of `/health/detailed`.
 #[derive(Debug, Serialize)]
@@ -63,7 +63,7 @@ impl<'a> Detailed<'a> {
             logged_statement_latency: LoggedLatency::all(&snapshot.databases),
             estimated_statement_latency: EstimatedLatency::all(snapshot),
             top_statements: TopStatement::all(&snapshot.databases),
-            sources: snapshot.sources.iter().map(SourceBody::new).collect(),
+            sources: snapshot.sources.iter().map(|one| SourceBody::new(snapshot, one)).collect(),
             advice: &snapshot.advice,
             findings: snapshot.findings.iter().map(FindingBody::from).collect(),
             resources,
@@ -158,12 +158,15 @@ pub(in crate::http) struct SourceBody<'a> {
 }
 
 impl<'a> SourceBody<'a> {
-    fn new(source: &'a SourceState) -> Self {
+    fn new(snapshot: &Snapshot, source: &'a SourceState) -> Self {
+        let server =
+            || snapshot.databases.iter().find(|one| Some(&one.name) == source.server.as_ref());
         Self {
             name: &source.name,
             status: match source.up {
                 Some(true) => "up",
                 Some(false) => "failing",
+                None if server().is_some_and(DatabaseState::stands_by) => "standby",
                 None => "unknown",
             },
             failures: source.failures,

@@ -78,7 +78,10 @@ fn staleness(snapshot: &Snapshot, now: Moment) -> Option<String> {
 fn no_pool(snapshot: &Snapshot) -> String {
     let down = snapshot.databases.iter().filter(|database| database.up == Some(false));
     let down: Vec<_> = down.map(|database| &*database.name).collect();
+    let stand_by = !snapshot.databases.is_empty()
+        && snapshot.databases.iter().all(crate::state::DatabaseState::stands_by);
     match &*down {
+        [] if stand_by => "no pool is seen: another poolwatch leads".into(),
         [] => "no source has shown a pool yet".into(),
         [one] => format!("no pool is seen, and the server {one} does not answer"),
         several => format!("no pool is seen, and {} servers do not answer", several.len()),

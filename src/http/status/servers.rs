@@ -38,6 +38,11 @@ fn server(database: &DatabaseBody<'_>, sessions: Option<&Sessions>) -> Markup {
                 (Word(database.status))
             }
             dl.facts {
+                @match database.leader {
+                    Some(true) => (fact("leader", "this poolwatch")),
+                    Some(false) => (fact("leader", "not this poolwatch, which stands by")),
+                    None => {},
+                }
                 @if let Some(version) = database.version { (fact("version", version)) }
                 @if let Some(probe) = database.probe_seconds { (fact("probe", Seconds(probe))) }
                 @if let Some(sessions) = sessions { (facts(sessions)) }

@@ -11,6 +11,7 @@ use crate::http::health::{FindingBody, SourceBody};
 pub(super) fn sources(sources: &[SourceBody<'_>]) -> Markup {
     let is_failing = |source: &&SourceBody<'_>| source.status == "failing";
     let failing = sources.iter().filter(is_failing).count();
+    let standby = sources.iter().filter(|source| source.status == "standby").count();
     let ordered = sources.iter().filter(is_failing);
     let ordered = ordered.chain(sources.iter().filter(|source| !is_failing(source)));
     let columns = [
@@ -37,8 +38,9 @@ pub(super) fn sources(sources: &[SourceBody<'_>]) -> Markup {
         details.more.card #sources {
             summary #of-sources {
                 h3 { "Sources" } " · " (count(sources.len(), "source"))
-                @if failing == 0 { ", all are read" }
-                @else { ", " (failing) " cannot be read" }
+                @if failing > 0 { ", " (failing) " cannot be read" }
+                @if standby > 0 { ", " (standby) " are the leader's to read" }
+                @if failing + standby == 0 { ", all are read" }
             }
             (table("table-sources", "sources", &columns, &rows))
         }

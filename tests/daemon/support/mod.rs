@@ -7,6 +7,7 @@ mod http;
 mod metrics;
 mod programs;
 pub(crate) mod prometheus;
+mod relay;
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
@@ -22,6 +23,7 @@ pub(crate) use daemon::{Daemon, DaemonBuilder, poolwatch, poolwatch_as_nobody};
 pub(crate) use http::{Answer, request, try_request, try_request_through};
 pub(crate) use metrics::{Metrics, Series};
 pub(crate) use programs::{programs, version};
+pub(crate) use relay::Relay;
 
 /// The time within which anything must be done, on a machine busy with other tests.
 const TIMEOUT: Duration = Duration::from_mins(3);

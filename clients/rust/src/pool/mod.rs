@@ -225,6 +225,15 @@ impl SharedPool {
         }
     }
 
+    /// Closes the resting connections, and each of the others when it comes back, as
+    /// `Engine.dispose()` does. Who asks later has a new one.
+    pub async fn dispose(&self) {
+        let resting = self.core.state().dispose();
+        for open in resting {
+            close(open.connection).await;
+        }
+    }
+
     /// True once the pool was closed.
     pub fn is_closed(&self) -> bool {
         self.core.slots.is_closed()

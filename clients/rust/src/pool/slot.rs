@@ -49,7 +49,7 @@ impl Slot {
             let mut state = self.core.state();
             state.leave();
             let room = state.resting.len() < self.core.settings.resting();
-            if room && !self.core.slots.is_closed() {
+            if room && !self.core.slots.is_closed() && !state.is_disposed(&open) {
                 state.resting.push_back(open);
                 None
             } else {

@@ -25,6 +25,8 @@ pub(super) struct State {
     pub(super) resting: VecDeque<Open>,
     /// Connections older than this are taken for broken.
     pub(super) broken_before: Option<Instant>,
+    /// Connections older than this are closed when they come back.
+    disposed_before: Option<Instant>,
     /// SQL for every new connection.
     pub(super) on_connect: Vec<String>,
     checked_out: u64,
@@ -42,6 +44,7 @@ impl State {
         Self {
             resting: VecDeque::new(),
             broken_before: None,
+            disposed_before: None,
             on_connect: Vec::new(),
             checked_out: 0,
             pending: 0,
@@ -52,6 +55,16 @@ impl State {
             totals: nothing_counted(),
             timings: nothing_timed(),
         }
+    }
+
+    /// Gives up the connections that there are, and returns those that rest.
+    pub(super) fn dispose(&mut self) -> VecDeque<Open> {
+        self.disposed_before = Some(Instant::now());
+        std::mem::take(&mut self.resting)
+    }
+
+    pub(super) fn is_disposed(&self, open: &Open) -> bool {
+        self.disposed_before.is_some_and(|moment| open.since < moment)
     }
 
     pub(super) fn wait(&mut self) {
