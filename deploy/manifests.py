@@ -56,9 +56,22 @@ def check_manifests(manifests, secrets=()):
             require(manifest["spec"]["selector"]["matchLabels"].items() <= labels.items(), where, "selects no pod of its own")
             check_pod(manifest["spec"]["template"]["spec"], names, where)
             pods[name] = (labels, manifest["spec"]["template"]["spec"])
+    check_budgets(found)
     for (kind, name), manifest in found.items():
         check_selection(f"{kind} {name}", kind, manifest["spec"] if "spec" in manifest else {}, pods)
     return found
+
+
+def check_budgets(found):
+    """Who runs more than once keeps one when nodes are drained, and who runs once hinders nobody."""
+    budgets = [manifest["spec"] for (kind, _), manifest in found.items() if kind == "PodDisruptionBudget"]
+    for (kind, name), manifest in found.items():
+        labels = manifest["spec"]["template"]["metadata"]["labels"] if kind == "Deployment" else {}
+        if labels.get("poolwatch") != "watcher":
+            continue
+        limits = [budget.get("maxUnavailable") for budget in budgets if selects(budget["selector"], labels)]
+        wanted = [1] if manifest["spec"]["replicas"] > 1 else []
+        require(limits == wanted, f"Deployment {name}", f"budgets for disruptions are {limits}, and not {wanted}")
 
 
 def check_selection(where, kind, spec, pods):
@@ -151,12 +164,21 @@ class Poolwatch:
         require(applications, where, "no container can reach the socket")
 
     def check_watcher(self, deployment, settings, where):
-        """It reads one server, and there are never two of it."""
+        """It reads one server; of several one leads, and there are never more."""
         pod = deployment["template"]["spec"]
-        require((deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"}), where, "may run twice at a time")
+        parsed = yaml.safe_load(settings)
+        elects = all(server.get("leader_election") is True for server in parsed["servers"].values())
+        if deployment["replicas"] == 1 and not elects:
+            require(deployment["strategy"] == {"type": "Recreate"}, where, "may run twice at a time")
+        else:
+            require(elects, where, "several would read the server")
+            rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+            require(deployment["strategy"] == rolling, where, "may have more pods than connections, or none")
+            spread = pod.get("topologySpreadConstraints", [])
+            labels = deployment["template"]["metadata"]["labels"]
+            require(spread and all(selects(one["labelSelector"], labels) for one in spread), where, "may run on one node")
         watcher = next(container for container in pod["containers"] if container["name"] == "poolwatch")
         self.check_container(watcher, pod, settings, where)
-        parsed = yaml.safe_load(settings)
         require(len(parsed["servers"]) == 1 and parsed.get("role") == "watcher", where, "does not read one server and nothing else")
         for path in [*re.findall(r"password_file: (\S+)", settings), *re.findall(r"--config.file=(\S+)", " ".join(watcher["args"]))]:
             require(any(path.startswith(f"{place}/") for place in places(watcher)), where, f"{path} is on no volume")

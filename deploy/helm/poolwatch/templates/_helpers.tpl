@@ -34,6 +34,9 @@ poolwatch-server: {{ .name | quote }}
 {{/* The settings of one watcher. The name of the server is that of the watcher. */}}
 {{- define "poolwatch.watcher.settings" -}}
 {{- $server := dict "url" .watcher.url -}}
+{{- if gt (int .root.Values.watcher.replicas) 1 -}}
+{{- $_ := set $server "leader_election" true -}}
+{{- end -}}
 {{- with .watcher.passwordSecret -}}
 {{- $_ := set $server "password_file" (printf "/run/secrets/poolwatch/%s" .key) -}}
 {{- end -}}
