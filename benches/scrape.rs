@@ -57,6 +57,8 @@ fn pool(name: String) -> Pool {
             peak: Some(12),
             oldest_checkout: Some(0.4),
             pre_ping: Some(1),
+            timeout: Some(30.0),
+            recycle: Some(3600.0),
         },
         ..Worker::default()
     };

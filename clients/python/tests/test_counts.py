@@ -63,6 +63,16 @@ def test_pings_are_not_counted(url, driver, receiver):
     engine.dispose()
 
 
+def test_the_timeout_and_the_age_limit_of_a_pool_are_reported(url, driver, receiver):
+    engine = create_engine(url(driver), pool_timeout=12.5, pool_recycle=1800)
+    poolwatch.watch(engine, pool="web", socket=receiver.path)
+    with engine.connect():
+        pass
+    pool = receiver.settled()
+    assert (pool["timeout"], pool["recycle"]) == (12.5, 1800)
+    engine.dispose()
+
+
 def test_a_failed_statement_is_counted_and_its_duration_kept(engine, receiver):
     with engine.connect() as connection, pytest.raises(exc.DBAPIError):
         connection.execute(text("select 1 / 0"))

@@ -17,7 +17,7 @@ FIELDS = {
 }  # fmt: skip
 POOL_FIELDS = {
     "name", "size", "max_overflow", "checked_in", "checked_out", "pending", "pending_peak",
-    "connecting", "peak", "oldest", "pre_ping",
+    "connecting", "peak", "oldest", "pre_ping", "timeout",
     "timeouts", "acquire_errors", "abandoned", "collected", "opened", "invalidated", "inherited",
     "query_errors", "n_plus_one", "unpaginated", "query", "commit", "acquire", "hold",
     "pids", "targets",

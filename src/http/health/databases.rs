@@ -111,6 +111,7 @@ impl<'a> DatabaseBody<'a> {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each answer")]
 enum Worst<'a> {
     Pool {
         status: &'static str,

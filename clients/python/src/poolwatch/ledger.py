@@ -17,7 +17,7 @@ from poolwatch.signals import pass_on
 from poolwatch.source_line import calling, source_line
 from poolwatch.statement_runs import Runs, StatementRuns, longest_list
 from poolwatch.targets import Target, distinct, of_connection
-from poolwatch.watches import Gauges, Hold, Watch
+from poolwatch.watches import Hold, Watch, capacity
 
 if TYPE_CHECKING:
     from poolwatch.reporter import Reporter
@@ -292,7 +292,7 @@ class Ledger:
         asking, pending = len(self.asking), len(self.pending)
         pending_peak, self.pending_peak = max(self.pending_peak, pending), pending
         return {
-            **_capacity(each),
+            **capacity(each),
             "checked_out": out,
             "pending": pending,
             "pending_peak": pending_peak,
@@ -378,18 +378,6 @@ def _not_asked() -> None:
 def _pre_ping(checks: list[bool | None]) -> dict[str, int]:
     """1 where all pools check connections before use; nothing where that is not known."""
     return {} if not checks or None in checks else {"pre_ping": int(all(checks))}
-
-
-def _capacity(each: list[Gauges]) -> dict[str, int | None]:
-    """One pool without a limit makes the sum unlimited."""
-    if not each:
-        return {}
-    unlimited = any(pool.max_overflow is None for pool in each)
-    return {
-        "size": sum(pool.size for pool in each),
-        "max_overflow": None if unlimited else sum(pool.max_overflow or 0 for pool in each),
-        "checked_in": sum(pool.checked_in for pool in each),
-    }
 
 
 def judge(done: StatementRuns) -> None:

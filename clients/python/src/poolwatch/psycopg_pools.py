@@ -44,6 +44,8 @@ class PsycopgWatch(Watch):
             checked_in=available,
             # One that the pool is just opening, for nobody yet, has its place all the same.
             checked_out=max(0, stats["pool_size"] - available),
+            timeout=pool.timeout,
+            recycle=pool.max_lifetime,
         )
 
     def counters(self, pool: Any) -> dict[str, int]:

@@ -14,17 +14,45 @@ if TYPE_CHECKING:
     from poolwatch.source_line import Call
 
 
+# More seconds are as good as no limit, and `inf` is no number in JSON.
+LONGEST = 1e9
 STATEMENT_FIGURES = frozenset({"query", "commit", "query_errors", "n_plus_one", "unpaginated"})
 
 
 @dataclass
 class Gauges:
-    """`max_overflow` None: no limit. `checked_out` only where the pool counts it."""
+    """`max_overflow` None: no limit. `checked_out` only where the pool counts it.
+
+    `timeout` and `recycle` are settings in seconds: how long a caller waits, and the age from which
+    a connection is replaced. None: there is none, or it is not known.
+    """
 
     size: int
     max_overflow: int | None
     checked_in: int
     checked_out: int
+    timeout: float | None = None
+    recycle: float | None = None
+
+
+def capacity(each: list[Gauges]) -> dict[str, float | None]:
+    """The sum over pools, and their longest times; one without a limit makes the sum unlimited."""
+    if not each:
+        return {}
+    unlimited = any(pool.max_overflow is None for pool in each)
+    return {
+        "size": sum(pool.size for pool in each),
+        "max_overflow": None if unlimited else sum(pool.max_overflow or 0 for pool in each),
+        "checked_in": sum(pool.checked_in for pool in each),
+        **_longest("timeout", [pool.timeout for pool in each]),
+        **_longest("recycle", [pool.recycle for pool in each]),
+    }
+
+
+def _longest(name: str, each: list[float | None]) -> dict[str, float]:
+    """Nothing where some pool has none."""
+    limits = [seconds for seconds in each if seconds is not None and 0 <= seconds < LONGEST]
+    return {name: max(limits)} if len(limits) == len(each) else {}
 
 
 class Watch:

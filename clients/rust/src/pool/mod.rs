@@ -25,6 +25,7 @@ use self::reporter::Reporter;
 pub use self::settings::PoolSettings;
 use self::slot::Slot;
 use self::state::{Open, State};
+use crate::pool_figures::Figures;
 use crate::report::{ConnectionTarget, PoolReport};
 
 /// The time that closing a connection may take.
@@ -367,12 +368,24 @@ impl Core {
         ConnectionTarget::new(host, port, Some(database), Some(role))
     }
 
-    /// The pool now, under a name.
+    /// The pool now, under a name, with the peaks of the last minute.
     fn reading(&self, name: &str) -> PoolReport {
         let state = self.state();
+        let figures = state.figures(&self.settings);
+        self.pool_report(name, figures, &state)
+    }
+
+    /// The pool now, under a name, with the peaks since this was last called.
+    fn take_report(&self, name: &str) -> PoolReport {
+        let mut state = self.state();
+        let figures = state.take_figures(&self.settings);
+        self.pool_report(name, figures, &state)
+    }
+
+    fn pool_report(&self, name: &str, figures: Figures, state: &State) -> PoolReport {
         PoolReport {
             name: name.to_owned(),
-            figures: state.figures(&self.settings),
+            figures,
             totals: state.totals(),
             timings: state.timings(),
             targets: self.target().into_iter().collect(),

@@ -1,4 +1,5 @@
-//! The highest level of the last minute, whoever reads it and however often.
+//! The highest level of the last minute, whoever reads it and however often, and that since the last
+//! report.
 
 use tokio::time::Instant;
 
@@ -37,6 +38,22 @@ impl Peak {
 
     fn second(&self) -> u64 {
         self.began.elapsed().as_secs()
+    }
+}
+
+/// The highest level since it was last taken, for one who takes it.
+#[derive(Debug, Default)]
+pub(super) struct HighWater(u64);
+
+impl HighWater {
+    /// Keeps a level that ends now, or one that was taken in vain.
+    pub(super) fn record(&mut self, level: u64) {
+        self.0 = self.0.max(level);
+    }
+
+    /// Takes the highest level, the present one included.
+    pub(super) fn take(&mut self, present: u64) -> u64 {
+        std::mem::take(&mut self.0).max(present)
     }
 }
 

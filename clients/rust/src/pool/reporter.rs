@@ -69,14 +69,21 @@ impl Sender {
     /// more.
     fn send(&mut self, core: &Core, is_final: bool) {
         self.seq += 1;
-        let datagram = self.report(core, is_final).serialize();
-        if self.socket.is_none() {
-            self.socket = socket().ok();
+        let report = self.report(core, is_final);
+        if self.send_datagram(&report.serialize(), is_final).is_err() {
+            let mut state = core.state();
+            report.pools.iter().for_each(|pool| state.put_back(&pool.figures));
         }
-        let Some(socket) = &self.socket else { return };
+    }
+
+    fn send_datagram(&mut self, datagram: &[u8], is_final: bool) -> io::Result<()> {
+        let socket = match &mut self.socket {
+            Some(socket) => socket,
+            none => none.insert(socket()?),
+        };
         // At the final report the pool is being dropped, perhaps on the application's own thread.
         let _ = socket.set_nonblocking(is_final);
-        let _ = socket.send_to(&datagram, &self.path);
+        socket.send_to(datagram, &self.path).map(drop)
     }
 
     fn report(&self, core: &Core, is_final: bool) -> Report {
@@ -87,7 +94,7 @@ impl Sender {
             period: PERIOD,
             app: core.options.get_application_name().map(str::to_owned),
             is_final,
-            pools: vec![core.reading(&self.pool)],
+            pools: vec![core.take_report(&self.pool)],
             findings: Vec::new(),
         }
     }
@@ -113,7 +120,41 @@ fn random() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{PoolSettings, SharedPool};
     use super::*;
+
+    /// The peaks of the report that has arrived.
+    fn peaks(receiver: &UnixDatagram) -> (Option<u64>, Option<u64>) {
+        let mut datagram = vec![0; 64 * 1024];
+        let length = receiver.recv(&mut datagram).unwrap();
+        let figures = Report::parse(&datagram[..length]).unwrap().pools[0].figures;
+        (figures.peak, figures.pending_peak)
+    }
+
+    #[test]
+    fn a_burst_is_in_one_report_that_goes_out() {
+        let options = sqlx::postgres::PgConnectOptions::new_without_pgpass();
+        let pool = SharedPool::new("web", options, PoolSettings::default());
+        let path = std::env::temp_dir().join(format!("poolwatch-{:016x}.sock", random()));
+        let (name, instance) = ("web".to_owned(), "1".to_owned());
+        let mut sender = Sender { path: path.clone(), socket: None, pool: name, instance, seq: 0 };
+        let burst = |callers: u64| {
+            let mut state = pool.core.state();
+            (0..callers).for_each(|_| state.wait());
+            (0..callers).for_each(|_| state.waited());
+            (0..callers).for_each(|_| state.take());
+            (1..callers).for_each(|_| state.leave());
+        };
+        burst(7);
+        sender.send(&pool.core, false);
+        let receiver = UnixDatagram::bind(&path).unwrap();
+        sender.send(&pool.core, false);
+        assert_eq!(peaks(&receiver), (Some(7), Some(7)), "the report before did not go out");
+        sender.send(&pool.core, false);
+        assert_eq!(peaks(&receiver), (Some(1), Some(0)), "what is still out");
+        assert_eq!(pool.reading().figures.peak, Some(7), "in the last minute");
+        std::fs::remove_file(path).unwrap();
+    }
 
     #[test]
     fn periods_differ_by_a_tenth_at_most() {

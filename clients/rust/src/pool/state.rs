@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnection;
 use tokio::time::Instant;
 
 use super::AcquireError;
-use super::peak::Peak;
+use super::peak::{HighWater, Peak};
 use super::settings::PoolSettings;
 use crate::histogram::Histogram;
 use crate::pool_figures::{Cumulative, Figures, Timings, Totals};
@@ -33,6 +33,8 @@ pub(super) struct State {
     pending: u64,
     pending_peak: Peak,
     peak: Peak,
+    reported_pending_peak: HighWater,
+    reported_peak: HighWater,
     holds: BTreeMap<u64, Instant>,
     checkouts: u64,
     totals: Totals,
@@ -50,6 +52,8 @@ impl State {
             pending: 0,
             pending_peak: Peak::new(),
             peak: Peak::new(),
+            reported_pending_peak: HighWater::default(),
+            reported_peak: HighWater::default(),
             holds: BTreeMap::new(),
             checkouts: 0,
             totals: nothing_counted(),
@@ -73,6 +77,7 @@ impl State {
 
     pub(super) fn waited(&mut self) {
         self.pending_peak.record(self.pending);
+        self.reported_pending_peak.record(self.pending);
         self.pending -= 1;
     }
 
@@ -82,6 +87,7 @@ impl State {
 
     pub(super) fn leave(&mut self) {
         self.peak.record(self.checked_out);
+        self.reported_peak.record(self.checked_out);
         self.checked_out -= 1;
     }
 
@@ -154,7 +160,23 @@ impl State {
             peak: Some(self.peak.highest(self.checked_out)),
             oldest_checkout: oldest,
             pre_ping: Some(settings.pre_ping.into()),
+            timeout: Some(settings.timeout.as_secs_f64()),
+            recycle: settings.recycle.map(|age| age.as_secs_f64()),
         }
+    }
+
+    /// The figures of a report: their peaks are those since the last report.
+    pub(super) fn take_figures(&mut self, settings: &PoolSettings) -> Figures {
+        let pending_peak = self.reported_pending_peak.take(self.pending);
+        let peak = self.reported_peak.take(self.checked_out);
+        let (pending_peak, peak) = (Some(pending_peak), Some(peak));
+        Figures { pending_peak, peak, ..self.figures(settings) }
+    }
+
+    /// Keeps the peaks of a report that did not go out for the next.
+    pub(super) fn put_back(&mut self, figures: &Figures) {
+        self.reported_pending_peak.record(figures.pending_peak.unwrap_or(0));
+        self.reported_peak.record(figures.peak.unwrap_or(0));
     }
 
     pub(super) fn totals(&self) -> Totals {

@@ -58,6 +58,12 @@ gauges! {
         /// Workers whose pool checks each connection before it gives it out, as `pool_pre_ping` does.
         pre_ping: u64 as Count { wire: "pre_ping" }
 
+        /// The time for which a caller waits for a connection at most, as the pool is set.
+        timeout: f64 as Seconds { wire: "timeout" }
+
+        /// The age from which a connection is replaced by another, as the pool is set.
+        recycle: f64 as Seconds { wire: "recycle" }
+
         /// The longest current hold of a connection.
         oldest_checkout: f64 as Seconds {
             wire: "oldest",

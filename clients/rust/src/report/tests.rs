@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 fn whole() -> Value {
     let counts = |number: usize| vec![1; number];
-    json!({
+    let mut whole = json!({
         "v": 1, "inst": "9f2c", "pid": 812, "seq": 41, "period": 1.0, "app": "reddit-bot",
         "bye": false, "bounds": BOUNDS, "hold_bounds": HOLD_BOUNDS,
         "acquire_bounds": ACQUIRE_BOUNDS,
@@ -25,7 +25,11 @@ fn whole() -> Value {
         }],
         "findings": [{"kind": "n_plus_one", "sql": "SELECT 1", "count": 101, "rows": 101,
                       "where": "app/posts.py:41"}]
-    })
+    });
+    for (setting, seconds) in [("timeout", 30.0), ("recycle", 3600.0)] {
+        whole["pools"][0][setting] = seconds.into();
+    }
+    whole
 }
 
 fn endpoints() -> Value {
@@ -65,6 +69,7 @@ fn a_whole_report_is_read() {
     assert_eq!((pool.figures.overflow, pool.figures.oldest_checkout), (Some(0), Some(0.8)));
     assert_eq!(pool.totals.opened, Some(7));
     assert_eq!((pool.figures.pending_peak, pool.figures.connecting), (Some(3), Some(1)));
+    assert_eq!((pool.figures.timeout, pool.figures.recycle), (Some(30.0), Some(3600.0)));
     assert_eq!(pool.figures.pre_ping, Some(1));
     assert_eq!(pool.timings.acquire.as_ref().unwrap().count(), 24);
     assert_eq!(report.findings[0].pool, "web");
@@ -298,6 +303,8 @@ prop_compose! {
                 peak: Some(peak),
                 oldest_checkout: oldest,
                 pre_ping: more.map(|more| more % 2),
+                timeout: oldest,
+                recycle: more.map(|more| 0.25 + more as f64),
             },
             backend_pids: more.map(|more| (1..=i32::try_from(more).unwrap()).collect()),
             totals: Totals { opened: counted, n_plus_one: Some(3), ..Totals::default() },
