@@ -64,7 +64,7 @@ struct Each {
 impl PoolSize {
     fn judge_pool(&self, state: &PoolState, context: &RuleContext<'_>) -> Option<Advice> {
         let sizing = state.sizing.as_ref()?;
-        if sizing.span < self.min_observed || sizing.checkouts < self.min_samples {
+        if sizing.observed < self.min_observed || sizing.checkouts < self.min_samples {
             return None;
         }
         let workers = state.pool.workers.len() as u64;
@@ -78,31 +78,31 @@ impl PoolSize {
     }
 
     fn trouble(&self, sizing: &Sizing, each: Each) -> Option<String> {
-        let span = span(sizing.span);
+        let seen = seen(sizing);
         let is_too_small = |capacity: &u64| *capacity < sizing.size.min(sizing.peak);
         if let Some(capacity) = each.capacity.filter(is_too_small)
             && sizing.waited > LATE_SHARE
         {
             let (waited, target) = (percent(sizing.waited), TARGET.as_millis());
+            let hour = if sizing.is_of_busiest_hour { "the busiest hour of " } else { "" };
             return Some(format!(
-                "{waited} of the checkouts in the last {span} waited longer than {target} ms, with \
+                "{waited} of the checkouts in {hour}{seen} waited longer than {target} ms, with \
                  {capacity} connections in each worker"
             ));
         }
         if sizing.above_size >= self.overflow_share && sizing.size >= each.size + 2 {
             let (above, size) = (percent(sizing.above_size), each.size);
             return Some(format!(
-                "overflow is the norm: in {above} of the seconds of the last {span} more than the \
+                "overflow is the norm: in {above} of the seconds of {seen} more than the \
                  pool_size of {size} were taken, and what overflows is closed when it is returned"
             ));
         }
         let is_too_large = 2 * sizing.peak.max(sizing.size) <= each.size
             && each.size >= sizing.peak + 4
-            && sizing.span >= self.min_observed_too_large;
+            && sizing.observed >= self.min_observed_too_large;
         is_too_large.then(|| {
             format!(
-                "each worker keeps up to {} connections, and never used more than {} in the last \
-                 {span}",
+                "each worker keeps up to {} connections, and never used more than {} in {seen}",
                 each.size, sizing.peak
             )
         })
@@ -117,8 +117,9 @@ fn arithmetic(sizing: &Sizing) -> String {
         1 => String::new(),
         _ => format!(", with {} {}", size - 1, percent(*late_with_less)),
     };
+    let hour = if sizing.is_of_busiest_hour { "in the busiest hour " } else { "" };
     format!(
-        "{rate:.1} checkouts/s × {:.1} ms = {load:.1} in use on average, {peak} at most; with {size} \
+        "{hour}{rate:.1} checkouts/s × {:.1} ms = {load:.1} in use on average, {peak} at most; with {size} \
          {} of the checkouts would wait longer than {target} ms{less}",
         1000.0 * hold,
         percent(*late)
@@ -142,12 +143,31 @@ fn remedy(sizing: &Sizing, each: Each, granted: Option<u64>) -> String {
     }
 }
 
-/// Such as "3 hours"; at least what was asked for, in whole units.
-pub(super) fn span(span: Duration) -> String {
-    let minutes = span.as_secs() / 60;
-    match minutes {
-        ..120 => format!("{minutes} minutes"),
-        _ => format!("{} hours", minutes / 60),
+/// The share of a time from which what was observed in it counts as all of it.
+const WHOLE: f64 = 0.9;
+
+/// Such as "the last 3 hours", or "20 of the last 72 hours" where there was something to observe in a
+/// part of them only.
+fn seen(sizing: &Sizing) -> String {
+    let Sizing { observed, span: within, .. } = sizing;
+    if observed.as_secs_f64() >= WHOLE * within.as_secs_f64() {
+        return format!("the last {}", span(*within));
+    }
+    let (unit, name) = if *within < 2 * HOUR { (MINUTE, "minutes") } else { (HOUR, "hours") };
+    let whole = |time: &Duration| time.as_secs() / unit.as_secs();
+    format!("{} of the last {} {name}", whole(observed), whole(within))
+}
+
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Such as "3 hours"; not longer than it was, in whole units.
+fn span(span: Duration) -> String {
+    let hours = span.as_secs() / 3600;
+    match hours {
+        0 | 1 => format!("{} minutes", span.as_secs() / 60),
+        2..48 => format!("{hours} hours"),
+        _ => format!("{} days", hours / 24),
     }
 }
 
@@ -165,11 +185,11 @@ mod tests {
     use super::*;
     use crate::reading::{MaxOverflow, Sessions};
 
-    const HOUR: Duration = Duration::from_hours(1);
-
     fn sizing() -> Sizing {
         Sizing {
             span: 3 * HOUR,
+            observed: 3 * HOUR,
+            is_of_busiest_hour: false,
             checkouts: 100_000,
             rate: 42.0,
             hold: 0.11,
@@ -233,7 +253,7 @@ mod tests {
                         3 hours: ";
         assert!(advice[0].message.starts_with(expected), "{}", advice[0].message);
         assert!(advice[0].remedy.starts_with("set pool_size=3 and max_overflow=1 in each worker"));
-        assert_eq!(judge(20, 0, Sizing { span: HOUR / 2, ..quiet.clone() }), []);
+        assert_eq!(judge(20, 0, Sizing { observed: HOUR / 2, ..quiet.clone() }), []);
         assert_eq!(judge(7, 15, quiet.clone()), [], "what it may open costs nothing");
         assert_eq!(judge(6, 0, Sizing { peak: 3, ..quiet }), [], "a few are not worth a change");
     }
@@ -254,14 +274,35 @@ mod tests {
     #[test]
     fn nothing_is_said_before_enough_was_seen() {
         let small = Sizing { waited: 0.031, ..sizing() };
-        assert_eq!(judge(5, 2, Sizing { span: Duration::from_mins(10), ..small.clone() }), []);
+        assert_eq!(judge(5, 2, Sizing { observed: 10 * MINUTE, ..small.clone() }), []);
         assert_eq!(judge(5, 2, Sizing { checkouts: 400, ..small }), []);
     }
 
     #[test]
     fn a_span_is_not_longer_than_it_was() {
-        let minutes = |minutes| span(Duration::from_mins(minutes));
+        let minutes = |minutes| span(minutes * MINUTE);
         assert_eq!([minutes(17), minutes(119)], ["17 minutes", "119 minutes"]);
-        assert_eq!(minutes(60 * 24), "24 hours");
+        assert_eq!([minutes(60 * 24), minutes(60 * 71)], ["24 hours", "2 days"]);
+    }
+
+    #[test]
+    fn a_time_in_which_there_were_no_workers_was_not_seen() {
+        let seen = |observed, span| seen(&Sizing { span, observed, ..sizing() });
+        assert_eq!(seen(70 * HOUR, 72 * HOUR), "the last 3 days");
+        assert_eq!(seen(20 * HOUR, 72 * HOUR), "20 of the last 72 hours");
+        assert_eq!(seen(20 * MINUTE, HOUR), "20 of the last 60 minutes");
+    }
+
+    #[test]
+    fn the_busiest_hour_of_the_week_is_named() {
+        let week = Sizing { span: 168 * HOUR, observed: 168 * HOUR, ..sizing() };
+        let advice =
+            judge(5, 2, Sizing { waited: 0.031, is_of_busiest_hour: true, ..week.clone() });
+        let expected = "3.1 % of the checkouts in the busiest hour of the last 7 days waited longer \
+                        than 10 ms, with 7 connections in each worker: in the busiest hour 42.0 \
+                        checkouts/s";
+        assert!(advice[0].message.starts_with(expected), "{}", advice[0].message);
+        let quiet = judge(20, 0, Sizing { peak: 4, size: 3, ..week });
+        assert!(quiet[0].message.contains("never used more than 4 in the last 7 days"));
     }
 }

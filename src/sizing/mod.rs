@@ -36,8 +36,12 @@ const CHECKOUTS: u64 = 20_000;
 /// The reports of a worker that are kept for that, at most.
 const MOST_DEMANDS: usize = 1000;
 /// The time of which the demand is remembered, and the steps in which it is forgotten.
-const REACH: Duration = Duration::from_hours(24);
+const REACH: Duration = Duration::from_hours(7 * 24);
 const STEP: Duration = Duration::from_hours(1);
+/// The longest time between two readings that counts as observed.
+const LONGEST_PAUSE: Duration = Duration::from_mins(2);
+/// The checkouts from which an hour may be the busiest.
+const LEAST_OF_HOUR: u64 = 1000;
 
 /// What is asked of one pool, and the size that follows from it.
 #[derive(Debug)]
@@ -45,6 +49,7 @@ pub struct Sizer {
     block: Option<Block>,
     hours: Window<Stretch>,
     number: usize,
+    last_added: Option<Instant>,
     sizing: Option<Sizing>,
 }
 
@@ -68,7 +73,8 @@ struct Series {
 
 impl Default for Sizer {
     fn default() -> Self {
-        Self { block: None, hours: Window::new(REACH, STEP), number: 0, sizing: None }
+        let hours = Window::new(REACH, STEP);
+        Self { block: None, hours, number: 0, last_added: None, sizing: None }
     }
 }
 
@@ -78,8 +84,13 @@ impl Sizer {
         if pool.origin != Origin::Workers {
             return;
         }
+        let before = self.last_added.replace(now).unwrap_or(now);
+        let pause = now.saturating_duration_since(before);
         let number = self.number;
         let block = self.block.get_or_insert_with(|| Block::new(pool, number, now));
+        if pause <= LONGEST_PAUSE && !pool.workers.is_empty() {
+            block.stretch.observed += pause;
+        }
         for worker in &pool.workers {
             block.add(worker);
         }
@@ -96,6 +107,11 @@ impl Sizer {
         self.block.as_ref().map(|block| block.began)
     }
 
+    /// The time of the last reading that was added.
+    pub fn last_added(&self) -> Option<Instant> {
+        self.last_added
+    }
+
     /// Replays what was added, which takes some hundredths of a second.
     pub fn replay(&mut self, pool: &Pool, now: Instant) {
         let Some(block) = self.block.take() else { return };
@@ -104,8 +120,11 @@ impl Sizer {
         self.hours.add(span, stretch, |hour, more| hour.merge(&more));
         let mut all = Stretch::default();
         self.hours.recent(now).for_each(|hour| all.merge(hour));
+        let busy = self.hours.recent(now).filter(|hour| hour.callers >= LEAST_OF_HOUR);
+        // By its checkouts and not by how long they lasted: a jam is no busy hour.
+        let busiest = busy.max_by(|one, other| one.rate().total_cmp(&other.rate()));
         let span = self.hours.recent_span(now).unwrap_or_default();
-        self.sizing = Sizing::new(&all, span);
+        self.sizing = Sizing::new(&all, busiest, span);
     }
 
     /// The size that follows from what was seen; `None` until there was enough.
@@ -195,68 +214,4 @@ impl Series {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::latency::{ACQUIRE_BOUNDS, HOLD_BOUNDS};
-    use crate::reading::{Figures, Holders, MaxOverflow, Timings, Totals};
-
-    /// A pool of one worker, of which so much is asked each second.
-    fn pool(demand: Demand, second: u64) -> Pool {
-        let [mut hold, mut acquire] = [HOLD_BOUNDS, ACQUIRE_BOUNDS].map(Histogram::new);
-        for _ in 0..10 * second {
-            hold.observe(0.04);
-            acquire.observe(0.0001);
-        }
-        let figures = Figures {
-            size: Some(u64::MAX / 2),
-            max_overflow: Some(MaxOverflow::Limited(1)),
-            ..Figures::default()
-        };
-        Pool {
-            name: "web".into(),
-            origin: Origin::Workers,
-            workers: vec![Worker { figures, demand: Some(demand), ..Worker::default() }],
-            worker_count: None,
-            totals: Totals::default(),
-            timings: Timings { hold: Some(hold), acquire: Some(acquire), ..Timings::default() },
-            holders: Holders::default(),
-            targets: Vec::new(),
-        }
-    }
-
-    fn sizing(demand: Demand, seconds: u64) -> Option<Sizing> {
-        let (mut sizer, start) = (Sizer::default(), Instant::now());
-        for second in 0..=seconds {
-            let (pool, now) = (pool(demand, second), start + Duration::from_secs(second));
-            sizer.add(&pool, now);
-            if sizer.is_due(now) {
-                sizer.replay(&pool, now);
-            }
-        }
-        sizer.sizing().cloned()
-    }
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    #[test]
-    fn ten_that_come_together_need_ten_connections() {
-        let together = Demand { elapsed: SECOND, callers: 10, peak: 10, waiting: 0 };
-        let sizing = sizing(together, 30).unwrap();
-        assert_eq!((sizing.size, sizing.peak, sizing.overflow()), (10, 10, 0));
-        assert!((sizing.load() - 0.4).abs() < 0.1, "{sizing:?}");
-        assert_eq!(sizing.waited, 0.0);
-    }
-
-    #[test]
-    fn ten_that_come_one_by_one_need_one() {
-        let apart = Demand { elapsed: SECOND, callers: 10, peak: 1, waiting: 0 };
-        assert_eq!(sizing(apart, 30).unwrap().size, 1);
-        assert_eq!(sizing(apart, 9), None, "not yet");
-    }
-
-    #[test]
-    fn what_a_client_reports_in_error_is_bounded() {
-        let absurd = Demand { elapsed: SECOND, callers: u64::MAX, peak: u64::MAX, waiting: 1 };
-        let _ = sizing(absurd, 11);
-    }
-}
+mod tests;

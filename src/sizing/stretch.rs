@@ -12,6 +12,8 @@ use crate::reading::{Demand, Figures};
 pub(super) struct Stretch {
     pub(super) callers: u64,
     pub(super) lateness: Lateness,
+    /// The time in which the pool had workers and was read.
+    pub(super) observed: Duration,
     /// The sum of the time over all workers, in seconds.
     worked: f64,
     /// The part of it within whose seconds more were taken than the pool keeps.
@@ -56,6 +58,7 @@ impl Stretch {
     pub(super) fn merge(&mut self, other: &Self) {
         self.callers = self.callers.saturating_add(other.callers);
         self.lateness.merge(&other.lateness);
+        self.observed += other.observed;
         self.worked += other.worked;
         self.above_size += other.above_size;
         self.peak = self.peak.max(other.peak);
@@ -70,7 +73,33 @@ impl Stretch {
 /// The most by which the replayed lateness is corrected.
 const MOST_CORRECTION: f64 = 4.0;
 
+/// The size that is enough for a stretch, and what it follows from.
+struct Need {
+    rate: f64,
+    hold: f64,
+    waited: f64,
+    size: u64,
+    late: f64,
+    late_with_less: f64,
+}
+
 impl Stretch {
+    /// Checkouts a second, of one worker on average.
+    pub(super) fn rate(&self) -> f64 {
+        if self.worked > 0.0 { self.callers as f64 / self.worked } else { 0.0 }
+    }
+
+    fn need(&self) -> Option<Need> {
+        let waited = self.waited as f64 / self.acquired.max(1) as f64;
+        let factor = self.correction(waited);
+        let late = |size| (factor * self.lateness.share(size)).min(1.0);
+        let size = self.lateness.least(LATE_SHARE / factor)?;
+        let (rate, hold) = (self.rate(), self.held / self.returned as f64);
+        let late_with_less = if size > 1 { late(size - 1) } else { 1.0 };
+        let is_known = self.callers > 0 && self.worked > 0.0 && hold.is_finite();
+        is_known.then(|| Need { rate, hold, waited, size, late: late(size), late_with_less })
+    }
+
     /// By how much more of the checkouts waited too long at the present size than in the replay,
     /// where that says that the pool is large enough. Only of a pool that was full, for where it is
     /// not, callers wait for other reasons.
@@ -85,8 +114,13 @@ impl Stretch {
 /// The size that each worker's pool needs, and what it follows from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sizing {
-    /// The time in which it was seen.
+    /// The time from the first to the last reading that it follows from.
     pub span: Duration,
+    /// The part of it in which the pool had workers and was read.
+    pub observed: Duration,
+    /// True where the busiest hour needs a larger pool than all of the time together. Then the rate,
+    /// the hold and the shares that waited or would wait are those of that hour.
+    pub is_of_busiest_hour: bool,
     /// Checkouts in that time, over all workers.
     pub checkouts: u64,
     /// Checkouts a second, of one worker on average.
@@ -112,18 +146,16 @@ pub struct Sizing {
 const LEAST_OVERFLOW: u64 = 5;
 
 impl Sizing {
-    pub(super) fn new(all: &Stretch, span: Duration) -> Option<Self> {
-        let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
-        let waited = share(all.waited, all.acquired);
-        let factor = all.correction(waited);
-        let late = |size| (factor * all.lateness.share(size)).min(1.0);
-        let size = all.lateness.least(LATE_SHARE / factor)?;
-        let (rate, hold) = (all.callers as f64 / all.worked, all.held / all.returned as f64);
-        if all.callers == 0 || !(rate * hold).is_finite() {
-            return None;
-        }
+    /// The size that is enough for all of the time, and for the busiest hour in it.
+    pub(super) fn new(all: &Stretch, busiest: Option<&Stretch>, span: Duration) -> Option<Self> {
+        let need = all.need()?;
+        let busiest = busiest.and_then(Stretch::need).filter(|busiest| busiest.size > need.size);
+        let is_of_busiest_hour = busiest.is_some();
+        let Need { rate, hold, waited, size, late, late_with_less } = busiest.unwrap_or(need);
         Some(Self {
             span,
+            observed: all.observed,
+            is_of_busiest_hour,
             checkouts: all.callers,
             rate,
             hold,
@@ -131,8 +163,8 @@ impl Sizing {
             above_size: all.above_size / all.worked,
             waited,
             size,
-            late: late(size),
-            late_with_less: if size > 1 { late(size - 1) } else { 1.0 },
+            late,
+            late_with_less,
         })
     }
 

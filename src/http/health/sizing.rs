@@ -27,8 +27,13 @@ pub(in crate::http) struct SizingBody {
     /// The share of the seconds in which more were taken than the pool keeps.
     #[serde(skip_serializing_if = "Option::is_none")]
     above_size_percent: Option<f64>,
-    /// The time in which this was seen.
+    /// The time in which this was seen: that with workers that reported.
     pub(in crate::http) observed_seconds: f64,
+    /// The time from the first reading of it to the last, at most a week.
+    pub(in crate::http) observed_within_seconds: f64,
+    /// True where the busiest hour needs a larger pool than all of that time together. Then
+    /// `checkouts_per_second`, `hold_seconds`, `in_use` and the shares are those of that hour.
+    pub(in crate::http) of_busiest_hour: bool,
     /// In all workers.
     checkouts: u64,
     /// In each worker, on average.
@@ -51,7 +56,9 @@ impl From<&Sizing> for SizingBody {
             late_percent_with_one_less: percent(Some(sizing.late_with_less)),
             waited_percent: percent(Some(sizing.waited)),
             above_size_percent: percent(Some(sizing.above_size)),
-            observed_seconds: seconds(sizing.span),
+            observed_seconds: seconds(sizing.observed),
+            observed_within_seconds: seconds(sizing.span),
+            of_busiest_hour: sizing.is_of_busiest_hour,
             checkouts: sizing.checkouts,
             checkouts_per_second: rounded(sizing.rate, 1000.0),
             hold_seconds: rounded(sizing.hold, 1e6),

@@ -20,6 +20,8 @@ const UNFOLDED: usize = 3;
 const LISTED: usize = 8;
 /// The workers of each pool that are shown, the busiest; `/health/database/pool` has all.
 const WORKERS: usize = 20;
+/// The share of a time from which what was seen in it counts as all of it.
+const WHOLE: f64 = 0.9;
 /// The most workers that are shown unfolded.
 const UNFOLDED_WORKERS: usize = 8;
 
@@ -239,12 +241,16 @@ pub(super) fn fact(name: &str, value: impl std::fmt::Display) -> Markup {
 
 /// The size that each worker's pool needs, in a line.
 fn size(sizing: &SizingBody) -> Markup {
-    let SizingBody { pool_size, max_overflow, in_use_peak, .. } = sizing;
+    let SizingBody { pool_size, max_overflow, in_use_peak, of_busiest_hour, .. } = sizing;
+    let (observed, within) = (sizing.observed_seconds, sizing.observed_within_seconds);
     html! {
         p.note {
             "each worker needs " code { "pool_size=" (pool_size) } " and "
-            code { "max_overflow=" (max_overflow) } ": in the last "
-            (Shown(Seconds(sizing.observed_seconds))) " " (sizing.checkouts_per_second) "/s × "
+            code { "max_overflow=" (max_overflow) } ": in "
+            (Shown(Seconds(observed))) " seen"
+            @if observed < WHOLE * within { " within the last " (Shown(Seconds(within))) }
+            ", " @if *of_busiest_hour { "the busiest hour of it: " }
+            (sizing.checkouts_per_second) "/s × "
             (Shown(Seconds(sizing.hold_seconds))) " = " (sizing.in_use) " in use on average, "
             (in_use_peak) " at most"
         }
