@@ -165,6 +165,10 @@ pub(crate) fn all(length: Micros, seed: u64) -> Vec<(&'static str, Workload)> {
             let cron = at_once(length, 10.0, 15, |c| c.exponential(100e3), chance);
             open(both(cron, steady(length, 30.0, |c| c.exponential(20e3), chance)))
         }),
+        ("cron, 12 at once each 7.3 s, 300 ms, and 60/s, 10 ms", {
+            let cron = at_once(length, 7.3, 12, |c| c.exponential(300e3), chance);
+            open(both(cron, steady(length, 60.0, |c| c.exponential(10e3), chance)))
+        }),
         (
             "at equal intervals, 50/s, exponential 60 ms",
             open(at_once(length, 0.02, 1, |c| c.exponential(60e3), chance)),

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 pub use self::indexes::{ForeignKey, Index, IndexKey, Indexes, Reference, TableIndex, TableScans};
 pub use self::ownership::{ClientSession, ClientSessions, ConnectionCounts, ConnectionOwner};
-pub use self::pool::{Demand, GrowthLimit, Holders, Origin, Pool, Worker, WorkerHold};
+pub use self::pool::{Demand, GrowthLimit, HoldCounts, Holders, Origin, Pool, Worker, WorkerHold};
 pub use self::server::{
     Blocker, Conditions, DatabaseCounters, HolderKind, LockQueue, LoggedCalls, LoggedTimes,
     RunningSessions, ServerResources, Sessions, Statement, StatementStats, StatementTimes, Top,

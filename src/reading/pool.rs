@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use poolwatch_client::histogram::HOLD_BOUNDS;
 use poolwatch_client::pool_figures::{Figures, Timings, Totals};
 use poolwatch_client::report::{ConnectionTarget, Endpoint, Hold};
 
@@ -87,6 +88,9 @@ pub struct Worker {
     pub growth_limit: Option<GrowthLimit>,
 }
 
+/// Holds by their bucket, over the bounds of the histogram of holds.
+pub type HoldCounts = [u16; HOLD_BOUNDS.len() + 1];
+
 /// What was asked of one worker's pool within a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Demand {
@@ -98,6 +102,8 @@ pub struct Demand {
     pub peak: u64,
     /// The callers that waited at its beginning.
     pub waiting: u64,
+    /// The holds that ended within it.
+    pub holds: HoldCounts,
 }
 
 impl Demand {
@@ -106,6 +112,9 @@ impl Demand {
         self.elapsed = self.elapsed.saturating_add(next.elapsed);
         self.callers = self.callers.saturating_add(next.callers);
         self.peak = self.peak.max(next.peak);
+        for (count, more) in self.holds.iter_mut().zip(next.holds) {
+            *count = count.saturating_add(more);
+        }
     }
 }
 

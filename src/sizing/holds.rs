@@ -1,10 +1,13 @@
 //! How long connections are held, to be drawn from.
 
 use super::queue::{Micros, micros};
-use crate::latency::Histogram;
+use crate::latency::{HOLD_BOUNDS, Histogram};
 
 /// The longest hold in seconds; a client that reports a longer mean is in error.
 const LONGEST: f64 = 3600.0;
+
+/// The number of buckets of holds, that above all bounds included.
+pub(super) const BUCKETS: usize = HOLD_BOUNDS.len() + 1;
 
 /// The distribution of a histogram with its mean.
 #[derive(Clone, Debug)]
@@ -18,25 +21,41 @@ pub(super) struct Holds {
 impl Holds {
     /// `None` of no holds.
     pub(super) fn new(holds: &Histogram) -> Option<Self> {
-        let count = holds.count();
-        if count == 0 {
-            return None;
-        }
-        let bounds = holds.bounds();
+        let counts: Vec<_> = holds.counts().iter().map(|count| *count as f64).collect();
+        let buckets = Self::from_counts(holds.bounds(), &counts, 1.0)?;
+        let mean = buckets.mean();
+        let factor = if mean > 0.0 { holds.sum() / holds.count() as f64 / mean } else { 1.0 };
+        Some(Self { factor, ..buckets })
+    }
+
+    /// Other holds, which lie within their buckets as these do; `None` of no holds.
+    pub(super) fn with_counts(&self, counts: &[f64; BUCKETS]) -> Option<Self> {
+        Self::from_counts(HOLD_BOUNDS, counts, self.factor)
+    }
+
+    fn from_counts(bounds: &[f64], counts: &[f64], factor: f64) -> Option<Self> {
+        let all: f64 = counts.iter().sum();
         let last = bounds.last().copied().unwrap_or(0.0);
         let lower = [0.0].into_iter().chain(bounds.iter().copied());
         let upper = bounds.iter().copied().chain([last]);
-        let (mut below, mut mean) = (0, 0.0);
-        let mut buckets = Vec::new();
-        for ((lower, upper), in_bucket) in lower.zip(upper).zip(holds.counts()) {
-            if *in_bucket > 0 {
+        let (mut below, mut buckets) = (0.0, Vec::new());
+        for ((lower, upper), in_bucket) in lower.zip(upper).zip(counts) {
+            if *in_bucket > 0.0 {
                 below += in_bucket;
-                mean += *in_bucket as f64 / count as f64 * f64::midpoint(lower, upper);
-                buckets.push((below as f64 / count as f64, lower, upper));
+                buckets.push((below / all, lower, upper));
             }
         }
-        let factor = if mean > 0.0 { holds.sum() / count as f64 / mean } else { 1.0 };
-        Some(Self { buckets, factor })
+        (!buckets.is_empty()).then_some(Self { buckets, factor })
+    }
+
+    /// The mean in seconds.
+    pub(super) fn mean(&self) -> f64 {
+        let (mut before, mut mean) = (0.0, 0.0);
+        for (below, lower, upper) in &self.buckets {
+            mean += (below - before) * f64::midpoint(*lower, *upper);
+            before = *below;
+        }
+        self.factor * mean
     }
 
     /// One hold.
@@ -51,7 +70,6 @@ impl Holds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::latency::HOLD_BOUNDS;
 
     #[test]
     fn drawn_holds_have_the_mean_of_those_measured() {

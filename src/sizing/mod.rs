@@ -3,6 +3,7 @@
 //!
 //! `docs/sizing.md` explains the method and shows how near it comes.
 
+mod bursts;
 mod holds;
 mod lateness;
 mod queue;

@@ -1,5 +1,6 @@
 //! Checkouts as they may have come within each second, from what a worker's reports say of it.
 
+use super::bursts::{Mix, split};
 use super::holds::Holds;
 use super::queue::{Checkout, Micros, Queue, micros};
 use crate::reading::Demand;
@@ -29,23 +30,69 @@ enum Pattern {
 ///
 /// The number of callers of each second is as reported, and their holds are drawn from those that
 /// were measured. The moments at which they came are not known. Several arrangements are drawn, and
-/// the one is kept whose peak is that of the report.
+/// the one is kept whose peak is that of the report. Where it turns out that those who come at once
+/// hold connections for longer than the others do, all is drawn again with the holds of each.
 pub(super) fn replay(
     demands: &[Demand],
     capacity: Option<u64>,
     holds: &Holds,
     random: &mut fastrand::Rng,
 ) -> (Vec<Checkout>, Micros) {
-    let (mut trace, mut began) = (Vec::new(), 0);
-    let mut queue = Queue::new(capacity);
-    for demand in demands {
-        let length = micros(demand.elapsed.as_secs_f64()).max(1);
-        let (best, after) = arrange(demand, began..began + length, &queue, capacity, holds, random);
-        trace.extend(best);
-        queue = after;
-        began += length;
+    let mix = Mix { bursts: holds, others: holds };
+    let first = Replayed::new(demands, capacity, mix, random);
+    let replayed = match split(demands, &first.together, holds) {
+        Some((bursts, others)) => {
+            let mix = Mix { bursts: &bursts, others: &others };
+            Replayed::new(demands, capacity, mix, random)
+        }
+        None => first,
+    };
+    (replayed.trace, replayed.period)
+}
+
+/// Checkouts as they may have come.
+struct Replayed {
+    trace: Vec<Checkout>,
+    /// The most that come at the same moment in each second.
+    together: Vec<u64>,
+    period: Micros,
+}
+
+impl Replayed {
+    fn new(
+        demands: &[Demand],
+        capacity: Option<u64>,
+        mix: Mix<'_>,
+        random: &mut fastrand::Rng,
+    ) -> Self {
+        let mut replayed = Self { trace: Vec::new(), together: Vec::new(), period: 0 };
+        let mut queue = Queue::new(capacity);
+        for demand in demands {
+            let span =
+                replayed.period..replayed.period + micros(demand.elapsed.as_secs_f64()).max(1);
+            replayed.period = span.end;
+            let best = arrange(demand, span, &queue, capacity, mix, random);
+            let Some(Arranged { together, trace, queue: after, .. }) = best else {
+                replayed.together.push(0);
+                continue;
+            };
+            replayed.together.push(together);
+            replayed.trace.extend(trace);
+            queue = after;
+        }
+        replayed
     }
-    (trace, began)
+}
+
+/// Checkouts as they may have come within one second.
+struct Arranged {
+    /// By how much their peak differs from that of the report.
+    distance: u64,
+    /// The most that come at the same moment.
+    together: u64,
+    trace: Vec<Checkout>,
+    /// The pool at the end of the second.
+    queue: Queue,
 }
 
 /// The arrangement of one second whose peak is nearest to that of the report.
@@ -54,14 +101,15 @@ fn arrange(
     span: std::ops::Range<Micros>,
     before: &Queue,
     capacity: Option<u64>,
-    holds: &Holds,
+    mix: Mix<'_>,
     random: &mut fastrand::Rng,
-) -> (Vec<Checkout>, Queue) {
-    let mut best: Option<(u64, Vec<Checkout>, Queue)> = None;
+) -> Option<Arranged> {
+    let mut best: Option<Arranged> = None;
     let target = target(demand, before.clone().present(span.start), capacity);
     let close = target / 40;
     let mut is_below = false;
-    let bursts = random.bool();
+    // Clumps have the holds of all.
+    let bursts = random.bool() || !std::ptr::eq(mix.bursts, mix.others);
     for pattern in patterns(demand.callers, bursts) {
         // Where independent callers were too few at once, regular ones are fewer still; where they
         // were too many, so are clumps.
@@ -70,7 +118,7 @@ fn arrange(
             Pattern::Clumps(_) | Pattern::Burst(_) if !is_below => break,
             _ => {}
         }
-        let trace = draw(pattern, demand.callers, &span, holds, random);
+        let trace = draw(pattern, demand.callers, &span, mix, random);
         let mut queue = before.clone();
         let mut peak = queue.present(span.start);
         for checkout in &trace {
@@ -79,14 +127,24 @@ fn arrange(
         }
         let distance = peak.abs_diff(target);
         is_below = peak < target;
-        if best.as_ref().is_none_or(|(least, ..)| distance < *least) {
-            best = Some((distance, trace, queue));
+        if best.as_ref().is_none_or(|best| distance < best.distance) {
+            best = Some(Arranged { distance, together: pattern.together(), trace, queue });
         }
-        if best.as_ref().is_some_and(|(least, ..)| *least <= close) {
+        if best.as_ref().is_some_and(|best| best.distance <= close) {
             break;
         }
     }
-    best.map_or_else(|| (Vec::new(), before.clone()), |(_, trace, queue)| (trace, queue))
+    best
+}
+
+impl Pattern {
+    /// The most callers that come at the same moment.
+    fn together(self) -> u64 {
+        match self {
+            Self::Regular | Self::Independent => 1,
+            Self::Clumps(callers) | Self::Burst(callers) => callers,
+        }
+    }
 }
 
 /// The peak that an arrangement should have. Where callers waited before, the queue in front of
@@ -117,10 +175,11 @@ fn draw(
     pattern: Pattern,
     callers: u64,
     span: &std::ops::Range<Micros>,
-    holds: &Holds,
+    mix: Mix<'_>,
     random: &mut fastrand::Rng,
 ) -> Vec<Checkout> {
     let length = span.end - span.start;
+    let mut burst = None;
     let mut times: Vec<Micros> = match pattern {
         Pattern::Regular => {
             let step = length / callers.max(1);
@@ -128,11 +187,12 @@ fn draw(
             (0..callers).map(|number| phase + number * step).collect()
         }
         Pattern::Independent => (0..callers).map(|_| random.u64(0..length)).collect(),
-        Pattern::Burst(burst) => {
+        Pattern::Burst(count) => {
             let at = random.u64(0..length);
-            let burst = burst.min(callers);
-            let others = (burst..callers).map(|_| random.u64(0..length));
-            (0..burst).map(|_| at).chain(others).collect()
+            let count = count.min(callers);
+            burst = Some(at);
+            let others = (count..callers).map(|_| random.u64(0..length));
+            (0..count).map(|_| at).chain(others).collect()
         }
         Pattern::Clumps(clump) => {
             let mut times = Vec::new();
@@ -145,6 +205,9 @@ fn draw(
         }
     };
     times.sort_unstable();
-    let checkout = |at| Checkout { at: span.start + at, hold: holds.draw(random) };
+    let checkout = |at| {
+        let holds = if burst == Some(at) { mix.bursts } else { mix.others };
+        Checkout { at: span.start + at, hold: holds.draw(random) }
+    };
     times.into_iter().map(checkout).collect()
 }

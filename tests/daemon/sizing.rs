@@ -24,10 +24,11 @@ use reports::Capacity;
 /// Twenty minutes.
 const LENGTH: workload::Micros = 1_200_000_000;
 /// Those with few callers, so that it is quick.
-const WORKLOADS: [&str; 4] = [
+const WORKLOADS: [&str; 5] = [
     "Poisson, 20/s, exponential 100 ms",
     "Poisson, 50/s, always 40 ms",
     "cron, 20 at once each minute, always 500 ms",
+    "cron, 15 at once each 10 s, 100 ms, and 30/s, 20 ms",
     "at equal intervals, 50/s, exponential 60 ms",
 ];
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::instance::LastReport;
 use crate::latency::Histogram;
-use crate::reading::Demand;
+use crate::reading::{Demand, HoldCounts};
 use poolwatch_client::report::PoolReport;
 
 /// What was asked of a pool since its last report, which was so long ago, with what no reading has
@@ -24,16 +24,28 @@ pub(super) fn demand(now: &PoolReport, before: &LastReport, elapsed: Duration) -
         }
         _ => peak,
     };
-    let demand = Demand { elapsed, callers, peak, waiting: waiting(&before.pool) };
+    let holds = holds(now, &before.pool);
+    let demand = Demand { elapsed, callers, peak, waiting: waiting(&before.pool), holds };
     let Some(mut earlier) = before.demand.filter(|_| before.present) else { return Some(demand) };
     earlier.merge(&demand);
     Some(earlier)
 }
 
+/// The holds that ended between two reports; none where the pool does not time them.
+fn holds(now: &PoolReport, before: &PoolReport) -> HoldCounts {
+    let counts = |pool: &PoolReport| pool.timings.hold.as_ref().map(|hold| hold.counts().to_vec());
+    let (now, before) = (counts(now).unwrap_or_default(), counts(before).unwrap_or_default());
+    let mut holds = HoldCounts::default();
+    for ((count, now), before) in holds.iter_mut().zip(now).zip(before) {
+        *count = u16::try_from(now.saturating_sub(before)).unwrap_or(u16::MAX);
+    }
+    holds
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::latency::ACQUIRE_BOUNDS;
+    use crate::latency::{ACQUIRE_BOUNDS, HOLD_BOUNDS};
     use crate::reading::{Figures, MaxOverflow, Timings};
 
     fn report(acquired: u64, peak: u64, pending: u64) -> PoolReport {
@@ -63,18 +75,39 @@ mod tests {
     fn who_waits_counts_when_he_came() {
         let waits = demand(&report(15, 4, 3), &last(report(10, 2, 0), None), SECOND);
         let waits_no_more = demand(&report(20, 4, 0), &last(report(15, 4, 3), None), SECOND);
-        assert_eq!(waits, Some(Demand { elapsed: SECOND, callers: 8, peak: 7, waiting: 0 }));
-        assert_eq!(
-            waits_no_more,
-            Some(Demand { elapsed: SECOND, callers: 2, peak: 4, waiting: 3 })
-        );
+        let of = |callers, peak, waiting| {
+            let holds = HoldCounts::default();
+            Some(Demand { elapsed: SECOND, callers, peak, waiting, holds })
+        };
+        assert_eq!([waits, waits_no_more], [of(8, 7, 0), of(2, 4, 3)]);
+    }
+
+    #[test]
+    fn the_holds_that_ended_are_counted_by_bucket() {
+        let with_holds = |count: u64| {
+            let mut hold = Histogram::new(HOLD_BOUNDS);
+            (0..count).for_each(|_| hold.observe(0.02));
+            let mut report = report(count, 1, 0);
+            report.timings.hold = Some(hold);
+            report
+        };
+        let since = |before, now| {
+            let demand = demand(&with_holds(now), &last(with_holds(before), None), SECOND);
+            demand.unwrap().holds
+        };
+        let bucket = HOLD_BOUNDS.partition_point(|bound| *bound < 0.02);
+        assert_eq!(since(5, 12)[bucket], 7);
+        assert_eq!(since(5, 12).iter().sum::<u16>(), 7);
+        assert_eq!(since(0, 70_000)[bucket], u16::MAX);
     }
 
     #[test]
     fn what_no_reading_has_taken_is_kept() {
-        let before = Demand { elapsed: SECOND, callers: 5, peak: 3, waiting: 1 };
+        let holds = HoldCounts::default();
+        let before = Demand { elapsed: SECOND, callers: 5, peak: 3, waiting: 1, holds };
         let both = demand(&report(12, 2, 0), &last(report(10, 2, 0), Some(before)), SECOND);
-        assert_eq!(both, Some(Demand { elapsed: 2 * SECOND, callers: 7, peak: 3, waiting: 1 }));
+        let elapsed = 2 * SECOND;
+        assert_eq!(both, Some(Demand { elapsed, callers: 7, peak: 3, waiting: 1, holds }));
     }
 
     #[test]
