@@ -46,6 +46,7 @@
 //! - `process`: the daemon's own process and the machine.
 //! - [`reading`]: readings: what a source gives.
 //! - `schemas`: JSON schemas of the answers, made from their types in the tests.
+//! - [`renewals`]: connections that are all replaced at once, again and again.
 //! - [`sizing`]: the size that a pool needs, from what is asked of it.
 //! - [`statement`]: the text of a statement: without literals, its tables, its conditions.
 //! - `window`: a sliding window, for the values of the last minutes.
@@ -77,6 +78,7 @@ pub mod metric;
 mod own_log;
 mod process;
 pub mod reading;
+pub mod renewals;
 #[cfg(test)]
 mod schemas;
 mod single_flight;

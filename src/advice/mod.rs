@@ -33,6 +33,7 @@ mod pool_size;
 mod pool_usage;
 mod query_latency;
 mod recent;
+mod recycle_herd;
 mod server_cpu;
 mod server_full;
 mod slow_queries;
@@ -219,6 +220,7 @@ rules! {
     overflow_churn: OverflowChurn,
     connection_churn: ConnectionChurn,
     pool_size: PoolSize,
+    recycle_herd: RecycleHerd,
     inherited_connections: InheritedConnections,
     broken_connections: BrokenConnections,
     query_latency: QueryLatency,

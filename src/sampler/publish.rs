@@ -130,9 +130,9 @@ impl Sampler {
         }
         let mut pools: Vec<Pool> = best.into_values().cloned().collect();
         pools.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        self.recent_pools
-            .keep_only(&pools.iter().map(|pool| pool.name.as_str()).collect::<Vec<_>>());
         let now = Instant::now().into_std();
+        let names: Vec<_> = pools.iter().map(|pool| pool.name.as_str()).collect();
+        self.recent_pools.keep_only(&names, now);
         pools
             .into_iter()
             .map(|pool| {

@@ -1,11 +1,12 @@
 //! Pools in the last minutes: the highest utilization and the most waiting callers of the last
-//! minute, and the timings of the last five.
+//! minute, and the timings of the last five. And in the last week: what was asked of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use crate::latency::Histogram;
 use crate::reading::{Cumulative, Figures, Origin, Pool, Timings};
+use crate::renewals::Renewals;
 use crate::sizing::Sizer;
 use crate::state::RecentPool;
 use crate::window::Window;
@@ -14,11 +15,23 @@ use crate::window::Window;
 const PEAK_WINDOW: Duration = Duration::from_secs(60);
 const PEAK_STEP: Duration = Duration::from_secs(1);
 
-/// Every pool in the last minutes.
+/// The time for which a pool is remembered that is not there, as during a deployment or at night.
+const ABSENCE: Duration = Duration::from_hours(7 * 24);
+/// The most pools that are remembered while they are not there.
+const MOST_ABSENT: usize = 100;
+
+/// Every pool in the last minutes, and in the last week.
 #[derive(Debug, Default)]
 pub(super) struct RecentPools {
     pools: HashMap<String, PoolWindows>,
-    sizers: HashMap<String, Sizer>,
+    weeks: HashMap<String, PoolWeek>,
+}
+
+/// A pool in the last week.
+#[derive(Debug, Default)]
+struct PoolWeek {
+    sizer: Sizer,
+    renewals: Renewals,
 }
 
 #[derive(Debug)]
@@ -53,7 +66,8 @@ impl RecentPools {
             peak: highest(&mut windows.utilizations, highest_utilization(pool), now),
             pending_peak: highest(&mut windows.pending, most_pending(pool), now),
             timings: timings.unwrap_or_default(),
-            sizing: self.sizers.get(&pool.name).and_then(Sizer::sizing).cloned(),
+            sizing: self.weeks.get(&pool.name).and_then(|week| week.sizer.sizing()).cloned(),
+            herd: self.weeks.get(&pool.name).and_then(|week| week.renewals.herd(now)),
         }
     }
 
@@ -61,23 +75,42 @@ impl RecentPools {
     /// at a time, for that takes a while.
     pub(super) fn size(&mut self, pools: &[Pool], now: Instant) {
         for pool in pools.iter().filter(|pool| pool.origin == Origin::Workers) {
-            match self.sizers.get_mut(&pool.name) {
-                Some(sizer) => sizer.add(pool, now),
-                None => self.sizers.entry(pool.name.clone()).or_default().add(pool, now),
+            match self.weeks.get_mut(&pool.name) {
+                Some(week) => week.add(pool, now),
+                None => self.weeks.entry(pool.name.clone()).or_default().add(pool, now),
             }
         }
-        let due = |pool: &&Pool| self.sizers.get(&pool.name).is_some_and(|one| one.is_due(now));
+        let due =
+            |pool: &&Pool| self.weeks.get(&pool.name).is_some_and(|one| one.sizer.is_due(now));
         let due = pools.iter().filter(due).collect::<Vec<_>>();
-        let longest = due.into_iter().min_by_key(|pool| self.sizers[&pool.name].began());
+        let longest = due.into_iter().min_by_key(|pool| self.weeks[&pool.name].sizer.began());
         if let Some(pool) = longest {
-            self.sizers.entry(pool.name.clone()).or_default().replay(pool, now);
+            self.weeks.entry(pool.name.clone()).or_default().sizer.replay(pool, now);
         }
     }
 
-    /// Forgets the pools that are no more.
-    pub(super) fn keep_only(&mut self, names: &[&str]) {
-        self.pools.retain(|name, _| names.contains(&name.as_str()));
-        self.sizers.retain(|name, _| names.contains(&name.as_str()));
+    /// Forgets the last minutes of the pools that are not there, and the last week of those that
+    /// were not there in it.
+    pub(super) fn keep_only(&mut self, names: &[&str], now: Instant) {
+        let is_there = |name: &String| names.contains(&name.as_str());
+        self.pools.retain(|name, _| is_there(name));
+        let absence = |week: &PoolWeek| {
+            week.sizer.last_added().map_or(ABSENCE, |last| now.saturating_duration_since(last))
+        };
+        let mut absent: Vec<_> = self.weeks.iter().filter(|(name, _)| !is_there(name)).collect();
+        absent.sort_unstable_by_key(|(_, week)| absence(week));
+        let too_many = absent.split_off(absent.len().min(MOST_ABSENT));
+        let too_many: HashSet<_> = too_many.into_iter().map(|(name, _)| name.clone()).collect();
+        self.weeks.retain(|name, week| {
+            is_there(name) || absence(week) < ABSENCE && !too_many.contains(name)
+        });
+    }
+}
+
+impl PoolWeek {
+    fn add(&mut self, pool: &Pool, now: Instant) {
+        self.sizer.add(pool, now);
+        self.renewals.add(pool, now);
     }
 }
 
@@ -179,5 +212,24 @@ mod tests {
         assert_eq!(timings(&mut recent_pools, 100), 1);
         assert_eq!(timings(&mut recent_pools, 400), 1, "since second 100, 300 s ago");
         assert_eq!(timings(&mut recent_pools, 500), 2);
+    }
+
+    #[test]
+    fn a_pool_that_was_away_for_a_night_keeps_its_week() {
+        let (mut recent_pools, start) = (RecentPools::default(), Instant::now());
+        let pool = |name: usize| Pool { name: name.to_string(), ..pool(1, Timings::default()) };
+        recent_pools.size(&[pool(0)], start);
+        let hours = |hours| start + Duration::from_hours(hours);
+        recent_pools.keep_only(&[], hours(10));
+        assert!(recent_pools.weeks.contains_key("0"));
+        for name in 1..=2 * MOST_ABSENT {
+            recent_pools.size(&[pool(name)], hours(20));
+        }
+        recent_pools.keep_only(&["5", "6"], hours(21));
+        assert_eq!(recent_pools.weeks.len(), MOST_ABSENT + 2, "what is kept is bounded");
+        assert!(!recent_pools.weeks.contains_key("0"), "it was away for longest");
+        assert!(["5", "6"].iter().all(|name| recent_pools.weeks.contains_key(*name)));
+        recent_pools.keep_only(&["5"], hours(8 * 24));
+        assert_eq!(recent_pools.weeks.len(), 1, "a week is over");
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::{Status, Thresholds};
 use crate::latency::Histogram;
 use crate::reading::{Figures, Pool, Timings, both};
+use crate::renewals::Herd;
 use crate::sizing::Sizing;
 
 /// One pool, judged.
@@ -28,6 +29,8 @@ pub struct PoolState {
     pub recent_holds: HashMap<String, Histogram>,
     /// The size that each worker's pool needs, once enough was seen.
     pub sizing: Option<Sizing>,
+    /// Connections that are replaced all at once, again and again.
+    pub herd: Option<Herd>,
 }
 
 /// A pool in the last minutes.
@@ -43,6 +46,8 @@ pub struct RecentPool {
     pub holds: HashMap<String, Histogram>,
     /// The size that each worker's pool needs, once enough was seen.
     pub sizing: Option<Sizing>,
+    /// Connections that are replaced all at once, again and again.
+    pub herd: Option<Herd>,
 }
 
 /// The capacity up to which a worker's pool may well be full all the time.
@@ -77,6 +82,7 @@ impl PoolState {
             recent: recent.timings,
             recent_holds: recent.holds,
             sizing: recent.sizing,
+            herd: recent.herd,
         }
     }
 }

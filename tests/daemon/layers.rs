@@ -17,7 +17,13 @@ const LAYERS: &[&[&[&str]]] = &[
     &[&["plan", "config"], &["sampler"], &["demo"]],
     // The readers and the output know nothing of one another: no request reaches a database.
     &[&["sources", "indexes", "postgres"], &["http", "snapshot", "exposition", "advice", "state"]],
-    &[&["collectors"], &["process"], &["own_log"], &["files", "single_flight"], &["sizing"]],
+    &[
+        &["collectors"],
+        &["process"],
+        &["own_log"],
+        &["files", "single_flight"],
+        &["sizing", "renewals"],
+    ],
     &[&["reading"]],
     &[&["metric"], &["statement"]],
     &[&["latency"], &["window"], &["yaml"]],

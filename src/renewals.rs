@@ -1,0 +1,353 @@
+//! Connections of a pool that are all replaced in one moment, again and again: they were opened
+//! together, and reach an age limit such as `pool_recycle` together.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::reading::{Origin, Pool, Worker};
+
+/// The time without a new connection after which a burst of them is over.
+const QUIET: Duration = Duration::from_secs(10);
+/// The longest time that a burst may last.
+const LONGEST: Duration = Duration::from_secs(15);
+/// The time for which new connections may follow from broken ones, or from workers that came or went.
+const AFTERMATH: Duration = Duration::from_mins(1);
+/// The fewest connections of a burst.
+const FEWEST: u64 = 5;
+/// The bursts that are remembered, at most.
+const KEPT: usize = 8;
+/// The shortest interval of an age limit that no client reports.
+const SHORTEST_INTERVAL: Duration = Duration::from_mins(1);
+/// The share by which intervals of one age limit may differ.
+const TOLERANCE: f64 = 0.1;
+/// The number of intervals for which a herd is remembered.
+const REMEMBERED: f64 = 2.2;
+
+/// Connections that are replaced all at once, again and again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Herd {
+    /// Connections that were replaced, the last time.
+    pub replaced: u64,
+    /// Connections that were open then, over all workers.
+    pub open: u64,
+    /// The time from the first to the last of them.
+    pub elapsed: Duration,
+    /// The time from one such moment to the next.
+    pub interval: Duration,
+    /// The age limit of the pool, where the client reports it.
+    pub age_limit: Option<Duration>,
+}
+
+/// The new connections of one pool, as far as they were opened in bursts.
+#[derive(Debug, Default)]
+pub struct Renewals {
+    before: Option<Counted>,
+    disturbed: Option<Instant>,
+    burst: Option<Burst>,
+    /// The bursts that are over, the newest first.
+    over: VecDeque<Burst>,
+    age_limit: Option<Duration>,
+}
+
+/// What a pool had counted at a reading.
+#[derive(Debug)]
+struct Counted {
+    opened: u64,
+    invalidated: u64,
+    /// Connections that are open, and the most that were since the reading before.
+    open: u64,
+    most: u64,
+    workers: Vec<(Option<u32>, Option<String>)>,
+}
+
+/// New connections, each soon after the one before.
+#[derive(Clone, Debug)]
+struct Burst {
+    began: Instant,
+    ended: Instant,
+    opened: u64,
+    open_before: u64,
+    most: u64,
+    /// True where connections broke, or workers came or went, shortly before or meanwhile.
+    is_disturbed: bool,
+}
+
+impl Renewals {
+    /// Adds what a pool has counted now.
+    pub fn add(&mut self, pool: &Pool, now: Instant) {
+        if pool.origin != Origin::Workers {
+            return;
+        }
+        let limits = pool.workers.iter().filter_map(|worker| worker.figures.recycle);
+        let limit = limits.reduce(f64::max);
+        self.age_limit = limit.and_then(|limit| Duration::try_from_secs_f64(limit).ok());
+        let Some(counted) = Counted::new(pool) else { return };
+        let Some(before) = self.before.replace(counted) else { return };
+        let counted = self.before.as_ref().expect("it was replaced by one");
+        if counted.invalidated != before.invalidated || counted.workers != before.workers {
+            self.disturbed = Some(now);
+        }
+        let opened = counted.opened.saturating_sub(before.opened);
+        if opened > 0 {
+            let burst = self.burst.get_or_insert_with(|| Burst::new(before.open, now));
+            burst.ended = now;
+            burst.opened += opened;
+        }
+        let ago = |at: Instant| now.saturating_duration_since(at);
+        let is_disturbed = self.disturbed.is_some_and(|at| ago(at) < AFTERMATH);
+        if let Some(burst) = &mut self.burst {
+            burst.most = burst.most.max(counted.most);
+            burst.is_disturbed |= is_disturbed;
+        }
+        if let Some(burst) = self.burst.take_if(|burst| ago(burst.ended) > QUIET)
+            && burst.is_one_moment()
+        {
+            self.over.truncate(KEPT - 1);
+            self.over.push_front(burst);
+        }
+    }
+
+    /// The connections that are replaced at once; `None` where that did not happen often enough, or
+    /// not for long.
+    pub fn herd(&self, now: Instant) -> Option<Herd> {
+        let last = self.over.iter().find(|burst| burst.is_renewal())?;
+        let interval = match self.age_limit {
+            Some(limit) => self.interval_of_limit(last, limit)?,
+            None => self.regular_interval()?,
+        };
+        let is_recent = now.saturating_duration_since(last.began) <= interval.mul_f64(REMEMBERED);
+        is_recent.then(|| Herd {
+            replaced: last.replaced(),
+            open: last.open_before,
+            elapsed: last.ended - last.began,
+            interval,
+            age_limit: self.age_limit,
+        })
+    }
+
+    /// The time since connections were opened together, if they were so old as they may become.
+    fn interval_of_limit(&self, last: &Burst, limit: Duration) -> Option<Duration> {
+        let mut ages = self.over.iter().filter(|burst| burst.began < last.began);
+        ages.find_map(|earlier| {
+            let age = last.began - earlier.began;
+            // A connection is replaced when it is next taken.
+            let latest = limit.mul_f64(1.0 + TOLERANCE) + LONGEST;
+            (age >= limit.mul_f64(1.0 - TOLERANCE) && age <= latest).then_some(age)
+        })
+    }
+
+    /// The interval between the last three renewals, if it was one.
+    fn regular_interval(&self) -> Option<Duration> {
+        let mut renewals = self.over.iter().filter(|burst| burst.is_renewal());
+        let [last, second, first] = [renewals.next()?, renewals.next()?, renewals.next()?];
+        let (interval, before) = (last.began - second.began, second.began - first.began);
+        let is_regular = interval.abs_diff(before) <= interval.max(before).mul_f64(TOLERANCE);
+        (is_regular && interval >= SHORTEST_INTERVAL).then_some(interval)
+    }
+}
+
+impl Counted {
+    /// `None` of a pool that does not count what it opens.
+    fn new(pool: &Pool) -> Option<Self> {
+        let each =
+            |figure: fn(&Worker) -> Option<u64>| pool.workers.iter().filter_map(figure).sum();
+        let mut workers: Vec<_> =
+            pool.workers.iter().map(|worker| (worker.pid, worker.app.clone())).collect();
+        workers.sort_unstable();
+        Some(Self {
+            opened: pool.totals.opened?,
+            invalidated: pool.totals.invalidated.unwrap_or(0),
+            open: each(open),
+            most: each(|worker| worker.figures.peak.max(open(worker))),
+            workers,
+        })
+    }
+}
+
+fn open(worker: &Worker) -> Option<u64> {
+    Some(worker.figures.checked_in? + worker.figures.checked_out?)
+}
+
+impl Burst {
+    fn new(open_before: u64, now: Instant) -> Self {
+        Self { began: now, ended: now, opened: 0, open_before, most: 0, is_disturbed: false }
+    }
+
+    /// Returns true if so many connections were opened that all are of one age from then on.
+    fn is_one_moment(&self) -> bool {
+        self.opened >= FEWEST && self.ended - self.began <= LONGEST
+    }
+
+    /// The connections that were opened in place of others.
+    fn replaced(&self) -> u64 {
+        self.opened.saturating_sub(self.most.saturating_sub(self.open_before)).min(self.open_before)
+    }
+
+    /// Returns true if half of the pool's connections were replaced, and not because they broke.
+    fn is_renewal(&self) -> bool {
+        let replaced = self.replaced();
+        !self.is_disturbed && replaced >= FEWEST && 2 * replaced >= self.open_before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reading::{Figures, Holders, Timings, Totals};
+
+    /// A pool of two workers with ten connections each, second by second.
+    struct Clock {
+        renewals: Renewals,
+        pool: Pool,
+        now: Instant,
+    }
+
+    impl Clock {
+        fn new(recycle: Option<f64>) -> Self {
+            let figures = Figures {
+                checked_in: Some(8),
+                checked_out: Some(2),
+                peak: Some(3),
+                recycle,
+                ..Figures::default()
+            };
+            let worker = |pid| Worker { pid: Some(pid), figures, ..Worker::default() };
+            let counted = Some(20);
+            let pool = Pool {
+                name: "web".into(),
+                origin: Origin::Workers,
+                workers: vec![worker(1), worker(2)],
+                worker_count: None,
+                totals: Totals { opened: counted, invalidated: Some(0), ..Totals::default() },
+                timings: Timings::default(),
+                holders: Holders::default(),
+                targets: Vec::new(),
+            };
+            Self { renewals: Renewals::default(), pool, now: Instant::now() }
+        }
+
+        fn pass(&mut self, seconds: u64) {
+            for _ in 0..seconds {
+                self.now += Duration::from_secs(1);
+                self.renewals.add(&self.pool, self.now);
+            }
+        }
+
+        /// Opens so many in each of some seconds.
+        fn open(&mut self, each: &[u64]) {
+            for opened in each {
+                *self.pool.totals.opened.as_mut().unwrap() += opened;
+                self.pass(1);
+            }
+        }
+
+        fn herd(&self) -> Option<Herd> {
+            self.renewals.herd(self.now)
+        }
+    }
+
+    const HOUR: u64 = 3600;
+
+    #[test]
+    fn connections_that_expire_at_once_are_a_herd_after_the_third_time() {
+        let mut clock = Clock::new(None);
+        for time in 1..=3 {
+            assert_eq!(clock.herd(), None, "{time}");
+            clock.pass(HOUR - 2);
+            clock.open(&[15, 5]);
+        }
+        assert_eq!(clock.herd(), None, "the burst may go on");
+        clock.pass(20);
+        let herd = clock.herd().unwrap();
+        assert_eq!((herd.replaced, herd.open), (20, 20));
+        assert_eq!(
+            (herd.interval, herd.elapsed),
+            (Duration::from_secs(HOUR), Duration::from_secs(1))
+        );
+        clock.pass(2 * HOUR);
+        assert!(clock.herd().is_some());
+        clock.pass(HOUR);
+        assert_eq!(clock.herd(), None, "it is over");
+    }
+
+    #[test]
+    fn where_the_age_limit_is_reported_the_first_time_is_enough() {
+        let mut clock = Clock::new(Some(600.0));
+        clock.pass(5);
+        // As the workers start.
+        for worker in &mut clock.pool.workers {
+            worker.figures.checked_in = Some(18);
+        }
+        clock.open(&[20]);
+        clock.pass(595);
+        clock.open(&[20, 20]);
+        clock.pass(20);
+        let herd = clock.herd().unwrap();
+        assert_eq!((herd.replaced, herd.age_limit), (40, Some(Duration::from_secs(600))));
+        let mut other = Clock::new(Some(3600.0));
+        other.pass(5);
+        other.open(&[20]);
+        other.pass(600);
+        other.open(&[20]);
+        other.pass(20);
+        assert_eq!(other.herd(), None, "they were not so old");
+    }
+
+    #[test]
+    fn connections_that_expire_one_after_the_other_are_none() {
+        let mut clock = Clock::new(Some(600.0));
+        for _ in 0..12 {
+            for _ in 0..20 {
+                clock.open(&[1]);
+                clock.pass(29);
+            }
+        }
+        assert_eq!(clock.herd(), None, "each half minute one");
+        for _ in 0..6 {
+            clock.open(&[1, 0, 0, 0, 0].repeat(20));
+            clock.pass(500);
+            assert_eq!(clock.herd(), None, "within a hundred seconds");
+        }
+    }
+
+    #[test]
+    fn broken_connections_and_workers_that_come_and_go_are_none() {
+        let mut restarts = Clock::new(None);
+        let mut rollouts = Clock::new(None);
+        for time in 0..6 {
+            restarts.pass(HOUR);
+            *restarts.pool.totals.invalidated.as_mut().unwrap() += 20;
+            restarts.open(&[0, 0, 20]);
+            rollouts.pass(HOUR);
+            rollouts.pool.workers[0].pid = Some(100 + time);
+            rollouts.open(&[0, 0, 10, 10]);
+        }
+        restarts.pass(20);
+        rollouts.pass(20);
+        assert_eq!((restarts.herd(), rollouts.herd()), (None, None));
+    }
+
+    #[test]
+    fn a_job_that_takes_overflow_at_regular_times_is_none() {
+        let mut clock = Clock::new(None);
+        for _ in 0..6 {
+            clock.pass(300);
+            clock.pool.workers[0].figures.peak = Some(25);
+            clock.open(&[15]);
+            clock.pool.workers[0].figures.peak = Some(3);
+        }
+        clock.pass(20);
+        assert_eq!(clock.herd(), None);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut clock = Clock::new(None);
+        for _ in 0..50 {
+            clock.open(&[20]);
+            clock.pass(60);
+        }
+        assert!(clock.herd().is_some());
+        assert!(clock.renewals.over.len() <= KEPT);
+    }
+}
