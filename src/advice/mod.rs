@@ -30,6 +30,7 @@ mod overflow_churn;
 mod pgbouncer;
 mod pool_exhausted;
 mod pool_size;
+mod pool_timeout;
 mod pool_usage;
 mod query_latency;
 mod recent;
@@ -221,6 +222,7 @@ rules! {
     connection_churn: ConnectionChurn,
     pool_size: PoolSize,
     recycle_herd: RecycleHerd,
+    pool_timeout: PoolTimeout,
     inherited_connections: InheritedConnections,
     broken_connections: BrokenConnections,
     query_latency: QueryLatency,

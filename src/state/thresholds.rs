@@ -27,6 +27,9 @@ pub struct Thresholds {
     /// A connection held longer than this is likely leaked.
     #[serde(with = "humantime_serde")]
     pub held_too_long: Duration,
+    /// The time after which the proxy before the application gives up a request, where there is one.
+    #[serde(with = "humantime_serde")]
+    pub proxy_timeout: Option<Duration>,
     /// Those of single pools, such as one of batch jobs, by their names.
     pub pools: BTreeMap<String, PoolThresholds>,
 }
@@ -45,6 +48,9 @@ pub struct PoolThresholds {
     /// A connection held longer than this is likely leaked.
     #[serde(with = "humantime_serde")]
     pub held_too_long: Option<Duration>,
+    /// The time after which the proxy before its application gives up a request.
+    #[serde(with = "humantime_serde")]
+    pub proxy_timeout: Option<Duration>,
 }
 
 impl Default for Thresholds {
@@ -56,6 +62,7 @@ impl Default for Thresholds {
             scale_at: Duration::from_millis(200),
             slow_query: Duration::from_secs(1),
             held_too_long: Duration::from_secs(60),
+            proxy_timeout: None,
             pools: BTreeMap::new(),
         }
     }
@@ -70,6 +77,7 @@ impl Thresholds {
             critical: own.critical.unwrap_or(self.critical),
             slow_query: own.slow_query.unwrap_or(self.slow_query),
             held_too_long: own.held_too_long.unwrap_or(self.held_too_long),
+            proxy_timeout: own.proxy_timeout.or(self.proxy_timeout),
             query_target: self.query_target,
             scale_at: self.scale_at,
             pools: BTreeMap::new(),

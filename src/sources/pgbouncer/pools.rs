@@ -16,12 +16,13 @@ const CONSOLE: &str = "pgbouncer";
 pub(super) fn parse(name: &str, views: &Views) -> Result<Pool, ViewProblem> {
     let pairs = || views.pools.rows().filter(|row| row.text("database") != Some(CONSOLE));
     let limits = Limits::new(views, pairs());
+    let timeout = query_wait_timeout(views);
     let worker = |row: ConsoleRow<'_>| {
         let (database, user) = (row.text("database").unwrap_or(""), row.text("user").unwrap_or(""));
         let limit = limits.pair(database, user, taken(row));
         Ok(Worker {
             app: Some(format!("{database}/{user}")),
-            figures: figures(row, limit)?,
+            figures: Figures { timeout, ..figures(row, limit)? },
             growth_limit: limit.growth,
             ..Worker::default()
         })
@@ -36,6 +37,12 @@ pub(super) fn parse(name: &str, views: &Views) -> Result<Pool, ViewProblem> {
         holders: Holders::default(),
         targets: targets(views),
     })
+}
+
+/// The time in seconds after which a client that waits is disconnected; 0 is never.
+fn query_wait_timeout(views: &Views) -> Option<f64> {
+    let timeout = views.config.value("key", "query_wait_timeout", "value");
+    timeout.filter(|seconds| *seconds > 0.0)
 }
 
 /// The servers of the databases that have a pool: each with the role of its own, or of the pool.
@@ -89,6 +96,18 @@ mod tests {
     fn databases(size: u64, reserve: u64, most: u64) -> ConsoleTable {
         let row = format!("a, NULL, 5432, a, NULL, {size}, 0, {reserve}, NULL, {most}, 3, 0, 0");
         ConsoleTable::new(DATABASES, &[&row])
+    }
+
+    #[test]
+    fn a_client_waits_for_query_wait_timeout() {
+        let pools =
+            ConsoleTable::new(POOLS, &["a, u, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, session"]);
+        let timeout = |seconds| {
+            let config =
+                ConsoleTable::new("key, value", &[&format!("query_wait_timeout, {seconds}")]);
+            one(&pools, &databases(5, 2, 0), &ConsoleTable::default(), &config).timeout
+        };
+        assert_eq!([timeout(120), timeout(0)], [Some(120.0), None]);
     }
 
     fn one(

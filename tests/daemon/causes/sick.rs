@@ -246,14 +246,27 @@ fn what_holds_vacuum_back_is_named_and_its_remedy_helps() {
 }
 
 #[test]
-fn a_pool_that_is_too_small_is_told_the_size_that_it_needs() {
-    let ward = Ward::new(&[], "advice: {pool_size: {min_observed: 5s, min_samples: 100}}");
-    let _application = ward.start("small_pool");
-    let advice = eventually(|| ward.advice().into_iter().find(|one| one["rule"] == "pool_size"));
+fn a_pool_is_told_the_size_the_timeout_and_the_age_limits_that_it_needs() {
+    let settings = "advice: {pool_size: {min_observed: 5s, min_samples: 100}}\n\
+                    thresholds: {pools: {web: {proxy_timeout: 20s}}}";
+    let ward = Ward::new(&[], settings);
+    let _application = ward.start("small_pool_and_herd");
+    let given =
+        |rule: &str| eventually(|| ward.advice().into_iter().find(|one| one["rule"] == rule));
+    let advice = given("pool_size");
     let (message, remedy) = (text(&advice, "message"), text(&advice, "remedy"));
     assert!(message.contains("waited longer than 10 ms, with 5 connections"), "{message}");
     assert!(remedy.starts_with("set pool_size="), "{remedy}");
     let pool = &ward.daemon.get("/health/database/pool").json()["pools"][0];
     let size = pool["sizing"]["pool_size"].as_u64().unwrap();
     assert!((6..=40).contains(&size), "30 callers want {size}");
+    let advice = given("pool_timeout");
+    let message = text(&advice, "message");
+    assert!(message.starts_with("a caller waits up to 30 s for a connection"), "{message}");
+    assert_eq!(advice["subject"], "web", "the other has no proxy");
+    let advice = given("recycle_herd");
+    let (message, remedy) = (text(&advice, "message"), text(&advice, "remedy"));
+    assert!(message.contains(" of 10 connections were replaced within "), "{message}");
+    assert!(remedy.contains("pool_recycle=20 + random.randrange(4)"), "{remedy}");
+    assert_eq!(advice["subject"], "herd");
 }
