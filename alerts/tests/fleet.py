@@ -168,6 +168,17 @@ CASES = [
          shows("25m", 'count(ALERTS{alertname="PoolAcquireErrors", alertstate="firing"}) == bool 2', "{}"),
          silent("DatabaseDown", "25m")),
 
+    case("a server that refuses sessions is one page, however many watchers tell it, and names the server",
+         {**server(), **server(instance="watcher-2:8001")}
+         | {f"pg_session_failure{{instance={watcher}:8001, reason=too_many_connections_server}}": "1x59" for watcher in ("watcher", "watcher-2")},
+         shows("25m", 'count by (alertname, address) (ALERTS{alertname="DatabaseRefusesSessions", alertstate="firing"}) == bool 2',
+               '{address="db.internal:5432", alertname="DatabaseRefusesSessions"}')),
+
+    case("a watcher that is not let in names the server",
+         server() | {"pg_session_failure{instance=watcher:8001, reason=authentication}": "1x59"},
+         firing("PoolwatchDeniedAccess", "warning", "instance=watcher:8001, address=db.internal:5432, reason=authentication", "25m",
+                "PostgreSQL at db.internal:5432 answers, and does not let poolwatch at watcher:8001 in (authentication). Nothing is read of it.")),
+
     case("a rolling restart of all pods raises nothing",
          server(used=60) | rolling_restart(4), none_fires("12m 15m 20m 30m"), no_alert("50m")),
 ]

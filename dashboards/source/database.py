@@ -41,6 +41,10 @@ CONNECTIONS = [
     firing("Database.*|Connections.*|Cache.*|Checksum.*|Deadlocks|Idle.*|Long.*|Lock.*|Prepared.*|Replica.*|Server.*|Setting.*|"
            "Statement.*|Subscription.*|Temporary.*|Two.*|Wal.*|Transaction.*|Multixact.*|Sequence.*|Dead.*|Checkpoints.*"
            "|Index.*|Table.*"),
+    lines("Sessions refused", "How many watchers have no session, or saw the server give nobody a new one, by the reason. Those that say that the "
+          "server answers (too_many_connections_*, authentication and the like) are not a server that is down.",
+          (or_none("sum by (reason) (pg_session_failure{@server}) > 0", "reason"), "{{reason}}"), "short",
+          ["DatabaseRefusesSessions", "PoolwatchDeniedAccess"], width=24, height=6, stack=True, decimals=0),
     lines("Sessions by state", "What the sessions do. Idle in transaction holds locks and helps nobody.",
           ("sum by (state) (pg_stat_activity_count{@database}) > 0", "{{state}}"), "short", stack=True, decimals=0,
           colors={"active": "green", "idle": "blue", "idle in transaction": "orange", "idle in transaction (aborted)": "red"}),
