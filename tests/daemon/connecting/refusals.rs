@@ -1,7 +1,9 @@
 //! A server that refuses a session is not one that is down: the reason of each is told apart.
 
+use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use poolwatch::demo::Cluster;
@@ -9,7 +11,10 @@ use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 
 use super::{allow, server};
-use crate::support::{Daemon, eventually};
+use crate::support::{Daemon, eventually, skipped};
+
+/// Starts poolwatch in a network of its own, and prints why it has no session of its server.
+const ALONE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/daemon/fixtures/alone.py");
 
 /// Every reason that the metric has for a server, with its value, but those that are 0.
 fn reasons(daemon: &Daemon, server: &[(&str, &str)]) -> Vec<String> {
@@ -131,7 +136,45 @@ async fn slots_run_out(cluster: &mut Cluster, address: String) {
     drop(taken);
     is_for(&daemon, "", "connection_refused");
     assert_eq!(card(&daemon, "primary").0, "server_down");
-    cluster.start().unwrap();
+    starts_slowly(cluster, &daemon);
     eventually(|| (daemon.value("pg_up", &[]) == Some(1.0)).then_some(()));
     eventually(|| reasons(&daemon, &[]).is_empty().then_some(()));
+}
+
+/// It replays its log until it is told to take writes, and lets nobody in meanwhile.
+fn starts_slowly(cluster: &mut Cluster, daemon: &Daemon) {
+    let data = cluster.folder().join("data");
+    cluster.configure(&[("hot_standby".to_owned(), "off".to_owned())]).unwrap();
+    fs::write(data.join("standby.signal"), "").unwrap();
+    thread::scope(|scope| {
+        let starting = scope.spawn(|| cluster.start());
+        is_for(daemon, "", "starting_up");
+        assert_eq!(card(daemon, "primary").0, "server_refuses");
+        fs::write(data.join("promote"), "").unwrap();
+        let pids = fs::read_to_string(data.join("postmaster.pid")).unwrap();
+        let postmaster = pids.lines().next().unwrap();
+        assert!(Command::new("kill").args(["-USR1", postmaster]).status().unwrap().success());
+        // Ready late, which may be too late for it to be told so: the caller waits for the server.
+        drop(starting.join().unwrap());
+    });
+}
+
+/// A network namespace has no route to anywhere.
+#[test]
+fn a_server_to_which_there_is_no_route_is_told_apart() {
+    let test = "a_server_to_which_there_is_no_route";
+    let unshare = ["--user", "--map-root-user", "--net"];
+    let made = Command::new("unshare").args(unshare).arg("true").status();
+    if !made.is_ok_and(|status| status.success()) {
+        return skipped(test, "no network namespace can be made here");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("poolwatch.yml");
+    let text = "servers: {primary: {url: 'postgresql://plain@192.0.2.1/postgres'}}\nworkers: {enabled: false}\n";
+    fs::write(&settings, text).unwrap();
+    let mut alone = Command::new("unshare");
+    alone.args(unshare).args(["python3", ALONE, env!("CARGO_BIN_EXE_poolwatch")]).arg(&settings);
+    let output = alone.output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(printed.trim(), "no_route", "{}", String::from_utf8_lossy(&output.stderr));
 }
