@@ -8,7 +8,7 @@ use super::latency::Latency;
 use super::sizing::SizingBody;
 use super::{percent, seconds};
 use crate::advice::Advice;
-use crate::reading::{Origin, Worker};
+use crate::reading::{ConnectionTarget, Origin, Worker};
 use crate::snapshot::Snapshot;
 use crate::state::{Moment, PoolState, Status, Thresholds};
 
@@ -78,6 +78,9 @@ pub(in crate::http) struct PoolBody<'a> {
     pub(in crate::http) peak_utilization_percent: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::http) worker_count: Option<u64>,
+    /// The servers that its connections go to, where that is known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    targets: Vec<TargetBody<'a>>,
     /// The meaning of the figures, when there is more than one worker.
     #[serde(skip_serializing_if = "Option::is_none")]
     sums: Option<String>,
@@ -108,6 +111,7 @@ impl<'a> PoolBody<'a> {
         Self {
             latency: Latency::from(&state.recent),
             counts: CountsBody(state.pool.totals),
+            targets: state.pool.targets.iter().map(TargetBody::from).collect(),
             endpoints: holders::endpoints(state),
             holds: holders::holds(state),
             sizing: state.sizing.as_ref().map(SizingBody::from),
@@ -121,7 +125,7 @@ impl<'a> PoolBody<'a> {
         }
     }
 
-    /// A pool without its workers, timings and counts.
+    /// A pool without its workers, targets, timings and counts.
     fn brief(snapshot: &Snapshot, state: &'a PoolState) -> Self {
         Self {
             pool: &state.pool.name,
@@ -132,6 +136,7 @@ impl<'a> PoolBody<'a> {
             busiest_worker_utilization_percent: percent(state.busiest),
             peak_utilization_percent: percent(state.peak),
             worker_count: state.pool.worker_count,
+            targets: Vec::new(),
             sums: sums(state),
             notes: notes(state),
             recommendations: recommendations(snapshot, &state.pool.name),
@@ -141,6 +146,30 @@ impl<'a> PoolBody<'a> {
             holds: Vec::new(),
             sizing: None,
             workers: Vec::new(),
+        }
+    }
+}
+
+/// A server, a database and a role that a pool connects to, as `db_pool_info` has them.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::http) struct TargetBody<'a> {
+    /// The host's name or address, or the folder of its Unix socket.
+    host: &'a str,
+    port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'a str>,
+}
+
+impl<'a> From<&'a ConnectionTarget> for TargetBody<'a> {
+    fn from(target: &'a ConnectionTarget) -> Self {
+        Self {
+            host: &target.host,
+            port: target.port,
+            database: target.database.as_deref(),
+            role: target.role.as_deref(),
         }
     }
 }
@@ -291,6 +320,25 @@ mod tests {
             serde_json::json!([{"pid": 812, "endpoint": "GET /0", "where": "app/leak.py:12", "held_seconds": 75.5, "state": "idle"}])
         );
         assert_eq!(body.get("endpoints"), None, "they are shown once, under their pool");
+    }
+
+    #[test]
+    fn the_servers_that_a_pool_connects_to_are_shown_once() {
+        let mut web = pool("web", Origin::Workers, vec![worker(7, 1)]);
+        let target = |host, role| ConnectionTarget::new(host, 5432, Some("app"), role).unwrap();
+        web.pool.targets =
+            vec![target("/run/postgresql", None), target("db.internal", Some("web"))];
+        let mut snapshot = empty();
+        snapshot.pools = vec![web, pool("other", Origin::AppHealth, vec![worker(8, 0)])];
+        let body = json(&PoolHealth::new(&snapshot, *NOW));
+        assert_eq!(
+            body["pools"][0]["targets"],
+            serde_json::json!([
+                {"host": "/run/postgresql", "port": 5432, "database": "app"},
+                {"host": "db.internal", "port": 5432, "database": "app", "role": "web"},
+            ])
+        );
+        assert_eq!((body.get("targets"), body["pools"][1].get("targets")), (None, None));
     }
 
     #[test]

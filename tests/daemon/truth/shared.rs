@@ -1,6 +1,6 @@
 //! A Rust application's pool, reported to the same socket.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,6 +71,17 @@ async fn has_one_target(daemon: &Arc<Daemon>) {
     waiting.await.unwrap();
 }
 
+/// The JSON of the pool has the target that these labels have.
+fn page_has_its_target(daemon: &Daemon, labels: &BTreeMap<String, String>) {
+    let page = daemon.get("/health/database/pool").json();
+    let rust = page["pools"].as_array().unwrap().iter().find(|one| one["pool"] == "rust");
+    let target = &rust.unwrap()["targets"][0];
+    for name in ["host", "database", "role"] {
+        assert_eq!(target[name].as_str(), Some(labels[name].as_str()), "{name}: {page:#}");
+    }
+    assert_eq!(target["port"].to_string(), labels["port"], "{page:#}");
+}
+
 #[tokio::test]
 async fn a_rust_application_is_shown_under_the_same_names() {
     let url = CLUSTER.url("postgres");
@@ -121,6 +132,7 @@ async fn a_rust_application_is_shown_under_the_same_names() {
     let metrics = daemon.metrics();
     let info = [("pool", "rust"), ("source", "workers")];
     assert_eq!(metrics.value("db_pool_info", &info), Some(1.0));
+    page_has_its_target(&daemon, &metrics.all("db_pool_info", &info).next().unwrap().labels);
     let own = families(&metrics, "poolwatch");
     assert!(own.is_empty(), "poolwatch's own connections are no pool: {own:?}");
     let connections = [("server", "primary"), ("state", "checked_in")];
