@@ -24,6 +24,12 @@ def pods(numbers, capacity=20, job="shop", **more):
     return {key: values for number in numbers for key, values in pool(f"{job}-{number}:8001", capacity, job=job, **more).items()}
 
 
+def connections(numbers, each, during):
+    """What the pools of these pods have open."""
+    return {f"db_pool_{figure}{{job=shop, instance=shop-{number}:8001, pool=web}}": during.format(value)
+            for number in numbers for figure, value in (("checked_out", each), ("checked_in", 0))}
+
+
 def server(host="db.internal", instance="watcher:8001", names=(), during=HOUR, used=30, address=None):
     """What a watcher that leads shows of a server with max_connections = 100, under its own name and others."""
     target = f"instance={instance}"
@@ -178,6 +184,22 @@ CASES = [
          server() | {"pg_session_failure{instance=watcher:8001, reason=authentication}": "1x59"},
          firing("PoolwatchDeniedAccess", "warning", "instance=watcher:8001, address=db.internal:5432, reason=authentication", "25m",
                 "PostgreSQL at db.internal:5432 answers, and does not let poolwatch at watcher:8001 in (authentication). Nothing is read of it.")),
+
+    case("a rollout of this day is not counted with the next one",
+         {**server(during="{}x159"), "pg_connections_used{instance=watcher:8001}": "60x59 80x30 60x69"}
+         | pods(range(4), during="{}x159") | connections(range(4), 15, "{}x159")
+         | pods([4], during="_x60 {}x30 stale") | connections([4], 20, "_x60 {}x30 stale"),
+         shows("50m 65m 80m 95m 150m", "address:pg_connections_rollout_per_usable:ratio > 1"),
+         # Nor is it forgotten what else was in use at that time.
+         shows("80m 150m", "address:pg_connections_used:max1d == bool 80", '{address="db.internal:5432"}'),
+         shows("150m", "address:pg_connections_used:steady_max1d == bool 64", '{address="db.internal:5432"}')),
+
+    case("pods that stay are in the peak of the day",
+         {**server(during="{}x89"), "pg_connections_used{instance=watcher:8001}": "60x29 80x60"}
+         | pods(range(4), during="{}x89") | connections(range(4), 15, "{}x89")
+         | pods([4], during="_x30 {}x60") | connections([4], 20, "_x30 {}x60"),
+         shows("40m 50m", "address:pg_connections_rollout_per_usable:ratio > 1"),
+         shows("70m 85m", "address:pg_connections_rollout_per_usable:ratio > bool 1", '{address="db.internal:5432"}')),
 
     case("a rolling restart of all pods raises nothing",
          server(used=60) | rolling_restart(4), none_fires("12m 15m 20m 30m"), no_alert("50m")),
