@@ -57,6 +57,15 @@ def callers_fail(numbers):
     return shown
 
 
+def queries(numbers, all_of_them, failed):
+    """What the sidecars show of the queries of these pods."""
+    shown = {}
+    for number in numbers:
+        labels = f"job=shop, instance=shop-{number}:8001, pool=web"
+        shown |= {f"db_query_duration_seconds_count{{{labels}}}": all_of_them, f"db_query_errors_total{{{labels}}}": failed}
+    return shown
+
+
 def rolling_restart(count):
     """Pods that are replaced one after the other, a minute each, with both up for a minute."""
     shown = {}
@@ -173,6 +182,26 @@ CASES = [
          server() | pods(range(2)) | callers_fail(range(2)),
          shows("25m", 'count(ALERTS{alertname="PoolAcquireErrors", alertstate="firing"}) == bool 2', "{}"),
          silent("DatabaseDown", "25m")),
+
+    case("a watcher that is cut off alone hides no page of the pools",
+         {**server(), "pg_up{instance=watcher:8001}": "1x9 0x29 1x20"} | pods(range(3)) | callers_fail([0, 1])
+         # The third pod has answers, so that the server is there.
+         | queries([0, 1], "0x59", "0x59") | queries([2], "0+60x59", "0x59"),
+         shows("25m", 'count(ALERTS{alertname="PoolAcquireErrors", alertstate="firing"}) == bool 2', "{}"),
+         shows("25m", 'count(ALERTS{alertname="PoolExhausted", alertstate="firing"}) == bool 2', "{}"),
+         shows("25m", 'count by (alertname, address) (ALERTS{alertname="DatabaseDown", alertstate="firing"})',
+               '{address="db.internal:5432", alertname="DatabaseDown"}')),
+
+    case("queries that fail are no answers",
+         {**server(), "pg_up{instance=watcher:8001}": "1x9 0x29 1x20"} | pods(range(3)) | callers_fail(range(3))
+         | queries(range(3), "0+60x59", "0x9 60+60x29 1800x20"),
+         shows("12m 13m 25m 39m", PAGES, '{address="db.internal:5432", alertname="DatabaseDown"}')),
+
+    case("a pool of two servers does not say which of them answers",
+         {**server(), "pg_up{instance=watcher:8001}": "1x9 0x29 1x20"} | server("replica.internal", "replica-watcher:8001")
+         | pods(range(3)) | callers_fail(range(2)) | queries([2], "0+60x59", "0x59")
+         | {"db_pool_info{job=shop, instance=shop-2:8001, pool=web, source=workers, host=replica.internal, port=5432, database=app, role=app}": "1x59"},
+         shows("12m 13m 25m 39m", PAGES, '{address="db.internal:5432", alertname="DatabaseDown"}')),
 
     case("a server that refuses sessions is one page, however many watchers tell it, and names the server",
          {**server(), **server(instance="watcher-2:8001")}
