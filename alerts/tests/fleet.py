@@ -43,6 +43,13 @@ def server(host="db.internal", instance="watcher:8001", names=(), during=HOUR, u
     }
 
 
+def alone(up):
+    """One poolwatch of a client that does not report where its pool goes, and of a server."""
+    target = "job=shop, instance=shop-0:8001"
+    return {f"db_pool_info{{{target}, pool=web, source=workers}}": "1x59", f"pg_up{{{target}}}": up,
+            f"poolwatch_build_info{{{target}, version=1.0.0}}": "1x59"}
+
+
 def callers_fail(numbers):
     """What the sidecars show when no connection can be opened from the tenth minute to the fortieth."""
     shown = {}
@@ -202,6 +209,18 @@ CASES = [
          | pods(range(3)) | callers_fail(range(2)) | queries([2], "0+60x59", "0x59")
          | {"db_pool_info{job=shop, instance=shop-2:8001, pool=web, source=workers, host=replica.internal, port=5432, database=app, role=app}": "1x59"},
          shows("12m 13m 25m 39m", PAGES, '{address="db.internal:5432", alertname="DatabaseDown"}')),
+
+    case("a pool that does not say where it goes is taken to go to the one server of its instance",
+         alone("1x9 0x29 1x20") | callers_fail([0]),
+         shows("12m 13m 25m 39m", 'count by (alertname) (ALERTS{alertstate="firing", severity="critical"})', '{alertname="DatabaseDown"}')),
+
+    case("unless its workers have answers",
+         alone("1x9 0x29 1x20") | callers_fail([0]) | queries([0], "0+60x59", "0x59"),
+         fires_once("PoolAcquireErrors", "25m"), fires_once("PoolExhausted", "25m"), fires_once("DatabaseDown", "25m")),
+
+    case("or there are two servers",
+         alone("1x9 0x29 1x20") | {"pg_up{job=shop, instance=shop-0:8001, server=replica}": "1x59"} | callers_fail([0]),
+         fires_once("PoolAcquireErrors", "25m"), fires_once("PoolExhausted", "25m"), fires_once("DatabaseDown", "25m")),
 
     case("a server that refuses sessions is one page, however many watchers tell it, and names the server",
          {**server(), **server(instance="watcher-2:8001")}
