@@ -1,6 +1,7 @@
 """Expressions, as every dashboard writes them: {@} stands for what is chosen above of the scrape (cluster, namespace, job and
 instance), {@server}, {@database} and {@pool} for that with the server, database or pool: `db_pool_pending{@pool}`. The records of
-the fleet have {@address} and {@job_address}, as their level is.
+the fleet have {@address} and {@job_address}, as their level is. A pool is that of an application, for another may have one of the
+same name: `sum by (@pool)` has the labels of both, and `{{@pool}}` in a legend their values.
 """
 
 import json
@@ -21,6 +22,7 @@ SCOPES = {
     "@pgbouncer": CHOSEN + ', pgbouncer=~"$pgbouncer"',
     "@": CHOSEN,
 }
+POOL = "cluster, namespace, job, pool"
 # The one that is judged first, so that it heads the legend.
 QUANTILES = (0.95, "p95"), (0.99, "p99"), (0.5, "p50")
 
@@ -28,7 +30,13 @@ QUANTILES = (0.95, "p95"), (0.99, "p99"), (0.5, "p50")
 def expand(expr):
     for scope, selector in SCOPES.items():
         expr = expr.replace("{" + scope + "}", "{" + selector + "}").replace("{" + scope + ",", "{" + selector + ",")
+    expr = re.sub(r"([(,] *)@pool\b", rf"\1{POOL}", expr)
     return " ".join(expr.split())
+
+
+def named(legend):
+    """A legend with the names of what is written in short."""
+    return legend.replace("{{@pool}}", " ".join(f"{{{{{label}}}}}" for label in POOL.split(", ")))
 
 
 def highest(figure, over_all, by, count="$top"):
@@ -38,7 +46,7 @@ def highest(figure, over_all, by, count="$top"):
 
 def per_second(counter, by, scope=None):
     """How fast a counter grows, by this label, of the pools, databases or instances that are chosen above."""
-    scope = scope or {"pool": "@pool", "datname": "@database", "server": "@server"}.get(by, "@")
+    scope = scope or {"@pool": "@pool", "datname": "@database", "server": "@server"}.get(by, "@")
     return f"sum by ({by}) (rate({counter}{{{scope}}}[$__rate_interval]))"
 
 
@@ -49,6 +57,11 @@ def per_minute(counter, by):
 def over_range(rate):
     """A rate as the growth over the whole time shown."""
     return rate.replace("rate(", "increase(").replace("$__rate_interval", "$__range")
+
+
+def leading(figure, by, ranked_by=None):
+    """The series that were highest at some time shown, by their own figure or by another of the same labels."""
+    return f"({figure}) and on ({by}) topk($top, max_over_time(({ranked_by or figure})[$__range:$__interval] @ end()))"
 
 
 def busiest(rate, by, count="$top"):
@@ -68,8 +81,9 @@ def or_none(expr, label, none="none"):
 
 def quantiles(metric, by, scope=None):
     """The quantiles of a histogram, as targets."""
-    rate = per_second(f"{metric}_bucket", f"le, {by}", scope or "@" + by)
-    return [(f"histogram_quantile({q}, {rate})", f"{{{{{by}}}}} {p}") for q, p in QUANTILES]
+    rate = per_second(f"{metric}_bucket", f"le, {by}", scope or by)
+    by = " ".join(f"{{{{{label}}}}}" for label in by.split(", "))
+    return [(f"histogram_quantile({q}, {rate})", f"{by} {p}") for q, p in QUANTILES]
 
 
 def worst_first(metric, selector, label, none, *joined):

@@ -5,7 +5,7 @@ and their runbooks its links.
 import re
 
 from . import alerts as rules
-from .expression import expand, worst_first
+from .expression import expand, leading, named, worst_first
 
 ALERTS = rules.read()
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
@@ -46,6 +46,32 @@ def dashboard_link(title, uid, **variables):
     return {"title": title, "url": f"/d/{uid}?${{__url_time_range}}&{kept}{chosen}", "targetBlank": False}
 
 
+# Of these there may be thousands.
+MANY = {"instance", "pool"}
+# The units of figures that can be added up.
+ADDED_UP = {"short", "ops", "bytes", "decbytes", "Bps"}
+
+
+def bounded(targets, dashed, total):
+    """Of the targets with a line for each pool or instance those lines that were highest, and one of all together. The quantiles of a
+    pool, and what is drawn beside a figure in dashes, are shown of the pools that the first target shows."""
+    lines_of_each, totals, first = [], {}, None
+    for expr, legend in targets:
+        legend = named(legend)
+        labels = re.findall(r"\{\{(\w+)\}\}", legend)
+        if not MANY & set(labels) or "topk(" in expr:
+            lines_of_each.append((expr, legend))
+            continue
+        first = first or (labels, expr)
+        beside = re.search(r" p\d\d$", legend) or dashed and re.search(dashed.strip("/"), legend)
+        ranked_by = first[1] if beside and labels == first[0] else None
+        lines_of_each.append((leading(expr, ", ".join(labels), ranked_by), legend))
+        if total:
+            words = re.sub(r"\{\{\w+\}\}", "", legend).split()
+            totals.setdefault(" ".join(["all", *words]), f"sum({expr})")
+    return lines_of_each, [(expr, legend) for legend, expr in totals.items()]
+
+
 def thresholds(names):
     """Their steps. What no alert judges is neither well nor ill, and has no colour of its own."""
     steps, base = {}, "green" if names else "text"
@@ -80,7 +106,7 @@ def panel(kind, title, description, targets, unit, alerts=(), width=8, height=8,
                 "refId": chr(ord("A") + i),
                 "datasource": SOURCE,
                 "expr": expand(expr),
-                "legendFormat": legend,
+                "legendFormat": named(legend),
                 "format": form,
                 "instant": instant,
                 "range": not instant,
@@ -134,10 +160,20 @@ def answers():
                 words={0: (2, "down"), 1: (0, "up")})
 
 
-def lines(title, description, targets, unit, alerts=(), width=8, height=8, stack=False, dashed=None, colors=None, empty=None, **defaults):
-    """Figures over time, the alerts' thresholds drawn across. Quantiles differ by the style of their lines; `links` of the defaults lead on."""
+def lines(title, description, targets, unit, alerts=(), width=8, height=8, stack=False, dashed=None, colors=None, empty=None, total=None,
+          **defaults):
+    """Figures over time, the alerts' thresholds drawn across. Quantiles differ by the style of their lines; `links` of the defaults lead on.
+
+    `total` adds a line of all pools or instances together, as is done where figures can be added up.
+    """
     if isinstance(targets, tuple):
         targets = [targets]
+    if total is None:
+        total = unit in ADDED_UP and not stack and "max" not in defaults
+    targets, totals = bounded(targets, dashed, total)
+    if totals:
+        targets += totals
+        dashed = f"/{dashed.strip('/')}|^all( |$)/" if dashed else "/^all( |$)/"
     defaults.setdefault("min", 0)
     custom = {
         "drawStyle": "line",

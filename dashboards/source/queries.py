@@ -38,13 +38,13 @@ NOW = [
 
 SLOW = [
     lines("Query time of each pool", "The duration of queries as the application sees it: the server's time and the network.",
-          quantiles("db_query_duration_seconds", "pool"), "s",
+          quantiles("db_query_duration_seconds", "@pool"), "s",
           ["QueryLatencyAboveTarget", "QueryLatencyHigh", "SlowQueries"], width=16, height=9),
     firing("Query.*|Slow.*|Statement.*|Commit.*|Probe.*|NPlusOne.*|Unpaginated.*|Acquire.*|HoldTime.*|Index.*|Table.*"),
     heatmap("Query time, every query", "Queries by their duration. Two bands are two kinds of query; a band that "
             "rises is the server slowing down.", "db_query_duration_seconds"),
     lines("Queries of each pool", "Queries a second.",
-          (per_second("db_query_duration_seconds_count", "pool"), "{{pool}}"), "ops", width=12),
+          (per_second("db_query_duration_seconds_count", "@pool"), "{{@pool}}"), "ops", width=12),
 ]
 
 WHERE = [
@@ -59,9 +59,9 @@ WHERE = [
           "logged (logs in the settings). With log_min_duration_statement alone it is of the slower ones only.",
           quantiles("db_statement_duration_seconds", "datname", "@database"), "s", width=12),
     lines("Commit", "The duration of COMMIT: the disk, and replicas where it waits for them.",
-          quantiles("db_commit_duration_seconds", "pool"), "s", ["CommitLatencyHigh"], width=12),
+          quantiles("db_commit_duration_seconds", "@pool"), "s", ["CommitLatencyHigh"], width=12),
     lines("SELECT 1", "poolwatch's own probe: the network and the server's shortest answer.",
-          quantiles("db_probe_duration_seconds", "instance", "@"), "s", ["ProbeLatencyHigh"], width=12),
+          quantiles("db_probe_duration_seconds", "instance, server", "@server"), "s", ["ProbeLatencyHigh"], width=12),
 ]
 
 LOGGED = [
@@ -134,12 +134,12 @@ WHICH = [
 
 APPLICATION = [
     lines("Failing queries", "Queries a second that fail, as the client sees.",
-          (per_second("db_query_errors_total", "pool"), "{{pool}}"), "ops"),
+          (per_second("db_query_errors_total", "@pool"), "{{@pool}}"), "ops"),
     lines("N+1", "Checkouts a minute that run one statement for each row of another. Load the relation eagerly.",
-          (per_minute("db_n_plus_one_checkouts_total", "pool"), "{{pool}}"), "short",
+          (per_minute("db_n_plus_one_checkouts_total", "@pool"), "{{@pool}}"), "short",
           ["NPlusOneQueries"]),
     lines("Queries without LIMIT", "Queries a minute without LIMIT that return a thousand rows or more. Paginate.",
-          (per_minute("db_unpaginated_queries_total", "pool"), "{{pool}}"), "short",
+          (per_minute("db_unpaginated_queries_total", "@pool"), "{{@pool}}"), "short",
           ["UnpaginatedQueries"]),
 ]
 

@@ -96,7 +96,7 @@ CHECKPOINTS = [
 
 WAL = [
     lines("WAL", "Bytes of WAL a second, and of them those of whole pages, which the first change of a page after a checkpoint writes.",
-          [(rate("pg_stat_wal_bytes_total"), f"{ONE} all"), (rate("pg_stat_wal_full_page_image_bytes_total"), f"{ONE} whole pages")], "Bps"),
+          [(rate("pg_stat_wal_bytes_total"), f"{ONE} WAL"), (rate("pg_stat_wal_full_page_image_bytes_total"), f"{ONE} whole pages")], "Bps"),
     lines("WAL records and whole pages", "Records and whole pages a second.",
           [(rate("pg_stat_wal_records_total"), f"{ONE} records"), (rate("pg_stat_wal_full_page_images_total"), f"{ONE} whole pages")], "ops"),
     lines("Are the WAL buffers large enough?", "Writes a second because wal_buffers was full.", (rate("pg_stat_wal_buffers_full_total"), ONE), "ops"),
@@ -129,7 +129,7 @@ SLRU = [
     lines("Shared buffers in use", "Buffers by state, with the collector buffercache_summary and the extension pg_buffercache.",
           [(f"sum(pg_buffercache_summary_buffers_{name}{{@server}})", name) for name in ("used", "unused", "dirty", "pinned")], "short", decimals=0, width=12),
     lines("Usage count of buffers", "The mean: near 5, everything is used often and the buffers are too few.",
-          ("avg by (instance, server) (pg_buffercache_summary_usagecount_avg{@server})", ONE), "short", width=12),
+          ("avg by (instance, server) (pg_buffercache_summary_usagecount_avg{@server})", ONE), "short", width=12, total=False),
 ]
 
 DASHBOARD = dashboard(
