@@ -40,6 +40,7 @@ mod remedies;
 mod rules;
 mod rust_client;
 mod scraping;
+mod series;
 mod server_log;
 mod sessions;
 mod settings;

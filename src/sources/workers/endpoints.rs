@@ -30,14 +30,16 @@ struct Sum {
 }
 
 impl Endpoints {
-    /// Adds what a worker counted since its last report, by at most so many names.
+    /// Adds what a worker counted since its last report, by at most so many names. Returns the number
+    /// of endpoints that were summed, for there was no room for their names.
     pub(super) fn add(
         &mut self,
         now: &PoolReport,
         before: Option<&PoolReport>,
         max: usize,
         received_at: Instant,
-    ) {
+    ) -> u64 {
+        let mut summed = 0;
         for endpoint in &now.endpoints {
             let before = before.and_then(|before| find(before, &endpoint.name));
             let growth = match before {
@@ -54,9 +56,29 @@ impl Endpoints {
                 }
                 &mut sum.totals
             } else {
+                summed += u64::from(endpoint.name != OTHER);
                 self.other.get_or_insert_default()
             };
             totals.merge(&growth);
+        }
+        summed
+    }
+
+    /// The number of endpoints that have a name.
+    pub(super) fn named(&self) -> usize {
+        self.named.len()
+    }
+
+    /// When the one was used that did nothing for longest.
+    pub(super) fn longest_unused(&self) -> Option<Instant> {
+        self.named.values().map(|sum| sum.used_at).min()
+    }
+
+    /// Forgets the one that did nothing for longest.
+    pub(super) fn forget_longest_unused(&mut self) {
+        let oldest = self.named.iter().min_by_key(|(_, sum)| sum.used_at);
+        if let Some(name) = oldest.map(|(name, _)| name.clone()) {
+            self.named.remove(&name);
         }
     }
 

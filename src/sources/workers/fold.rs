@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::budget::{Budget, SERIES_OF_ENDPOINT};
 use super::demand::demand;
 use super::findings::Findings;
 use super::holding::Holding;
@@ -32,8 +33,9 @@ const MOST_HOLDERS: usize = 100_000;
 pub struct Fold {
     ttl: Duration,
     max_workers: usize,
-    max_pools: usize,
-    max_endpoints: usize,
+    budget: Budget,
+    /// Samples of endpoints that were summed as `other`.
+    aggregated: u64,
     /// Endpoints, holds and processes of the last reports of all instances.
     holders: usize,
     instances: HashMap<String, Instance>,
@@ -53,8 +55,8 @@ impl Fold {
         Self {
             ttl: settings.ttl,
             max_workers: settings.max_workers,
-            max_pools: settings.max_pools,
-            max_endpoints: settings.max_endpoints,
+            budget: Budget::new(settings),
+            aggregated: 0,
             holders: 0,
             instances: HashMap::new(),
             pools: BTreeMap::new(),
@@ -83,8 +85,7 @@ impl Fold {
     pub(super) fn change(&mut self, settings: &Settings) {
         self.ttl = settings.ttl;
         self.max_workers = settings.max_workers;
-        self.max_pools = settings.max_pools;
-        self.max_endpoints = settings.max_endpoints;
+        self.budget = Budget::new(settings);
     }
 
     /// Takes a report received at a time, from a process if the kernel names one. A report with
@@ -191,7 +192,8 @@ impl Fold {
             self.last_named.insert(pool.name.clone(), now);
         }
         for mut pool in old.into_iter().chain(new) {
-            if !self.pools.contains_key(&pool.name) && !self.make_room_for_a_pool(now) {
+            let is_new = !self.pools.contains_key(&pool.name);
+            if is_new && !self.make_room_for_a_pool(now) {
                 continue;
             }
             self.last_named.insert(pool.name.clone(), now);
@@ -199,8 +201,15 @@ impl Fold {
             let last = last.map(|place| before.swap_remove(place));
             let demand = last.as_ref().and_then(|last| demand(&pool, last, elapsed));
             let last = last.map(|last| last.pool);
+            if is_new {
+                self.budget.add_pool();
+            }
             let total = self.pools.entry(pool.name.clone()).or_default();
-            total.add(&mut pool, last.as_ref(), self.max_endpoints, now);
+            let named = total.endpoints.named();
+            let max_endpoints = self.budget.max_endpoints(named);
+            let summed = total.add(&mut pool, last.as_ref(), max_endpoints, now);
+            self.aggregated += summed * SERIES_OF_ENDPOINT as u64;
+            self.budget.add_endpoints(total.endpoints.named().saturating_sub(named));
             newest.push(LastReport { pool, present: true, demand });
         }
         let absent = |last| LastReport { present: false, demand: None, ..last };
@@ -212,7 +221,7 @@ impl Fold {
     /// Makes room for one more pool; `false` when there is none. A pool that no worker has any more
     /// gives way, the one that was not reported for longest. Its sums go with it.
     fn make_room_for_a_pool(&mut self, now: Instant) -> bool {
-        if self.pools.len() < self.max_pools {
+        if self.pools.len() < self.budget.max_pools() {
             return true;
         }
         let may_come = |one: &&Instance| !one.gone && one.age(now) < MEMORY;
@@ -263,6 +272,8 @@ impl Fold {
         let last_reports = self.instances.values().flat_map(|one| &one.pools);
         self.holders = last_reports.map(LastReport::holders).sum();
         self.update_targets(now);
+        let further = self.further_series(now);
+        self.budget.balance(&mut self.pools, further);
         let mut workers = self.workers(now);
         let mut holders = Holding::new(self.live(now));
         let pools = self.pools.iter().map(|(name, total)| {
@@ -284,7 +295,19 @@ impl Fold {
         last_reports.for_each(|last| last.demand = None);
         let owners = self.instances.iter().flat_map(|(name, one)| one.owners(name, now));
         let owners = owners.collect();
-        Reading { pools, owners, findings: self.findings.recent(now), ..Reading::default() }
+        let findings = self.findings.recent(now);
+        Reading { pools, owners, findings, aggregated: self.aggregated, ..Reading::default() }
+    }
+
+    /// The series of targets and applications of pools that have several.
+    fn further_series(&self, now: Instant) -> usize {
+        let mut apps: HashMap<&str, HashSet<&str>> = HashMap::new();
+        for (instance, pool) in self.live(now) {
+            apps.entry(&pool.name).or_default().extend(instance.app.as_deref());
+        }
+        let apps = apps.values().map(HashSet::len);
+        let targets = self.pools.values().map(|total| total.targets.len());
+        apps.chain(targets).map(|count| count.saturating_sub(1)).sum()
     }
 
     /// The targets of each pool: those of its workers that live, else the last that were known.

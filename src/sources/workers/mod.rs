@@ -1,6 +1,7 @@
 //! The workers' own reports: each sends its pools' figures once a second to a Unix socket, and here
 //! they become one pool for all workers.
 
+mod budget;
 mod demand;
 mod endpoints;
 mod error;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+pub use self::budget::{SERIES_OF_ENDPOINT, SERIES_OF_POOL};
 pub use self::error::Error;
 pub use self::fold::Fold;
 use self::queue::{Queue, QueuedReport};

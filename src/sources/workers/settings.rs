@@ -33,6 +33,9 @@ pub struct Settings {
     /// The most endpoints of a pool that have figures of their own, each as a label of metrics; the rest
     /// are summed as `other`. With 0 there are none.
     pub max_endpoints: usize,
+    /// The most series that all pools together may have, their endpoints included. Endpoints beyond it
+    /// are summed as `other`, and pools that do not fit are refused.
+    pub max_series: usize,
 }
 
 impl Default for Settings {
@@ -46,6 +49,7 @@ impl Default for Settings {
             max_workers: 2000,
             max_pools: 100,
             max_endpoints: 50,
+            max_series: 15_000,
         }
     }
 }

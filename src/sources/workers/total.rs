@@ -19,24 +19,25 @@ pub(super) struct Total {
 
 impl Total {
     /// Adds what a worker counted since its last report. What the new report leaves out is carried
-    /// over, to go on from when it is reported again.
+    /// over, to go on from when it is reported again. Returns the number of endpoints that were summed.
     pub(super) fn add(
         &mut self,
         now: &mut report::PoolReport,
         before: Option<&report::PoolReport>,
         max_endpoints: usize,
         received_at: Instant,
-    ) {
-        self.endpoints.add(now, before, max_endpoints, received_at);
+    ) -> u64 {
+        let summed = self.endpoints.add(now, before, max_endpoints, received_at);
         let Some(before) = before else {
             self.totals.merge(&now.totals);
             self.timings.merge(&now.timings);
-            return;
+            return summed;
         };
         self.totals.merge(&now.totals.since(&before.totals));
         self.timings.merge(&now.timings.since(&before.timings));
         now.totals.carry(&before.totals);
         now.timings.carry(&before.timings);
         carry(now, before);
+        summed
     }
 }

@@ -139,7 +139,9 @@ pub enum Reason {
     #[error("too_many_workers: raise workers.max_workers")]
     TooManyWorkers,
     /// As many pools as allowed have workers already, or the worker reports more than [`POOLS`].
-    #[error("too_many_pools: raise workers.max_pools or give pools the same name in all workers")]
+    #[error(
+        "too_many_pools: raise workers.max_pools and workers.max_series, or give pools the same name in all workers"
+    )]
     TooManyPools,
     /// A newer report of the same instance was here before it.
     #[error("stale: came after a newer one")]

@@ -2,6 +2,7 @@
 
 mod happenings;
 
+use super::super::budget::SERIES_OF_POOL;
 use super::*;
 use crate::latency::{BOUNDS, Histogram};
 use crate::reading::{Figures, Finding, MaxOverflow, Timings, Totals};
@@ -289,6 +290,58 @@ fn endpoints_are_summed_over_workers_and_outlive_them() {
     fold.take(last, None, now).unwrap();
     let rest = vec![row("GET /a", 3, 11), row("GET /b", 1, 1), row("other", 0, 1)];
     assert_eq!(shown(&mut fold), (rest, vec![2.0]));
+}
+
+/// The names of the endpoints of each pool.
+fn endpoints(reading: &Reading) -> Vec<Vec<&str>> {
+    let of_pools = reading.pools.iter().map(|pool| &pool.holders.endpoints);
+    of_pools.map(|all| all.iter().map(|one| one.name.as_str()).collect()).collect()
+}
+
+#[test]
+fn endpoints_beyond_the_budget_are_summed_and_counted() {
+    let of_pool = SERIES_OF_POOL + SERIES_OF_ENDPOINT;
+    let max_series = of_pool + 2 * SERIES_OF_ENDPOINT;
+    let mut fold = Fold::new(&Settings { max_series, ..Settings::default() });
+    let now = Instant::now();
+    let all = [("GET /a", 1, 5), ("GET /b", 1, 4), ("GET /c", 0, 3), ("GET /d", 0, 2)];
+    fold.take(holding("a", 1, &all), None, now).unwrap();
+    let reading = fold.reading(now);
+    assert_eq!(endpoints(&reading), [["GET /a", "GET /b", "other"]]);
+    assert_eq!(reading.pools[0].holders.endpoints[2].totals.checkouts, 5);
+    assert_eq!(reading.aggregated, 2 * SERIES_OF_ENDPOINT as u64);
+
+    // A pool that comes later has its room, and the endpoint that did nothing for longest gives way.
+    let more = Settings { max_series: max_series + of_pool - 1, ..Settings::default() };
+    fold.change(&more);
+    let mut second = holding("a", 2, &[("GET /a", 0, 6)]);
+    second.pools.push(pool("jobs", 1));
+    fold.take(second, None, now + SECOND).unwrap();
+    assert_eq!(endpoints(&fold.reading(now + SECOND)), [vec![], vec!["GET /a", "other"]]);
+}
+
+#[test]
+fn pools_that_do_not_fit_into_the_budget_are_refused() {
+    let max_series = 3 * (SERIES_OF_POOL + SERIES_OF_ENDPOINT) - 1;
+    let mut fold = Fold::new(&Settings { max_series, ..Settings::default() });
+    let now = Instant::now();
+    let pools = ["web", "jobs", "typo"].map(|name| pool(name, 1)).to_vec();
+    let refused = fold.take(Report { pools, ..report("a", 1, 1) }, None, now);
+    assert_eq!(refused, Err(Reason::TooManyPools));
+    assert_eq!(fold.reading(now).pools.len(), 2);
+}
+
+#[test]
+fn further_applications_of_a_pool_are_part_of_the_budget() {
+    let max_series = SERIES_OF_POOL + 2 * SERIES_OF_ENDPOINT;
+    let mut fold = Fold::new(&Settings { max_series, ..Settings::default() });
+    let now = Instant::now();
+    for app in ["shop", "admin"] {
+        let report = Report { app: Some(app.into()), ..holding(app, 1, &[("GET /a", 1, 1)]) };
+        fold.take(report, None, now).unwrap();
+        let shown = endpoints(&fold.reading(now)).concat().concat();
+        assert_eq!(shown == "GET /a", app == "shop", "{shown}");
+    }
 }
 
 #[test]
