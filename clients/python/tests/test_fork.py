@@ -138,6 +138,22 @@ def test_a_child_that_disposes_first_inherits_nothing(engine, receiver):
     assert bye["pools"][0]["inherited"] == 0
 
 
+def test_a_child_that_disposes_first_tells_its_own_sessions_alone(engine, receiver):
+    with engine.connect(), engine.connect():
+        pass
+
+    def child():
+        parents = engine.pool
+        engine.dispose(close=False)
+        query(engine)
+        reporter(receiver.path, "test").close()
+        assert parents is not engine.pool
+
+    assert succeeded(in_child(child))
+    (bye,) = receiver.wait_for(final_reports)
+    assert len(bye["pools"][0]["pids"]) == 1
+
+
 def test_a_child_that_uses_no_connection_reports_nothing(engine, receiver):
     query(engine)
     assert succeeded(in_child(reporter(receiver.path, "test").close))

@@ -5,6 +5,7 @@ Each is asked for once, when its connection was made. The connection is not kept
 
 from __future__ import annotations
 
+import os
 import weakref
 from typing import Any, Callable
 
@@ -13,7 +14,8 @@ from poolwatch.signals import pass_on
 # What the protocol allows of one pool: beyond it none are reported.
 MOST_PIDS = 200
 
-_Known = tuple[Callable[[], Any], int]
+# The connection, its process on the server, and the process that opened it.
+_Known = tuple[Callable[[], Any], int, int]
 
 
 class Backends:
@@ -31,16 +33,25 @@ class Backends:
             if pid is not None:
                 self._tells = True
                 key, known = id(connection), self._known
-                known[key] = weakref.ref(connection, lambda _: known.pop(key, None)), pid
+                forgotten = weakref.ref(connection, lambda _: known.pop(key, None))
+                known[key] = forgotten, pid, os.getpid()
         except Exception as error:
             # A connection that was closed meanwhile tells nothing.
             pass_on(error)
+
+    def forget_inherited(self) -> None:
+        """In a child that disposed of its pool: what the parent opened is still open there, and no
+        pool has it."""
+        own = os.getpid()
+        for key, (_, _, opened_by) in list(self._known.items()):
+            if opened_by != own:
+                self._known.pop(key, None)
 
     def snapshot(self) -> list[int] | None:
         """None where no driver told, or there are too many."""
         if not self._tells:
             return None
-        pids = [pid for key, (of, pid) in list(self._known.items()) if self._is_open(key, of)]
+        pids = [pid for key, (of, pid, _) in list(self._known.items()) if self._is_open(key, of)]
         return pids if len(pids) <= MOST_PIDS else None
 
     def _is_open(self, key: int, of: Callable[[], Any]) -> bool:

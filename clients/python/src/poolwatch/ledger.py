@@ -73,6 +73,7 @@ class Ledger:
             self._unknown = watch.unknown & (watch.unknown if unknown is None else unknown)
             if instead_of is not None:
                 self._watches.pop(id(instead_of), None)
+                self._backends.forget_inherited()
             self._watches[id(watch)] = watch
 
     def learn(self, figures: frozenset[str]) -> None:
