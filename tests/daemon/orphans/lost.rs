@@ -1,4 +1,5 @@
-//! Sessions that a pool lost while its worker lives, or that belong to a pooler.
+//! Sessions that a pool lost while its worker lives, that a child of the worker keeps open, or that
+//! belong to a pooler.
 
 use std::rc::Rc;
 
@@ -48,6 +49,28 @@ async def main():
 asyncio.run(main())
 ";
 
+/// Forks a child that has a pool of its own, of two, and keeps the sockets that it inherited. The child
+/// ends when its sessions do.
+const FORKS: &str = "
+import os, sys, time
+from sqlalchemy import create_engine
+web = create_engine(sys.argv[1], pool_size=9)
+
+def use(number):
+    for connection in [web.connect() for _ in range(number)]:
+        connection.close()
+
+number = int(sys.argv[2])
+use(number)
+if os.fork() == 0:
+    web.dispose(close=False)
+    number = 2
+while True:
+    use(number)
+    print('open', flush=True)
+    time.sleep(0.2)
+";
+
 #[test]
 fn connections_that_the_pool_of_a_living_worker_lost_are_orphans() {
     let stage = Stage::new();
@@ -83,12 +106,34 @@ fn tasks_that_were_cancelled_leave_no_orphan_where_their_sessions_end() {
     assert!(stage.sessions("worker") >= 3.0);
 }
 
+#[test]
+fn sessions_that_a_forked_child_keeps_open_are_orphans_once_its_parent_is_gone() {
+    let stage = Stage::new();
+    let mut parent = stage.application(FORKS, &url(&stage.address.to_string(), 5432), 3);
+    eventually(|| {
+        assert_eq!(stage.sessions("orphan"), 0.0);
+        stage.sessions("worker") == 5.0
+    });
+    stage.read_again(2);
+    assert_eq!((stage.sessions("worker"), stage.sessions("orphan")), (5.0, 0.0));
+    parent.signal("KILL").unwrap();
+    eventually(|| parent.ended().unwrap());
+    eventually(|| stage.sessions("orphan") == 3.0);
+    assert_eq!((stage.sessions("worker"), stage.on_server()), (2.0, 5.0));
+    stage.cluster.sql(stage.advice()["sql"][0].as_str().unwrap()).unwrap();
+    eventually(|| stage.on_server() == 2.0 && stage.sessions("orphan") == 0.0);
+    assert_eq!(stage.sessions("worker"), 2.0);
+    let all =
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'shop'";
+    stage.cluster.sql(all).unwrap();
+}
+
 /// A pooler keeps its sessions for whoever comes next, and the numbers of clients and sessions differ.
 /// Each session has the name of the application that has it, or had it last.
 #[test]
 fn sessions_of_a_pooler_are_nobodys_orphans_and_have_the_names_of_its_clients() {
     let bouncer = Bouncer::of_one("pool_mode = transaction");
-    let stage = Stage::before(Rc::clone(&bouncer.cluster));
+    let stage = Stage::before(Rc::clone(&bouncer.cluster), "server: 1s");
     let url = format!(
         "postgresql+psycopg://one@/app?host={}&port=6432&application_name=shop&plugin=poolwatch\
          &poolwatch_pool=web",
@@ -101,6 +146,7 @@ fn sessions_of_a_pooler_are_nobodys_orphans_and_have_the_names_of_its_clients() 
     let client = [("application_name", "shop"), ("usename", "one"), ("state", "idle")];
     eventually(|| stage.daemon.value("pg_client_sessions", &client) >= Some(1.0));
     killed.signal("KILL").unwrap();
+    eventually(|| killed.ended().unwrap());
     eventually(|| stage.daemon.value("db_pool_checked_in", &pool) == Some(2.0));
     for _ in 0..3 {
         stage.read_again(1);

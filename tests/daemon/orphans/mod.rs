@@ -1,5 +1,6 @@
 //! Sessions that their worker left behind: a proxy that is stopped keeps them open on the server.
 
+mod counted;
 mod lost;
 
 use std::net::Ipv4Addr;
@@ -47,17 +48,21 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
+        Self::with_sampling("server: 1s")
+    }
+
+    fn with_sampling(sampling: &str) -> Self {
         let address = free_address();
         let builder = Cluster::builder().setting("listen_addresses", &address.to_string());
-        Self { address, ..Self::before(Rc::new(builder.start().unwrap())) }
+        Self { address, ..Self::before(Rc::new(builder.start().unwrap()), sampling) }
     }
 
     /// A daemon that reads this server.
-    fn before(cluster: Rc<Cluster>) -> Self {
+    fn before(cluster: Rc<Cluster>, sampling: &str) -> Self {
         let settings = format!(
             "servers: {{primary: {{url: '{}'}}}}
 advice: {{orphaned_sessions: {{longer_than: 1s}}, clear_after: 1s}}
-sampling: {{server: 1s}}
+sampling: {{{sampling}}}
 ",
             cluster.url("postgres")
         );

@@ -1,0 +1,74 @@
+//! Orphans of workers whose driver does not tell the processes of its connections.
+
+use super::Stage;
+use crate::support::eventually;
+
+/// A worker that tells no process. Its child keeps the sockets open that it inherited, as long as the
+/// server has its folder.
+const COUNTED: &str = "
+import os, sys, time
+from poolwatch import backends
+backends._pid_of = lambda connection: None
+from sqlalchemy import create_engine
+number, folder = int(sys.argv[2]), sys.argv[1].split('host=')[1].split('&')[0]
+web = create_engine(sys.argv[1], pool_size=number)
+
+def use():
+    for connection in [web.connect() for _ in range(number)]:
+        connection.close()
+
+use()
+if os.fork() == 0:
+    while os.path.exists(folder):
+        time.sleep(0.2)
+    os._exit(0)
+use()
+print('open', flush=True)
+time.sleep(3600)
+";
+
+#[test]
+fn the_orphans_of_workers_that_tell_no_process_are_counted() {
+    let stage = Stage::with_sampling("activity: 300ms");
+    let url = format!(
+        "postgresql+psycopg://postgres@/postgres?host={}&application_name=shop&plugin=poolwatch\
+         &poolwatch_pool=web",
+        stage.cluster.folder().display()
+    );
+    let open = || stage.daemon.value("db_pool_checked_in", &[("pool", "web")]);
+    let mut killed = stage.application(COUNTED, &url, 3);
+    eventually(|| open() == Some(3.0));
+    stage.read_again(6);
+    // The numbers must agree twice with connections opened between, and a report that comes late
+    // makes them begin anew.
+    let mut others = Vec::new();
+    eventually(|| {
+        others.push(stage.application(COUNTED, &url, 2));
+        eventually(|| open() == Some(stage.on_server()));
+        stage.read_again(6);
+        assert_eq!(stage.sessions("orphan"), 0.0);
+        stage.sessions("worker") == stage.on_server()
+    });
+    let all = stage.on_server();
+    killed.signal("KILL").unwrap();
+    eventually(|| killed.ended().unwrap());
+    eventually(|| stage.sessions("orphan") == 3.0);
+    assert_eq!((stage.sessions("worker"), stage.on_server()), (all - 3.0, all));
+    let advice = stage.advice();
+    let among =
+        format!("3 of the {all} of application shop (role postgres) from a local socket, by count");
+    assert!(advice["message"].as_str().unwrap().ends_with(&among), "{advice:#}");
+    let listed = stage.cluster.sql(advice["sql"][0].as_str().unwrap()).unwrap();
+    assert_eq!(listed.lines().count() as f64, all, "{listed}");
+    // Where no worker has any, it is certain which they are.
+    for mut other in others {
+        other.signal("KILL").unwrap();
+        eventually(|| other.ended().unwrap());
+    }
+    eventually(|| stage.sessions("orphan") == all);
+    eventually(|| {
+        let query = stage.advice()["sql"][0].as_str().unwrap().to_owned();
+        query.contains("pg_terminate_backend").then(|| stage.cluster.sql(&query).unwrap())
+    });
+    eventually(|| stage.on_server() == 0.0 && stage.sessions("orphan") == 0.0);
+}
