@@ -79,6 +79,20 @@ impl AlertStates {
         });
     }
 
+    /// Lets advice of one rule fire that was given for `after` without a break, where it is urgent.
+    pub(super) fn fire_early(
+        &mut self,
+        rule: &'static str,
+        after: Duration,
+        now: Instant,
+        is_urgent: impl Fn(&Advice) -> bool,
+    ) {
+        for state in self.0.iter_mut().filter(|((of, _), _)| *of == rule).map(|(_, state)| state) {
+            let is_due = state.last_given == now && now - state.since >= after;
+            state.firing = state.firing || is_due && is_urgent(&state.advice);
+        }
+    }
+
     /// Forgets the advice of all rules but these.
     pub(super) fn retain_rules(&mut self, rules: &[&str]) {
         self.0.retain(|(rule, _), _| rules.contains(rule));

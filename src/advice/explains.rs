@@ -118,13 +118,22 @@ fn root(advice: &[Advice], of: usize, context: &RuleContext<'_>) -> usize {
 fn direct_cause(advice: &[Advice], of: usize, context: &RuleContext<'_>) -> Option<usize> {
     let symptom = &advice[of];
     let causes = EXPLAINS.iter().filter(|one| one.is_of(symptom.rule));
-    causes.flat_map(|one| candidates(advice, one.cause)).find(|&at| {
-        let cause = &advice[at];
-        // A hint does not explain a trouble: a backup that runs is not why a pool is full.
-        cause.severity >= symptom.severity.min(Severity::Warning)
-            && touches(context, cause, symptom)
-            && accounts_for(context, cause, symptom)
-    })
+    let mut causes = causes.flat_map(|one| candidates(advice, one.cause));
+    causes.find(|&at| applies(context, &advice[at], symptom))
+}
+
+/// Returns true if one piece of advice explains another.
+pub(super) fn is_cause(context: &RuleContext<'_>, cause: &Advice, symptom: &Advice) -> bool {
+    let is_of_rule = |one: &Explains| one.cause == cause.rule && one.is_of(symptom.rule);
+    EXPLAINS.iter().any(is_of_rule) && applies(context, cause, symptom)
+}
+
+/// Returns true if advice explains other advice that its rule may explain.
+fn applies(context: &RuleContext<'_>, cause: &Advice, symptom: &Advice) -> bool {
+    // A hint does not explain a trouble: a backup that runs is not why a pool is full.
+    cause.severity >= symptom.severity.min(Severity::Warning)
+        && touches(context, cause, symptom)
+        && accounts_for(context, cause, symptom)
 }
 
 /// Returns false where the readings show that the one is not of the other: an index of another table,

@@ -36,6 +36,11 @@ impl Rule for HotWorker {
         Duration::from_secs(10)
     }
 
+    /// No longer than callers have to wait until that is told.
+    fn after_consequence(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+
     fn judge(&self, context: &RuleContext<'_>, _: &Recent) -> Vec<Advice> {
         let threshold = context.thresholds.warning;
         context.pools.iter().filter_map(|pool| self.judge_pool(pool, threshold)).collect()
@@ -78,8 +83,38 @@ impl HotWorker {
 #[cfg(test)]
 mod tests {
     use super::super::fixture::Fixture;
+    use super::super::{Advisor, Settings};
     use super::*;
     use crate::reading::MaxOverflow;
+
+    /// The first advice on a hot worker whose callers wait, and the second of it.
+    fn first_told(settings: Settings) -> (u64, Vec<Advice>) {
+        let mut fixture = Fixture::with_workers(&[20, 1, 0]);
+        fixture.figures(|figures| figures.pending = Some(3));
+        let mut advisor = Advisor::new(settings);
+        let mut told = (0..60).map(|second| {
+            let now = fixture.now + Duration::from_secs(second);
+            (second, advisor.review(&fixture.context(), now))
+        });
+        told.find(|(_, advice)| !advice.is_empty()).unwrap()
+    }
+
+    #[test]
+    fn it_is_the_cause_from_the_moment_that_callers_are_known_to_wait() {
+        let (second, advice) = first_told(Settings::default());
+        let [cause, consequence] = &advice[..] else { panic!("{advice:?}") };
+        assert_eq!((cause.rule, consequence.rule), ("hot_worker", "pool_exhausted"));
+        assert_eq!(consequence.explained_by.as_ref().map(|cause| cause.rule), Some("hot_worker"));
+        assert_eq!(second, 2);
+    }
+
+    #[test]
+    fn by_itself_it_has_ten_seconds_to_pass() {
+        let off = serde_json::json!({"enabled": false});
+        let settings = serde_json::json!({"pool_usage": off, "pool_exhausted": off});
+        let (second, advice) = first_told(serde_json::from_value(settings).unwrap());
+        assert_eq!((second, advice[0].rule), (10, "hot_worker"));
+    }
 
     #[test]
     fn one_full_worker_among_quiet_ones_is_named() {

@@ -171,6 +171,11 @@ trait Rule {
         Duration::ZERO
     }
 
+    /// The same time where something is firing that it explains: what is then told first is the cause.
+    fn after_consequence(&self) -> Duration {
+        self.after()
+    }
+
     /// Judges this moment and the last minutes. `rule` is filled in by whoever asks.
     fn judge(&self, context: &RuleContext<'_>, recent: &Recent) -> Vec<Advice>;
 }
@@ -281,8 +286,22 @@ impl Advisor {
                 let times = (rule.after(), self.settings.clear_after);
                 self.states.observe(rule.name(), times, advice, now);
             }
+            self.fire_causes(context, now);
         }
         explains::causes_first(&self.states.firing(), context)
+    }
+
+    /// Lets causes fire together with what follows from them.
+    fn fire_causes(&mut self, context: &RuleContext<'_>, now: Instant) {
+        let firing = self.states.firing();
+        for rule in self.settings.rules().filter(|rule| rule.enabled()) {
+            let is_cause = |cause: &Advice| {
+                // What is only good to know is no reason to hurry.
+                let mut troubles = firing.iter().filter(|one| one.severity >= cause.severity);
+                troubles.any(|symptom| explains::is_cause(context, cause, symptom))
+            };
+            self.states.fire_early(rule.name(), rule.after_consequence(), now, is_cause);
+        }
     }
 }
 

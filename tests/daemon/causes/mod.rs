@@ -29,7 +29,8 @@ const TABLES: &str = "CREATE EXTENSION pg_stat_statements;
     CREATE TABLE lines (id int PRIMARY KEY, order_id int REFERENCES orders);
     INSERT INTO lines SELECT n, 1 + n % 1000 FROM generate_series(1, 3000) n;
     CREATE INDEX ON lines (order_id);
-    CREATE TABLE pace (seconds float8); INSERT INTO pace VALUES (0.005);";
+    CREATE TABLE pace (seconds float8); INSERT INTO pace VALUES (0.005);
+    CREATE TABLE begun (so bool);";
 
 /// A server with its tables, and a daemon over it.
 struct Ward {

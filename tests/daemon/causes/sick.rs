@@ -16,11 +16,17 @@ pub(super) struct Sick {
     pub(super) consequences: &'static [&'static str],
     /// A part of the remedy, and the application as it is when the remedy was followed.
     remedy: Option<(&'static str, &'static str)>,
+    /// Workers that begin when all of them report; from then on nothing is told without its cause.
+    workers: Option<f64>,
 }
 
 impl Sick {
     const fn remedied(self, part: &'static str, case: &'static str) -> Self {
         Self { remedy: Some((part, case)), ..self }
+    }
+
+    const fn of_workers(self, workers: f64) -> Self {
+        Self { workers: Some(workers), ..self }
     }
 }
 
@@ -30,7 +36,7 @@ const fn sick(
     part: &'static str,
     consequences: &'static [&'static str],
 ) -> Sick {
-    Sick { case, rule, part, consequences, remedy: None }
+    Sick { case, rule, part, consequences, remedy: None, workers: None }
 }
 
 const FULL: &[&str] = &["pool_exhausted", "pool_usage"];
@@ -44,7 +50,8 @@ pub(super) const SICK: &[Sick] = &[
         .remedied("close every session in a `with` block", "leak_followed"),
     sick("small_pool", "pool_exhausted", "callers", &["pool_usage"]),
     sick("hot_worker", "hot_worker", "of its connections while the other 2", FULL)
-        .remedied("work that always goes to the same worker", "hot_worker_followed"),
+        .remedied("work that always goes to the same worker", "hot_worker_followed")
+        .of_workers(3.0),
     sick("missing_index", "table_scans", "the table events is read whole", &[]),
     sick("n_plus_one", "n_plus_one", " FROM lines WHERE ? = lines.order_id` ran 30 times", &[])
         .remedied("selectinload()", "n_plus_one_followed"),
@@ -74,6 +81,9 @@ fn cause_is_first(sick: &Sick) {
     let settings = "advice: {clear_after: 5s, broken_connections: {times: 3, within: 30s}}";
     let ward = Ward::new(&[("deadlock_timeout", "100ms")], settings);
     let application = ward.start(sick.case);
+    if let Some(workers) = sick.workers {
+        cause_is_told_at_once(&ward, sick, workers);
+    }
     let advice = ward.first_is(sick.rule, sick.consequences);
     let message = text(&advice[0], "message");
     assert!(message.contains(sick.part), "{advice:#?}");
@@ -93,6 +103,24 @@ fn cause_is_first(sick: &Sick) {
         drop(application);
         follow(&ward, sick.rule, case);
     }
+}
+
+/// Lets the workers begin. The first that is told of what they do is the cause.
+#[track_caller]
+fn cause_is_told_at_once(ward: &Ward, sick: &Sick, workers: f64) {
+    eventually(|| ward.daemon.value("db_pool_workers", &[("pool", "web")]) == Some(workers));
+    ward.cluster.sql("INSERT INTO begun VALUES (true)").unwrap();
+    let is_consequence = |one: &Value| sick.consequences.contains(&text(one, "rule"));
+    let advice = eventually(|| {
+        let advice = ward.advice();
+        advice.iter().any(is_consequence).then_some(advice)
+    });
+    let mut consequences = advice.iter().filter(|one| is_consequence(one));
+    // On a busy machine a worker may be silent for a while.
+    assert!(
+        is_busy() || consequences.all(|one| one["explained_by"]["rule"] == sick.rule),
+        "{advice:#?}"
+    );
 }
 
 /// The time for which advice must be gone, in which a leak would be found again.
