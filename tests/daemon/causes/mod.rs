@@ -7,6 +7,7 @@ mod holders;
 mod locks;
 mod pairs;
 mod sick;
+mod vacuum;
 
 use std::path::Path;
 use std::process::Command;
@@ -40,7 +41,7 @@ struct Ward {
 
 /// A program that runs until this is dropped.
 struct Running {
-    _process: ChildProcess,
+    process: ChildProcess,
     output: Output,
 }
 
@@ -138,7 +139,7 @@ impl Running {
     #[track_caller]
     fn of(command: &mut Command) -> Self {
         let (process, output) = Output::of(command);
-        Self { _process: process, output }
+        Self { process, output }
     }
 }
 

@@ -238,41 +238,6 @@ fn a_statement_that_gets_a_hundred_times_slower_is_named_from_the_server_alone()
     assert!(changed.elapsed() < Duration::from_mins(1), "{:?}", changed.elapsed());
 }
 
-/// The advice of what holds vacuum back, after transactions that make it old.
-#[track_caller]
-fn held_back(ward: &Ward, part: &str) -> String {
-    let burn = "DO $$ BEGIN FOR n IN 1..12000 LOOP
-        UPDATE orders SET n = 0 WHERE id = 1; COMMIT; END LOOP; END $$";
-    ward.cluster.sql(burn).unwrap();
-    eventually(|| {
-        let advice = ward.advice();
-        let found = advice.iter().find(|one| one["rule"] == "vacuum_held_back")?;
-        let message = text(found, "message");
-        message.contains(part).then(|| text(found, "remedy").to_owned())
-    })
-}
-
-#[test]
-fn what_holds_vacuum_back_is_named_and_its_remedy_helps() {
-    let server = [("max_prepared_transactions", "5"), ("wal_level", "logical")];
-    let settings =
-        "sampling: {server: 2s}\nadvice: {clear_after: 1s, vacuum_held_back: {prepared: 2s}}";
-    let ward = Ward::new(&server, settings);
-    let gone = || eventually(|| ward.advice().iter().all(|one| one["rule"] != "vacuum_held_back"));
-    ward.cluster
-        .sql("BEGIN; UPDATE orders SET n = 0 WHERE id = 9; PREPARE TRANSACTION 'forgotten'")
-        .unwrap();
-    let remedy = held_back(&ward, "the prepared transaction 'forgotten'");
-    assert!(remedy.contains("ROLLBACK PREPARED 'forgotten'"), "{remedy}");
-    ward.cluster.sql("ROLLBACK PREPARED 'forgotten'").unwrap();
-    gone();
-    ward.cluster.sql("SELECT pg_create_logical_replication_slot('unread', 'pgoutput')").unwrap();
-    let remedy = held_back(&ward, "the replication slot unread, which nobody reads");
-    assert!(remedy.contains("pg_drop_replication_slot('unread')"), "{remedy}");
-    ward.cluster.sql("SELECT pg_drop_replication_slot('unread')").unwrap();
-    gone();
-}
-
 #[test]
 fn a_pool_is_told_the_size_the_timeout_and_the_age_limits_that_it_needs() {
     let settings = "advice: {pool_size: {min_observed: 5s, min_samples: 100}}\n\
