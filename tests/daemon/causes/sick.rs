@@ -173,6 +173,34 @@ fn slow_statements_are_not_why_a_pool_is_full_that_others_hold() {
     }
 }
 
+/// A list, and a statement for each of its rows, in an application that does not report.
+#[track_caller]
+fn an_n_plus_one_is_suspected_until_its_remedy_is_followed() {
+    let ward = Ward::new(&[], "sampling: {statements: 2s}\nadvice: {clear_after: 1s}");
+    let application = ward.start("unseen_n_plus_one");
+    let suspected = || {
+        let mut advice = ward.advice().into_iter();
+        advice.find(|one| one["rule"] == "n_plus_one_suspected")
+    };
+    let advice = eventually(suspected);
+    assert_eq!(advice["subject"], "lines");
+    assert!(text(&advice, "message").contains(" FROM orders WHERE "), "{advice:#}");
+    assert!(text(&advice, "remedy").contains("selectinload()"), "{advice:#}");
+    drop(application);
+    let _application = ward.start("unseen_n_plus_one_followed");
+    eventually(|| suspected().is_none());
+    // The lists go on, and are not suspected again.
+    let mut again = None;
+    eventually(|| {
+        again = again.take().or_else(suspected);
+        let top = ward.daemon.get("/health/detailed").json();
+        let statements = top["top_statements"].as_array()?;
+        let loads = |one: &&Value| text(one, "sql").contains("lines.order_id IN");
+        (statements.iter().find(loads)?["calls"].as_u64()? >= 40).then_some(())
+    });
+    assert_eq!(again, None);
+}
+
 #[test]
 fn the_cause_of_each_sick_application_stands_first() {
     // Each has a server and a daemon of its own.
@@ -180,6 +208,8 @@ fn the_cause_of_each_sick_application_stands_first() {
         SICK.iter().map(|sick| (sick.case, thread::spawn(|| cause_is_first(sick)))).collect();
     let beside = thread::spawn(slow_statements_are_not_why_a_pool_is_full_that_others_hold);
     running.push(("slow_beside_idle", beside));
+    let beside = thread::spawn(an_n_plus_one_is_suspected_until_its_remedy_is_followed);
+    running.push(("unseen_n_plus_one", beside));
     let failed = running.into_iter().filter_map(|(name, one)| one.join().err().map(|_| name));
     let failed: Vec<_> = failed.collect();
     assert!(failed.is_empty(), "{failed:?}");
