@@ -143,3 +143,48 @@ async fn a_rust_application_is_shown_under_the_same_names() {
     let ended = [("db_pool_workers", 0.0), ("db_pool_hold_duration_seconds_count", 3.0)];
     becomes(&daemon, ended).await;
 }
+
+/// The number of holds and of acquires up to so many seconds.
+fn up_to(daemon: &Daemon, bound: &str) -> [Option<f64>; 2] {
+    let metrics = daemon.metrics();
+    let labels = [("pool", "rust"), ("le", bound)];
+    ["db_pool_hold_duration_seconds_bucket", "db_pool_acquire_duration_seconds_bucket"]
+        .map(|name| metrics.value(name, &labels))
+}
+
+/// The clock is moved, for nobody is to wait ten minutes.
+#[tokio::test]
+async fn holds_and_waits_of_minutes_are_as_long_as_they_were() {
+    let url = CLUSTER.url("postgres");
+    let settings = format!("servers: {{primary: {{url: '{url}'}}}}\n");
+    let daemon = Arc::new(Daemon::with_settings(&settings).start());
+    let settings = PoolSettings {
+        size: 1,
+        max_overflow: MaxOverflow::Limited(0),
+        timeout: Duration::from_hours(1),
+        recycle: None,
+        pre_ping: false,
+    };
+    let shared = SharedPool::new("mine", url.parse().unwrap(), settings);
+    shared.report_to(daemon.socket(), "rust");
+    drop(shared.acquire().await.unwrap());
+    for seconds in [20, 45, 90, 150, 400, 700] {
+        let held = shared.acquire().await.unwrap();
+        let next = shared.clone();
+        let waiting = tokio::spawn(async move { next.acquire().await.map(drop) });
+        tokio::task::yield_now().await;
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        tokio::time::resume();
+        drop(held);
+        waiting.await.unwrap().unwrap();
+    }
+    let count = [("db_pool_hold_duration_seconds_count", 13.0)];
+    becomes(&daemon, count).await;
+    // Seven took no time.
+    for (bound, expected) in
+        [("10", 7.0), ("30", 8.0), ("60", 9.0), ("120", 10.0), ("300", 11.0), ("600", 12.0)]
+    {
+        assert_eq!(up_to(&daemon, bound), [Some(expected); 2], "up to {bound} s");
+    }
+}
