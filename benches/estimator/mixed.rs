@@ -1,4 +1,4 @@
-//! Ten applications of several statements each, whose durations change while they run: the truth is
+//! Twelve applications of several statements each, whose durations change while they run: the truth is
 //! that of all their calls, whatever statement they were of.
 
 use std::collections::HashMap;
@@ -23,7 +23,7 @@ const fn statement(calls: fn(usize) -> usize, draw: fn(&mut Chance, usize) -> f6
     Statement { calls, draw, renamed_each: usize::MAX }
 }
 
-const APPLICATIONS: [(&str, &[Statement]); 10] = [
+const APPLICATIONS: [(&str, &[Statement]); 12] = [
     (
         "an ORM's page",
         &[
@@ -108,7 +108,25 @@ const APPLICATIONS: [(&str, &[Statement]); 10] = [
         "a timeout at one second",
         &[statement(|second| 5 + second % 20, |chance, _| chance.log_normal(0.15, 1.5).min(1.0))],
     ),
+    (
+        "one that is called now and then",
+        &[statement(now_and_then, |chance, _| chance.log_normal(0.06, 1.0))],
+    ),
+    (
+        "two that are called now and then",
+        &[statement(now_and_then, seldom), statement(nearly_never, seldom)],
+    ),
 ];
+
+/// From three to six calls in ten seconds.
+fn now_and_then(second: usize) -> usize {
+    usize::from((second.pow(3) + 5 * second) % 29 < 11)
+}
+
+/// From one to four calls in ten seconds.
+fn nearly_never(second: usize) -> usize {
+    usize::from(second.pow(2) % 7 == second / 20)
+}
 
 fn seldom(chance: &mut Chance, _: usize) -> f64 {
     let slow = chance.share() < 0.3;

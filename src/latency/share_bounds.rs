@@ -7,6 +7,10 @@ use super::{BOUNDS, Interval};
 /// million.
 const SLACK: f64 = 1e-9;
 
+/// The most numbers at either end of the bounds that are tried: whole calls allow one or two fewer
+/// than shares do.
+const TRIED: usize = 16;
+
 /// Calls above each of [`BOUNDS`], counted as the least and the most that can be. Both only grow,
 /// and the truth lies between them.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,7 +126,52 @@ impl Spread {
         // A share of n calls is a whole number of n-ths.
         let least = (self.calls * (least - SLACK)).ceil().max(0.0);
         let most = (self.calls * (most + SLACK)).floor().min(self.calls);
-        (least as u64, most.max(least) as u64)
+        self.narrowed(least as u64, most.max(least) as u64, seconds)
+    }
+
+    /// Leaves out the numbers at either end that whole calls cannot have. The inequalities are
+    /// reached by shares at two or three points, of which few calls may not be able to make up each.
+    fn narrowed(&self, least: u64, most: u64, seconds: f64) -> (u64, u64) {
+        let first = (least..most).take(TRIED).find(|above| self.allows(*above, seconds));
+        let least = first.unwrap_or(least);
+        let last = (least..=most).rev().take(TRIED).find(|above| self.allows(*above, seconds));
+        (least, last.unwrap_or(most))
+    }
+
+    /// Returns true if some calls with these moments have so many above a threshold: if the variance
+    /// lies between the smallest and the greatest that such calls can have.
+    fn allows(&self, above: u64, seconds: f64) -> bool {
+        let width = self.highest - self.lowest;
+        let mean_error = self.means[1] - self.means[0];
+        let slack = SLACK * width.powi(2) + 4.0 * width * mean_error;
+        self.means.iter().any(|mean| {
+            let range = self.variances_with(above as f64, *mean, seconds);
+            range.is_some_and(|[smallest, greatest]| {
+                smallest - slack <= self.variances[1] && self.variances[0] <= greatest + slack
+            })
+        })
+    }
+
+    /// The smallest and the greatest variance of calls of which so many lie from a threshold to the
+    /// highest, and the others from the lowest to the threshold; `None` where they cannot have the
+    /// mean. The calls below the threshold lack some time together, and those above have some more;
+    /// the difference is given. The variance is smallest where both are as little as they can be, in
+    /// equal parts, and greatest where both are as much as they can be, on as few calls as possible.
+    fn variances_with(&self, above: f64, mean: f64, seconds: f64) -> Option<[f64; 2]> {
+        let below = self.calls - above;
+        let (down, up) = (seconds - self.lowest, self.highest - seconds);
+        let apart = self.calls * (mean - seconds);
+        let (little, much) = ((-apart).max(0.0), (below * down).min(above * up - apart));
+        let width = self.highest - self.lowest;
+        let slack = self.calls * (SLACK * width + self.means[1] - self.means[0]);
+        let variance = |squares: f64| squares / self.calls - (mean - seconds).powi(2);
+        (much + slack >= little).then(|| {
+            let much = much.max(little);
+            let more = |less: f64| (less + apart).max(0.0);
+            let smallest = evenly(little, below) + evenly(more(little), above);
+            let greatest = packed(much, down) + packed(more(much), up);
+            [variance(smallest), variance(greatest)]
+        })
     }
 
     /// The greatest share that can take up to so many seconds: the inequalities of Chebyshev,
@@ -155,6 +204,20 @@ impl Spread {
             Self { lowest: -self.highest, highest: -self.lowest, means: [0.0; 2], ..*self };
         1.0 - mirrored.most_within(-mean, variance, -seconds)
     }
+}
+
+/// The sum of squares of so many equal distances.
+fn evenly(sum: f64, calls: f64) -> f64 {
+    if calls > 0.0 { sum.powi(2) / calls } else { 0.0 }
+}
+
+/// The sum of squares of as few distances as possible, of which none is greater than this.
+fn packed(sum: f64, greatest: f64) -> f64 {
+    if greatest <= 0.0 {
+        return 0.0;
+    }
+    let whole = (sum / greatest).floor();
+    whole * greatest.powi(2) + (sum - whole * greatest).powi(2)
 }
 
 /// A part of a whole; all of it where there is no whole.
