@@ -66,9 +66,10 @@ impl IdleInTransaction {
         Some(Advice::new(Severity::Warning, &database.name, message, remedy))
     }
 
-    /// A session that has been idle for long. They are read more rarely than the oldest's age.
+    /// A session that has been idle for long. They are read more rarely than the oldest's age, and on
+    /// a busy server later than that.
     fn describe(&self, session: &Blocker) -> Option<String> {
-        let long = self.longer_than.as_secs_f64() / 2.0;
+        let long = self.longer_than.as_secs_f64() / 3.0;
         let idle = session.state_seconds.filter(|idle| *idle >= long)?;
         let open = session.transaction_seconds.unwrap_or(idle);
         let (who, statement) = (session.described(), &session.statement);
