@@ -165,6 +165,7 @@ impl Recent {
     }
 
     /// The number of steps that reach back to before something of this age in seconds began.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an age")]
     pub(super) fn steps_of(seconds: f64) -> usize {
         (seconds / STEP.as_secs_f64()).ceil() as usize + 1
     }
