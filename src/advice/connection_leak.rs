@@ -14,6 +14,9 @@ const STEPS: usize = 5;
 /// The same, where nobody says how long connections are held.
 const BLIND_STEPS: usize = 60;
 
+/// The part of the time that is too long from which on rising holds are a leak.
+const PART_OF_THRESHOLD: f64 = 1.0 / 3.0;
+
 /// The difference in seconds between a worker's report and the server's answer.
 const CLOCKS: f64 = 5.0;
 /// The age in seconds of a statement that may be of any hold, however long.
@@ -53,8 +56,12 @@ impl Rule for ConnectionLeak {
         let judged = context.pools.iter().filter_map(|pool| {
             let threshold = context.thresholds.of_pool(&pool.pool.name).held_too_long.as_secs_f64();
             let with_reason = WithReason::new(context, pool, recent);
-            let advice = held_too_long(pool, threshold, with_reason)
-                .or_else(|| self.rising(pool, recent, with_reason.in_flight));
+            let is_long = pool.sum.oldest_checkout.is_some_and(|oldest| oldest >= threshold);
+            let advice = match is_long {
+                true if with_reason.is_all(pool, threshold) => None,
+                true => held_too_long(pool, threshold),
+                false => self.rising(pool, recent, threshold, with_reason.count(pool)),
+            };
             advice.map(|message| Advice::new(Severity::Warning, &pool.pool.name, message, REMEDY))
         });
         judged.collect()
@@ -89,6 +96,12 @@ impl WithReason {
         Self { in_flight: by_client.max(by_server), keepers: keepers.sum() }
     }
 
+    /// The most connections of the pool that may be held with reason.
+    fn count(self, state: &PoolState) -> u64 {
+        let kept = state.pool.holders.holds.iter().filter(|held| is_kept(&held.hold)).count();
+        self.in_flight + self.keepers.max(kept as u64)
+    }
+
     /// Returns true if the longest holds, those above a threshold, are all with reason.
     fn is_all(self, state: &PoolState, threshold: f64) -> bool {
         let holds = &state.pool.holders.holds;
@@ -109,12 +122,8 @@ fn is_kept(hold: &Hold) -> bool {
     sql.starts_with("listen ") || locks.iter().any(|lock| sql.contains(lock))
 }
 
-/// A connection whose statement is still in flight is not leaked, nor is one that is kept.
-fn held_too_long(state: &PoolState, threshold: f64, with_reason: WithReason) -> Option<String> {
-    let oldest = state.sum.oldest_checkout.filter(|oldest| *oldest >= threshold)?;
-    if with_reason.is_all(state, threshold) {
-        return None;
-    }
+fn held_too_long(state: &PoolState, threshold: f64) -> Option<String> {
+    let oldest = state.sum.oldest_checkout?;
     let holder = state
         .pool
         .workers
@@ -133,9 +142,17 @@ fn held_too_long(state: &PoolState, threshold: f64, with_reason: WithReason) -> 
 impl ConnectionLeak {
     /// The fewest checked out rise and never fall, and none of them comes back. What rose since the
     /// oldest of them was taken is still out when it rises no more.
-    fn rising(&self, state: &PoolState, recent: &Recent, in_flight: u64) -> Option<String> {
+    fn rising(
+        &self,
+        state: &PoolState,
+        recent: &Recent,
+        threshold: f64,
+        with_reason: u64,
+    ) -> Option<String> {
+        // Where a pool may hold for long, holds of a minute tell nothing.
+        let long_enough = self.min_held.as_secs_f64().max(threshold * PART_OF_THRESHOLD);
         let (least, spans) = match state.sum.oldest_checkout {
-            Some(oldest) if oldest < self.min_held.as_secs_f64() => return None,
+            Some(oldest) if oldest < long_enough => return None,
             Some(oldest) => (STEPS, [STEPS, STEPS.max(Recent::steps_of(oldest))]),
             None => (BLIND_STEPS, [BLIND_STEPS; 2]),
         };
@@ -144,7 +161,7 @@ impl ConnectionLeak {
             let floors = pool.finished(steps + 1).map(|step| step.floor);
             let floors: Vec<u64> = floors.collect::<Option<_>>()?;
             let (first, last) = (*floors.first()?, *floors.last()?);
-            let rise = last.saturating_sub(first).saturating_sub(in_flight);
+            let rise = last.saturating_sub(first).saturating_sub(with_reason);
             let is_leak = floors.len() > least && rise >= self.min_growth && floors.is_sorted();
             is_leak.then_some((first, last))
         };
@@ -170,14 +187,19 @@ mod tests {
     use crate::reading::{RunningSessions, Sessions, WorkerHold};
     use crate::state::PoolThresholds;
 
-    fn look(floors: &[u64], oldest: impl Fn(usize) -> Option<f64>) -> Vec<Advice> {
+    /// A pool with these floors, one each five seconds.
+    fn over_time(floors: &[u64], oldest: impl Fn(usize) -> Option<f64>) -> Fixture {
         let mut fixture = Fixture::with_workers(&[0]);
         for (at, floor) in floors.iter().enumerate() {
             fixture.check_out(*floor);
             fixture.figures(|figures| figures.oldest_checkout = oldest(at));
             fixture.advance(5);
         }
-        fixture.judge(&ConnectionLeak::default())
+        fixture
+    }
+
+    fn look(floors: &[u64], oldest: impl Fn(usize) -> Option<f64>) -> Vec<Advice> {
+        over_time(floors, oldest).judge(&ConnectionLeak::default())
     }
 
     #[test]
@@ -261,6 +283,30 @@ mod tests {
     fn a_pool_may_hold_for_longer_than_others() {
         let mut fixture = Fixture::with_workers(&[1]);
         fixture.figures(|figures| figures.oldest_checkout = Some(75.0));
+        let long = PoolThresholds {
+            held_too_long: Some(Duration::from_mins(60)),
+            ..PoolThresholds::default()
+        };
+        fixture.thresholds.pools.insert("web".into(), long);
+        assert_eq!(fixture.judge(&ConnectionLeak::default()), []);
+    }
+
+    #[test]
+    fn connections_that_listen_in_many_workers_are_no_leak() {
+        let floors: Vec<u64> = [0, 0].into_iter().chain([4; 9]).collect();
+        let oldest = |at: usize| Some(5.0 * at.saturating_sub(1) as f64);
+        assert_eq!(look(&floors, oldest).len(), 1);
+        let hold = Hold { age: 45.0, sql: Some("LISTEN jobs".to_owned()), ..Hold::default() };
+        let listens = WorkerHold { hold, ..WorkerHold::default() };
+        let mut fixture = over_time(&floors, oldest);
+        fixture.pools[0].pool.holders.holds = vec![listens; 4];
+        assert_eq!(fixture.judge(&ConnectionLeak::default()), []);
+    }
+
+    #[test]
+    fn holds_that_rise_in_a_pool_that_may_hold_for_long_are_no_leak() {
+        let floors: Vec<u64> = [0, 0].into_iter().chain([5; 9]).collect();
+        let mut fixture = over_time(&floors, |at| Some(5.0 * at.saturating_sub(1) as f64));
         let long = PoolThresholds {
             held_too_long: Some(Duration::from_mins(60)),
             ..PoolThresholds::default()
