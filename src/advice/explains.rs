@@ -118,8 +118,12 @@ fn root(advice: &[Advice], of: usize, context: &RuleContext<'_>) -> usize {
 fn direct_cause(advice: &[Advice], of: usize, context: &RuleContext<'_>) -> Option<usize> {
     let symptom = &advice[of];
     let causes = EXPLAINS.iter().filter(|one| one.is_of(symptom.rule));
-    let mut causes = causes.flat_map(|one| candidates(advice, one.cause));
-    causes.find(|&at| applies(context, &advice[at], symptom))
+    let causes = causes.flat_map(|one| candidates(advice, one.cause));
+    let causes: Vec<_> = causes.filter(|&at| applies(context, &advice[at], symptom)).collect();
+    let lasting = causes.iter().find(|&&at| !advice[at].is_over());
+    // What is over explains what is over, and figures of the last minute.
+    let may_be_over = || symptom.is_over() || [FULL_POOL, SLOW].concat().contains(&symptom.rule);
+    lasting.or_else(|| causes.first().filter(|_| may_be_over())).copied()
 }
 
 /// Returns true if one piece of advice explains another.
@@ -223,7 +227,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::super::fixture::Fixture;
-    use super::super::{Rule, Settings};
+    use super::super::{Observed, Present, Rule, Settings};
     use super::*;
     use crate::reading::{Hold, Sessions, WorkerHold};
 
@@ -258,6 +262,32 @@ mod tests {
                 assert!(!before.contains(rule), "{rule} explains {cause}, or comes before it");
             }
         }
+    }
+
+    #[test]
+    fn what_lasts_is_the_cause_before_what_is_over() {
+        let fixture = fixture(&["primary"]);
+        let over = |rule, severity, subject: &str| {
+            let now = fixture.now;
+            let observed = Observed { since: now, shown: now, present: Present::Over(now) };
+            Advice { observed: Some(observed), ..advice(rule, severity, subject) }
+        };
+        let idle = || over("idle_in_transaction", Severity::Critical, "primary");
+        let exhausted = || advice("pool_exhausted", Severity::Critical, "web");
+        let hot = || advice("hot_worker", Severity::Critical, "web");
+        let root = |given: &[Advice]| {
+            order(&fixture, given).into_iter().find(|one| one.0 == "pool_exhausted")
+        };
+        let explained_by = |rule| Some(("pool_exhausted", Some(rule)));
+        assert_eq!(root(&[exhausted(), idle(), hot()]), explained_by("hot_worker"));
+        assert_eq!(
+            root(&[exhausted(), idle()]),
+            explained_by("idle_in_transaction"),
+            "for its last minute"
+        );
+        let ended = over("hot_worker", Severity::Critical, "web");
+        let all_over = order(&fixture, &[ended, idle()]);
+        assert!(all_over.contains(&("hot_worker", Some("idle_in_transaction"))), "{all_over:?}");
     }
 
     #[test]

@@ -124,6 +124,12 @@ pub struct Cause {
 }
 
 impl Advice {
+    /// Returns true if it is shown of a trouble that is over.
+    pub(crate) fn is_over(&self) -> bool {
+        let observed = self.observed.as_ref();
+        observed.is_some_and(|observed| matches!(observed.present, Present::Over(_)))
+    }
+
     /// Advice whose rule is filled in by whoever asks the rules.
     fn new(
         severity: Severity,
