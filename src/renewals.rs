@@ -57,6 +57,8 @@ struct Counted {
     /// Connections that are open, and the most that were since the reading before.
     open: u64,
     most: u64,
+    /// True where some worker took more connections than its pool keeps.
+    is_overflowing: bool,
     workers: Vec<(Option<u32>, Option<String>)>,
 }
 
@@ -68,7 +70,8 @@ struct Burst {
     opened: u64,
     open_before: u64,
     most: u64,
-    /// True where connections broke, or workers came or went, shortly before or meanwhile.
+    /// True where connections broke, or workers came or went, shortly before or meanwhile, or some
+    /// were overflow, which is closed when it comes back and opened anew.
     is_disturbed: bool,
 }
 
@@ -97,7 +100,7 @@ impl Renewals {
         let is_disturbed = self.disturbed.is_some_and(|at| ago(at) < AFTERMATH);
         if let Some(burst) = &mut self.burst {
             burst.most = burst.most.max(counted.most);
-            burst.is_disturbed |= is_disturbed;
+            burst.is_disturbed |= is_disturbed || counted.is_overflowing;
         }
         if let Some(burst) = self.burst.take_if(|burst| ago(burst.ended) > QUIET)
             && burst.is_one_moment()
@@ -159,6 +162,7 @@ impl Counted {
             invalidated: pool.totals.invalidated.unwrap_or(0),
             open: each(open),
             most: each(|worker| worker.figures.peak.max(open(worker))),
+            is_overflowing: pool.workers.iter().any(is_overflowing),
             workers,
         })
     }
@@ -166,6 +170,10 @@ impl Counted {
 
 fn open(worker: &Worker) -> Option<u64> {
     Some(worker.figures.checked_in? + worker.figures.checked_out?)
+}
+
+fn is_overflowing(worker: &Worker) -> bool {
+    worker.figures.peak.zip(worker.figures.size).is_some_and(|(peak, size)| peak > size)
 }
 
 impl Burst {
@@ -183,10 +191,17 @@ impl Burst {
         self.opened.saturating_sub(self.most.saturating_sub(self.open_before)).min(self.open_before)
     }
 
+    /// Returns true if more were opened than there can be after each was replaced once: they were
+    /// closed and opened again and again.
+    fn is_churn(&self) -> bool {
+        self.opened > self.most.max(self.open_before) + FEWEST
+    }
+
     /// Returns true if half of the pool's connections were replaced, and not because they broke.
     fn is_renewal(&self) -> bool {
         let replaced = self.replaced();
-        !self.is_disturbed && replaced >= FEWEST && 2 * replaced >= self.open_before
+        let is_most = replaced >= FEWEST && 2 * replaced >= self.open_before;
+        is_most && !self.is_disturbed && !self.is_churn()
     }
 }
 
@@ -338,6 +353,28 @@ mod tests {
         }
         clock.pass(20);
         assert_eq!(clock.herd(), None);
+    }
+
+    /// A job of a worker with 5 connections and 15 of overflow, every five minutes.
+    fn job(size: Option<u64>, opened: u64) -> Option<Herd> {
+        let mut clock = Clock::new(None);
+        clock.pool.workers[0].figures.size = size;
+        for _ in 0..6 {
+            clock.pass(300);
+            clock.pool.workers[0].figures.peak = Some(20);
+            clock.open(&[opened]);
+            clock.pool.workers[0].figures.peak = Some(3);
+        }
+        clock.pass(20);
+        clock.herd()
+    }
+
+    #[test]
+    fn a_job_that_opens_its_overflow_again_and_again_is_none() {
+        assert_eq!(job(Some(5), 200), None);
+        assert_eq!(job(None, 200), None, "the client does not report its size");
+        assert_eq!(job(Some(5), 30), None, "each twice");
+        assert!(job(Some(20), 20).is_some(), "it takes no overflow");
     }
 
     #[test]
