@@ -6,9 +6,10 @@ mod server;
 mod spec;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::Config;
-use crate::postgres::{self, Database};
+use crate::postgres::{self, Database, resting};
 use crate::sources::own_connections::OwnConnections;
 use crate::sources::{Failure, Source};
 use crate::yaml::Path;
@@ -32,6 +33,8 @@ pub(crate) struct MonitoredServer {
     /// Its name in the settings.
     pub name: String,
     settings: postgres::Settings,
+    /// The time that a connection of its leader may rest; zero where none is elected.
+    resting: Duration,
     /// It.
     pub database: Arc<Database>,
 }
@@ -59,7 +62,7 @@ impl Plan {
         let servers = config
             .servers
             .iter()
-            .map(|(name, settings)| MonitoredServer::open(name, settings, running))
+            .map(|(name, settings)| MonitoredServer::open(config, name, settings, running))
             .collect::<Result<Vec<_>, _>>()?;
         let mut sources = Vec::new();
         for server in &servers {
@@ -89,16 +92,32 @@ impl Plan {
 }
 
 impl MonitoredServer {
-    fn open(name: &str, settings: &postgres::Settings, running: &[Self]) -> Result<Self, Error> {
-        let same = |server: &&Self| server.name == name && server.settings == *settings;
+    fn open(
+        config: &Config,
+        name: &str,
+        settings: &postgres::Settings,
+        running: &[Self],
+    ) -> Result<Self, Error> {
+        let is_elected = settings.leader_election;
+        let resting =
+            if is_elected { resting(config.sampling.activity) } else { Duration::default() };
+        let same = |server: &&Self| {
+            server.name == name && server.settings == *settings && server.resting == resting
+        };
         if let Some(server) = running.iter().find(same) {
             return Ok(server.clone());
         }
-        let database = settings.open(name).map_err(|error| Error {
-            setting: Path::from_iter(["servers", name, "url"]),
-            reason: error.into(),
+        // Of its own name, or of one that is no more there: it was renamed.
+        let mut predecessors: Vec<_> = running
+            .iter()
+            .filter(|server| server.name == name || !config.servers.contains_key(&server.name))
+            .collect();
+        predecessors.sort_by_key(|server| server.name != name);
+        let predecessors: Vec<_> = predecessors.iter().map(|server| &*server.database).collect();
+        let database = settings.open_after(name, resting, &predecessors).map_err(|error| {
+            Error { setting: Path::from_iter(["servers", name, "url"]), reason: error.into() }
         })?;
-        Ok(Self { name: name.to_owned(), settings: settings.clone(), database })
+        Ok(Self { name: name.to_owned(), settings: settings.clone(), resting, database })
     }
 }
 

@@ -18,6 +18,9 @@ use crate::yaml::Path;
 /// The group of everything that is read in each database, so that families of one name are joined.
 const DATABASES: &str = "databases";
 
+/// The longest time between two probes of a server with an elected leader.
+const LEADER_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The number of intervals of `sampling.activity` between two readings of each session.
 const SESSION_OWNERS: u32 = 3;
 
@@ -26,7 +29,9 @@ pub(super) fn sources(config: &Config, server: &Arc<Database>) -> Vec<SourceSpec
     let inferred = pools::inferred(config, server.name());
     let activity = config.sampling.activity;
     let mut specs = vec![
-        spec("probe", server, activity, (), |server| Ok(Source::Probe(probe::Probe::open(server)))),
+        spec("probe", server, probe_interval(server, activity), (), |server| {
+            Ok(Source::Probe(probe::Probe::open(server)))
+        }),
         spec("activity", server, activity, inferred.clone(), |server| {
             Ok(Source::Activity(activity::Activity::open(server, inferred)))
         }),
@@ -45,6 +50,11 @@ pub(super) fn sources(config: &Config, server: &Arc<Database>) -> Vec<SourceSpec
     let enabled = collectors::ALL.iter().filter(|collector| is_enabled(config, collector));
     specs.extend(enabled.map(|collector| collector_source(config, server, collector)));
     specs
+}
+
+/// The time between two probes: a leader tells the server that it is there, however rarely it reads.
+fn probe_interval(server: &Database, activity: Duration) -> Duration {
+    if server.leads().is_some() { activity.min(LEADER_INTERVAL) } else { activity }
 }
 
 fn spec<S: super::SourceSettings>(

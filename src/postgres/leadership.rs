@@ -22,8 +22,13 @@ pub const LEADER_KEY: i64 = i64::from_be_bytes(*b"poolwatc");
 const LEASE: Duration = Duration::from_secs(6);
 /// The time after which the server ends the session of a leader that is silent.
 const ABANDONED: Duration = Duration::from_secs(10);
-/// The same of its other connections, each of which is used every few seconds.
+/// The same of its other connections, each of which is used every few seconds, at the least.
 const RESTING: Duration = Duration::from_secs(30);
+/// The number of intervals between two readings of sessions that they may rest where that is longer:
+/// two connections are used by turns.
+const RESTING_INTERVALS: u32 = 3;
+/// A setting of the server holds milliseconds in 32 bits.
+const LONGEST_RESTING: Duration = Duration::from_hours(20 * 24);
 /// The time between two attempts to become the leader while there is another.
 const ATTEMPT_INTERVAL: Duration = Duration::from_secs(5);
 /// The time that the session of a vain attempt may take to close.
@@ -46,6 +51,16 @@ struct State {
 }
 
 impl Leadership {
+    /// Gives the leadership up, so that another may have it at once.
+    pub(super) async fn release(&self) {
+        *self.lease() = None;
+        let session = self.state.lock().await.session.take();
+        *self.lease() = None;
+        if let Some(session) = session {
+            let _ = timeout(CLOSE_TIMEOUT, session.close()).await;
+        }
+    }
+
     fn lease(&self) -> MutexGuard<'_, Option<Instant>> {
         self.lease.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -99,9 +114,12 @@ impl Leadership {
 
 /// Returns true if the session holds the lock from now on.
 async fn lock(session: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    session.execute(sqlx::raw_sql(AssertSqlSafe(ending(ABANDONED)))).await?;
     let statement = format!("SELECT pg_try_advisory_lock({LEADER_KEY})");
-    session.fetch_one(sqlx::raw_sql(AssertSqlSafe(statement))).await?.try_get(0)
+    let is_leader = session.fetch_one(sqlx::raw_sql(AssertSqlSafe(statement))).await?.try_get(0)?;
+    if is_leader {
+        session.execute(sqlx::raw_sql(AssertSqlSafe(ending(ABANDONED)))).await?;
+    }
+    Ok(is_leader)
 }
 
 /// Has the server end a session of which it hears nothing for so long. From 14 it does so whatever is
@@ -117,9 +135,15 @@ fn ending(silent: Duration) -> String {
     )
 }
 
-/// What is run on each of the other connections of a leader: they are not to outlive it either.
-pub(super) fn on_connect() -> Vec<String> {
-    vec![ending(RESTING)]
+/// The time that a connection of a leader may rest where sessions are read so often.
+pub(crate) fn resting(interval: Duration) -> Duration {
+    RESTING.max(interval.saturating_mul(RESTING_INTERVALS)).min(LONGEST_RESTING)
+}
+
+/// The statements that are run on each of the other connections of a leader, which may rest for so
+/// long: they are not to outlive it either.
+pub(super) fn on_connect(resting: Duration) -> Vec<String> {
+    vec![ending(resting)]
 }
 
 #[cfg(test)]
@@ -131,5 +155,25 @@ mod tests {
         assert!(LEASE + Duration::from_secs(2) < ABANDONED);
         assert_eq!(LEADER_KEY, 8_101_816_766_312_838_243);
         assert!(ending(ABANDONED).contains("('idle_session_timeout', '10000', false)"));
+    }
+
+    #[test]
+    fn a_connection_rests_between_two_readings_however_rare_they_are() {
+        assert_eq!(resting(Duration::from_secs(1)), RESTING);
+        let interval = Duration::from_mins(1);
+        assert!(resting(interval) > 2 * interval);
+        assert!(i32::try_from(resting(Duration::MAX).as_millis()).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leadership_that_was_released_is_held_no_more() {
+        let leadership = Leadership::default();
+        *leadership.lease() = Some(Instant::now() + LEASE);
+        assert!(leadership.is_held());
+        leadership.release().await;
+        assert!(!leadership.is_held());
+        *leadership.lease() = Some(Instant::now() + LEASE);
+        tokio::time::advance(LEASE).await;
+        assert!(!leadership.is_held());
     }
 }

@@ -59,6 +59,7 @@ pub use credentials::PasswordCommand;
 pub use extension::{Extension, ExtensionError};
 pub use leadership::LEADER_KEY;
 use leadership::Leadership;
+pub(crate) use leadership::resting;
 pub use pooler::{FIRST_STATEMENT, Pooler};
 pub use reduced::{Optional, Reduced, ReducibleStatement, Reductions};
 pub(crate) use remedy::remedy;
@@ -142,7 +143,7 @@ pub struct Database {
     aliases: Vec<ConnectionTarget>,
     system_identifier: StdMutex<Option<Arc<str>>>,
     /// Present where only one of several poolwatches is to read the server.
-    leadership: Option<Leadership>,
+    leadership: Option<Arc<Leadership>>,
 }
 
 impl Database {
@@ -168,11 +169,29 @@ impl Database {
         }
     }
 
-    /// The same, read only while it is this poolwatch that leads.
-    fn with_leader_election(mut self) -> Self {
-        self.leadership = Some(Leadership::default());
-        self.pool = self.pool.on_connect(leadership::on_connect());
+    /// The same, read only while it is this poolwatch that leads. One that leads at the same place
+    /// already, with other settings, hands its leadership over.
+    fn with_leader_election(mut self, resting: Duration, running: &[&Self]) -> Self {
+        let target = self.access.connector.target();
+        let mut same =
+            running.iter().filter(|other| target.is_same_place(other.access.connector.target()));
+        let leadership = same.find_map(|other| other.leadership.clone());
+        self.leadership = Some(leadership.unwrap_or_default());
+        self.pool = self.pool.on_connect(leadership::on_connect(resting));
         self
+    }
+
+    /// Returns true if they share one part in the election of a leader.
+    pub fn shares_leadership(&self, other: &Self) -> bool {
+        let leaderships = self.leadership.as_ref().zip(other.leadership.as_ref());
+        leaderships.is_some_and(|(one, other)| Arc::ptr_eq(one, other))
+    }
+
+    /// Gives the leadership up, so that another may lead at once.
+    pub async fn release_leadership(&self) {
+        if let Some(leadership) = &self.leadership {
+            leadership.release().await;
+        }
     }
 
     /// The name in the settings.
@@ -295,7 +314,7 @@ impl Database {
 
     /// Returns true while this poolwatch is the leader of the server; `None` where none is elected.
     pub fn leads(&self) -> Option<bool> {
-        self.leadership.as_ref().map(Leadership::is_held)
+        self.leadership.as_ref().map(|leadership| leadership.is_held())
     }
 
     /// Remains the leader or tries to become it. Returns the latency of the server's answer; `None`

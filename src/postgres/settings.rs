@@ -96,6 +96,17 @@ pub enum Error {
 impl Settings {
     /// A database that can be asked; it connects when first asked.
     pub fn open(&self, name: &str) -> Result<Arc<Database>, Error> {
+        self.open_after(name, Duration::ZERO, &[])
+    }
+
+    /// The same. Where a leader is elected, its connections may rest for so long, and one of those
+    /// that run hands its leadership over.
+    pub(crate) fn open_after(
+        &self,
+        name: &str,
+        resting: Duration,
+        running: &[&Database],
+    ) -> Result<Arc<Database>, Error> {
         let purpose = Purpose::Watch {
             statement_timeout: self.statement_timeout,
             lock_timeout: self.lock_timeout,
@@ -103,8 +114,11 @@ impl Settings {
         let access = self.access(name, purpose)?;
         let read_timeout = self.statement_timeout + Duration::from_secs(1);
         let database = Database::new(name, access, read_timeout, self.alias_targets(name)?);
-        let is_elected = self.leader_election;
-        Ok(Arc::new(if is_elected { database.with_leader_election() } else { database }))
+        Ok(Arc::new(if self.leader_election {
+            database.with_leader_election(resting, running)
+        } else {
+            database
+        }))
     }
 
     fn alias_targets(&self, name: &str) -> Result<Vec<ConnectionTarget>, Error> {
@@ -183,5 +197,27 @@ mod tests {
         assert_eq!(all, expected);
         let wrong: Result<Vec<(String, u16)>, _> = places(&["db:port"]);
         assert!(wrong.unwrap_err().to_string().contains("servers.primary.aliases"));
+    }
+
+    #[test]
+    fn a_leader_with_other_settings_goes_on_leading_at_the_same_place_alone() {
+        let settings = |url: &str| Settings {
+            url: url.to_owned().into(),
+            leader_election: true,
+            ..Settings::default()
+        };
+        let of_one = settings("postgresql://w@db:5433/app");
+        let running = of_one.open("primary").unwrap();
+        let is_kept = |settings: Settings| {
+            let next = settings.open_after("main", Duration::ZERO, &[&*running]).unwrap();
+            next.shares_leadership(&running)
+        };
+        let lock_timeout = Duration::from_secs(7);
+        assert!(is_kept(Settings { lock_timeout, ..of_one.clone() }));
+        assert!(is_kept(settings("postgresql://w:s3cret@db:5433/app?connect_timeout=2")));
+        for other in ["w@db:5433/other", "w@db:5434/app", "other@db:5433/app", "w@db2:5433/app"] {
+            assert!(!is_kept(settings(&format!("postgresql://{other}"))), "{other}");
+        }
+        assert!(!is_kept(Settings { leader_election: false, ..of_one }));
     }
 }

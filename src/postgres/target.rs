@@ -100,6 +100,12 @@ impl Target {
         targets_of(&self.hosts, Some(&self.database), Some(&self.user))
     }
 
+    /// Returns true if both lead to the same database as the same role.
+    pub(super) fn is_same_place(&self, other: &Self) -> bool {
+        (&self.hosts, &self.user, &self.database, self.wanted)
+            == (&other.hosts, &other.user, &other.database, other.wanted)
+    }
+
     /// The servers without secrets: `host:port` or the path of a socket, several by commas.
     pub(crate) fn place(&self) -> String {
         self.hosts.iter().map(Host::to_string).collect::<Vec<_>>().join(",")

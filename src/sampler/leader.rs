@@ -17,6 +17,17 @@ pub(super) fn is_anothers(databases: &[Arc<Database>], server: Option<&str>) -> 
 }
 
 impl Sampler {
+    /// Gives up the leadership of servers that are no more read, or at another place; a reading that is
+    /// still under way would keep it.
+    pub(super) fn release_leaderships(&self, databases: &[Arc<Database>]) {
+        for database in self.databases.iter().filter(|database| database.leads().is_some()) {
+            if !databases.iter().any(|other| database.shares_leadership(other)) {
+                let database = Arc::clone(database);
+                tokio::spawn(async move { database.release_leadership().await });
+            }
+        }
+    }
+
     /// Takes in where this poolwatch leads now; returns true if anything is to be shown otherwise.
     pub(super) fn follow_leaders(&mut self) -> bool {
         let mut is_changed = false;

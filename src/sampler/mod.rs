@@ -191,6 +191,7 @@ impl Sampler {
                     task.interval = change.keep[&task.name];
                 }
                 self.forget(gone);
+                self.release_leaderships(&change.databases);
                 self.add(change.add, change.databases);
             }
         }
