@@ -154,6 +154,29 @@ def test_a_child_that_disposes_first_tells_its_own_sessions_alone(engine, receiv
     assert len(bye["pools"][0]["pids"]) == 1
 
 
+def test_a_child_that_disposes_of_one_engine_keeps_what_it_inherited_of_another(
+    engine, url, receiver
+):
+    other = create_engine(url("psycopg2"), pool_size=5)
+    poolwatch.watch(other, pool="web", socket=receiver.path, app="test")
+    # So that the listeners' pool is not the one that is disposed of.
+    engine.dispose()
+    with engine.connect(), other.connect() as kept:
+        expected = kept.connection.dbapi_connection.info.backend_pid
+
+    def child():
+        parents = engine.pool
+        engine.dispose(close=False)
+        query(other)
+        reporter(receiver.path, "test").close()
+        assert parents is not engine.pool
+
+    assert succeeded(in_child(child))
+    (bye,) = receiver.wait_for(final_reports)
+    assert bye["pools"][0]["pids"] == [expected]
+    other.dispose()
+
+
 def test_a_child_that_uses_no_connection_reports_nothing(engine, receiver):
     query(engine)
     assert succeeded(in_child(reporter(receiver.path, "test").close))

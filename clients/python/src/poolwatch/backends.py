@@ -14,8 +14,8 @@ from poolwatch.signals import pass_on
 # What the protocol allows of one pool: beyond it none are reported.
 MOST_PIDS = 200
 
-# The connection, its process on the server, and the process that opened it.
-_Known = tuple[Callable[[], Any], int, int]
+# The connection, its process on the server, the process that opened it, and the origin of its pool.
+_Known = tuple[Callable[[], Any], int, int, object]
 
 
 class Backends:
@@ -25,7 +25,7 @@ class Backends:
         self._known: dict[int, _Known] = {}
         self._tells = False
 
-    def add(self, connection: Any) -> None:
+    def add(self, connection: Any, origin: object = None) -> None:
         """Of a connection that was just made; of SQLAlchemy's adapters the driver's own."""
         try:
             connection = getattr(connection, "_connection", connection)
@@ -34,24 +34,24 @@ class Backends:
                 self._tells = True
                 key, known = id(connection), self._known
                 forgotten = weakref.ref(connection, lambda _: known.pop(key, None))
-                known[key] = forgotten, pid, os.getpid()
+                known[key] = forgotten, pid, os.getpid(), origin
         except Exception as error:
             # A connection that was closed meanwhile tells nothing.
             pass_on(error)
 
-    def forget_inherited(self) -> None:
-        """In a child that disposed of its pool: what the parent opened is still open there, and no
-        pool has it."""
+    def forget_inherited(self, origin: object) -> None:
+        """In a child that disposed of this pool: what the parent opened is still open there, and no
+        pool has it. Other pools of the name keep what they inherited."""
         own = os.getpid()
-        for key, (_, _, opened_by) in list(self._known.items()):
-            if opened_by != own:
+        for key, (_, _, opened_by, of) in list(self._known.items()):
+            if opened_by != own and of is origin:
                 self._known.pop(key, None)
 
     def snapshot(self) -> list[int] | None:
         """None where no driver told, or there are too many."""
         if not self._tells:
             return None
-        pids = [pid for key, (of, pid, _) in list(self._known.items()) if self._is_open(key, of)]
+        pids = [pid for key, (of, pid, *_) in list(self._known.items()) if self._is_open(key, of)]
         return pids if len(pids) <= MOST_PIDS else None
 
     def _is_open(self, key: int, of: Callable[[], Any]) -> bool:

@@ -73,7 +73,7 @@ class Ledger:
             self._unknown = watch.unknown & (watch.unknown if unknown is None else unknown)
             if instead_of is not None:
                 self._watches.pop(id(instead_of), None)
-                self._backends.forget_inherited()
+                self._backends.forget_inherited(instead_of.origin)
             self._watches[id(watch)] = watch
 
     def learn(self, figures: frozenset[str]) -> None:
@@ -84,9 +84,9 @@ class Ledger:
         """Where a pool is to connect to, by its settings."""
         self._declared = distinct([*self._declared, *targets])
 
-    def reached(self, connection: Any) -> None:
+    def reached(self, connection: Any, origin: object = None) -> None:
         """Learns from a connection that was just made where it went."""
-        self._backends.add(connection)
+        self._backends.add(connection, origin)
         went_to = of_connection(connection)
         if any(target not in self._reached for target in went_to):
             # The newest first: of too many the oldest are left out.
@@ -134,11 +134,11 @@ class Ledger:
             watch.begins()
         self.reporter.begin()
 
-    def connected(self, connection: Any) -> None:
+    def connected(self, connection: Any, origin: object = None) -> None:
         """A connection was just made, which the pool itself does not count."""
         with self.lock:
             self.opened += 1
-        self.reached(connection)
+        self.reached(connection, origin)
 
     def disconnected(self) -> None:
         """A connection was thrown away as broken."""

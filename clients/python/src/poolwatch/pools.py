@@ -45,7 +45,7 @@ class SqlalchemyWatch(Watch):
 
     def listen(self, pool: Pool) -> None:
         self.listeners = (
-            ("connect", lambda connection, *_: self.ledger.connected(connection)),
+            ("connect", lambda made, *_: self.ledger.connected(made, self.origin)),
             ("invalidate", lambda _, record, *__: self._invalidated(record)),
             ("soft_invalidate", lambda _, record, *__: self._invalidated(record)),
             ("close", lambda _, record: self._closed(record)),
@@ -136,6 +136,7 @@ def _recreate(recreate: Callable[[], Pool], watch: SqlalchemyWatch) -> Callable[
         again = SqlalchemyWatch(made, watch.ledger)
         # SQLAlchemy hands the listeners on.
         again.listeners = watch.listeners
+        again.origin = watch.origin
         again.begins = watch.begins
         _adopt(made, again, instead_of=watch)
         return made

@@ -75,6 +75,8 @@ class Watch:
     def __init__(self, pool: Any, ledger: Ledger) -> None:
         self._pool_ref: Callable[[], Any] = weakref.ref(pool)
         self.ledger = ledger
+        # One for all pools that take the place of one another.
+        self.origin = object()
         self.is_new = True
         self.inherited = 0
 
