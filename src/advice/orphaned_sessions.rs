@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::recent::Recent;
 use super::{Advice, Rule, RuleContext, Severity};
 use crate::reading::ClientSession;
-use crate::state::{CountedSessions, DatabaseState};
+use crate::state::{CountedSessions, DatabaseState, SessionOwners};
 
 /// The number of sessions that the query ends; it may be asked for again.
 const ENDED: usize = 50;
@@ -49,40 +49,59 @@ impl Rule for OrphanedSessions {
     }
 }
 
+/// A query, and what it is good for.
+struct Remedy {
+    words: String,
+    query: String,
+}
+
 fn judge_server(server: &DatabaseState) -> Option<Advice> {
     let owners = server.session_owners.as_ref()?;
-    let (orphans, counted) = (&owners.orphans, &owners.counted);
-    let count = orphans.len() + counted.iter().map(|one| one.orphans).sum::<usize>();
-    if count == 0 {
+    let found = [certain(owners), uncertain(owners)];
+    let found: Vec<_> = found.into_iter().flatten().collect();
+    if found.is_empty() {
         return None;
     }
-    let have = if count == 1 { "session has" } else { "sessions have" };
-    let named: Vec<_> = described(orphans).into_iter().chain(counted.iter().map(among)).collect();
-    let message = format!("{count} {have} no worker any more: {}", named.join(", "));
-    let end = (!orphans.is_empty()).then(|| end(orphans));
-    let list = (!counted.is_empty()).then(|| list(counted));
     let ways = [
-        end.as_ref().map(|query| format!("end them with {query}")),
-        list.as_ref().map(|query| {
-            format!(
-                "of those that were found by count nobody knows which they are: {query} lists those \
-                 among which they are, and what remains when their workers have been restarted has no \
-                 worker"
-            )
-        }),
+        (!owners.orphans.is_empty()).then(|| end(&owners.orphans)),
+        (!owners.silent.is_empty()).then(|| list_silent(&owners.silent)),
+        (!owners.counted.is_empty()).then(|| list_counted(&owners.counted)),
     ];
-    let ways: Vec<_> = ways.into_iter().flatten().collect();
+    let ways: Vec<Remedy> = ways.into_iter().flatten().collect();
+    let words: Vec<_> = ways.iter().map(|way| way.words.as_str()).collect();
     let remedy = format!(
         "{}; so that the server notices by itself when a client is gone, set tcp_keepalives_idle = 60 \
          and, from version 14 on, client_connection_check_interval = '10s', and look for a proxy that \
          keeps connections open whose client has gone",
-        ways.join("; ")
+        words.join("; ")
     );
-    let advice = Advice::new(Severity::Warning, &server.name, message, remedy);
-    Some(advice.with_sql(end.into_iter().chain(list).collect()))
+    let advice = Advice::new(Severity::Warning, &server.name, found.join("; "), remedy);
+    Some(advice.with_sql(ways.into_iter().map(|way| way.query).collect()))
 }
 
-/// How many of which sessions have no worker.
+fn certain(owners: &SessionOwners) -> Option<String> {
+    let have = match owners.orphans.len() {
+        0 => return None,
+        1 => "1 session has".to_owned(),
+        count => format!("{count} sessions have"),
+    };
+    Some(format!("{have} no worker any more: {}", described(&owners.orphans).join(", ")))
+}
+
+fn uncertain(owners: &SessionOwners) -> Option<String> {
+    let counted: usize = owners.counted.iter().map(|one| one.orphans).sum();
+    let seem = match owners.silent.len() + counted {
+        0 => return None,
+        1 => "1 session seems".to_owned(),
+        count => format!("{count} sessions seem"),
+    };
+    let silent = described(&owners.silent).into_iter();
+    let silent = silent.map(|group| format!("{group}, whose worker is silent"));
+    let named: Vec<_> = silent.chain(owners.counted.iter().map(among)).collect();
+    Some(format!("{seem} to have no worker any more: {}", named.join(", ")))
+}
+
+/// How many of which sessions seem to have no worker.
 fn among(counted: &CountedSessions) -> String {
     let first = counted.sessions.first().map(group).unwrap_or_default();
     format!("{} of the {} {first}, by count", counted.orphans, counted.sessions.len())
@@ -107,13 +126,36 @@ fn described(orphans: &[ClientSession]) -> Vec<String> {
 }
 
 /// Ends these and no session that has the process of one of them since.
-fn end(orphans: &[ClientSession]) -> String {
-    format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {}", are(orphans.iter()))
+fn end(orphans: &[ClientSession]) -> Remedy {
+    let sessions = are(orphans.iter());
+    let query = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {sessions}");
+    Remedy { words: format!("end them with {query}"), query }
+}
+
+/// Ends none: a worker that is stopped, throttled or blocked is silent too, and goes on to use them.
+fn list_silent(silent: &[ClientSession]) -> Remedy {
+    let query = list(silent.iter());
+    let words = format!(
+        "that a silent worker has ended is inferred from its silence alone, for its process cannot be \
+         looked for: {query} lists its sessions; make sure that it has ended before you end one"
+    );
+    Remedy { words, query }
+}
+
+/// Ends none: nobody knows which they are, and numbers may agree by coincidence.
+fn list_counted(counted: &[CountedSessions]) -> Remedy {
+    let query = list(counted.iter().flat_map(|one| &one.sessions));
+    let words = format!(
+        "of those that were found by count it is not certain whether and which they are: {query} lists \
+         those among which they are, and what remains when their workers have been restarted has no \
+         worker"
+    );
+    Remedy { words, query }
 }
 
 /// Shows these, those first that have been idle for longest.
-fn list(counted: &[CountedSessions]) -> String {
-    let sessions = are(counted.iter().flat_map(|one| &one.sessions));
+fn list<'a>(sessions: impl Iterator<Item = &'a ClientSession>) -> String {
+    let sessions = are(sessions);
     format!(
         "SELECT pid, backend_start, state, state_change, query FROM pg_stat_activity WHERE {sessions} \
          ORDER BY state_change"
@@ -131,7 +173,6 @@ mod tests {
     use super::super::fixture::Fixture;
     use super::*;
     use crate::reading::Sessions;
-    use crate::state::SessionOwners;
 
     fn sessions(number: usize) -> Vec<ClientSession> {
         let session = |pid| ClientSession {
@@ -175,12 +216,38 @@ mod tests {
     fn those_that_were_counted_are_listed_and_not_ended() {
         let counted = vec![CountedSessions { sessions: sessions(3), orphans: 2 }];
         let advice = &judge_owners(SessionOwners { counted, ..SessionOwners::default() })[0];
-        let named = "2 sessions have no worker any more: 2 of the 3 of application shop (role web) \
+        let named = "2 sessions seem to have no worker any more: 2 of the 3 of application shop (role web) \
                      from 10.0.0.7, by count";
         assert_eq!(advice.message, named);
         assert_eq!(advice.sql.len(), 1);
         assert!(!advice.remedy.contains("terminate"), "{}", advice.remedy);
         assert!(advice.sql[0].contains("(3, '2026-11-28 00:00:03+00')"), "{}", advice.sql[0]);
+    }
+
+    #[test]
+    fn all_of_those_that_were_counted_are_listed_too() {
+        let counted = vec![CountedSessions { sessions: sessions(3), orphans: 3 }];
+        let advice = &judge_owners(SessionOwners { counted, ..SessionOwners::default() })[0];
+        assert!(!advice.sql.concat().contains("terminate"), "{:?}", advice.sql);
+    }
+
+    #[test]
+    fn those_whose_worker_is_silent_are_listed_and_the_query_ends_the_others_alone() {
+        let silent = sessions(3).split_off(1);
+        let only = SessionOwners { silent: silent.clone(), ..SessionOwners::default() };
+        let advice = &judge_owners(only)[0];
+        let named = "2 sessions seem to have no worker any more: 2 of application shop (role web) \
+                     from 10.0.0.7, whose worker is silent";
+        assert_eq!(advice.message, named);
+        assert!(!advice.remedy.contains("terminate"), "{}", advice.remedy);
+        assert!(advice.remedy.contains("inferred from its silence"), "{}", advice.remedy);
+        let owners = SessionOwners { silent, orphans: sessions(1), ..SessionOwners::default() };
+        let advice = &judge_owners(owners)[0];
+        assert!(advice.message.starts_with("1 session has no worker"), "{}", advice.message);
+        assert!(advice.message.contains("; 2 sessions seem to have"), "{}", advice.message);
+        assert!(advice.sql[0].ends_with("((1, '2026-11-28 00:00:01+00'))"), "{}", advice.sql[0]);
+        assert!(advice.sql[1].contains("(2, '2026-11-28 00:00:02+00')"), "{}", advice.sql[1]);
+        assert_eq!(advice.sql.concat().matches("terminate").count(), 1);
     }
 
     #[test]

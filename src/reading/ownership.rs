@@ -9,8 +9,10 @@ use poolwatch_client::report::ConnectionTarget;
 pub struct ConnectionOwner {
     /// The instance and its pool.
     pub id: String,
-    /// True when the process is certain to be gone.
+    /// True when the process is gone, or taken for gone.
     pub ended: bool,
+    /// True when its end is inferred from its silence alone: it may live, and be stopped or blocked.
+    pub is_silent: bool,
     /// The servers that it connects to; empty where that is not known.
     pub targets: Vec<ConnectionTarget>,
     /// The processes of the server at the other end; `None` where they are not reported.

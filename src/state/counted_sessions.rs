@@ -3,9 +3,10 @@
 //!
 //! Workers that connect to one server alone, as one role, hold as many sessions as they report
 //! connections, and while no other client has this role the numbers agree. Then each of these
-//! sessions is known to be a worker's. Should there later be more of *these* than all workers have
-//! connections, then so many have no worker. Sessions that came since may be anybody's and are
-//! never counted, so the number is at most the true one.
+//! sessions is taken for a worker's. Should there later be more of *these* than all workers have
+//! connections, then so many seem to have no worker. Sessions that came since may be anybody's and
+//! are never counted. Numbers may agree by coincidence, as when connections that broke are as many
+//! as the sessions of a worker that does not report: so nothing that is found here is certain.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -32,7 +33,7 @@ pub(super) struct SessionCounts {
 pub struct CountedSessions {
     /// The sessions.
     pub sessions: Vec<ClientSession>,
-    /// The number of those among them that have no worker any more.
+    /// The number of those among them that seem to have no worker any more.
     pub orphans: usize,
 }
 
@@ -71,7 +72,7 @@ struct Range {
 }
 
 impl SessionCounts {
-    /// The sessions that are certainly a worker's or an orphan.
+    /// The sessions that are a worker's or an orphan, by count.
     pub(super) fn judge(
         &mut self,
         owners: &[&ConnectionOwner],

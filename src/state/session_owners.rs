@@ -59,9 +59,11 @@ pub struct OwnedSessions {
 pub struct SessionOwners {
     /// The sessions, counted; the smallest groups together as `other`.
     pub groups: Vec<OwnedSessions>,
-    /// Those that no worker holds any more.
+    /// Those that certainly no worker holds any more.
     pub orphans: Vec<ClientSession>,
-    /// Those among which there are some, of which only the number is known.
+    /// Those whose worker is taken for ended because it is silent.
+    pub silent: Vec<ClientSession>,
+    /// Those among which there are some by count: numbers may also agree by coincidence.
     pub counted: Vec<CountedSessions>,
 }
 
@@ -83,8 +85,16 @@ struct Claim {
     owner: String,
     /// Since when no worker has reported it.
     unclaimed_since: Option<Instant>,
+    /// True when that is inferred from the silence of its owner.
+    is_inferred: bool,
     /// False until an owner of whom it is not certain reports it once more.
     confirmed: bool,
+}
+
+impl Claim {
+    fn new(owner: String, confirmed: bool) -> Self {
+        Self { owner, unclaimed_since: None, is_inferred: false, confirmed }
+    }
 }
 
 impl SessionClaims {
@@ -155,7 +165,7 @@ impl SessionClaims {
                     let again =
                         before.is_some_and(|claim| claim.confirmed || claim.owner == owner.id);
                     let (owner, confirmed) = (owner.id.clone(), is_certain || again);
-                    self.claims.insert(key, Claim { owner, unclaimed_since: None, confirmed });
+                    self.claims.insert(key, Claim::new(owner, confirmed));
                 }
             }
         }
@@ -167,6 +177,8 @@ impl SessionClaims {
             Some(owner) if !claim.confirmed => !owner.ended && owner.reports(*pid),
             Some(owner) if owner.ended || (owner.pids.is_some() && !owner.reports(*pid)) => {
                 claim.unclaimed_since.get_or_insert(now);
+                claim.is_inferred =
+                    owner.is_silent && (owner.pids.is_none() || owner.reports(*pid));
                 true
             }
             Some(owner) => owner.pids.is_some(),
@@ -179,7 +191,7 @@ impl SessionClaims {
         sessions: &ClientSessions,
         mut counted: Vec<CountedSessions>,
     ) -> SessionOwners {
-        let mut orphans = Vec::new();
+        let (mut orphans, mut silent) = (Vec::new(), Vec::new());
         let mut sums: BTreeMap<(SessionOwner, &str, &str), u64> = BTreeMap::new();
         for one in &counted {
             let Some(first) = one.sessions.first() else { continue };
@@ -199,15 +211,19 @@ impl SessionClaims {
             let Some(owner) = self.owner(session, sessions.taken_at) else { continue };
             *sums.entry((owner, &session.application, &session.address)).or_default() += 1;
             if owner == SessionOwner::Orphan {
-                orphans.push(session.clone());
+                let found = if self.is_inferred(session) { &mut silent } else { &mut orphans };
+                found.push(session.clone());
             }
         }
         let groups = bounded(sums);
         counted.retain(|one| one.orphans > 0);
-        // Where no worker has any of them, it is certain which they are.
-        let all = counted.extract_if(.., |one| one.orphans == one.sessions.len());
-        orphans.extend(all.flat_map(|one| one.sessions));
-        SessionOwners { groups, orphans, counted }
+        SessionOwners { groups, orphans, silent, counted }
+    }
+
+    /// True if nothing but the silence of its worker tells that it has none.
+    fn is_inferred(&self, session: &ClientSession) -> bool {
+        let claim = self.claims.get(&(session.pid, session.started.clone()));
+        claim.is_some_and(|claim| claim.is_inferred)
     }
 
     fn owner(&self, session: &ClientSession, now: Instant) -> Option<SessionOwner> {
@@ -279,11 +295,13 @@ mod tests {
     struct Server {
         claims: SessionClaims,
         now: Instant,
+        /// The sessions of silent workers at the last reading.
+        silent: Vec<i32>,
     }
 
     impl Server {
         fn new() -> Self {
-            Self { claims: SessionClaims::default(), now: Instant::now() }
+            Self { claims: SessionClaims::default(), now: Instant::now(), silent: Vec::new() }
         }
 
         /// The numbers of sessions held by a worker, orphaned, and strange, after three seconds.
@@ -293,14 +311,6 @@ mod tests {
             sessions: &[(i32, &str)],
         ) -> Option<[u64; 3]> {
             self.now += Duration::from_secs(3);
-            let session = |(pid, started): &(i32, &str)| ClientSession {
-                pid: *pid,
-                started: (*started).to_owned(),
-                age_seconds: 60.0,
-                database: "app".into(),
-                user: "web".into(),
-                ..ClientSession::default()
-            };
             let sessions = sessions.iter().map(session).collect();
             let sessions = ClientSessions { taken_at: self.now, sessions };
             let places = [target("app").server()];
@@ -310,8 +320,21 @@ mod tests {
                 groups.map(|group| group.sessions).sum()
             };
             let counted: usize = judged.counted.iter().map(|one| one.orphans).sum();
-            assert_eq!((judged.orphans.len() + counted) as u64, count(SessionOwner::Orphan));
+            let found = judged.orphans.len() + judged.silent.len() + counted;
+            assert_eq!(found as u64, count(SessionOwner::Orphan));
+            self.silent = judged.silent.iter().map(|session| session.pid).collect();
             Some([SessionOwner::Worker, SessionOwner::Orphan, SessionOwner::Stranger].map(count))
+        }
+    }
+
+    fn session((pid, started): &(i32, &str)) -> ClientSession {
+        ClientSession {
+            pid: *pid,
+            started: (*started).to_owned(),
+            age_seconds: 60.0,
+            database: "app".into(),
+            user: "web".into(),
+            ..ClientSession::default()
         }
     }
 
@@ -392,6 +415,35 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(server.read(&[], ALL), Some([0, 0, 4]), "nobody said that it ended");
         }
+    }
+
+    #[test]
+    fn sessions_of_a_worker_that_is_only_silent_are_not_certain_to_have_none() {
+        let (mut server, one) = (Server::new(), worker("one", &[1, 2]));
+        let silent = |one: &ConnectionOwner| ConnectionOwner { is_silent: true, ..ended(one) };
+        server.read(&[worker("one", &[1, 2, 3])], ALL);
+        server.read(std::slice::from_ref(&one), ALL);
+        for _ in 0..2 {
+            server.read(&[silent(&one)], ALL);
+        }
+        assert_eq!(server.read(&[silent(&one)], ALL), Some([0, 3, 1]));
+        assert_eq!(server.silent, [1, 2], "the third was lost while it reported");
+        assert_eq!(server.read(&[], ALL), Some([0, 3, 1]), "it is forgotten, they stay");
+        assert_eq!(server.silent, [1, 2]);
+        server.read(&[worker("two", &[1])], ALL);
+        assert_eq!(server.read(&[ended(&one), worker("two", &[1])], ALL), Some([1, 2, 1]));
+        assert_eq!(server.silent, [0; 0], "its process is gone");
+        server.read(&[silent(&one)], ALL);
+        assert_eq!(server.read(&[one], ALL), Some([2, 1, 1]), "it reports again");
+    }
+
+    #[test]
+    fn sessions_that_were_counted_are_never_certain_although_no_worker_has_any() {
+        let sessions: Vec<_> = ALL.iter().map(session).collect();
+        let counted = vec![CountedSessions { orphans: sessions.len(), sessions: sessions.clone() }];
+        let sessions = ClientSessions { taken_at: Instant::now(), sessions };
+        let judged = SessionClaims::default().owners(&sessions, counted.clone());
+        assert_eq!((judged.orphans, judged.counted), (vec![], counted));
     }
 
     #[test]

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use crate::reading::{ConnectionCounts, ConnectionOwner, Demand};
 use poolwatch_client::report;
 
-/// The silence after which a process that nobody can look for has ended, at least: one that was
-/// stopped for a moment still holds its sessions.
+/// The silence after which a process that nobody can look for is taken for ended, at least: one that
+/// was stopped for a moment still holds its sessions.
 const SILENCE: Duration = Duration::from_mins(5);
 
 /// The newest report of one instance.
@@ -68,7 +68,7 @@ impl Instance {
     }
 
     /// What each of its pools holds, by this name of the instance. One whose process nobody can look
-    /// for has ended when it was silent for long without its final report.
+    /// for is taken for ended when it was silent for long without its final report.
     pub(super) fn owners(&self, name: &str, now: Instant) -> impl Iterator<Item = ConnectionOwner> {
         let is_silent =
             self.sender.is_none() && !self.gone && self.age(now) > SILENCE.max(5 * self.period);
@@ -76,6 +76,7 @@ impl Instance {
             ConnectionOwner {
                 id: format!("{name}/{}", pool.name),
                 ended: self.ended || is_silent,
+                is_silent: is_silent && !self.ended,
                 targets: pool.targets.clone(),
                 pids: pool.backend_pids.clone(),
                 counts: counts(pool),

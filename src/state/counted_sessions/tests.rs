@@ -140,7 +140,7 @@ fn owner(worker: &Worker) -> ConnectionOwner {
         ended: worker.ended,
         targets: vec![target("web")],
         counts: Some(ConnectionCounts { open, opened, connecting: 0 }),
-        pids: None,
+        ..ConnectionOwner::default()
     }
 }
 

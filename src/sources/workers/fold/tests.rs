@@ -130,6 +130,25 @@ fn a_worker_whose_process_is_gone_is_not_waited_for() {
 }
 
 #[test]
+fn the_end_of_a_worker_whose_process_cannot_be_looked_for_is_inferred_from_its_silence() {
+    let mut ended = std::process::Command::new("true").spawn().unwrap();
+    ended.wait().unwrap();
+    let (mut fold, now) = (fold(), Instant::now());
+    fold.take(report("dead", 1, 3), Some(ended.id()), now).unwrap();
+    fold.take(report("alive", 1, 3), Some(std::process::id()), now).unwrap();
+    fold.take(report("unseen", 1, 3), None, now).unwrap();
+    let mut ends_after = |seconds: u32| {
+        let owners = fold.reading(now + seconds * SECOND).owners;
+        ["dead", "alive", "unseen"].map(|name| {
+            let owner = owners.iter().find(|owner| owner.id.starts_with(name)).unwrap();
+            (owner.ended, owner.is_silent)
+        })
+    };
+    assert_eq!(ends_after(299), [(true, false), (false, false), (false, false)]);
+    assert_eq!(ends_after(301), [(true, false), (false, false), (true, true)]);
+}
+
+#[test]
 fn a_worker_that_was_only_stopped_is_not_counted_twice() {
     let (mut fold, now) = (fold(), Instant::now());
     fold.take(report("a", 1, 3), None, now).unwrap();
