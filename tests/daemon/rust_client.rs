@@ -125,7 +125,7 @@ async fn the_example_of_its_readme_is_built_outside_the_workspace_and_reports() 
             assert_eq!(reading.pools[0].totals.opened, Some(1));
             return;
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "no report came: {reading:?}");
+        assert!(began.elapsed() < Duration::from_mins(3), "no report came: {reading:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

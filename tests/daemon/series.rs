@@ -55,7 +55,7 @@ fn a_sidecar_has_as_many_series_as_the_document_says() {
     let empty = sidecar("", None);
     // However many workers a pool has.
     let application = Application::start_watched(&[("WORKERS", "2")]);
-    let daemon = sidecar("", Some(&application));
+    let daemon = sidecar("workers: {ttl: 60s}", Some(&application));
     eventually(|| all(&empty.metrics()) == alone);
     let mut last = String::new();
     eventually(|| {
@@ -79,7 +79,7 @@ fn a_sidecar_has_as_many_series_as_the_document_says() {
 #[test]
 fn endpoints_beyond_the_budget_are_summed_and_counted() {
     let budget = SERIES_OF_POOL + 3 * SERIES_OF_ENDPOINT;
-    let daemon = sidecar(&format!("workers: {{max_series: {budget}}}"), None);
+    let daemon = sidecar(&format!("workers: {{max_series: {budget}, ttl: 60s}}"), None);
     let endpoint =
         |number: u64| format!(r#"{{"name":"GET /{number}","out":1,"checkouts":7,"held":1.5}}"#);
     let endpoints: Vec<_> = (0..20).map(endpoint).collect();

@@ -39,25 +39,29 @@ fn is_for(daemon: &Daemon, server: &str, reason: &str) {
     let label = [("server", server)];
     let labels = if server.is_empty() { &[] } else { &label[..] };
     let mut last = Vec::new();
+    // The server must give no session as long as there is a reason.
     let found = wait(|| {
         last = reasons(daemon, labels);
-        last == [reason]
+        last == [reason] && daemon.value("pg_up", labels) == Some(0.0)
     });
     assert!(
         found,
         "{server}: {last:?} in the place of {reason}: {}",
         daemon.get("/health/ready").text()
     );
-    assert_eq!(daemon.value("pg_up", labels), Some(0.0), "{server} gives no session");
 }
 
-/// The rule and the severity of the card about a server.
-fn card(daemon: &Daemon, server: &str) -> (String, String) {
-    let body: Value = daemon.get("/health/detailed").json();
-    let troubles = body["troubles"].as_array().unwrap();
-    let card = troubles.iter().find(|one| one["subject"] == server).unwrap();
-    let text = |key: &str| card[key].as_str().unwrap().to_owned();
-    (text("rule"), text("severity"))
+/// Waits until the card about a server has this rule and this severity.
+#[track_caller]
+fn card_is(daemon: &Daemon, server: &str, rule: &str, severity: &str) {
+    let mut last = Value::Null;
+    let found = wait(|| {
+        last = daemon.get("/health/detailed").json()["troubles"].clone();
+        let troubles = last.as_array().unwrap();
+        let card = troubles.iter().find(|one| one["subject"] == server);
+        card.is_some_and(|card| card["rule"] == rule && card["severity"] == severity)
+    });
+    assert!(found, "{server}: no {severity} {rule}: {last:#}");
 }
 
 #[tokio::test]
@@ -102,14 +106,16 @@ fn access_is_denied(address: &str) {
     for (reason, _) in &servers {
         is_for(&daemon, reason, reason);
     }
-    let cards = |name| card(&daemon, name);
-    let expected = |rule: &str, severity: &str| (rule.to_owned(), severity.to_owned());
-    assert_eq!(cards("authentication"), expected("server_denies_access", "warning"));
-    assert_eq!(cards("too_many_connections_database"), expected("server_refuses", "critical"));
-    assert_eq!(cards("no_answer"), expected("server_down", "critical"));
-    let ready: Value = daemon.get("/health/ready").json();
-    let databases = ready["database"]["databases"].as_array().unwrap();
-    assert!(databases.iter().all(|one| one["reason"] == one["name"]), "{ready:#}");
+    card_is(&daemon, "authentication", "server_denies_access", "warning");
+    card_is(&daemon, "too_many_connections_database", "server_refuses", "critical");
+    card_is(&daemon, "no_answer", "server_down", "critical");
+    let mut ready = Value::Null;
+    let found = wait(|| {
+        ready = daemon.get("/health/ready").json();
+        let databases = ready["database"]["databases"].as_array().unwrap();
+        databases.iter().all(|one| one["reason"] == one["name"])
+    });
+    assert!(found, "{ready:#}");
     assert!(!daemon.metrics().text.contains("wrong"), "no password is shown");
 }
 
@@ -132,10 +138,10 @@ async fn slots_run_out(cluster: &mut Cluster, address: String) {
     let stop = cluster.process().unwrap().to_string();
     assert!(Command::new("kill").args(["-TERM", &stop]).status().unwrap().success());
     is_for(&daemon, "", "shutting_down");
-    assert_eq!(card(&daemon, "primary").0, "server_refuses");
+    card_is(&daemon, "primary", "server_refuses", "critical");
     drop(taken);
     is_for(&daemon, "", "connection_refused");
-    assert_eq!(card(&daemon, "primary").0, "server_down");
+    card_is(&daemon, "primary", "server_down", "critical");
     starts_slowly(cluster, &daemon);
     eventually(|| (daemon.value("pg_up", &[]) == Some(1.0)).then_some(()));
     eventually(|| reasons(&daemon, &[]).is_empty().then_some(()));
@@ -149,7 +155,7 @@ fn starts_slowly(cluster: &mut Cluster, daemon: &Daemon) {
     thread::scope(|scope| {
         let starting = scope.spawn(|| cluster.start());
         is_for(daemon, "", "starting_up");
-        assert_eq!(card(daemon, "primary").0, "server_refuses");
+        card_is(daemon, "primary", "server_refuses", "critical");
         fs::write(data.join("promote"), "").unwrap();
         let pids = fs::read_to_string(data.join("postmaster.pid")).unwrap();
         let postmaster = pids.lines().next().unwrap();

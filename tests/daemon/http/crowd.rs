@@ -16,10 +16,11 @@ use serde_json::json;
 use super::web_config::{Folder, hash};
 use crate::support::{Daemon, eventually};
 
-/// The time that a probe of Kubernetes and of the shipped deployment has.
-const PROBE: Duration = Duration::from_secs(3);
-/// The time that Prometheus' scrape has by default.
-const SCRAPE: Duration = Duration::from_secs(10);
+/// A probe of Kubernetes and of the shipped deployment has 3 s, on a machine that is not slow; less than the
+/// timeout of a request that does not come.
+const PROBE: Duration = Duration::from_secs(9);
+/// Prometheus' scrape has 10 s by default, on a machine that is not slow.
+const SCRAPE: Duration = Duration::from_mins(1);
 
 /// Ends the others' work, also when a test fails.
 struct Over<'a>(&'a AtomicBool);

@@ -21,23 +21,22 @@ async fn a_head_that_comes_too_slowly_is_cut_off() {
     }
     assert_eq!(dripping.closed().await, "");
     assert_eq!(silent.closed().await, "");
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    let elapsed = began.elapsed();
+    assert!(elapsed < settings().head_timeout, "{elapsed:?}");
 }
 
 #[tokio::test]
 async fn a_resting_connection_outlives_the_head_timeout_but_not_its_own() {
     let mut short = settings();
     short.head_timeout = Duration::from_millis(100);
-    short.idle_timeout = Duration::from_millis(900);
+    short.idle_timeout = Duration::from_secs(3);
     let served = Served::new(&short);
     let mut client = served.connect().await;
     for _ in 0..4 {
         assert_eq!(client.get("/metrics", "").await.status, 200);
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    let began = Instant::now();
     assert_eq!(client.closed().await, "");
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
@@ -168,6 +167,7 @@ async fn a_burst_of_requests_is_answered_whole() {
 async fn clients_that_take_no_answer_give_way_to_a_scrape() {
     let mut few = settings();
     few.max_requests = 4;
+    few.answer_timeout = Duration::from_mins(5);
     let served = Served::showing(&few, large());
     let mut greedy = Vec::new();
     for _ in 0..4 {
@@ -179,5 +179,4 @@ async fn clients_that_take_no_answer_give_way_to_a_scrape() {
     while served.get("/health", "").await.status != 200 {
         assert!(began.elapsed() < super::served::PATIENCE, "a slow one gives way");
     }
-    assert!(began.elapsed() < few.answer_timeout);
 }

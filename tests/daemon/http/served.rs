@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// Long enough for anything that should happen, short enough for a test that fails.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(super) struct Served {
     pub(super) address: SocketAddr,

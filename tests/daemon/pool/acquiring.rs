@@ -134,7 +134,7 @@ async fn no_place_is_lost_however_acquires_are_cancelled() {
             Ok(all) => break all,
             Err(error) => {
                 let again = !matches!(error, AcquireError::Timeout { .. });
-                assert!(again && began.elapsed() < Duration::from_secs(30), "{error}");
+                assert!(again && began.elapsed() < Duration::from_mins(3), "{error}");
             }
         }
         sleep(Duration::from_millis(50)).await;

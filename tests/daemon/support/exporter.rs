@@ -16,7 +16,7 @@ use super::{
 };
 
 /// How long something may be missing.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Families that are not here: of which version, whose names begin so, and why.
 const NOT_HERE: &[(&str, &str, &str)] = &[
