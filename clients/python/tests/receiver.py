@@ -65,7 +65,7 @@ class Receiver:
             self.stop()
         shutil.rmtree(self.folder)
 
-    def wait_for(self, condition: Callable[[list[Report]], Any]) -> Any:
+    def wait_for(self, condition: Callable[[list[Report]], Any], seconds: float = PATIENCE) -> Any:
         """What `condition` makes of the reports, once that is true."""
 
         def met() -> Any:
@@ -76,7 +76,7 @@ class Receiver:
                 return None
 
         with self._came:
-            if not self._came.wait_for(met, PATIENCE):
+            if not self._came.wait_for(met, seconds):
                 raise AssertionError(f"never came in {len(self.reports)}: {self.reports[-1:]}")
             return condition(self.reports)
 
