@@ -5,6 +5,8 @@ use std::process::Command;
 use poolwatch::demo::Cluster;
 use poolwatch::demo::cluster::Stop;
 
+use serde_json::Value;
+
 use super::{Running, Ward, text};
 use crate::support::eventually;
 
@@ -68,17 +70,19 @@ fn burn(ward: &Ward, transactions: u32) {
     ward.cluster.sql(&sql).unwrap();
 }
 
-/// Waits until this is named as the oldest, with this remedy; returns the message and the remedy.
+/// Waits until this is named as the oldest, and these too, with this remedy; returns the remedy.
 #[track_caller]
-fn oldest(ward: &Ward, named: &str, remedy: &str) -> (String, String) {
-    let found = eventually(|| {
-        let advice = ward.advice().into_iter().find(|one| one["rule"] == "vacuum_held_back")?;
-        let named = format!(" is held back by {named}");
-        text(&advice, "message").contains(&named).then_some(advice)
-    });
-    let (message, told) = (text(&found, "message").to_owned(), text(&found, "remedy").to_owned());
-    assert!(told.contains(remedy), "{told}");
-    (message, told)
+fn oldest(ward: &Ward, named: &str, others: &[&str], remedy: &str) -> String {
+    let named = format!(" is held back by {named}");
+    let is_told = |one: &Value| {
+        let message = text(one, "message");
+        one["rule"] == "vacuum_held_back"
+            && message.contains(&named)
+            && others.iter().all(|other| message.contains(other))
+            && text(one, "remedy").contains(remedy)
+    };
+    let advice = ward.becomes(|advice| advice.iter().any(is_told));
+    text(advice.iter().find(|one| is_told(one)).unwrap(), "remedy").to_owned()
 }
 
 #[test]
@@ -117,15 +121,14 @@ fn each_that_holds_vacuum_back_is_named_and_gone_when_its_remedy_is_followed() {
         .unwrap();
 
     let replica = "the replica walreceiver at a local socket with hot_standby_feedback";
-    let (message, _) = oldest(&ward, replica, "end the long query on the replica");
     let others = ["slot behind, whose reader is behind", "slot unread, which nobody reads"];
-    assert!(others.iter().all(|other| message.contains(other)), "{message}");
+    oldest(&ward, replica, &others, "end the long query on the replica");
     let cancel =
         "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_s%'";
     standby.sql(cancel).unwrap();
 
     let behind = "the replication slot behind, whose reader is behind";
-    oldest(&ward, behind, "see why the reader of the slot does not confirm");
+    oldest(&ward, behind, &[], "see why the reader of the slot does not confirm");
     reader.process.signal("CONT").unwrap();
     // What a reader has confirmed is taken from the slot at the next record of what runs.
     let confirmed = "SELECT age(catalog_xmin) < 300 FROM pg_replication_slots
@@ -136,14 +139,15 @@ fn each_that_holds_vacuum_back_is_named_and_gone_when_its_remedy_is_followed() {
     });
 
     let unread = "the replication slot unread, which nobody reads";
-    let (_, remedy) = oldest(&ward, unread, "SELECT pg_drop_replication_slot('unread')");
+    let remedy = oldest(&ward, unread, &[], "SELECT pg_drop_replication_slot('unread')");
     primary.sql(remedy.split_once(", or, if it will not come back, ").unwrap().1).unwrap();
 
-    let (message, remedy) = oldest(&ward, "the session ", "SELECT pg_terminate_backend(");
-    assert!(message.contains("application billing"), "{message}");
+    let session = ["application billing"];
+    let remedy = oldest(&ward, "the session ", &session, "SELECT pg_terminate_backend(");
     primary.sql(remedy.split_once(", and commit").unwrap().0).unwrap();
 
-    oldest(&ward, "the prepared transaction 'forgotten'", "ROLLBACK PREPARED 'forgotten'");
+    let forgotten = "the prepared transaction 'forgotten'";
+    oldest(&ward, forgotten, &[], "ROLLBACK PREPARED 'forgotten'");
     primary.sql("ROLLBACK PREPARED 'forgotten'").unwrap();
     eventually(|| ward.advice().iter().all(|one| one["rule"] != "vacuum_held_back"));
 }
