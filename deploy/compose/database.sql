@@ -6,7 +6,8 @@
 CREATE ROLE redditbot LOGIN PASSWORD :'application';
 ALTER DATABASE redditbot OWNER TO redditbot;
 
-CREATE ROLE poolwatch LOGIN PASSWORD :'poolwatch' CONNECTION LIMIT 5;
+-- Enough for a pair of watchers of which one leads, and 11 with a `poolwatch check`.
+CREATE ROLE poolwatch LOGIN PASSWORD :'poolwatch' CONNECTION LIMIT 8;
 GRANT pg_monitor TO poolwatch;
 -- With reserved_connections, the connections that are left when all others are taken.
 GRANT pg_use_reserved_connections TO poolwatch;

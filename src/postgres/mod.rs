@@ -280,7 +280,11 @@ impl Database {
     /// session ends within five seconds, and another takes its place: for so long `DROP DATABASE` waits
     /// for sessions, and lets in no new one.
     pub fn other_database(&self, database: &str, texts: Texts) -> SharedPool {
-        self.access.other_database(database, texts).pool(1, Some(VISIT_SESSION))
+        let pool = self.access.other_database(database, texts).pool(1, Some(VISIT_SESSION));
+        match &self.leadership {
+            Some(_) => pool.on_connect(leadership::on_connect(leadership::resting(VISIT_SESSION))),
+            None => pool,
+        }
     }
 
     /// Checks that the server behind a pooler answers, and leaves nothing behind there.

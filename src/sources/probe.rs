@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::Executor;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::Failure;
@@ -22,6 +23,9 @@ pub struct Probe {
     database: Arc<Database>,
     /// The time of the last query through a pooler, and its latency.
     through: Option<(Instant, Duration)>,
+    /// Opens the connections of a leader that are not open yet, beside the probe: one that is slow to
+    /// open is not to cost the leadership.
+    keeping: Option<JoinHandle<()>>,
 }
 
 /// A lock in a pooler's session would be another client's next.
@@ -32,7 +36,7 @@ struct NoLeader(Pooler);
 impl Probe {
     /// A probe of one database.
     pub fn open(database: Arc<Database>) -> Self {
-        Self { database, through: None }
+        Self { database, through: None, keeping: None }
     }
 
     /// Asks once.
@@ -55,13 +59,13 @@ impl Probe {
 
     /// Asks over the session of the leader, or tries to become it. Who is not the leader says no more of
     /// the server.
-    async fn lead(&self) -> Result<Reading, Failure> {
+    async fn lead(&mut self) -> Result<Reading, Failure> {
         let answer = timeout(READ_TIMEOUT, self.database.lead()).await;
         let answer =
             answer.map_err(|_| format!("no answer within {} s", READ_TIMEOUT.as_secs()))?;
         match answer {
             Ok(Some(latency)) => {
-                let _ = timeout(READ_TIMEOUT, self.database.keep_places()).await;
+                self.keep_places();
                 Ok(Reading { probe: Some(latency), ..Reading::default() })
             }
             Ok(None) => Ok(Reading::default()),
@@ -72,6 +76,19 @@ impl Probe {
                 }
                 None => Err(error.into()),
             },
+        }
+    }
+
+    /// Sees that every connection of a leader is open, or is being opened.
+    fn keep_places(&mut self) {
+        if self.keeping.as_ref().is_none_or(JoinHandle::is_finished) {
+            let database = Arc::clone(&self.database);
+            self.keeping = Some(tokio::spawn(async move {
+                database.keep_places().await;
+                if database.leads() == Some(false) {
+                    database.close_connections().await;
+                }
+            }));
         }
     }
 
