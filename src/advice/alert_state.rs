@@ -98,6 +98,11 @@ impl AlertStates {
         self.0.retain(|(rule, _), _| rules.contains(rule));
     }
 
+    /// Forgets the advice on these subjects.
+    pub(super) fn forget(&mut self, is_gone: impl Fn(&str) -> bool) {
+        self.0.retain(|(_, subject), _| !is_gone(subject));
+    }
+
     /// The advice that is firing now.
     pub(super) fn firing(&self) -> Vec<Advice> {
         let firing = self.0.values().filter(|state| state.firing);
@@ -186,6 +191,17 @@ mod tests {
         let shown = states.firing().remove(0);
         assert_eq!(shown.observed.as_ref().unwrap().since, start);
         (shown.severity, shown.observed.unwrap())
+    }
+
+    #[test]
+    fn what_is_forgotten_is_firing_no_more_and_the_rest_is() {
+        let mut states = AlertStates::default();
+        let both = ["primary/orders", "web"]
+            .map(|subject| super::super::Advice::new(Warning, subject, String::new(), ""));
+        states.observe("rule", (Duration::ZERO, Duration::ZERO), both.into(), Instant::now());
+        states.forget(|subject| subject.starts_with("primary/"));
+        let firing = states.firing();
+        assert_eq!(firing.iter().map(|one| &*one.subject).collect::<Vec<_>>(), ["web"]);
     }
 
     #[test]

@@ -276,9 +276,11 @@ impl Advisor {
         self.settings = settings;
     }
 
-    /// Forgets all that was advised; what lasts is found again.
-    pub fn forget(&mut self) {
-        *self = Self::new(std::mem::take(&mut self.settings));
+    /// Forgets the last minutes of a server, and all advice on these subjects; what lasts is found
+    /// again.
+    pub fn forget(&mut self, server: &str, is_gone: impl Fn(&str) -> bool) {
+        self.recent.forget(server);
+        self.states.forget(is_gone);
     }
 
     /// The advice that is firing now: the worst first, and each cause before its consequences.

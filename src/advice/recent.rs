@@ -95,6 +95,13 @@ impl Recent {
         }
     }
 
+    /// Forgets the last minutes of a server and its tables.
+    pub(super) fn forget(&mut self, server: &str) {
+        self.servers.remove(server);
+        self.tables.retain(|(name, _), _| name != server);
+        self.readings.remove(server);
+    }
+
     /// Tables are read rarely, and each reading is added once: one in which nothing has
     /// changed says that a table is scanned no more.
     fn add_tables(&mut self, indexes: &Indexes, now: Instant) {
