@@ -41,33 +41,35 @@ fn the_orphans_of_workers_that_tell_no_process_are_counted() {
     stage.read_again(6);
     // The numbers must agree twice with connections opened between, and a report that comes late
     // makes them begin anew.
-    let mut others = Vec::new();
-    eventually(|| {
+    let (mut others, mut agree) = (Vec::new(), false);
+    for _ in 0..10 {
         others.push(stage.application(COUNTED, &url, 2));
         eventually(|| open() == Some(stage.on_server()));
         stage.read_again(6);
-        assert_eq!(stage.sessions("orphan"), 0.0);
-        stage.sessions("worker") == stage.on_server()
-    });
+        let (workers, orphans, all) = stage.counts();
+        agree = orphans == 0.0 && workers == all;
+        if agree {
+            break;
+        }
+    }
+    assert!(agree, "(of workers, orphans, on the server): {:?}", stage.counts());
     let all = stage.on_server();
     killed.signal("KILL").unwrap();
     eventually(|| killed.ended().unwrap());
-    eventually(|| stage.sessions("orphan") == 3.0);
-    assert_eq!((stage.sessions("worker"), stage.on_server()), (all - 3.0, all));
-    let advice = stage.advice();
+    stage.has((all - 3.0, 3.0, all));
     let among =
         format!("3 of the {all} of application shop (role postgres) from a local socket, by count");
-    assert!(advice["message"].as_str().unwrap().ends_with(&among), "{advice:#}");
-    let listed = stage.cluster.sql(advice["sql"][0].as_str().unwrap()).unwrap();
+    let listed = stage.follow_advice(3, &among);
     assert_eq!(listed.lines().count() as f64, all, "{listed}");
     // Numbers may agree by coincidence: also where all seem to have no worker none is ended.
     for mut other in others {
         other.signal("KILL").unwrap();
         eventually(|| other.ended().unwrap());
     }
+    stage.has((0.0, all, all));
     let all_of = format!("{all} of the {all} of");
     let advice = eventually(|| {
-        let advice = stage.advice();
+        let advice = stage.advice()?;
         advice["message"].as_str()?.contains(&all_of).then_some(advice)
     });
     assert!(!advice.to_string().contains("pg_terminate_backend"), "{advice:#}");
