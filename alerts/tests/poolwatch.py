@@ -32,46 +32,104 @@ CASES = [
         "poolwatch_build_info{job=shop, instance=app2:8001, version=1.0.0}": "1x60",
     }, no_alert("12m 20m 50m")),
 
-    alert("PoolwatchNoLeader", "critical", "instance=, address=db:5432", {
-        "poolwatch_leader{instance=a:8001, address=db:5432}": "1x9 0x9 1x9",
-        "poolwatch_leader{instance=b:8001, address=db:5432}": "0x27",
+    alert("PoolwatchNoLeader", "critical", "instance=, address=db:5432, datname=app", {
+        "poolwatch_leader{instance=a:8001, address=db:5432, datname=app}": "1x9 0x9 1x9",
+        "poolwatch_leader{instance=b:8001, address=db:5432, datname=app}": "0x27",
     }, pending="11m", over="21m", fires={
-        "12m 19m": "Of the watchers of PostgreSQL at db:5432 none is the leader.",
+        "12m 19m": "Of the watchers of database app of PostgreSQL at db:5432 none is the leader.",
     }),
 
-    alert("PoolwatchManyLeaders", "warning", "instance=, address=db:5432", {
-        "poolwatch_leader{instance=a:8001, address=db:5432}": "1x40",
-        "poolwatch_leader{instance=b:8001, address=db:5432}": "0x9 1x9 0x20",
+    alert("PoolwatchManyLeaders", "warning", "instance=, address=db:5432, datname=app", {
+        "poolwatch_leader{instance=a:8001, address=db:5432, datname=app}": "1x40",
+        "poolwatch_leader{instance=b:8001, address=db:5432, datname=app}": "0x9 1x9 0x20",
     }, pending="14m", over="21m", fires={
-        "15m 19m": "Of the watchers of PostgreSQL at db:5432 2 lead.",
+        "15m 19m": "Of the watchers of database app of PostgreSQL at db:5432 2 lead.",
     }),
 
     case("a leader that ends and is followed by another raises nothing", {
         "up{instance=b:8001}": "1x40",
-        "poolwatch_leader{instance=a:8001, address=db:5432}": "1x9 stale",
+        "poolwatch_leader{instance=a:8001, address=db:5432, datname=app}": "1x9 stale",
         "pg_up{instance=a:8001}": "1x9 stale",
-        "poolwatch_leader{instance=b:8001, address=db:5432}": "0x10 1x30",
+        "poolwatch_leader{instance=b:8001, address=db:5432, datname=app}": "0x10 1x30",
         "pg_up{instance=b:8001}": "_x10 1x30",
     }, no_alert("9m 13m 20m 35m")),
 
     case("a watcher that stands by and cannot reach the server pages nobody", {
         "up{instance=b:8001}": "1x40",
-        "poolwatch_leader{instance=a:8001, address=db:5432}": "1x40",
+        "poolwatch_leader{instance=a:8001, address=db:5432, datname=app}": "1x40",
         "pg_up{instance=a:8001}": "1x40",
-        "poolwatch_leader{instance=b:8001, address=db:5432}": "0x40",
+        "poolwatch_leader{instance=b:8001, address=db:5432, datname=app}": "0x40",
         "pg_up{instance=b:8001}": "_x9 0x31",
         "pg_session_failure{instance=b:8001, reason=too_many_connections_server}": "_x9 0x9 1x22",
     }, no_alert("9m 13m 20m 35m")),
 
     case("a server that no watcher of a pair can reach is down, and that is all", {
         "up{instance=b:8001}": "1x40",
-        "poolwatch_leader{instance=a:8001, address=db:5432}": "1x9 0x31",
+        "poolwatch_leader{instance=a:8001, address=db:5432, datname=app}": "1x9 0x31",
         "pg_up{instance=a:8001}": "1x9 0x31",
-        "poolwatch_leader{instance=b:8001, address=db:5432}": "0x40",
+        "poolwatch_leader{instance=b:8001, address=db:5432, datname=app}": "0x40",
         "pg_up{instance=b:8001}": "_x9 0x31",
     },
         shows("20m", 'count(ALERTS{alertname="DatabaseDown", alertstate="firing"}) == bool 2', "{}"),
         silent("PoolwatchNoLeader", "20m 35m")),
+
+    case("one watcher of one server and another of two agree on who leads, each database by itself", {
+        "up{instance=b:8001}": "1x60",
+        "poolwatch_leader{instance=a:8001, address=db:5432, datname=one}": "1x60",
+        "pg_up{instance=a:8001}": "1x60",
+        "poolwatch_leader{instance=b:8001, server=one, address=db:5432, datname=one}": "0x60",
+        "pg_up{instance=b:8001, server=one}": "_x20 0x40",
+        "poolwatch_leader{instance=b:8001, server=two, address=db:5432, datname=two}": "1x60",
+        "pg_up{instance=b:8001, server=two}": "1x60",
+    }, no_alert("5m 20m 30m 50m")),
+
+    case("a database that nobody leads pages beside another of the same server that is led", {
+        "poolwatch_leader{instance=a:8001, address=db:5432, datname=one}": "0x20",
+        "poolwatch_leader{instance=b:8001, server=one, address=db:5432, datname=one}": "0x20",
+        "poolwatch_leader{instance=b:8001, server=two, address=db:5432, datname=two}": "1x20",
+        "pg_up{instance=b:8001, server=two}": "1x20",
+    }, firing("PoolwatchNoLeader", "critical", "instance=, address=db:5432, datname=one", "10m",
+              "Of the watchers of database one of PostgreSQL at db:5432 none is the leader.")),
+
+    case("a lock that nobody has who is known pages though another watcher is cut off, or not let in", {
+        "poolwatch_leader{instance=a:8001, address=db:5432, datname=app}": "0x40",
+        "pg_up{instance=a:8001}": "0x40",
+        "pg_session_failure{instance=a:8001, reason=no_answer}": "1x20 0x20",
+        "pg_session_failure{instance=a:8001, reason=authentication}": "0x20 1x20",
+        "poolwatch_leader{instance=b:8001, address=db:5432, datname=app}": "0x40",
+    }, fires_once("PoolwatchNoLeader", "10m 35m")),
+
+    case("a server that lets no watcher of a pair in has no leader for that reason alone", {
+        "poolwatch_leader{instance=a:8001, address=db:5432, datname=app}": "0x40",
+        "pg_up{instance=a:8001}": "0x40",
+        "pg_session_failure{instance=a:8001, reason=authentication}": "1x40",
+        "poolwatch_leader{instance=b:8001, address=db:5432, datname=app}": "0x40",
+        "pg_up{instance=b:8001}": "0x40",
+        "pg_session_failure{instance=b:8001, reason=authentication}": "1x40",
+    },
+        silent("PoolwatchNoLeader", "10m 35m"),
+        shows("10m", 'count(ALERTS{alertname="PoolwatchDeniedAccess", alertstate="firing"}) == bool 2', "{}")),
+
+    case("two leaders of servers on their own machines are the leaders of two, of which one is down", {
+        "up{instance=b:8001}": "1x40",
+        "poolwatch_leader{instance=a:8001, address=localhost:5432, datname=app}": "1x19 0x20",
+        "pg_up{instance=a:8001}": "1x19 0x20",
+        "pg_server_info{instance=a:8001, address=localhost:5432, host=localhost, port=5432}": "1x40",
+        "poolwatch_leader{instance=b:8001, address=localhost:5432, datname=app}": "1x40",
+        "pg_up{instance=b:8001}": "1x40",
+        "pg_server_info{instance=b:8001, address=localhost:5432, host=localhost, port=5432}": "1x40",
+    },
+        no_alert("15m"),
+        silent("PoolwatchManyLeaders", "35m"),
+        firing("DatabaseDown", "critical", "instance=a:8001, address=localhost:5432 at a:8001", "25m",
+               "poolwatch at a:8001 cannot reach PostgreSQL at localhost:5432 at a:8001.")),
+
+    case("a pair that reaches one server by a proxy each has one leader", {
+        "up{instance=b:8001}": "1x40",
+        "poolwatch_leader{instance=a:8001, address=localhost:5432, datname=app}": "1x40",
+        "pg_up{instance=a:8001}": "1x40",
+        "poolwatch_leader{instance=b:8001, address=localhost:5432, datname=app}": "0x40",
+    }, no_alert("15m 35m")),
 
     alert("PoolwatchRestarting", "warning", "", {
         "process_start_time_seconds": "0x9 600 720 840 960 1080 1200x46",

@@ -7,7 +7,7 @@ from .panel import firing, lines, stat, table
 CAPACITY = "address:db_pool_capacity:sum{@address}"
 USABLE = "address:pg_connections_usable:max{@address}"
 USED = "address:pg_connections_used:max{@address}"
-PEAK = "address:pg_connections_used:max1d{@address}"
+PEAK = "address:pg_connections_used:steady_max1d{@address}"
 RATIO = "address:db_pool_capacity_per_usable:ratio{@address}"
 ROLLOUT = "address:pg_connections_rollout_per_usable:ratio{@address}"
 SURGE = "job_address:db_pool_capacity:surge{@job_address}"
@@ -42,7 +42,7 @@ NOW = [
 
 BUDGET = [
     table("The server's budget", "Of each server: what it grants to ordinary roles, what all pools may open together, what is in use and was at "
-          "most within a day, and the largest rollout.",
+          "most within a day without what rollouts had open, and the largest rollout: peak and rollout together are what RolloutExceedsServer judges.",
           f"sum by (address) ({USABLE})", "short", {"address": "server"}, width=16, height=9, value="grants", empty="no server is watched",
           figures={"pools may open": (f"sum by (address) ({CAPACITY})", "short"), "in use": (f"sum by (address) ({USED})", "short"),
                    "day's peak": (f"sum by (address) ({PEAK})", "short"), "a rollout adds": (f"max by (address) ({SURGE})", "short")}),

@@ -41,7 +41,7 @@ pub fn databases(databases: &[DatabaseState], probes: &[Histogram]) -> Vec<Famil
     let mut leader = Family::gauge(
         "poolwatch_leader",
         "1 while this poolwatch is the leader, and so reads the server; 0 while it is not. Only with \
-         leader_election; `address` is that of pg_server_info.",
+         leader_election; `address` is that of pg_server_info, `datname` the database whose lock elects.",
     );
     let mut info = Family::gauge(
         "pg_server_info",
@@ -55,7 +55,7 @@ pub fn databases(databases: &[DatabaseState], probes: &[Histogram]) -> Vec<Famil
         let address =
             first.map(|first| format!("{}:{}", first.host, first.port)).unwrap_or_default();
         let mut of_leader = labels.to_vec();
-        of_leader.push(("address", address.as_str()));
+        of_leader.extend([("address", address.as_str()), ("datname", database.datname.as_str())]);
         leader.sample(&of_leader, database.leads.map(|leads| f64::from(u8::from(leads))));
         if database.is_not_led() {
             continue;
@@ -220,4 +220,31 @@ pub fn log(dropped_lines: u64) -> Vec<Family> {
 
 fn unix_seconds(time: SystemTime) -> Option<f64> {
     Some(time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exposition::Chunk;
+    use crate::reading::ConnectionTarget;
+
+    #[test]
+    fn each_database_of_one_server_has_its_own_leader() {
+        let database = |name: &str, leads| DatabaseState {
+            name: format!("server_{name}"),
+            datname: name.to_owned(),
+            places: ConnectionTarget::new("db", 5432, None, None).into_iter().collect(),
+            leads: Some(leads),
+            ..DatabaseState::default()
+        };
+        let probes = [Histogram::new(&[]), Histogram::new(&[])];
+        let families = databases(&[database("one", true), database("two", false)], &probes);
+        let text = Chunk::encode(&families).plain();
+        let text = String::from_utf8_lossy(&text);
+        for (name, leads) in [("one", 1), ("two", 0)] {
+            let labels = format!(r#"server="server_{name}",address="db:5432",datname="{name}""#);
+            let line = format!("poolwatch_leader{{{labels}}} {leads}\n");
+            assert!(text.contains(&line), "{line}{text}");
+        }
+    }
 }

@@ -205,6 +205,11 @@ impl Database {
         format!("{}@{}/{}", target.user, target.place(), target.database)
     }
 
+    /// The database of that address.
+    pub fn datname(&self) -> &str {
+        &self.access.connector.target().database
+    }
+
     /// The servers, the database and the role, in the form in which pools report them.
     pub fn targets(&self) -> Vec<ConnectionTarget> {
         self.access.connector.target().connection_targets()

@@ -173,6 +173,7 @@ impl Sampler {
                 let mut state = DatabaseState {
                     name: database.name().to_owned(),
                     address: database.address(),
+                    datname: database.datname().to_owned(),
                     version: database.version(),
                     places: database.places(),
                     system_identifier: database.system_identifier(),

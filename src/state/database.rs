@@ -17,6 +17,8 @@ pub struct DatabaseState {
     pub name: String,
     /// The role, the place and the database, such as `watch@db:5432/app`, without a password.
     pub address: String,
+    /// The database of that address.
+    pub datname: String,
     /// Its hosts and ports, aliases included.
     pub places: Vec<ConnectionTarget>,
     /// The identifier that it shares with its replicas only.
