@@ -110,6 +110,58 @@ CASES = [
         silent("PoolwatchNoLeader", "10m 35m"),
         shows("10m", 'count(ALERTS{alertname="PoolwatchDeniedAccess", alertstate="firing"}) == bool 2', "{}")),
 
+    case("a restart is told by the leader after it, who was none before", {
+        "up{instance=b:8001}": "1x60",
+        "poolwatch_leader{instance=a:8001, address=db:5432, datname=app}": "1x9 0x50",
+        "pg_up{instance=a:8001}": "1x9 stale",
+        "pg_postmaster_start_time_seconds{instance=a:8001}": "-86400x9 stale",
+        "poolwatch_leader{instance=b:8001, address=db:5432, datname=app}": "0x9 1x50",
+        "pg_up{instance=b:8001}": "_x10 1x50",
+        "pg_postmaster_start_time_seconds{instance=b:8001}": "_x10 600x50",
+    },
+        firing("DatabaseRestarted", "info", "instance=b:8001", "13m", "PostgreSQL at b:8001 started 3m 0s ago."),
+        silent("DatabaseRestarted", "9m 16m 30m")),
+
+    case("a promotion is told by the leader after it, who was none before", {
+        "up{instance=b:8001}": "1x60",
+        "poolwatch_leader{instance=a:8001, address=db:5432, datname=app}": "1x9 0x50",
+        "pg_up{instance=a:8001}": "1x9 stale",
+        "pg_replication_is_replica{instance=a:8001}": "1x9 stale",
+        "pg_replication_archive_only{instance=a:8001}": "1x9 stale",
+        "poolwatch_leader{instance=b:8001, address=db:5432, datname=app}": "0x9 1x50",
+        "pg_up{instance=b:8001}": "_x10 1x50",
+        "pg_replication_is_replica{instance=b:8001}": "_x10 0x50",
+    },
+        firing("ServerRoleChanged", "info", "instance=b:8001", "13m", "PostgreSQL at b:8001 is now a primary."),
+        silent("ServerRoleChanged", "9m 16m 30m")),
+
+    case("a leader that follows another is no restart and no promotion, however young the server", {
+        "up{instance=b:8001}": "1x60",
+        "poolwatch_leader{instance=a:8001, address=db:5432, datname=app}": "1x3 0x50",
+        "pg_up{instance=a:8001}": "1x3 stale",
+        "pg_postmaster_start_time_seconds{instance=a:8001}": "-10x3 stale",
+        "pg_replication_is_replica{instance=a:8001}": "0x3 stale",
+        "poolwatch_leader{instance=b:8001, address=db:5432, datname=app}": "0x3 1x50",
+        "pg_up{instance=b:8001}": "_x4 1x50",
+        "pg_postmaster_start_time_seconds{instance=b:8001}": "_x4 -10x50",
+        "pg_replication_is_replica{instance=b:8001}": "_x4 0x50",
+    }, no_alert("3m 4m 5m 6m 8m 20m")),
+
+    case("a setting that was changed before another led is told by that one, and others are not", {
+        "up{instance=b:8001}": "1x60",
+        "poolwatch_leader{instance=a:8001, address=db:5432, datname=app}": "1x9 0x50",
+        "pg_up{instance=a:8001}": "1x9 stale",
+        "pg_settings_work_mem_bytes{instance=a:8001}": "4194304x9 stale",
+        "pg_settings_max_connections{instance=a:8001}": "100x9 stale",
+        "poolwatch_leader{instance=b:8001, address=db:5432, datname=app}": "0x9 1x50",
+        "pg_up{instance=b:8001}": "_x10 1x50",
+        "pg_settings_work_mem_bytes{instance=b:8001}": "_x10 8388608x50",
+        "pg_settings_max_connections{instance=b:8001}": "_x10 100x50",
+    },
+        firing("SettingChanged", "info", "instance=b:8001, setting=work_mem_bytes", "13m",
+               "Setting work_mem_bytes of PostgreSQL at b:8001 was changed 1 times in the last 4 minutes."),
+        silent("SettingChanged", "9m 17m 30m")),
+
     case("two leaders of servers on their own machines are the leaders of two, of which one is down", {
         "up{instance=b:8001}": "1x40",
         "poolwatch_leader{instance=a:8001, address=localhost:5432, datname=app}": "1x19 0x20",
