@@ -49,7 +49,7 @@ CONNECTED = [
     lines("Sessions whose worker is gone", "Orphans by application and address.",
           (or_none('max by (application_name, client_addr) (pg_sessions_by_owner{@server, owner="orphan"})', "application_name", "none"),
            "{{application_name}} {{client_addr}}"), "short", ["SessionsOrphaned"], width=6, decimals=0),
-    table("Orphans: whose worker is gone", "Sessions that a worker held and none holds any more. The advice orphaned_sessions has the query that ends them.",
+    table("Orphans: whose worker is gone", "Sessions that a worker held and none holds any more. The advice orphaned_sessions lists them, and has the query that ends those of which that is certain.",
           or_none('topk($top, sum by (application_name, client_addr) (pg_sessions_by_owner{@server, owner="orphan"}) > 0)', "application_name", "✓ none"),
           "short", {"application_name": "application", "client_addr": "address"}, value="sessions", width=6),
     lines("By address", "Sessions by the address of the client; local is a Unix socket.",
