@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gc
 import threading
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from conftest import VERSION
@@ -178,3 +180,49 @@ def test_the_timeout_of_a_waiting_thread_is_the_applications_own(plain):
         thread.start()
         thread.join()
     assert raised[0].startswith("QueuePool limit of size 1 overflow 0 reached")
+
+
+class Odd(int):
+    """A number that no encoder of JSON can be asked for, as those of numpy."""
+
+    def __float__(self) -> float:
+        raise OverflowError
+
+
+@pytest.mark.parametrize(
+    ("setting", "seconds"),
+    [
+        ("30", 30.0),
+        (Decimal(30), 30.0),
+        (Fraction(61, 2), 30.5),
+        (0, 0.0),
+        (None, None),
+        (float("inf"), None),
+        (float("nan"), None),
+        (-1, None),
+        ("soon", None),
+        (Odd(30), None),
+        (object(), None),
+    ],
+)
+def test_an_odd_time_limit_silences_no_report(plain, receiver, setting, seconds):
+    engine = plain(pool_size=2)
+    engine.pool._timeout = setting
+    engine.connect().close()
+    # SQLAlchemy computes with it at each checkout.
+    engine.pool._recycle = setting
+    pool = receiver.settled()
+    assert (pool["size"], pool["checked_in"]) == (2, 1)
+    assert (pool.get("timeout"), pool.get("recycle")) == (seconds, seconds)
+
+
+def test_a_size_that_is_no_whole_number_silences_no_report(plain, receiver):
+    with plain(pool_size=Decimal(2), max_overflow=Fraction(3)).connect():
+        receiver.pool(size=2, max_overflow=3, checked_out=1)
+
+
+def test_a_pool_that_cannot_be_read_leaves_its_counters(plain, receiver):
+    engine = plain(pool_size=2)
+    engine.connect().close()
+    engine.pool._max_overflow = "none"
+    receiver.pool(size=None, opened=1)

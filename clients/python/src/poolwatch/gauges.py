@@ -31,7 +31,7 @@ def _queue_pool(pool: QueuePool) -> Gauges:
         # A pool disposed of while a connection was out reads -1 after its return.
         checked_out=max(0, size + pool._overflow - resting),
         timeout=pool._timeout,
-        recycle=pool._recycle if pool._recycle >= 0 else None,
+        recycle=pool._recycle,
     )
 
 

@@ -286,7 +286,7 @@ class Ledger:
     def _gauges(self) -> dict[str, Any]:
         """No size and no limit where every pool is gone or closed."""
         read = [(watch, watch.pool) for watch in self.watches()]
-        each = [found for watch, pool in read if pool is not None and (found := watch.gauges(pool))]
+        each = [found for watch, pool in read if pool is not None and (found := watch.read(pool))]
         uncounted = sum(1 for hold in list(self.holds.values()) if not hold.watch.counts_itself)
         out = sum(pool.checked_out for pool in each) + uncounted
         peak, self.peak = max(self.peak, out), len(self.holds)

@@ -223,7 +223,7 @@ class Reporter:
         try:
             taken = self._take_findings()
             told = [ledger for ledger in list(self.ledgers.values()) if not ledger.is_vain()]
-            pools = [ledger.snapshot() for ledger in told]
+            pools = [found for ledger in told if (found := _snapshot(ledger)) is not None]
             going_on = (stop is None or not stop.is_set() for _ in range(attempts))
             sent = send(self.path, self._datagram(pools, taken, bye), timeout, going_on)
             if not sent:
@@ -268,6 +268,15 @@ class Reporter:
             ledger.put_back(finding)
         for pool in pools:
             self.ledgers[pool["name"]].raise_peaks(pool["peak"], pool["pending_peak"])
+
+
+def _snapshot(ledger: Ledger) -> dict[str, Any] | None:
+    """None of a pool that cannot be told of, which must not silence the others."""
+    try:
+        return ledger.snapshot()
+    except Exception:
+        logger.debug("no report of the pool %s", ledger.name, exc_info=True)
+        return None
 
 
 def _with_share(pool: dict[str, Any], share: float) -> dict[str, Any]:

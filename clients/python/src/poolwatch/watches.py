@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable
 
 from poolwatch.places import Place
+from poolwatch.signals import pass_on
 from poolwatch.statement_runs import Runs, StatementRuns
 
 if TYPE_CHECKING:
@@ -34,6 +35,22 @@ class Gauges:
     timeout: float | None = None
     recycle: float | None = None
 
+    def __post_init__(self) -> None:
+        """A library takes settings of any type that it can compute with; a report cannot."""
+        self.size = int(self.size)
+        self.max_overflow = None if self.max_overflow is None else int(self.max_overflow)
+        self.checked_in, self.checked_out = int(self.checked_in), int(self.checked_out)
+        self.timeout, self.recycle = _seconds(self.timeout), _seconds(self.recycle)
+
+
+def _seconds(limit: Any) -> float | None:
+    """None for what is no limit, or no number."""
+    try:
+        seconds = float(limit)
+    except Exception:
+        return None
+    return seconds if 0 <= seconds < LONGEST else None
+
 
 def capacity(each: list[Gauges]) -> dict[str, float | None]:
     """The sum over pools, and their longest times; one without a limit makes the sum unlimited."""
@@ -51,7 +68,7 @@ def capacity(each: list[Gauges]) -> dict[str, float | None]:
 
 def _longest(name: str, each: list[float | None]) -> dict[str, float]:
     """Nothing where some pool has none."""
-    limits = [seconds for seconds in each if seconds is not None and 0 <= seconds < LONGEST]
+    limits = [seconds for seconds in each if seconds is not None]
     return {name: max(limits)} if len(limits) == len(each) else {}
 
 
@@ -92,6 +109,14 @@ class Watch:
         """Read from the pool itself, for counting its events drifts. None: it is closed."""
         raise NotImplementedError
 
+    def read(self, pool: Any) -> Gauges | None:
+        """Its gauges; None where they cannot be read, which leaves all else of a report."""
+        try:
+            return self.gauges(pool)
+        except Exception as error:
+            pass_on(error)
+            return None
+
     def counters(self, pool: Any) -> dict[str, int]:
         """Counters that the library itself keeps, since this process began."""
         return {}
@@ -99,7 +124,7 @@ class Watch:
     def forked(self, held: int) -> None:
         """In the child: what the parent's pool holds open is inherited, and ruinous to use."""
         pool = self.pool
-        now = self.gauges(pool) if pool is not None else None
+        now = self.read(pool) if pool is not None else None
         open_now = now.checked_in + now.checked_out if now is not None else 0
         self.inherited = max(open_now, held)
         self.is_new = True
