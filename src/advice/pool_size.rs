@@ -78,32 +78,42 @@ impl PoolSize {
     }
 
     fn trouble(&self, sizing: &Sizing, each: Each) -> Option<String> {
-        let seen = seen(sizing);
-        let is_too_small = |capacity: &u64| *capacity < sizing.size.min(sizing.peak);
-        if let Some(capacity) = each.capacity.filter(is_too_small)
-            && sizing.waited > LATE_SHARE
-        {
-            let (waited, target) = (percent(sizing.waited), TARGET.as_millis());
-            let hour = if sizing.is_of_busiest_hour { "the busiest hour of " } else { "" };
-            return Some(format!(
-                "{waited} of the checkouts in {hour}{seen} waited longer than {target} ms, with \
-                 {capacity} connections in each worker"
-            ));
-        }
-        if sizing.above_size >= self.overflow_share && sizing.size >= each.size + 2 {
-            let (above, size) = (percent(sizing.above_size), each.size);
-            return Some(format!(
-                "overflow is the norm: in {above} of the seconds of {seen} more than the \
-                 pool_size of {size} were taken, and what overflows is closed when it is returned"
-            ));
+        let is_measured = sizing.observed_at_size >= self.min_observed;
+        if let Some(trouble) = self.measured_trouble(sizing, each).filter(|_| is_measured) {
+            return Some(trouble);
         }
         let is_too_large = 2 * sizing.peak.max(sizing.size) <= each.size
             && each.size >= sizing.peak + 4
             && sizing.observed >= self.min_observed_too_large;
         is_too_large.then(|| {
             format!(
-                "each worker keeps up to {} connections, and never used more than {} in {seen}",
-                each.size, sizing.peak
+                "each worker keeps up to {} connections, and never used more than {} in {}",
+                each.size,
+                sizing.peak,
+                seen(sizing)
+            )
+        })
+    }
+
+    /// What callers met with the pool's present size.
+    fn measured_trouble(&self, sizing: &Sizing, each: Each) -> Option<String> {
+        let seen = seen_at_size(sizing);
+        let is_too_small = |capacity: &u64| *capacity < sizing.size.min(sizing.peak);
+        if let Some(capacity) = each.capacity.filter(is_too_small)
+            && sizing.waited > LATE_SHARE
+        {
+            let (waited, target) = (percent(sizing.waited), TARGET.as_millis());
+            let hour = if sizing.has_waited_in_busiest_hour { "the busiest hour of " } else { "" };
+            return Some(format!(
+                "{waited} of the checkouts in {hour}{seen} waited longer than {target} ms, with \
+                 {capacity} connections in each worker"
+            ));
+        }
+        (sizing.above_size >= self.overflow_share && sizing.size >= each.size + 2).then(|| {
+            let (above, size) = (percent(sizing.above_size), each.size);
+            format!(
+                "overflow is the norm: in {above} of the seconds of {seen} more than the \
+                 pool_size of {size} were taken, and what overflows is closed when it is returned"
             )
         })
     }
@@ -158,6 +168,15 @@ fn seen(sizing: &Sizing) -> String {
     format!("{} of the last {} {name}", whole(observed), whole(within))
 }
 
+/// As [`seen`], of the time in which the pool had the size that it has now.
+fn seen_at_size(sizing: &Sizing) -> String {
+    let Sizing { observed, observed_at_size: at_size, .. } = sizing;
+    if at_size.as_secs_f64() >= WHOLE * observed.as_secs_f64() {
+        return seen(sizing);
+    }
+    format!("the {} with the present size", span(*at_size))
+}
+
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -189,6 +208,7 @@ mod tests {
         Sizing {
             span: 3 * HOUR,
             observed: 3 * HOUR,
+            observed_at_size: 3 * HOUR,
             is_of_busiest_hour: false,
             checkouts: 100_000,
             rate: 42.0,
@@ -196,6 +216,7 @@ mod tests {
             peak: 12,
             above_size: 0.0,
             waited: 0.002,
+            has_waited_in_busiest_hour: false,
             size: 9,
             late: 0.007,
             late_with_less: 0.016,
@@ -279,6 +300,15 @@ mod tests {
     }
 
     #[test]
+    fn waits_are_those_with_the_present_size() {
+        let small = Sizing { waited: 0.031, observed_at_size: 2 * HOUR, ..sizing() };
+        let advice = judge(5, 2, small.clone());
+        let expected = "3.1 % of the checkouts in the 2 hours with the present size waited longer";
+        assert!(advice[0].message.starts_with(expected), "{advice:?}");
+        assert_eq!(judge(5, 2, Sizing { observed_at_size: 10 * MINUTE, ..small }), []);
+    }
+
+    #[test]
     fn a_span_is_not_longer_than_it_was() {
         let minutes = |minutes| span(minutes * MINUTE);
         assert_eq!([minutes(17), minutes(119)], ["17 minutes", "119 minutes"]);
@@ -295,9 +325,15 @@ mod tests {
 
     #[test]
     fn the_busiest_hour_of_the_week_is_named() {
-        let week = Sizing { span: 168 * HOUR, observed: 168 * HOUR, ..sizing() };
-        let advice =
-            judge(5, 2, Sizing { waited: 0.031, is_of_busiest_hour: true, ..week.clone() });
+        let observed = 168 * HOUR;
+        let week = Sizing { span: observed, observed, observed_at_size: observed, ..sizing() };
+        let busiest = Sizing {
+            waited: 0.031,
+            is_of_busiest_hour: true,
+            has_waited_in_busiest_hour: true,
+            ..week.clone()
+        };
+        let advice = judge(5, 2, busiest);
         let expected = "3.1 % of the checkouts in the busiest hour of the last 7 days waited longer \
                         than 10 ms, with 7 connections in each worker: in the busiest hour 42.0 \
                         checkouts/s";

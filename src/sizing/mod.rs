@@ -16,7 +16,7 @@ use self::holds::Holds;
 use self::lateness::{Lateness, MOST};
 use self::replay::replay;
 pub use self::stretch::Sizing;
-use self::stretch::Stretch;
+use self::stretch::{Limits, Stretch};
 use crate::latency::Histogram;
 use crate::reading::{Demand, Origin, Pool, Worker};
 use crate::window::Window;
@@ -51,6 +51,7 @@ pub struct Sizer {
     hours: Window<Stretch>,
     number: usize,
     last_added: Option<Instant>,
+    limits: Option<Limits>,
     sizing: Option<Sizing>,
 }
 
@@ -75,7 +76,7 @@ struct Series {
 impl Default for Sizer {
     fn default() -> Self {
         let hours = Window::new(REACH, STEP);
-        Self { block: None, hours, number: 0, last_added: None, sizing: None }
+        Self { block: None, hours, number: 0, last_added: None, limits: None, sizing: None }
     }
 }
 
@@ -90,7 +91,7 @@ impl Sizer {
         let number = self.number;
         let block = self.block.get_or_insert_with(|| Block::new(pool, number, now));
         if pause <= LONGEST_PAUSE && !pool.workers.is_empty() {
-            block.stretch.observed += pause;
+            block.stretch.observe(pause);
         }
         for worker in &pool.workers {
             block.add(worker);
@@ -117,15 +118,24 @@ impl Sizer {
     pub fn replay(&mut self, pool: &Pool, now: Instant) {
         let Some(block) = self.block.take() else { return };
         self.number += 1;
-        let (span, stretch) = (block.began..now, block.replayed(pool, self.number as u64));
+        let (span, mut stretch) = (block.began..now, block.replayed(pool, self.number as u64));
+        let limits = Some(stretch.measured.limits).filter(|limits| *limits != Limits::default());
+        if limits.is_some_and(|limits| self.limits.replace(limits).is_some_and(|it| it != limits)) {
+            stretch.forget_measured();
+        }
         self.hours.add(span, stretch, |hour, more| hour.merge(&more));
-        let mut all = Stretch::default();
-        self.hours.recent(now).for_each(|hour| all.merge(hour));
+        let (mut all, mut present) = (Stretch::default(), Stretch::default());
+        for hour in self.hours.recent(now) {
+            all.merge(hour);
+            if Some(hour.measured.limits) == self.limits {
+                present.merge(hour);
+            }
+        }
         let busy = self.hours.recent(now).filter(|hour| hour.callers >= LEAST_OF_HOUR);
         // By its checkouts and not by how long they lasted: a jam is no busy hour.
         let busiest = busy.max_by(|one, other| one.rate().total_cmp(&other.rate()));
         let span = self.hours.recent_span(now).unwrap_or_default();
-        self.sizing = Sizing::new(&all, busiest, span);
+        self.sizing = Sizing::new(&all, &present, busiest, span);
     }
 
     /// The size that follows from what was seen; `None` until there was enough.

@@ -16,15 +16,51 @@ pub(super) struct Stretch {
     pub(super) observed: Duration,
     /// The sum of the time over all workers, in seconds.
     worked: f64,
+    peak: u64,
+    returned: u64,
+    held: f64,
+    pub(super) measured: Measured,
+}
+
+/// What was measured while the pool had one size, and says nothing of another.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Measured {
+    pub(super) limits: Limits,
+    observed: Duration,
+    /// The sum of the time over all workers, in seconds.
+    worked: f64,
     /// The part of it within whose seconds more were taken than the pool keeps.
     above_size: f64,
     peak: u64,
-    /// The largest of any worker.
-    capacity: Option<u64>,
-    returned: u64,
-    held: f64,
     acquired: u64,
     waited: u64,
+}
+
+/// The limits of a pool, the largest of any worker; `None` before any was reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Limits {
+    size: Option<u64>,
+    capacity: Option<u64>,
+}
+
+impl Measured {
+    /// Adds what was measured later, which takes the place of all before where the pool had other
+    /// limits by then.
+    fn merge(&mut self, other: &Self) {
+        if other.limits == Limits::default() {
+            return;
+        }
+        if self.limits != other.limits {
+            *self = other.clone();
+            return;
+        }
+        self.observed += other.observed;
+        self.worked += other.worked;
+        self.above_size += other.above_size;
+        self.peak = self.peak.max(other.peak);
+        self.acquired = self.acquired.saturating_add(other.acquired);
+        self.waited = self.waited.saturating_add(other.waited);
+    }
 }
 
 impl Stretch {
@@ -34,9 +70,24 @@ impl Stretch {
         self.callers = self.callers.saturating_add(demand.callers);
         self.worked += elapsed;
         self.peak = self.peak.max(demand.peak);
-        self.capacity = self.capacity.max(figures.capacity());
         let is_above = figures.size.is_some_and(|size| demand.peak > size);
-        self.above_size += if is_above { elapsed } else { 0.0 };
+        let measured = &mut self.measured;
+        let Limits { size, capacity } = &mut measured.limits;
+        (*size, *capacity) = ((*size).max(figures.size), (*capacity).max(figures.capacity()));
+        measured.worked += elapsed;
+        measured.above_size += if is_above { elapsed } else { 0.0 };
+        measured.peak = measured.peak.max(demand.peak);
+    }
+
+    /// Adds time in which the pool had workers and was read.
+    pub(super) fn observe(&mut self, time: Duration) {
+        self.observed += time;
+        self.measured.observed += time;
+    }
+
+    /// Forgets what was measured, for it was in part with other limits than at its end.
+    pub(super) fn forget_measured(&mut self) {
+        self.measured = Measured { limits: self.measured.limits, ..Measured::default() };
     }
 
     /// Adds the timings of all workers in that time.
@@ -50,8 +101,10 @@ impl Stretch {
             let in_time = acquire.bounds().iter().zip(acquire.counts());
             let in_time = in_time.filter(|(bound, _)| **bound <= target);
             let in_time = in_time.fold(0_u64, |all, (_, count)| all.saturating_add(*count));
-            self.acquired = self.acquired.saturating_add(acquire.count());
-            self.waited = self.waited.saturating_add(acquire.count().saturating_sub(in_time));
+            let late = acquire.count().saturating_sub(in_time);
+            let Measured { acquired, waited, .. } = &mut self.measured;
+            *acquired = acquired.saturating_add(acquire.count());
+            *waited = waited.saturating_add(late);
         }
     }
 
@@ -60,13 +113,10 @@ impl Stretch {
         self.lateness.merge(&other.lateness);
         self.observed += other.observed;
         self.worked += other.worked;
-        self.above_size += other.above_size;
         self.peak = self.peak.max(other.peak);
-        self.capacity = self.capacity.max(other.capacity);
         self.returned = self.returned.saturating_add(other.returned);
         self.held += other.held;
-        self.acquired = self.acquired.saturating_add(other.acquired);
-        self.waited = self.waited.saturating_add(other.waited);
+        self.measured.merge(&other.measured);
     }
 }
 
@@ -89,9 +139,11 @@ impl Stretch {
         if self.worked > 0.0 { self.callers as f64 / self.worked } else { 0.0 }
     }
 
-    fn need(&self) -> Option<Need> {
-        let waited = self.waited as f64 / self.acquired.max(1) as f64;
-        let factor = self.correction(waited);
+    /// `present` are the times in which the pool had the limits that it has now.
+    fn need(&self, present: &Self) -> Option<Need> {
+        let Measured { acquired, waited, .. } = &present.measured;
+        let waited = *waited as f64 / (*acquired).max(1) as f64;
+        let factor = present.correction(waited);
         let late = |size| (factor * self.lateness.share(size)).min(1.0);
         let size = self.lateness.least(LATE_SHARE / factor)?;
         let (rate, hold) = (self.rate(), self.held / self.returned as f64);
@@ -104,7 +156,8 @@ impl Stretch {
     /// where that says that the pool is large enough. Only of a pool that was full, for where it is
     /// not, callers wait for other reasons.
     fn correction(&self, waited: f64) -> f64 {
-        let full = self.capacity.filter(|capacity| self.peak > *capacity && waited > LATE_SHARE);
+        let Measured { limits, peak, .. } = &self.measured;
+        let full = limits.capacity.filter(|capacity| peak > capacity && waited > LATE_SHARE);
         let replayed = full.map(|capacity| self.lateness.share(capacity));
         let replayed = replayed.filter(|replayed| *replayed <= LATE_SHARE);
         replayed.map_or(1.0, |replayed| (waited / replayed).clamp(1.0, MOST_CORRECTION))
@@ -129,10 +182,14 @@ pub struct Sizing {
     pub hold: f64,
     /// The most that were taken or waited for at once in one worker.
     pub peak: u64,
-    /// The share of the time within whose seconds more were taken than the pool keeps.
+    /// The part of the time in which it had the size that it has now, which what was measured is of.
+    pub observed_at_size: Duration,
+    /// The share of that time within whose seconds more were taken than the pool keeps.
     pub above_size: f64,
     /// The measured share of the checkouts that waited longer than the target.
     pub waited: f64,
+    /// True where that is the share of the busiest hour.
+    pub has_waited_in_busiest_hour: bool,
     /// The least number of connections with which no more than one checkout in a hundred waits
     /// longer than the target.
     pub size: u64,
@@ -147,9 +204,17 @@ const LEAST_OVERFLOW: u64 = 5;
 
 impl Sizing {
     /// The size that is enough for all of the time, and for the busiest hour in it.
-    pub(super) fn new(all: &Stretch, busiest: Option<&Stretch>, span: Duration) -> Option<Self> {
-        let need = all.need()?;
-        let busiest = busiest.and_then(Stretch::need).filter(|busiest| busiest.size > need.size);
+    /// What was measured with other limits than `present` had counts only as demand.
+    pub(super) fn new(
+        all: &Stretch,
+        present: &Stretch,
+        busiest: Option<&Stretch>,
+        span: Duration,
+    ) -> Option<Self> {
+        let need = all.need(present)?;
+        let measured = busiest.filter(|hour| hour.measured.limits == present.measured.limits);
+        let busiest = busiest.and_then(|hour| hour.need(measured.unwrap_or(present)));
+        let busiest = busiest.filter(|busiest| busiest.size > need.size);
         let is_of_busiest_hour = busiest.is_some();
         let Need { rate, hold, waited, size, late, late_with_less } = busiest.unwrap_or(need);
         Some(Self {
@@ -160,8 +225,11 @@ impl Sizing {
             rate,
             hold,
             peak: all.peak,
-            above_size: all.above_size / all.worked,
+            observed_at_size: present.measured.observed,
+            above_size: present.measured.above_size
+                / present.measured.worked.max(f64::MIN_POSITIVE),
             waited,
+            has_waited_in_busiest_hour: is_of_busiest_hour && measured.is_some(),
             size,
             late,
             late_with_less,

@@ -74,11 +74,12 @@ struct Clock {
     sizer: Sizer,
     now: Instant,
     checkouts: u64,
+    late: u64,
 }
 
 impl Clock {
     fn new() -> Self {
-        Self { sizer: Sizer::default(), now: Instant::now(), checkouts: 0 }
+        Self { sizer: Sizer::default(), now: Instant::now(), checkouts: 0, late: 0 }
     }
 
     /// Lets hours pass, in each minute of which so many come, so many of them at once.
@@ -87,6 +88,25 @@ impl Clock {
         for _ in 0..60 * hours {
             self.checkouts += callers;
             self.read(&pool(demand, self.checkouts), MINUTE);
+        }
+    }
+
+    /// Lets hours pass with a pool of so many connections, of whose checkouts such a share waited.
+    fn pass_with(&mut self, hours: u64, size: u64, share: f64) {
+        let demand = Demand { elapsed: MINUTE, callers: 100, peak: 9, ..Demand::default() };
+        for _ in 0..60 * hours {
+            self.checkouts += 100;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small")]
+            let late = (100.0 * share) as u64;
+            self.late += late;
+            let mut pool = pool(demand, self.checkouts);
+            let figures = &mut pool.workers[0].figures;
+            (figures.size, figures.max_overflow) = (Some(size), Some(MaxOverflow::Limited(0)));
+            let mut counts = vec![0; ACQUIRE_BOUNDS.len() + 1];
+            counts[0] = self.checkouts - self.late;
+            counts[ACQUIRE_BOUNDS.len() - 1] = self.late;
+            pool.timings.acquire = Histogram::from_counts(ACQUIRE_BOUNDS, counts, 1.0);
+            self.read(&pool, MINUTE);
         }
     }
 
@@ -162,4 +182,24 @@ fn the_busiest_hour_of_a_week_counts_by_itself() {
     assert!(sizing.is_of_busiest_hour && sizing.size > 5, "{sizing:?}");
     assert!(sizing.rate > 0.69, "of that hour: {sizing:?}");
     assert!(sizing.checkouts > 100_000, "of all: {sizing:?}");
+}
+
+#[test]
+fn waits_of_a_small_pool_are_not_those_of_the_larger_one_after_it() {
+    let mut clock = Clock::new();
+    clock.pass_with(24, 5, 0.2);
+    let sizing = clock.sizing();
+    assert!((sizing.waited - 0.2).abs() < 0.01 && sizing.above_size > 0.9, "{sizing:?}");
+    let demand = sizing.size;
+    clock.pass_with(3, 12, 0.0);
+    let sizing = clock.sizing();
+    assert_eq!((sizing.waited, sizing.above_size), (0.0, 0.0), "{sizing:?}");
+    assert_eq!(sizing.peak, 9, "the demand of before is remembered");
+    assert!(sizing.size.abs_diff(demand) <= 1, "{sizing:?}");
+    let at_size = sizing.observed_at_size;
+    assert!(at_size <= 3 * HOUR && at_size + 20 * MINUTE > 3 * HOUR, "{at_size:?}");
+    clock.pass_without_workers(2);
+    assert_eq!(clock.sizing().waited, 0.0, "in the silence after it");
+    clock.pass_with(1, 5, 0.2);
+    assert!(clock.sizing().waited > 0.1, "it is small again");
 }
