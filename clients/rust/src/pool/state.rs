@@ -12,6 +12,9 @@ use super::settings::PoolSettings;
 use crate::histogram::Histogram;
 use crate::pool_figures::{Cumulative, Figures, Timings, Totals};
 
+/// More seconds are as good as no limit.
+const LONGEST: f64 = 1e9;
+
 /// An open connection and since when it is.
 #[derive(Debug)]
 pub(super) struct Open {
@@ -160,8 +163,8 @@ impl State {
             peak: Some(self.peak.highest(self.checked_out)),
             oldest_checkout: oldest,
             pre_ping: Some(settings.pre_ping.into()),
-            timeout: Some(settings.timeout.as_secs_f64()),
-            recycle: settings.recycle.map(|age| age.as_secs_f64()),
+            timeout: seconds(settings.timeout),
+            recycle: settings.recycle.and_then(seconds),
         }
     }
 
@@ -186,6 +189,11 @@ impl State {
     pub(super) fn timings(&self) -> Timings {
         self.timings.clone()
     }
+}
+
+/// A limit in seconds; `None` of one so long that it is as good as none.
+fn seconds(limit: Duration) -> Option<f64> {
+    Some(limit.as_secs_f64()).filter(|seconds| *seconds < LONGEST)
 }
 
 /// The counters that this pool counts, at 0; the others need to see inside the application's
@@ -219,5 +227,24 @@ fn count(counter: &mut Option<u64>) {
 fn time(histogram: &mut Option<Histogram>, elapsed: Duration) {
     if let Some(histogram) = histogram {
         histogram.observe(elapsed.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_nobody_lives_to_see_is_none() {
+        let figures = |limit| {
+            let settings =
+                PoolSettings { timeout: limit, recycle: Some(limit), ..PoolSettings::default() };
+            let Figures { timeout, recycle, .. } = State::new().figures(&settings);
+            (timeout, recycle)
+        };
+        assert_eq!(figures(Duration::MAX), (None, None));
+        assert_eq!(figures(Duration::from_secs(1_000_000_000)), (None, None));
+        assert_eq!(figures(Duration::from_secs(30)), (Some(30.0), Some(30.0)));
+        assert_eq!(figures(Duration::ZERO), (Some(0.0), Some(0.0)));
     }
 }

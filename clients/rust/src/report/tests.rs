@@ -168,6 +168,18 @@ fn what_is_wrong_is_refused_with_its_reason() {
 }
 
 #[test]
+fn an_odd_time_limit_is_left_out_of_a_report() {
+    for seconds in [-1.0, 1e9, 1.8e19] {
+        for setting in ["timeout", "recycle"] {
+            let report = changed(&format!("/pools/0/{setting}"), json!(seconds)).unwrap();
+            let figures = report.pools[0].figures;
+            let limits = [figures.timeout, figures.recycle];
+            assert_eq!(limits.iter().flatten().count(), 1, "{setting} {seconds}: {limits:?}");
+        }
+    }
+}
+
+#[test]
 fn a_client_that_knows_no_long_bounds_is_read_too() {
     let mut report = whole();
     let fields = report.as_object_mut().unwrap();
@@ -303,7 +315,7 @@ prop_compose! {
                 peak: Some(peak),
                 oldest_checkout: oldest,
                 pre_ping: more.map(|more| more % 2),
-                timeout: oldest,
+                timeout: oldest.filter(|seconds| *seconds < 1e9),
                 recycle: more.map(|more| 0.25 + more as f64),
             },
             backend_pids: more.map(|more| (1..=i32::try_from(more).unwrap()).collect()),

@@ -91,7 +91,10 @@ impl Pool {
                 Some(Value::Limit(limit.map_or(MaxOverflow::Unlimited, MaxOverflow::Limited)))
             }
             GaugeKind::Seconds | GaugeKind::Share => {
-                map.next_value::<Option<f64>>()?.map(Value::Seconds)
+                let seconds = map.next_value::<Option<f64>>()?;
+                let is_limit = matches!(row.wire, Some("timeout" | "recycle"));
+                let is_told = |seconds: &f64| !is_limit || (0.0..LONGEST_LIMIT).contains(seconds);
+                seconds.filter(is_told).map(Value::Seconds)
             }
         };
         if let Some((set, value)) = row.set.zip(value) {
@@ -100,6 +103,10 @@ impl Pool {
         Ok(())
     }
 }
+
+/// An odd setting of an application, below 0 or of so many seconds, is none, and no reason to refuse
+/// the report.
+const LONGEST_LIMIT: f64 = 1e9;
 
 fn is_plausible(value: Value) -> bool {
     match value {
