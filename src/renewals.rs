@@ -18,6 +18,8 @@ const FEWEST: u64 = 5;
 const KEPT: usize = 8;
 /// The shortest interval of an age limit that no client reports.
 const SHORTEST_INTERVAL: Duration = Duration::from_mins(1);
+/// The shortest age limit of which that can be told; with less, connections hardly ever are taken twice.
+const SHORTEST_LIMIT: Duration = LONGEST;
 /// The share by which intervals of one age limit may differ.
 const TOLERANCE: f64 = 0.1;
 /// The number of intervals for which a herd is remembered.
@@ -113,6 +115,9 @@ impl Renewals {
     /// The connections that are replaced at once; `None` where that did not happen often enough, or
     /// not for long.
     pub fn herd(&self, now: Instant) -> Option<Herd> {
+        if self.age_limit.is_some_and(|limit| limit <= SHORTEST_LIMIT) {
+            return None;
+        }
         let last = self.over.iter().find(|burst| burst.is_renewal())?;
         let interval = match self.age_limit {
             Some(limit) => self.interval_of_limit(last, limit)?,
@@ -306,6 +311,20 @@ mod tests {
         other.open(&[20]);
         other.pass(20);
         assert_eq!(other.herd(), None, "they were not so old");
+    }
+
+    #[test]
+    fn an_age_limit_of_some_seconds_makes_no_herd() {
+        let herd = |limit| {
+            let mut clock = Clock::new(Some(limit));
+            for _ in 0..8 {
+                clock.open(&[20]);
+                clock.pass(20);
+            }
+            clock.herd()
+        };
+        assert_eq!([herd(0.0), herd(5.0), herd(15.0)], [None, None, None]);
+        assert!(herd(20.0).is_some());
     }
 
     #[test]
