@@ -70,18 +70,20 @@ fn judge_pool(state: &PoolState, context: &RuleContext<'_>) -> Option<Advice> {
 /// The only `PgBouncer` that a pool can be connected to, and the time for which its clients wait.
 fn pgbouncer_limit<'a>(state: &PoolState, context: &RuleContext<'a>) -> Option<(&'a str, f64)> {
     let poolers = context.pools.iter().filter(|other| other.pool.origin == Origin::Pgbouncer);
-    let mut poolers = poolers.filter(|pooler| leads_to(&state.pool.targets, pooler));
+    let mut poolers = poolers.filter(|pooler| leads_to(&state.pool.targets, pooler, context));
     let pooler = poolers.next().filter(|_| poolers.next().is_none())?;
     Some((&pooler.pool.name, pooler.sum.timeout?))
 }
 
 /// Returns true if a pool's targets can be a `PgBouncer`: it has a pair for the database and the role of
-/// each, and they are at another port than its own servers.
-fn leads_to(targets: &[ConnectionTarget], pooler: &PoolState) -> bool {
+/// each, they are at another port than its own servers, and none is the place of a server.
+fn leads_to(targets: &[ConnectionTarget], pooler: &PoolState, context: &RuleContext<'_>) -> bool {
     let is_of = |target: &ConnectionTarget| {
         let pair = target.database.as_deref().zip(target.role.as_deref());
         let pair = pair.map(|(database, role)| format!("{database}/{role}"));
-        let is_server = pooler.pool.targets.iter().any(|server| server.port == target.port);
+        let mut places = context.databases.iter().flat_map(|database| &database.places);
+        let is_server = pooler.pool.targets.iter().any(|server| server.port == target.port)
+            || places.any(|place| place.server() == target.server());
         !is_server && pair.is_some() && pooler.pool.workers.iter().any(|worker| worker.app == pair)
     };
     !targets.is_empty() && targets.iter().all(is_of)
@@ -103,6 +105,7 @@ fn shown(seconds: f64) -> String {
 mod tests {
     use super::super::fixture::Fixture;
     use super::*;
+    use crate::state::DatabaseState;
 
     /// The application's pool with a timeout of 30 s, and a `PgBouncer`, whose clients wait so long.
     fn fixture(port: u16, query_wait_timeout: Option<f64>) -> Fixture {
@@ -158,6 +161,16 @@ mod tests {
         assert_eq!(judge(fixture(6432, Some(120.0))), [], "its usual limit");
         assert_eq!(judge(fixture(6432, None)), [], "it has no limit");
         assert_eq!(judge(fixture(5432, Some(20.0))), [], "it connects to the server");
+    }
+
+    #[test]
+    fn the_place_of_a_server_is_no_pgbouncer() {
+        let mut fixture = fixture(5433, Some(20.0));
+        let places = ConnectionTarget::new("10.0.0.7", 5433, None, None);
+        let places = places.into_iter().collect();
+        let database = DatabaseState { places, ..DatabaseState::default() };
+        fixture.databases.push(database);
+        assert_eq!(judge(fixture), []);
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub struct Thresholds {
     #[serde(with = "humantime_serde")]
     pub held_too_long: Duration,
     /// The time after which the proxy before the application gives up a request, where there is one.
+    /// No time at all is none.
     #[serde(with = "humantime_serde")]
     pub proxy_timeout: Option<Duration>,
     /// Those of single pools, such as one of batch jobs, by their names.
@@ -48,7 +49,8 @@ pub struct PoolThresholds {
     /// A connection held longer than this is likely leaked.
     #[serde(with = "humantime_serde")]
     pub held_too_long: Option<Duration>,
-    /// The time after which the proxy before its application gives up a request.
+    /// The time after which the proxy before its application gives up a request. No time at all is
+    /// no proxy.
     #[serde(with = "humantime_serde")]
     pub proxy_timeout: Option<Duration>,
 }
@@ -72,12 +74,13 @@ impl Thresholds {
     /// The thresholds of one pool.
     pub fn of_pool(&self, pool: &str) -> Self {
         let own = self.pools.get(pool).cloned().unwrap_or_default();
+        let proxy_timeout = own.proxy_timeout.or(self.proxy_timeout);
         Self {
             warning: own.warning.unwrap_or(self.warning),
             critical: own.critical.unwrap_or(self.critical),
             slow_query: own.slow_query.unwrap_or(self.slow_query),
             held_too_long: own.held_too_long.unwrap_or(self.held_too_long),
-            proxy_timeout: own.proxy_timeout.or(self.proxy_timeout),
+            proxy_timeout: proxy_timeout.filter(|limit| !limit.is_zero()),
             query_target: self.query_target,
             scale_at: self.scale_at,
             pools: BTreeMap::new(),
@@ -108,6 +111,15 @@ mod tests {
         assert_eq!((batch.held_too_long, batch.critical), (Duration::from_hours(8), 1.0));
         assert_eq!((batch.warning, thresholds.of_pool("web").critical), (0.75, 0.9));
     }
+
+    #[test]
+    fn a_proxy_timeout_of_no_time_is_no_proxy() {
+        let text = "{proxy_timeout: 60s, pools: {celery: {proxy_timeout: 0s}}}";
+        let thresholds: Thresholds = yaml_serde::from_str(text).unwrap();
+        assert_eq!(thresholds.of_pool("celery").proxy_timeout, None);
+        assert_eq!(thresholds.of_pool("web").proxy_timeout, Some(Duration::from_mins(1)));
+    }
+
     use crate::state::Status::{Critical, Healthy, Warning};
 
     #[test]
