@@ -46,9 +46,10 @@ impl Default for Estimate {
 
 impl Estimate {
     /// Adds the calls of one statement in one interval: up to two and new extremes exactly, the
-    /// others by the shape that fits their mean and variance between their ends.
+    /// others by the shape that fits their mean and variance between their ends. Figures that no calls
+    /// can have, from a damaged server, add nothing.
     pub fn add(&mut self, interval: &Interval) {
-        if interval.calls == 0 {
+        if interval.calls == 0 || !interval.is_possible() {
             return;
         }
         self.calls += interval.calls;
@@ -207,6 +208,45 @@ mod tests {
     fn every_bound_is_a_finer_bound() {
         assert!(FINE.is_sorted_by(|a, b| a < b));
         assert!(BOUNDS.iter().all(|bound| FINE.contains(bound)));
+    }
+
+    fn odd_moments() -> impl Strategy<Value = Moments> {
+        let figure = || {
+            let odd = [0.0, -1.0, 1e-9, 0.5, 7.0, 9e15, f64::MAX, f64::MIN];
+            prop::sample::select([&odd[..], &[f64::NAN, f64::INFINITY, -f64::INFINITY]].concat())
+        };
+        let calls =
+            prop::sample::select(vec![0, 1, 2, 3, 40, u64::MAX / 2, u64::MAX - 1, u64::MAX]);
+        let since = || prop::sample::select(vec![None, Some(1.0), Some(f64::NAN)]);
+        (calls, figure(), figure(), figure(), figure(), since(), since()).prop_map(
+            |(calls, total, shortest, longest, deviation, since, extremes_since)| Moments {
+                calls,
+                total,
+                shortest,
+                longest,
+                deviation,
+                since,
+                extremes_since,
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn figures_that_no_calls_can_have_are_no_fault(all in prop::collection::vec(odd_moments(), 1..5)) {
+            let (mut estimate, mut before) = (Estimate::default(), None);
+            for moments in &all {
+                estimate.add(&moments.since(before));
+                before = Some(moments);
+            }
+            let counts = estimate.histogram();
+            prop_assert_eq!(counts.counts().iter().sum::<u64>(), estimate.calls());
+            for bound in BOUNDS {
+                let _ = (estimate.share_above(*bound), estimate.share_bounds(*bound));
+            }
+        }
     }
 
     #[test]

@@ -143,13 +143,30 @@ impl Moments {
         }
     }
 
-    /// Nothing has run since they were forgotten.
+    /// Nothing has run since they were forgotten, or they are none that calls can have.
     fn is_without_extremes(&self) -> bool {
-        self.shortest == 0.0 && self.longest == 0.0
+        let is_forgotten = self.shortest == 0.0 && self.longest == 0.0;
+        is_forgotten || !(0.0 <= self.shortest && self.shortest <= self.longest)
     }
 }
 
+/// More calls, and more seconds, than any server has in one interval.
+const MOST_CALLS: u64 = 1 << 40;
+const MOST_SECONDS: f64 = 1e15;
+
 impl Interval {
+    /// Returns true if calls can have such figures.
+    pub fn is_possible(&self) -> bool {
+        let are_figures = [self.sum, self.squares, self.sum_error, self.squares_error]
+            .iter()
+            .all(|figure| (0.0..=MOST_SECONDS.powi(2)).contains(figure));
+        are_figures
+            && self.calls <= MOST_CALLS
+            && self.sum <= MOST_SECONDS
+            && self.lowest <= self.highest
+            && self.extremes.iter().flatten().all(|seconds| (0.0..=MOST_SECONDS).contains(seconds))
+    }
+
     /// The mean in seconds, within the ends.
     pub fn mean(&self) -> f64 {
         (self.sum / self.calls as f64).max(self.lowest).min(self.highest)
