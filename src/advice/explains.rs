@@ -122,7 +122,8 @@ fn direct_cause(advice: &[Advice], of: usize, context: &RuleContext<'_>) -> Opti
     let causes: Vec<_> = causes.filter(|&at| applies(context, &advice[at], symptom)).collect();
     let lasting = causes.iter().find(|&&at| !advice[at].is_over());
     // What is over explains what is over, and figures of the last minute.
-    let may_be_over = || symptom.is_over() || [FULL_POOL, SLOW].concat().contains(&symptom.rule);
+    let is_of_last_minute = || [FULL_POOL, SLOW].iter().any(|rules| rules.contains(&symptom.rule));
+    let may_be_over = || symptom.is_over() || is_of_last_minute();
     lasting.or_else(|| causes.first().filter(|_| may_be_over())).copied()
 }
 

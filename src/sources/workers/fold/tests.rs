@@ -217,14 +217,19 @@ fn too_many_workers_are_refused_until_some_are_silent() {
     assert_eq!(sums(&fold.reading(now + 100 * SECOND)), (4 + 19 * 3, 4 + 19 * 3));
 }
 
-#[test]
-fn too_many_pools_are_refused_and_the_rest_of_the_report_taken() {
-    let mut fold = Fold::new(&Settings { max_pools: 2, ..Settings::default() });
+/// Of three pools these limits allow two.
+fn refuses_the_third_pool(settings: &Settings) {
+    let mut fold = Fold::new(settings);
     let now = Instant::now();
     let pools = ["web", "jobs", "typo"].map(|name| pool(name, 1)).to_vec();
     let refused = fold.take(Report { pools, ..report("a", 1, 1) }, None, now);
     assert_eq!(refused, Err(Reason::TooManyPools));
     assert_eq!(fold.reading(now).pools.len(), 2);
+}
+
+#[test]
+fn too_many_pools_are_refused_and_the_rest_of_the_report_taken() {
+    refuses_the_third_pool(&Settings { max_pools: 2, ..Settings::default() });
 }
 
 #[test]
@@ -342,12 +347,7 @@ fn endpoints_beyond_the_budget_are_summed_and_counted() {
 #[test]
 fn pools_that_do_not_fit_into_the_budget_are_refused() {
     let max_series = 3 * (SERIES_OF_POOL + SERIES_OF_ENDPOINT) - 1;
-    let mut fold = Fold::new(&Settings { max_series, ..Settings::default() });
-    let now = Instant::now();
-    let pools = ["web", "jobs", "typo"].map(|name| pool(name, 1)).to_vec();
-    let refused = fold.take(Report { pools, ..report("a", 1, 1) }, None, now);
-    assert_eq!(refused, Err(Reason::TooManyPools));
-    assert_eq!(fold.reading(now).pools.len(), 2);
+    refuses_the_third_pool(&Settings { max_series, ..Settings::default() });
 }
 
 #[test]
