@@ -138,19 +138,24 @@ def test_a_child_that_disposes_first_inherits_nothing(engine, receiver):
     assert bye["pools"][0]["inherited"] == 0
 
 
-def test_a_child_that_disposes_first_tells_its_own_sessions_alone(engine, receiver):
-    with engine.connect(), engine.connect():
-        pass
-
+def final_report_of_a_child_that_disposes(engine, receiver, uses):
     def child():
         parents = engine.pool
         engine.dispose(close=False)
-        query(engine)
+        query(uses)
         reporter(receiver.path, "test").close()
         assert parents is not engine.pool
 
     assert succeeded(in_child(child))
     (bye,) = receiver.wait_for(final_reports)
+    return bye
+
+
+def test_a_child_that_disposes_first_tells_its_own_sessions_alone(engine, receiver):
+    with engine.connect(), engine.connect():
+        pass
+
+    bye = final_report_of_a_child_that_disposes(engine, receiver, uses=engine)
     assert len(bye["pools"][0]["pids"]) == 1
 
 
@@ -164,15 +169,7 @@ def test_a_child_that_disposes_of_one_engine_keeps_what_it_inherited_of_another(
     with engine.connect(), other.connect() as kept:
         expected = kept.connection.dbapi_connection.info.backend_pid
 
-    def child():
-        parents = engine.pool
-        engine.dispose(close=False)
-        query(other)
-        reporter(receiver.path, "test").close()
-        assert parents is not engine.pool
-
-    assert succeeded(in_child(child))
-    (bye,) = receiver.wait_for(final_reports)
+    bye = final_report_of_a_child_that_disposes(engine, receiver, uses=other)
     assert bye["pools"][0]["pids"] == [expected]
     other.dispose()
 
