@@ -1,33 +1,23 @@
 //! Several poolwatches of one server, of which one leads.
 
-use std::process::Command;
-
 use poolwatch::demo::Cluster;
 use poolwatch::demo::cluster::Stop;
 
 use crate::check::{NOBODY, check};
 use crate::pgbouncer::bouncer::Bouncer;
-use crate::support::{Daemon, Relay, eventually, free_port};
+use crate::support::{Daemon, Relay, cluster_over_tcp, eventually, sql_over_tcp};
 
 /// A server over TCP, with the databases `one` and `two` and the documented role.
 fn cluster() -> (Cluster, u16) {
-    let port = free_port();
-    let cluster = Cluster::builder()
-        .setting("listen_addresses", "127.0.0.1")
-        .setting("port", &port.to_string())
-        .start();
-    let cluster = cluster.unwrap();
-    sql(&cluster, port, "CREATE ROLE watch LOGIN CONNECTION LIMIT 20; GRANT pg_monitor TO watch");
-    sql(&cluster, port, "CREATE DATABASE one");
-    sql(&cluster, port, "CREATE DATABASE two");
+    let (cluster, port) = cluster_over_tcp();
+    sql_over_tcp(
+        &cluster,
+        port,
+        "CREATE ROLE watch LOGIN CONNECTION LIMIT 20; GRANT pg_monitor TO watch",
+    );
+    sql_over_tcp(&cluster, port, "CREATE DATABASE one");
+    sql_over_tcp(&cluster, port, "CREATE DATABASE two");
     (cluster, port)
-}
-
-fn sql(cluster: &Cluster, port: u16, statement: &str) -> String {
-    let url = format!("{}&port={port}", cluster.url("postgres"));
-    let psql = Command::new("psql").args(["-XAtq", &url, "-c", statement]).output().unwrap();
-    assert!(psql.status.success(), "{}", String::from_utf8_lossy(&psql.stderr));
-    String::from_utf8(psql.stdout).unwrap()
 }
 
 /// Watchers of databases by their names in the settings.
@@ -134,9 +124,9 @@ fn each_of_several_servers_has_a_leader_of_its_own() {
     // The session that holds a lock is lost, and nothing else.
     let of_two = "FROM pg_locks JOIN pg_database ON oid = database
                    WHERE locktype = 'advisory' AND datname = 'two'";
-    let holder = || sql(&cluster, port, &format!("SELECT pid {of_two}"));
+    let holder = || sql_over_tcp(&cluster, port, &format!("SELECT pid {of_two}"));
     let before = eventually(|| Some(holder()).filter(|pid| !pid.is_empty()));
-    sql(&cluster, port, &format!("SELECT pg_terminate_backend({before})"));
+    sql_over_tcp(&cluster, port, &format!("SELECT pg_terminate_backend({before})"));
     eventually(|| ![before.as_str(), ""].contains(&&*holder()) && leads("two") == Some(1.0));
     first.terminate();
     eventually(|| {

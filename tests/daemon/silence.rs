@@ -7,7 +7,7 @@ use std::process::Command;
 use poolwatch::demo::Cluster;
 use poolwatch::demo::cluster::Stop;
 
-use crate::support::{Daemon, Metrics, Relay, eventually, free_port};
+use crate::support::{Daemon, Metrics, Relay, cluster_over_tcp, eventually, sql_over_tcp};
 
 /// Families of poolwatch's own experience, which are there whether a server answers or not.
 const OWN: [&str; 6] = [
@@ -21,25 +21,14 @@ const OWN: [&str; 6] = [
 
 /// A server as it is watched: over TCP, by a role without other privileges.
 fn cluster() -> (Cluster, u16) {
-    let port = free_port();
-    let cluster = Cluster::builder()
-        .setting("listen_addresses", "127.0.0.1")
-        .setting("port", &port.to_string())
-        .start();
-    let cluster = cluster.unwrap();
-    sql(
+    let (cluster, port) = cluster_over_tcp();
+    sql_over_tcp(
         &cluster,
         port,
         "CREATE EXTENSION pg_stat_statements; CREATE TABLE t (n int);
          CREATE ROLE watch LOGIN CONNECTION LIMIT 5; GRANT pg_monitor TO watch",
     );
     (cluster, port)
-}
-
-fn sql(cluster: &Cluster, port: u16, statements: &str) {
-    let url = format!("{}&port={port}", cluster.url("postgres"));
-    let psql = Command::new("psql").args(["-X", "-q", &url, "-c", statements]).output().unwrap();
-    assert!(psql.status.success(), "{}", String::from_utf8_lossy(&psql.stderr));
 }
 
 fn daemon(port: u16) -> Daemon {
@@ -163,9 +152,9 @@ fn a_server_that_gives_no_new_session_is_told_once_and_read_on() {
     let daemon = daemon(port);
     let read = all_read(&daemon);
     let limit = |limit: i32| format!("ALTER ROLE watch CONNECTION LIMIT {limit}");
-    sql(&cluster, port, &limit(0));
+    sql_over_tcp(&cluster, port, &limit(0));
     // One of the two sessions that it keeps is lost.
-    sql(
+    sql_over_tcp(
         &cluster,
         port,
         "SELECT pg_terminate_backend(min(pid)) FROM pg_stat_activity
@@ -180,6 +169,6 @@ fn a_server_that_gives_no_new_session_is_told_once_and_read_on() {
     assert!(!sources(&daemon.metrics(), 1.0).is_empty());
     let output = daemon.output();
     assert_eq!(output.matches(refused).count(), 1, "{output}");
-    sql(&cluster, port, &limit(5));
+    sql_over_tcp(&cluster, port, &limit(5));
     eventually(|| sources(&daemon.metrics(), 1.0) == read);
 }

@@ -5,6 +5,7 @@ mod daemon;
 pub(crate) mod exporter;
 mod http;
 mod metrics;
+mod over_tcp;
 mod programs;
 pub(crate) mod prometheus;
 mod relay;
@@ -22,6 +23,7 @@ use poolwatch::demo::ChildProcess;
 pub(crate) use daemon::{Daemon, DaemonBuilder, poolwatch, poolwatch_as_nobody};
 pub(crate) use http::{Answer, request, try_request, try_request_through};
 pub(crate) use metrics::{Metrics, Series};
+pub(crate) use over_tcp::{cluster_over_tcp, sql_over_tcp};
 pub(crate) use programs::{programs, version};
 pub(crate) use relay::Relay;
 
